@@ -1,0 +1,52 @@
+//! Where seed addresses come from. A provider returns addresses and how long they hold, nothing else: it knows no
+//! node, no cluster and no quorum.
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_trait::async_trait;
+
+/// A source of seed addresses, asked again and again for ever.
+#[async_trait]
+pub trait Discover: Send + Sync {
+    /// Asks once. Bounded in time by the provider itself.
+    ///
+    /// # Errors
+    /// One line that names what failed and what would mend it; never a secret.
+    async fn discover(&self) -> Result<Seeds, DiscoverError>;
+
+    /// How often this source likes to be asked.
+    fn cadence(&self) -> Cadence;
+}
+
+/// The answer of a provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seeds {
+    /// Distinct addresses, in the provider's order of preference. May be empty: a source that lists nobody is no error.
+    pub addrs: Vec<SocketAddr>,
+    /// How long the answer holds by the source's own word (the lowest TTL of the records used), if it says so.
+    pub valid_for: Option<Duration>,
+    /// What went wrong beside the addresses found, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// A poll that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{provider}: {message}")]
+pub struct DiscoverError {
+    /// The provider's name, as in `provider=NAME`.
+    pub provider: &'static str,
+    /// One line: what failed and what would mend it.
+    pub message: String,
+}
+
+/// How often a source likes to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cadence {
+    /// Never more often than this, even while the agent is alone.
+    pub floor: Duration,
+    /// The interval once the agent has found the others.
+    pub settled: Duration,
+    /// Calls are rationed for everybody together (a cloud account's quota): the cluster as a whole should make about
+    /// one call an interval, not one a node.
+    pub rationed: bool,
+}

@@ -1,0 +1,3 @@
+//! The agent as a library: bind, then run until told to stop.
+
+pub mod node;

@@ -1,0 +1,3 @@
+//! Parses, logs, dispatches, and alone picks exit codes.
+
+fn main() {}
