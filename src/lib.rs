@@ -1,3 +1,8 @@
 //! The agent as a library: bind, then run until told to stop.
 
+pub mod config;
+pub mod handle;
+pub mod membership;
 pub mod node;
+pub mod quorum;
+pub mod snapshot;
