@@ -226,6 +226,7 @@ impl clap::Args for Options {
             .long("config")
             .value_name("FILE")
             .env(variable("config"))
+            .hide_env_values(true)
             .value_parser(clap::value_parser!(PathBuf))
             .help("A TOML file whose keys are the names of these flags; flags and environment win over it");
         let check = Arg::new("check")
