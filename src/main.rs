@@ -7,7 +7,7 @@ use std::{
 
 use chronik_agent::{
     advertise, agent,
-    cli::{Cli, Command, Outcome, Output},
+    cli::{Cli, CliError, Command, Outcome, Output},
     config::{Config, Host, LogFormat, Options},
 };
 use clap::Parser;
@@ -108,6 +108,8 @@ fn run_command(command: Command) -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Ok(Outcome::NothingMatched) => 2.into(),
         Ok(Outcome::TimedOut) => 3.into(),
+        // `chronik-agent members | head -1` is content with less.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }
