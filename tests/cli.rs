@@ -115,7 +115,7 @@ fn check_prints_the_whole_plan() {
                     advertised  127.0.0.1:7946 (the address that --bind names)\n\
                     http        http://[::1]:1, unix:/a\nstate       /state\nprofile     lan\n\
                     founding    once 3 servers are there\nendpoints   raft=:5001\ntags        none\n\
-                    seeds       127.0.0.2,127.0.0.3:9\n";
+                    seeds       provider=static addrs=127.0.0.2:7946,127.0.0.3:9\n";
     assert_eq!((code, plan.as_str()), (0, expected));
 }
 
@@ -269,4 +269,31 @@ fn completions_and_manual_pages_are_printed() {
     assert!(told(["man"]).1.contains(".SH OPTIONS"));
     assert!(told(["man", "wait"]).1.contains("wait"));
     assert_eq!(run(["man", "nothing"]).status.code(), Some(64));
+}
+
+#[test]
+fn discover_asks_one_provider_once() {
+    let (code, addrs, remark) = told(["discover", "10.0.0.1,10.0.0.2:9"]);
+    assert_eq!(
+        (code, addrs.as_str()),
+        (0, "10.0.0.1:7946\tstatic\n10.0.0.2:9\tstatic\n")
+    );
+    assert!(
+        remark.starts_with("2 addresses from provider=static addrs=10.0.0.1,10.0.0.2:9 in "),
+        "{remark}"
+    );
+    let (code, json, _) = told(["discover", "--format", "json", "10.0.0.1"]);
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["took_s"] = 0.into();
+    let expected = serde_json::json!({
+        "provider": "static", "spec": "provider=static addrs=10.0.0.1", "addrs": ["10.0.0.1:7946"], "took_s": 0,
+        "valid_for_s": null, "warnings": [],
+    });
+    assert_eq!((code, json), (0, expected));
+    let (code, _, error) = told(["discover", "provider=sttic addrs=a"]);
+    assert_eq!(code, 64);
+    assert!(
+        error.starts_with("chronik-agent: unknown provider `sttic`"),
+        "{error}"
+    );
 }
