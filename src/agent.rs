@@ -6,7 +6,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
 
 use crate::{
     advertise,
@@ -38,6 +41,8 @@ pub enum Error {
 /// # Errors
 /// Where it cannot start.
 pub async fn run(config: Config) -> Result<(), Error> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
     let listeners = http::bind(&config.http).await?;
     let advertised = advertise::choose(config.advertise.as_ref(), config.bind, &advertise::interfaces()?)?;
     let (snapshots, seen) = watch::channel(Arc::new(snapshot(&config, &advertised)));
@@ -47,11 +52,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
         stopped.wait_for(|stopped| *stopped).await.ok();
     };
     let serve = http::serve(listeners, Handle::new(seen, commands), &config, shutdown);
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let own = async {
         loop {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => break,
+                _ = interrupted.recv() => break,
                 _ = terminated.recv() => break,
                 Some(command) = asked.recv() => match command {
                     Command::Join { addrs, reply } => {
