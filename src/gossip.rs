@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::mpsc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use self::{
     metadata::{Record, Stamp},
     rumours::{Rumour, Rumours},
     timers::{Tick, Timers},
+    view::Shown,
 };
 pub use self::{
     metadata::{MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
@@ -72,12 +73,16 @@ pub struct Gossip {
     contacts: Contacts,
     exchanges: BTreeMap<ExchangeId, Exchange>,
     next_exchange: u64,
+    /// When the next comparison follows the one that is scheduled, and which chain of them counts.
+    compare_after: Duration,
+    compare_chain: u32,
     joins: BTreeMap<JoinId, Join>,
     next_join: u64,
     records: BTreeMap<NodeId, Record>,
     left: BTreeMap<NodeId, (Epoch, u16)>,
     heard: BTreeMap<NodeId, Heard>,
     membership: Membership,
+    shown: BTreeMap<NodeId, Shown>,
     /// Something may have happened that readers can see.
     dirty: bool,
     /// When this node last had to renew itself; a handful in a short time means that renewing does not help.
@@ -244,12 +249,15 @@ impl Gossip {
             contacts: Contacts::new(me.addr, cached),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
+            compare_after: timing.compare_period,
+            compare_chain: 0,
             joins: BTreeMap::new(),
             next_join: 0,
             records: BTreeMap::new(),
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
             membership: Membership::default(),
+            shown: BTreeMap::new(),
             dirty: true,
             renewals: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -259,8 +267,8 @@ impl Gossip {
         };
         gossip.set_metadata(metadata, now)?;
         gossip.timers.schedule(now, Tick::JoinRound);
-        gossip.after(now, gossip.timing.heal_period, Tick::Heal);
-        gossip.after(now, gossip.timing.compare_period, Tick::Compare);
+        gossip.after(now, timing.heal_period, Tick::Heal);
+        gossip.after(now, timing.compare_period, Tick::Compare(0));
         gossip.refresh_view(now);
         Ok(gossip)
     }
@@ -316,7 +324,7 @@ impl Gossip {
             },
         );
         self.dirty = true;
-        self.tell_metadata(self.me.id);
+        self.tell_metadata(&self.me.clone());
         self.refresh_view(now);
         Ok(())
     }
@@ -386,6 +394,11 @@ impl Gossip {
         self.phase == Phase::Duplicate
     }
 
+    /// Rumours that wait to be passed on: of the engine's own, and beside them.
+    pub fn backlog(&self) -> (usize, usize) {
+        (self.foca.updates_backlog(), self.foca.custom_broadcast_backlog())
+    }
+
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -428,11 +441,7 @@ impl Gossip {
         match notification {
             OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
                 if !self.records.contains_key(&peer.id) {
-                    self.after(
-                        now,
-                        std::time::Duration::from_millis(500),
-                        Tick::AskMetadata(peer.id),
-                    );
+                    self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
                 }
             }
             OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
@@ -468,9 +477,9 @@ impl Gossip {
     }
 
     /// Has everybody told the metadata of `owner`.
-    fn tell_metadata(&mut self, owner: NodeId) {
-        if let Some(record) = self.records.get(&owner) {
-            let rumour = rumours::metadata_rumour(record);
+    fn tell_metadata(&mut self, owner: &Peer) {
+        if let Some(record) = self.records.get(&owner.id) {
+            let rumour = rumours::metadata_rumour(owner, record);
             self.tell(&rumour);
         }
     }
@@ -483,12 +492,12 @@ impl Gossip {
     }
 
     /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
-    fn after(&mut self, now: Instant, after: std::time::Duration, tick: Tick) {
+    fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
         let jitter = self.rng.random_range(0.5..1.5);
         self.after_exactly(now, after.mul_f64(jitter), tick);
     }
 
-    fn after_exactly(&mut self, now: Instant, after: std::time::Duration, tick: Tick) {
+    fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
         self.timers.schedule(now + after, tick);
     }
 

@@ -314,6 +314,19 @@ impl World {
         })
     }
 
+    /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
+    pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|observer| {
+            let members = &self.gossip(*observer).membership().members;
+            nodes.iter().all(|subject| {
+                let member = members.get(&self.id(*subject));
+                member.is_some_and(|member| {
+                    member.status.is_active() && member.name.as_str() == self.hosts[*subject].name
+                })
+            })
+        })
+    }
+
     /// Whether each of `observers` gives `subject` this status.
     pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
         observers
@@ -325,8 +338,9 @@ impl World {
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (begin, end) = (self.now, self.now + limit);
         while !done(self) {
-            let version = self.version;
-            while self.version == version {
+            // Looked at a millisecond after a change, for some conditions take long to check.
+            let (version, checked) = (self.version, self.now);
+            while self.version == version || self.now < checked + Duration::from_millis(1) {
                 if self.queue.first_key_value().is_none_or(|((at, _), _)| *at > end) {
                     self.now = end;
                     return None;

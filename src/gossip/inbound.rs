@@ -144,13 +144,20 @@ impl Gossip {
     /// Takes in what came beside the engine's own updates.
     pub(super) fn hear(&mut self, rumour: Rumour, now: Instant) {
         match rumour {
-            Rumour::Metadata(record) => {
+            Rumour::Metadata(owner, record) => {
                 self.keep(record);
+                self.meet(&owner, now);
             }
             Rumour::Announced(owner, stamp) => {
-                if owner != self.me.id && self.records.get(&owner).is_none_or(|known| known.stamp < stamp) {
+                self.meet(&owner, now);
+                if owner.id != self.me.id
+                    && self
+                        .records
+                        .get(&owner.id)
+                        .is_none_or(|known| known.stamp < stamp)
+                {
                     let wait = self.spread(std::time::Duration::from_secs(1));
-                    self.after_exactly(now, wait, Tick::Reach(owner));
+                    self.after_exactly(now, wait, Tick::Reach(owner.id));
                 }
             }
             Rumour::Left(peer) => {
@@ -158,6 +165,17 @@ impl Gossip {
                     self.note_left(&peer, now);
                 }
             }
+        }
+    }
+
+    /// Takes a stranger that others speak of for a member; the probes will tell whether it is one.
+    fn meet(&mut self, peer: &Peer, now: Instant) {
+        let known = |member: &Member<Peer>| member.id().id == peer.id;
+        if peer.id != self.me.id && !self.has_left(peer) && !self.foca.iter_membership_state().any(known) {
+            let member = Member::new(*peer, 0, State::Alive);
+            self.engine(now, |foca, runtime| {
+                foca.apply_many([member].into_iter(), true, runtime)
+            });
         }
     }
 
@@ -273,6 +291,7 @@ impl Gossip {
             Told::Peer => {
                 if joining {
                     self.engine(now, |foca, runtime| foca.gossip(runtime));
+                    self.compare_soon(now);
                 }
                 if purpose == Purpose::Compare {
                     self.dial(to, Purpose::Exchange);
@@ -318,7 +337,7 @@ impl Gossip {
         for record in records {
             let (owner, newer) = (record.owner, self.keep(record));
             if newer && owner == sender.id {
-                self.tell_metadata(owner);
+                self.tell_metadata(&sender);
             }
         }
         let contact = Member::new(sender, 0, State::Alive);

@@ -100,14 +100,15 @@ impl Timing {
 
 /// How often each node passes a rumour on. One passed on `x` times misses a node with probability about `e^-x`, so
 /// that nobody of `N` misses it takes more than `2 ln N`; five on top for losses. The engine's own default leaves 6 of
-/// 1,000 nodes unaware of a join.
+/// 1,000 nodes unaware of a join. The count is fixed when a rumour begins, so a cluster counts as one of thirty at
+/// least: it may be about to be.
 fn transmissions(size: usize) -> NonZeroU8 {
-    let size = f64::from(u32::try_from(size.max(1)).unwrap_or(u32::MAX));
+    let size = f64::from(u32::try_from(size.max(30)).unwrap_or(u32::MAX));
     // At most 2 ln 2^32 + 5 = 50.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "between 5 and 50"
+        reason = "between 12 and 50"
     )]
     let count = (2.0 * size.ln() + 5.0).ceil() as u8;
     NonZeroU8::new(count).unwrap_or(NonZeroU8::MIN)
@@ -122,7 +123,7 @@ mod tests {
         let count = |size| transmissions(size).get();
         assert_eq!(
             [count(1), count(3), count(10), count(100), count(1_000)],
-            [5, 8, 10, 15, 19]
+            [12, 12, 12, 15, 19]
         );
     }
 

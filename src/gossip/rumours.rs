@@ -7,17 +7,17 @@ use bytes::{Buf, BufMut};
 
 use super::{
     metadata::{MAX_RUMOUR, Record, Stamp},
-    peer::{Peer, PeerError, get_life, put_life},
+    peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
 };
 use crate::node::NodeId;
 
 /// One rumour.
 #[derive(Debug, Clone)]
 pub(super) enum Rumour {
-    /// A node's metadata.
-    Metadata(Record),
+    /// A node's metadata, and the node: whoever hears of it has heard of a member.
+    Metadata(Peer, Record),
     /// A node has newer metadata than fits a rumour: ask it.
-    Announced(NodeId, Stamp),
+    Announced(Peer, Stamp),
     /// This life of a node said goodbye.
     Left(Peer),
 }
@@ -26,11 +26,18 @@ const METADATA: u8 = 1;
 const ANNOUNCED: u8 = 2;
 const LEFT: u8 = 3;
 
-/// Writes a record as a rumour, or only its stamp where it is too large for one.
-pub(super) fn metadata_rumour(record: &Record) -> Vec<u8> {
+/// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
+pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
     let whole = record.bytes.len() <= MAX_RUMOUR;
     let mut out = vec![if whole { METADATA } else { ANNOUNCED }];
-    put_stamp(record.owner, record.stamp, &mut out);
+    put_peer(
+        &Peer {
+            epoch: record.stamp.epoch,
+            ..*owner
+        },
+        &mut out,
+    );
+    out.put_u32(record.stamp.version);
     if whole {
         out.put_slice(&record.bytes);
     }
@@ -44,34 +51,22 @@ pub(super) fn left_rumour(peer: &Peer) -> Vec<u8> {
     out
 }
 
-/// Owner and stamp share the layout of a life, with the version behind it.
-fn put_stamp(owner: NodeId, stamp: Stamp, out: &mut Vec<u8>) {
-    let unaddressed = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    put_life(
-        &Peer {
-            id: owner,
-            addr: unaddressed,
-            epoch: stamp.epoch,
-            bump: 0,
-        },
-        out,
-    );
-    out.put_u32(stamp.version);
-}
-
 fn read(mut bytes: &[u8]) -> Result<Rumour, RumourError> {
     let kind = bytes.try_get_u8().map_err(PeerError::from)?;
-    let peer = get_life(&mut bytes)?;
     if kind == LEFT {
-        return Ok(Rumour::Left(peer));
+        return Ok(Rumour::Left(get_life(&mut bytes)?));
     }
+    let owner = get_peer(&mut bytes)?;
     let stamp = Stamp {
-        epoch: peer.epoch,
+        epoch: owner.epoch,
         version: bytes.try_get_u32().map_err(PeerError::from)?,
     };
     match kind {
-        METADATA => Ok(Rumour::Metadata(Record::read(peer.id, stamp, bytes.to_vec())?)),
-        ANNOUNCED => Ok(Rumour::Announced(peer.id, stamp)),
+        METADATA => Ok(Rumour::Metadata(
+            owner,
+            Record::read(owner.id, stamp, bytes.to_vec())?,
+        )),
+        ANNOUNCED => Ok(Rumour::Announced(owner, stamp)),
         _ => Err(RumourError::Kind(kind)),
     }
 }
@@ -137,12 +132,8 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
         let rumour = read(bytes)?;
         let topic = match &rumour {
-            Rumour::Metadata(record) => Topic {
-                about: (record.owner, false),
-                stamp: record.stamp,
-            },
-            Rumour::Announced(owner, stamp) => Topic {
-                about: (*owner, false),
+            Rumour::Metadata(owner, Record { stamp, .. }) | Rumour::Announced(owner, stamp) => Topic {
+                about: (owner.id, false),
                 stamp: *stamp,
             },
             Rumour::Left(peer) => Topic {

@@ -67,7 +67,11 @@ impl Gossip {
             }
             Tick::Widen => self.widen(now),
             Tick::Heal => self.heal(now),
-            Tick::Compare => self.compare(now),
+            Tick::Compare(chain) => {
+                if chain == self.compare_chain {
+                    self.compare(now);
+                }
+            }
             Tick::AskMetadata(id) => {
                 if !self.records.contains_key(&id) && self.exchange_with(id) {
                     // Asked again until it has come or the member is gone.
@@ -139,9 +143,12 @@ impl Gossip {
         }
     }
 
-    /// Compares the state with one random member's, so that a rumour that missed somebody is made good.
+    /// Compares the state with one random member's, so that a rumour that missed somebody is made good: soon after
+    /// this node has joined, then ever more rarely, down to once a period.
     fn compare(&mut self, now: Instant) {
-        self.after(now, self.timing.compare_period, Tick::Compare);
+        let wait = self.compare_after;
+        self.compare_after = (wait * 2).min(self.timing.compare_period);
+        self.after(now, wait, Tick::Compare(self.compare_chain));
         let chosen = self
             .foca
             .iter_members()
@@ -150,6 +157,17 @@ impl Gossip {
         if let Some(addr) = chosen {
             self.dial(addr, Purpose::Compare);
         }
+    }
+
+    /// Begins a new chain of comparisons, the first of them soon.
+    pub(super) fn compare_soon(&mut self, now: Instant) {
+        self.compare_chain += 1;
+        self.compare_after = self.timing.compare_period / 5;
+        self.after(
+            now,
+            self.timing.compare_period / 10,
+            Tick::Compare(self.compare_chain),
+        );
     }
 
     /// Opens a stream to `to`, unless one is open already for the same purpose.

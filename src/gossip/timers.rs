@@ -18,8 +18,8 @@ pub(super) enum Tick {
     JoinRound,
     /// One failed member or unseen seed is dialled.
     Heal,
-    /// The state is compared with that of one random member.
-    Compare,
+    /// The state is compared with that of one random member; of several chains of comparisons only the newest counts.
+    Compare(u32),
     /// A member whose metadata is missing is asked for it.
     AskMetadata(NodeId),
     /// Another member is dialled, now that it is known to be reachable.
@@ -45,7 +45,7 @@ impl Tick {
             Self::Widen
             | Self::JoinRound
             | Self::Heal
-            | Self::Compare
+            | Self::Compare(_)
             | Self::AskMetadata(_)
             | Self::Reach(_)
             | Self::Goodbye(_) => 4,

@@ -4,43 +4,79 @@ use std::{collections::BTreeMap, time::Instant};
 
 use foca::State;
 
-use super::{Gossip, Peer, Phase};
+use super::{Gossip, Peer, Phase, metadata::Stamp};
 use crate::{
     membership::{Member, MemberStatus},
     node::{Endpoints, NodeId, Role, Tags},
 };
 
+/// What a member's entry was made from; while that is the same, so is the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    status: MemberStatus,
+    peer: Peer,
+    stamp: Option<Stamp>,
+}
+
 impl Gossip {
-    /// Computes the membership again where something may have changed.
+    /// Computes the membership again where something may have changed. Only entries that differ are made anew: this
+    /// runs after every datagram that carries news.
     pub(super) fn refresh_view(&mut self, now: Instant) {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
-        let myself = if self.phase == Phase::Leaving {
-            MemberStatus::Left
-        } else {
-            MemberStatus::Alive
-        };
-        let mut members = BTreeMap::from([(self.me.id, self.describe(&self.me, myself, now))]);
-        for member in self.foca.iter_membership_state() {
-            let peer = member.id();
-            // The engine lists our own former lives as down.
-            if peer.id == self.me.id {
-                continue;
+        let mut present: BTreeMap<NodeId, Shown> =
+            self.present().map(|shown| (shown.peer.id, shown)).collect();
+        let mut changed = false;
+        for (id, shown) in &present {
+            if self.shown.get(id) != Some(shown) {
+                let member = self.describe(shown, now);
+                self.membership.members.insert(*id, member);
+                changed = true;
             }
-            let status = match member.state() {
-                State::Alive => MemberStatus::Alive,
-                State::Suspect => MemberStatus::Suspect,
-                State::Down if self.has_left(peer) => MemberStatus::Left,
-                State::Down => MemberStatus::Failed,
-            };
-            members.insert(peer.id, self.describe(peer, status, now));
         }
-        self.forget_strangers(&members);
-        self.membership.update(members);
+        if present.len() < self.membership.members.len() {
+            self.membership.members.retain(|id, _| present.contains_key(id));
+            changed = true;
+        }
+        std::mem::swap(&mut self.shown, &mut present);
+        self.membership.index += u64::from(changed);
+        self.forget_strangers();
     }
 
-    fn describe(&self, peer: &Peer, status: MemberStatus, now: Instant) -> Member {
+    /// This node and the engine's members, as they should be shown.
+    fn present(&self) -> impl Iterator<Item = Shown> {
+        let myself = match self.phase {
+            Phase::Leaving => MemberStatus::Left,
+            Phase::Running | Phase::Duplicate => MemberStatus::Alive,
+        };
+        // The engine lists our own former lives as down.
+        let others = self
+            .foca
+            .iter_membership_state()
+            .filter(|member| member.id().id != self.me.id);
+        let others = others.map(|member| (*member.id(), self.status_of(member)));
+        [(self.me, myself)]
+            .into_iter()
+            .chain(others)
+            .map(|(peer, status)| Shown {
+                status,
+                peer,
+                stamp: self.records.get(&peer.id).map(|record| record.stamp),
+            })
+    }
+
+    fn status_of(&self, member: &foca::Member<Peer>) -> MemberStatus {
+        match member.state() {
+            State::Alive => MemberStatus::Alive,
+            State::Suspect => MemberStatus::Suspect,
+            State::Down if self.has_left(member.id()) => MemberStatus::Left,
+            State::Down => MemberStatus::Failed,
+        }
+    }
+
+    fn describe(&self, shown: &Shown, now: Instant) -> Member {
+        let Shown { status, peer, .. } = *shown;
         let known = self.membership.members.get(&peer.id);
         let unchanged = known.filter(|known| known.status == status && known.epoch == peer.epoch);
         let metadata = self.records.get(&peer.id).map(|record| &record.metadata);
@@ -68,7 +104,8 @@ impl Gossip {
     }
 
     /// Drops what is kept about nodes that the engine has forgotten, so that it cannot grow for ever.
-    fn forget_strangers(&mut self, members: &BTreeMap<NodeId, Member>) {
+    fn forget_strangers(&mut self) {
+        let members = &self.membership.members;
         self.heard.retain(|id, _| members.contains_key(id));
         // Metadata and goodbyes may arrive before the member itself does; they go once they are many.
         let bound = 2 * members.len() + 64;
