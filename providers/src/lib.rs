@@ -1,9 +1,21 @@
 //! Where seed addresses come from. A provider returns addresses and how long they hold, nothing else: it knows no
 //! node, no cluster and no quorum.
 
+mod address;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "dns")]
+mod dns;
+mod fixed;
+#[cfg(feature = "aws")]
+mod secret;
+mod spec;
+
 use std::{net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
+
+pub use crate::spec::{GrammarFault, Spec, SpecError};
 
 /// A source of seed addresses, asked again and again for ever.
 #[async_trait]
@@ -29,12 +41,36 @@ pub struct Seeds {
     pub warnings: Vec<String>,
 }
 
+impl Seeds {
+    /// Adds addresses behind those that are there, each once.
+    pub fn extend(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) {
+        for addr in addrs {
+            if !self.addrs.contains(&addr) {
+                self.addrs.push(addr);
+            }
+        }
+    }
+}
+
+/// What the asker can do about a failed poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The source gave no answer, or none that makes sense: ask again, ever more slowly.
+    Unavailable,
+    /// The source has been asked too often: ask less, at once.
+    Throttled,
+    /// The source refused, or cannot be asked as things are configured: it will go on so until an operator mends it.
+    Rejected,
+}
+
 /// A poll that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{provider}: {message}")]
 pub struct DiscoverError {
     /// The provider's name, as in `provider=NAME`.
     pub provider: &'static str,
+    /// What the asker can do about it.
+    pub kind: FailureKind,
     /// One line: what failed and what would mend it.
     pub message: String,
 }

@@ -1,0 +1,168 @@
+//! Errors of the SDK, which span lines and dump requests, as one sentence each.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ec2::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{RequestId, describe_instances::DescribeInstancesError},
+};
+
+use crate::FailureKind;
+
+/// Longest sentence: a denial has an encoded message of a thousand characters in it that only AWS can read.
+const MAX_CHARS: usize = 400;
+
+/// A failed poll.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the asker can do.
+    pub(crate) kind: FailureKind,
+    /// One line.
+    pub(crate) message: String,
+    /// The client is of no use any more: region or credentials have to be found anew.
+    pub(crate) renew: bool,
+}
+
+impl Failure {
+    /// A failure that leaves the client in place.
+    pub(crate) fn new(kind: FailureKind, message: &str) -> Self {
+        let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some((end, _)) = message.char_indices().nth(MAX_CHARS) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self {
+            kind,
+            message,
+            renew: false,
+        }
+    }
+
+    fn renew(self) -> Self {
+        Self { renew: true, ..self }
+    }
+}
+
+impl From<SdkError<DescribeInstancesError>> for Failure {
+    fn from(error: SdkError<DescribeInstancesError>) -> Self {
+        use FailureKind::{Rejected, Unavailable};
+        if let Some(credentials) = find::<CredentialsError>(&error) {
+            return of_credentials(credentials).renew();
+        }
+        let (kind, sentence) = match &error {
+            SdkError::ServiceError(service) => {
+                return of_answer(service.err(), service.raw().status().as_u16(), error.request_id());
+            }
+            SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time"),
+            SdkError::DispatchFailure(e) if e.is_timeout() => (
+                Unavailable,
+                "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?",
+            ),
+            SdkError::DispatchFailure(e) if e.is_io() => {
+                (Unavailable, "EC2 cannot be reached: check region and endpoint")
+            }
+            SdkError::DispatchFailure(e) if e.is_user() => (Rejected, "the request cannot be made"),
+            SdkError::DispatchFailure(_) => (Unavailable, "the request to EC2 failed"),
+            SdkError::ResponseError(_) => (Unavailable, "the answer of EC2 broke off"),
+            SdkError::ConstructionFailure(_) => (Rejected, "the request cannot be made"),
+            _ => (Unavailable, "the request to EC2 failed"),
+        };
+        Self::new(kind, &format!("{sentence} ({})", chain(&error)))
+    }
+}
+
+/// The sentence for credentials that could not be had.
+fn of_credentials(error: &CredentialsError) -> Failure {
+    use FailureKind::{Rejected, Unavailable};
+    let text = chain(error);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            // The text lists every place that was tried, a line each; the last one is the one that people wonder about.
+            let last = text.rsplit("Ec2InstanceMetadata: ").next().unwrap_or_default();
+            let last = last.trim_start_matches("the credential provider was not enabled: ");
+            let sentence = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or instance \
+                metadata: give the instance a role that allows ec2:DescribeInstances";
+            Failure::new(Rejected, &format!("{sentence} ({last})"))
+        }
+        CredentialsError::InvalidConfiguration(_) => Failure::new(
+            Rejected,
+            &format!("the credentials are configured wrongly: {text}"),
+        ),
+        CredentialsError::ProviderTimedOut(_) => {
+            Failure::new(Unavailable, &format!("no credentials in time: {text}"))
+        }
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
+            Failure::new(Unavailable, &format!("the credentials cannot be had: {text}"))
+        }
+    }
+}
+
+/// The sentence for an answer that is no list.
+fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&str>) -> Failure {
+    use FailureKind::{Rejected, Throttled, Unavailable};
+    let Some(code) = error.code() else {
+        let sentence = "the answer is not from EC2: is the endpoint wrong, or a proxy in between?";
+        return Failure::new(
+            Unavailable,
+            &format!("{sentence} (HTTP {status}: {})", chain(error)),
+        );
+    };
+    let (kind, renew, sentence) = match code {
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => (
+            Rejected,
+            true,
+            "not allowed: the role or user needs the permission ec2:DescribeInstances",
+        ),
+        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => (
+            Rejected,
+            true,
+            "the credentials are wrong: check access key, secret and session token",
+        ),
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => (
+            Rejected,
+            true,
+            "the credentials have expired, or this host's clock is wrong",
+        ),
+        "OptInRequired" => (
+            Rejected,
+            false,
+            "this account may not use the region: enable it, or check region",
+        ),
+        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => {
+            (Throttled, false, "the account makes too many requests")
+        }
+        "RequestThrottled" | "TooManyRequestsException" | "SlowDown" => {
+            (Throttled, false, "the account makes too many requests")
+        }
+        _ if status >= 500 => (Unavailable, false, "EC2 has a fault"),
+        _ => (Rejected, false, "EC2 refuses the request"),
+    };
+    let message = error.message().unwrap_or("no message");
+    let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
+    let failure = Failure::new(
+        kind,
+        &format!("{sentence} ({code}: {message}, HTTP {status}{id})"),
+    );
+    if renew { failure.renew() } else { failure }
+}
+
+/// An error and what caused it, without what an outer one says of an inner one already.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if parts.last().is_none_or(|outer| !outer.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}

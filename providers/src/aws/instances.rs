@@ -1,0 +1,207 @@
+//! The list of instances, all pages of it, and the addresses in it.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use aws_sdk_ec2::{
+    Client,
+    types::{Filter, Instance},
+};
+
+use super::{
+    failure::Failure,
+    spec::{AddrType, Instances},
+};
+use crate::{FailureKind, Seeds};
+
+/// With 1000 instances a page, more than an account can have; an endpoint that goes on for ever is broken.
+const MAX_PAGES: usize = 200;
+
+/// What the pages say.
+#[derive(Default)]
+struct Listing {
+    ips: BTreeSet<IpAddr>,
+    instances: usize,
+    /// Instances without an address of the kind asked for.
+    bare: usize,
+    warnings: Vec<String>,
+}
+
+/// Asks for all pages. A poll that fails on any page fails, for half a list is none.
+pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result<Seeds, Failure> {
+    let mut listing = Listing::default();
+    let mut tokens = BTreeSet::new();
+    let mut token = None;
+    for _ in 0..MAX_PAGES {
+        let page = client
+            .describe_instances()
+            .set_filters(Some(filters(spec)))
+            .max_results(spec.page_size)
+            .set_next_token(token.take())
+            .send()
+            .await?;
+        for instance in page
+            .reservations()
+            .iter()
+            .flat_map(|reservation| reservation.instances())
+        {
+            listing.add(instance, spec.addr_type);
+        }
+        match page.next_token {
+            Some(next) if !next.is_empty() => {
+                if !tokens.insert(next.clone()) {
+                    listing
+                        .warnings
+                        .push("EC2 gave the same page token twice: the list may be incomplete".to_owned());
+                    return Ok(listing.seeds(spec.addr_type, port));
+                }
+                token = Some(next);
+            }
+            _ => return Ok(listing.seeds(spec.addr_type, port)),
+        }
+    }
+    let sentence = format!("EC2 gives page after page: stopped after {MAX_PAGES}, is the endpoint EC2?");
+    Err(Failure::new(FailureKind::Unavailable, &sentence))
+}
+
+fn filters(spec: &Instances) -> Vec<Filter> {
+    let tags = spec
+        .tags
+        .iter()
+        .map(|(key, value)| Filter::builder().name(format!("tag:{key}")).values(value));
+    let states = spec
+        .states
+        .iter()
+        .map(|state| state.as_str().to_owned())
+        .collect();
+    let states = Filter::builder()
+        .name("instance-state-name")
+        .set_values(Some(states));
+    tags.chain([states]).map(|filter| filter.build()).collect()
+}
+
+impl Listing {
+    fn add(&mut self, instance: &Instance, addr_type: AddrType) {
+        self.instances += 1;
+        let texts = addrs(instance, addr_type);
+        let mut bare = true;
+        for text in texts {
+            match text.parse() {
+                Ok(ip) if wanted(ip, addr_type) => {
+                    bare = false;
+                    self.ips.insert(ip);
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    let id = instance.instance_id().unwrap_or("an instance");
+                    self.warnings
+                        .push(format!("{id} has the address `{text}`, which is none"));
+                }
+            }
+        }
+        self.bare += usize::from(bare);
+    }
+
+    fn seeds(mut self, addr_type: AddrType, port: u16) -> Seeds {
+        if self.bare > 0 {
+            let kind = addr_type.name();
+            self.warnings.push(format!(
+                "{} of {} instances have no {kind} address",
+                self.bare, self.instances
+            ));
+        }
+        let addrs = self.ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        Seeds {
+            addrs,
+            valid_for: None,
+            warnings: self.warnings,
+        }
+    }
+}
+
+fn addrs(instance: &Instance, addr_type: AddrType) -> Vec<&str> {
+    match addr_type {
+        AddrType::PrivateV4 => instance.private_ip_address().into_iter().collect(),
+        AddrType::PublicV4 => instance.public_ip_address().into_iter().collect(),
+        AddrType::PrivateV6 | AddrType::PublicV6 => {
+            let interfaces = instance.network_interfaces().iter();
+            interfaces
+                .flat_map(|i| i.ipv6_addresses())
+                .filter_map(|addr| addr.ipv6_address())
+                .collect()
+        }
+    }
+}
+
+fn wanted(ip: IpAddr, addr_type: AddrType) -> bool {
+    match (ip, addr_type) {
+        (IpAddr::V4(_), AddrType::PrivateV4 | AddrType::PublicV4) | (IpAddr::V6(_), AddrType::PublicV6) => {
+            true
+        }
+        (IpAddr::V6(ip), AddrType::PrivateV6) => ip.is_unique_local(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{InstanceIpv6Address, InstanceNetworkInterface};
+
+    use super::*;
+
+    fn instance(v6: &[&str]) -> Instance {
+        let v6 = v6
+            .iter()
+            .map(|ip| InstanceIpv6Address::builder().ipv6_address(*ip).build());
+        let interface = InstanceNetworkInterface::builder()
+            .set_ipv6_addresses(Some(v6.collect()))
+            .build();
+        Instance::builder()
+            .instance_id("i-1")
+            .private_ip_address("10.0.0.1")
+            .network_interfaces(interface)
+            .build()
+    }
+
+    fn seeds(addr_type: AddrType) -> (Vec<String>, Vec<String>) {
+        let mut listing = Listing::default();
+        listing.add(&instance(&["2001:db8::1", "fd00::1", "fd00::1"]), addr_type);
+        listing.add(&instance(&["2001:db8::2", "junk"]), addr_type);
+        let seeds = listing.seeds(addr_type, 7946);
+        (
+            seeds.addrs.iter().map(ToString::to_string).collect(),
+            seeds.warnings,
+        )
+    }
+
+    #[test]
+    fn private_v6_is_unique_local_and_public_v6_is_all() {
+        let junk = "i-1 has the address `junk`, which is none".to_owned();
+        assert_eq!(
+            seeds(AddrType::PrivateV6),
+            (
+                vec!["[fd00::1]:7946".to_owned()],
+                vec![
+                    junk.clone(),
+                    "1 of 2 instances have no private_v6 address".to_owned()
+                ]
+            )
+        );
+        let all = ["[2001:db8::1]:7946", "[2001:db8::2]:7946", "[fd00::1]:7946"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(seeds(AddrType::PublicV6), (all, vec![junk]));
+    }
+
+    #[test]
+    fn one_private_v4_and_no_public_one() {
+        assert_eq!(
+            seeds(AddrType::PrivateV4),
+            (vec!["10.0.0.1:7946".to_owned()], vec![])
+        );
+        let none = "2 of 2 instances have no public_v4 address".to_owned();
+        assert_eq!(seeds(AddrType::PublicV4), (vec![], vec![none]));
+    }
+}

@@ -1,0 +1,262 @@
+//! What `provider=aws` may be told.
+
+use std::{collections::BTreeMap, num::NonZeroU16};
+
+use aws_sdk_ec2::types::InstanceStateName;
+
+use crate::{
+    secret::SecretSource,
+    spec::{
+        SpecError,
+        keys::{Keys, Known},
+    },
+};
+
+/// The keys, explained in the README. The access key's id is no secret by itself, but nobody needs to see it.
+pub(crate) const KNOWN: Known = Known {
+    provider: super::NAME,
+    keys: &[
+        "tag_key",
+        "tag_value",
+        "tag.",
+        "region",
+        "addr_type",
+        "endpoint",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "profile",
+        "states",
+        "port",
+        "page_size",
+    ],
+    secrets: &["access_key_id", "secret_access_key", "session_token"],
+};
+
+/// The most that EC2 gives, and so the fewest calls.
+const MAX_PAGE_SIZE: i32 = 1000;
+
+/// The fewest that EC2 takes.
+const MIN_PAGE_SIZE: i32 = 5;
+
+/// Which instances to look for, where, as whom, and which of their addresses to take.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Instances {
+    /// Keys and values of the tags that an instance must have, all of them. Never empty.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The states that count.
+    pub(crate) states: Vec<InstanceStateName>,
+    /// `None`: found out.
+    pub(crate) region: Option<String>,
+    /// `None`: the region's own.
+    pub(crate) endpoint: Option<String>,
+    /// As whom.
+    pub(crate) credentials: Credentials,
+    /// Which addresses.
+    pub(crate) addr_type: AddrType,
+    /// `None`: the gossip port.
+    pub(crate) port: Option<NonZeroU16>,
+    /// Instances asked for at a time.
+    pub(crate) page_size: i32,
+}
+
+/// Where credentials come from.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// The spec says which.
+    Keys(AccessKeys),
+    /// This profile of the shared configuration, before anything in the environment.
+    Profile(String),
+    /// Wherever the SDK finds them.
+    Chain,
+}
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct AccessKeys {
+    /// `access_key_id`.
+    pub(crate) id: SecretSource,
+    /// `secret_access_key`.
+    pub(crate) secret: SecretSource,
+    /// `session_token`, which temporary keys have.
+    pub(crate) token: Option<SecretSource>,
+}
+
+/// Which of an instance's addresses to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AddrType {
+    /// The private IPv4 address of the primary interface.
+    PrivateV4,
+    /// The public IPv4 address.
+    PublicV4,
+    /// Every unique local IPv6 address (fc00::/7) of every interface.
+    PrivateV6,
+    /// Every IPv6 address of every interface, as in go-discover.
+    PublicV6,
+}
+
+impl AddrType {
+    const ALL: [Self; 4] = [Self::PrivateV4, Self::PublicV4, Self::PrivateV6, Self::PublicV6];
+
+    /// As in a spec.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PrivateV4 => "private_v4",
+            Self::PublicV4 => "public_v4",
+            Self::PrivateV6 => "private_v6",
+            Self::PublicV6 => "public_v6",
+        }
+    }
+}
+
+impl Instances {
+    /// Reads and checks the keys.
+    pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
+        Ok(Self {
+            tags: tags(&mut keys)?,
+            states: states(&mut keys)?,
+            region: region(&mut keys)?,
+            endpoint: endpoint(&mut keys)?,
+            credentials: credentials(&mut keys)?,
+            addr_type: addr_type(&mut keys)?,
+            port: keys.port()?,
+            page_size: page_size(&mut keys)?,
+        })
+    }
+}
+
+fn tags(keys: &mut Keys) -> Result<BTreeMap<String, String>, SpecError> {
+    let mut tags: BTreeMap<_, _> = keys.with_prefix("tag.").into_iter().collect();
+    match (keys.optional("tag_key")?, keys.take("tag_value")) {
+        (Some(key), Some(value)) => {
+            if tags.contains_key(&key) {
+                return Err(keys.conflict(format!("tag_key={key} and tag.{key} name the same tag: keep one")));
+            }
+            tags.insert(key, value);
+        }
+        (Some(key), None) => {
+            return Err(keys.conflict(format!("tag_key={key} needs a value: add tag_value=VALUE")));
+        }
+        (None, Some(_)) => return Err(keys.conflict("tag_value needs the tag's name: add tag_key=KEY")),
+        (None, None) if tags.is_empty() => {
+            return Err(
+                keys.conflict("no tag to look for: add tag_key=KEY tag_value=VALUE, or tag.KEY=VALUE")
+            );
+        }
+        (None, None) => {}
+    }
+    Ok(tags)
+}
+
+fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
+    let Some(list) = keys.optional("states")? else {
+        return Ok(vec![InstanceStateName::Running]);
+    };
+    let mut states = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let state = InstanceStateName::try_parse(name).map_err(|_| {
+            let known = InstanceStateName::values().join(", ");
+            keys.bad_value(
+                "states",
+                name,
+                format!("is no state of an instance: the states are {known}"),
+            )
+        })?;
+        states.push(state);
+    }
+    Ok(states)
+}
+
+fn region(keys: &mut Keys) -> Result<Option<String>, SpecError> {
+    let region = keys.optional("region")?;
+    match &region {
+        // It becomes a part of a host name.
+        Some(text)
+            if !text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') =>
+        {
+            Err(keys.bad_value("region", text, "is no region: write one like us-east-1"))
+        }
+        _ => Ok(region),
+    }
+}
+
+fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
+    let Some(url) = keys.optional("endpoint")? else {
+        return Ok(None);
+    };
+    let uri = url.parse::<http::Uri>().ok();
+    let good = uri.is_some_and(|uri| {
+        let user = uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'));
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+            && !user
+    });
+    if good {
+        Ok(Some(url))
+    } else {
+        Err(keys.bad_value(
+            "endpoint",
+            &url,
+            "is no endpoint: write https://HOST[:PORT][/PATH] or http://…",
+        ))
+    }
+}
+
+fn credentials(keys: &mut Keys) -> Result<Credentials, SpecError> {
+    let profile = keys.optional("profile")?;
+    let id = keys.secret("access_key_id")?;
+    let secret = keys.secret("secret_access_key")?;
+    let token = keys.secret("session_token")?;
+    let problem = match (profile, id, secret, token) {
+        (None, Some(id), Some(secret), token) => {
+            return Ok(Credentials::Keys(AccessKeys { id, secret, token }));
+        }
+        (Some(profile), None, None, None) => return Ok(Credentials::Profile(profile)),
+        (None, None, None, None) => return Ok(Credentials::Chain),
+        (Some(_), ..) => {
+            "profile and access keys exclude each other: keep profile, or access_key_id and secret_access_key"
+        }
+        (None, Some(_), None, _) => "access_key_id needs its other half: add secret_access_key",
+        (None, None, Some(_), _) => "secret_access_key needs its other half: add access_key_id",
+        (None, None, None, Some(_)) => {
+            "session_token needs its keys: add access_key_id and secret_access_key"
+        }
+    };
+    Err(keys.conflict(problem))
+}
+
+fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
+    let Some(name) = keys.optional("addr_type")? else {
+        return Ok(AddrType::PrivateV4);
+    };
+    AddrType::ALL
+        .into_iter()
+        .find(|addr_type| addr_type.name() == name)
+        .ok_or_else(|| {
+            let known = AddrType::ALL.map(AddrType::name).join(", ");
+            keys.bad_value(
+                "addr_type",
+                &name,
+                format!("is no kind of address: the kinds are {known}"),
+            )
+        })
+}
+
+fn page_size(keys: &mut Keys) -> Result<i32, SpecError> {
+    let Some(text) = keys.optional("page_size")? else {
+        return Ok(MAX_PAGE_SIZE);
+    };
+    let size = text
+        .parse()
+        .ok()
+        .filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size));
+    size.ok_or_else(|| {
+        let remedy = format!("is no page size of EC2: a number from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}");
+        keys.bad_value("page_size", &text, remedy)
+    })
+}

@@ -1,0 +1,125 @@
+//! `provider=dns`: SRV records, or A and AAAA records.
+
+mod lookup;
+pub(crate) mod spec;
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_trait::async_trait;
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy},
+    net::{NetError, runtime::TokioRuntimeProvider},
+};
+
+use self::spec::{Query, Records};
+use crate::{Cadence, Discover, DiscoverError, FailureKind, Seeds, address::Address};
+
+/// As in `provider=NAME`.
+pub(crate) const NAME: &str = "dns";
+
+/// For one try of a query. A name server in the same network answers in milliseconds, one that has to ask others in tens
+/// or hundreds of them.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Tries after the first. A dead name server is not noticed otherwise than by waiting, so it costs 2 s in all.
+const RETRIES: usize = 1;
+
+/// The port of name servers (RFC 1035).
+const DNS_PORT: u16 = 53;
+
+/// While alone: as often as a dead name server can be noticed (2 s). Settled: twice a minute, so that a time to live of
+/// 30 s, the usual one of cluster resolvers, is asked once. Any cache in between answers what comes early.
+const CADENCE: Cadence = Cadence {
+    floor: Duration::from_secs(2),
+    settled: Duration::from_secs(30),
+    rationed: false,
+};
+
+/// The provider, ready to be asked.
+pub(crate) struct Provider {
+    records: Records,
+    default_port: u16,
+}
+
+impl Provider {
+    /// Touches nothing: the system's configuration is read at each poll.
+    pub(crate) fn new(records: &Records, default_port: u16) -> Self {
+        Self {
+            records: records.clone(),
+            default_port,
+        }
+    }
+
+    async fn found(&self) -> Result<lookup::Found, String> {
+        // A resolver for each poll costs 0.2 ms, sees a changed /etc/resolv.conf, and holds no broken connection. Its cache
+        // would die with it; the interval of the polls is the cache.
+        let resolver = resolver(self.records.resolver.as_ref()).await?;
+        match &self.records.query {
+            Query::Service(name) => lookup::service(&resolver, name).await,
+            Query::Hosts(name, port) => {
+                let port = port.map_or(self.default_port, u16::from);
+                lookup::hosts(&resolver, name, port).await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Discover for Provider {
+    async fn discover(&self) -> Result<Seeds, DiscoverError> {
+        let found = self.found().await;
+        let found = found.map_err(|e| DiscoverError {
+            provider: NAME,
+            kind: FailureKind::Unavailable,
+            message: e.split_whitespace().collect::<Vec<_>>().join(" "),
+        })?;
+        let mut seeds = Seeds {
+            addrs: Vec::new(),
+            valid_for: found.min_ttl.map(|ttl| Duration::from_secs(ttl.into())),
+            warnings: found.warnings,
+        };
+        seeds.extend(found.addrs.into_iter().map(|(_, addr)| addr));
+        Ok(seeds)
+    }
+
+    fn cadence(&self) -> Cadence {
+        CADENCE
+    }
+}
+
+async fn resolver(given: Option<&Address>) -> Result<TokioResolver, String> {
+    let mut builder = match given {
+        Some(server) => {
+            let ips = server.host.lookup().await;
+            let ips = ips.map_err(|e| format!("the resolver {} cannot be looked up: {e}", server.host))?;
+            let port = server.port_or(DNS_PORT);
+            let servers = ips
+                .into_iter()
+                .map(|ip| name_server(SocketAddr::new(ip, port)))
+                .collect();
+            let config = ResolverConfig::from_name_servers(servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        }
+        None => TokioResolver::builder_tokio().map_err(|e| no_system_resolver(&e))?,
+    };
+    let options = builder.options_mut();
+    options.cache_size = 0;
+    options.timeout = TIMEOUT;
+    options.attempts = RETRIES;
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+    options.use_hosts_file = ResolveHosts::Never;
+    builder.build().map_err(|e| no_system_resolver(&e))
+}
+
+fn name_server(addr: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = addr.port();
+    }
+    NameServerConfig::new(addr.ip(), true, connections)
+}
+
+fn no_system_resolver(error: &NetError) -> String {
+    format!("/etc/resolv.conf does not say whom to ask: {error}; mend it, or add resolver=HOST:PORT")
+}

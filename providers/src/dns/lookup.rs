@@ -1,0 +1,216 @@
+//! Look-ups: from a name to addresses with their ports, as far as name servers answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use hickory_resolver::{
+    TokioResolver,
+    lookup::Lookup,
+    net::{DnsError, NetError},
+    proto::rr::{Name, RData, RecordType, rdata::SRV},
+};
+use tokio::time::{sleep, timeout};
+
+/// Targets looked up at a time: two queries each, well below the 150 that dnsmasq forwards at a time by default.
+const LOOKUPS: usize = 16;
+
+/// For the one name that is asked for first: a dead name server costs 2 s (see [`super::TIMEOUT`]), so a live one behind it
+/// is still reached, also by TCP.
+const NAME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For all targets together. What was found by then is kept. 120 targets take 0.07 s when they are answered.
+const TARGETS_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Aliases followed from one SRV name to the next.
+const MAX_ALIASES: usize = 4;
+
+/// What a look-up found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Each with the priority of its record, the lowest first.
+    pub(crate) addrs: BTreeSet<(u16, SocketAddr)>,
+    /// The lowest time to live of the records used, in seconds, as the server gave it.
+    pub(crate) min_ttl: Option<u32>,
+    /// What failed beside it.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Found {
+    fn saw_ttl(&mut self, ttl: u32) {
+        self.min_ttl = Some(self.min_ttl.map_or(ttl, |min| min.min(ttl)));
+    }
+}
+
+/// The hosts that a service name lists, at the ports it lists. Every target counts, whatever its priority: the ones that
+/// clients should not use yet are members all the same.
+pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Found, String> {
+    let records = timeout(NAME_TIMEOUT, service_records(resolver, name.clone()));
+    let records = records
+        .await
+        .map_err(|_| format!("no answer for {name} within {NAME_TIMEOUT:?}"))?;
+    let mut found = Found::default();
+    let mut targets: BTreeMap<Name, Vec<(u16, u16)>> = BTreeMap::new();
+    for (srv, ttl) in records.map_err(|e| sentence(name, &e))? {
+        found.saw_ttl(ttl);
+        // The root as a target says that the service is not offered (RFC 2782).
+        if !srv.target.is_root() {
+            targets
+                .entry(srv.target)
+                .or_default()
+                .push((srv.priority, srv.port));
+        }
+    }
+    let mut missing: BTreeSet<Name> = targets.keys().cloned().collect();
+    let lookups = stream::iter(targets).map(async |(target, ports)| {
+        let answer = addresses(resolver, &target).await;
+        (target, ports, answer)
+    });
+    let mut answers = pin!(
+        lookups
+            .buffer_unordered(LOOKUPS)
+            .take_until(sleep(TARGETS_TIMEOUT))
+    );
+    while let Some((target, ports, (addrs, problem))) = answers.next().await {
+        missing.remove(&target);
+        for (ip, ttl) in addrs {
+            found.saw_ttl(ttl);
+            found.addrs.extend(
+                ports
+                    .iter()
+                    .map(|(priority, port)| (*priority, SocketAddr::new(ip, *port))),
+            );
+        }
+        found.warnings.extend(problem);
+    }
+    found.warnings.sort();
+    if !missing.is_empty() {
+        let problem = format!(
+            "{} targets were not answered for within {TARGETS_TIMEOUT:?}",
+            missing.len()
+        );
+        found.warnings.push(problem);
+    }
+    if found.addrs.is_empty() && !found.warnings.is_empty() {
+        return Err(format!(
+            "no target of {name} has an address: {}",
+            found.warnings.join("; ")
+        ));
+    }
+    Ok(found)
+}
+
+/// The addresses of a name, all at one port.
+pub(crate) async fn hosts(resolver: &TokioResolver, name: &Name, port: u16) -> Result<Found, String> {
+    let (addrs, problem) = timeout(NAME_TIMEOUT, addresses(resolver, name))
+        .await
+        .map_err(|_| format!("no answer for {name} within {NAME_TIMEOUT:?}"))?;
+    let mut found = Found::default();
+    for (ip, ttl) in addrs {
+        found.saw_ttl(ttl);
+        found.addrs.insert((0, SocketAddr::new(ip, port)));
+    }
+    match problem {
+        Some(problem) if found.addrs.is_empty() => Err(problem),
+        problem => {
+            found.warnings.extend(problem);
+            Ok(found)
+        }
+    }
+}
+
+async fn service_records(resolver: &TokioResolver, mut name: Name) -> Result<Vec<(SRV, u32)>, NetError> {
+    for _ in 0..=MAX_ALIASES {
+        let error = match resolver.lookup(name.clone(), RecordType::SRV).await {
+            Ok(lookup) => return Ok(records(&lookup, |data| srv(data).cloned()).collect()),
+            Err(e) => e,
+        };
+        // hickory 0.26.3 takes the target of an SRV record behind an alias for the next alias, and then finds no record.
+        if !error.is_no_records_found() || error.is_nx_domain() {
+            return Err(error);
+        }
+        let Ok(aliases) = resolver.lookup(name, RecordType::CNAME).await else {
+            return Err(error);
+        };
+        match records(&aliases, |data| alias(data).cloned()).next() {
+            Some((alias, _)) => name = alias,
+            None => return Err(error),
+        }
+    }
+    Err(NetError::Message("a chain of more than 4 aliases"))
+}
+
+/// The addresses of a name with their times to live, and what kept others from being found.
+async fn addresses(resolver: &TokioResolver, name: &Name) -> (Vec<(IpAddr, u32)>, Option<String>) {
+    let ask = |kind| resolver.lookup(name.clone(), kind);
+    let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+    let mut found = Vec::new();
+    let mut none = None;
+    let mut failed = None;
+    for answer in [v4, v6] {
+        match answer {
+            Ok(lookup) => found.extend(records(&lookup, ip)),
+            // A host without an IPv6 address is no fault.
+            Err(e) if e.is_no_records_found() => none = Some(e),
+            Err(e) => failed = Some(e),
+        }
+    }
+    let problem = match (failed, none) {
+        (Some(e), _) => Some(sentence(name, &e)),
+        (None, _) if !found.is_empty() => None,
+        (None, Some(e)) if e.is_nx_domain() => Some(sentence(name, &e)),
+        (None, _) => Some(format!("{name} has neither an A nor an AAAA record")),
+    };
+    (found, problem)
+}
+
+fn records<T>(lookup: &Lookup, pick: impl Fn(&RData) -> Option<T>) -> impl Iterator<Item = (T, u32)> {
+    lookup
+        .answers()
+        .iter()
+        .filter_map(move |record| Some((pick(&record.data)?, record.ttl)))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]
+fn srv(data: &RData) -> Option<&SRV> {
+    match data {
+        RData::SRV(srv) => Some(srv),
+        _ => None,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]
+fn alias(data: &RData) -> Option<&Name> {
+    match data {
+        RData::CNAME(name) => Some(&name.0),
+        _ => None,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "two kinds of record out of thirty")]
+fn ip(data: &RData) -> Option<IpAddr> {
+    match data {
+        RData::A(ip) => Some(IpAddr::V4(ip.0)),
+        RData::AAAA(ip) => Some(IpAddr::V6(ip.0)),
+        _ => None,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest says what it is")]
+fn sentence(name: &Name, error: &NetError) -> String {
+    match error {
+        NetError::Timeout => format!("no name server answered for {name} in time"),
+        NetError::Dns(DnsError::NoRecordsFound(none)) if error.is_nx_domain() => {
+            format!("{} does not exist (NXDOMAIN)", none.query.name())
+        }
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            format!("{} has no {} record", none.query.name(), none.query.query_type())
+        }
+        NetError::Dns(DnsError::ResponseCode(code)) => format!("the name server answered {code} for {name}"),
+        e => format!("{name}: {e}"),
+    }
+}

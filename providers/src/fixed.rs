@@ -1,0 +1,129 @@
+//! `provider=static`: a list of addresses. Names in it are looked up again at every poll, so that a host may move.
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+
+use crate::{
+    Cadence, Discover, DiscoverError, FailureKind, Seeds,
+    address::{Address, Host},
+    spec::{
+        SpecError,
+        keys::{Keys, Known},
+    },
+};
+
+/// As in `provider=NAME`.
+pub(crate) const NAME: &str = "static";
+
+/// What it may be told.
+pub(crate) const KNOWN: Known = Known {
+    provider: NAME,
+    keys: &["addrs"],
+    secrets: &[],
+};
+
+/// Look-ups at a time. Each holds a thread of the runtime's pool for blocking calls, which has 512.
+const LOOKUPS: usize = 64;
+
+/// With [`LOOKUPS`] and the time-out of a look-up this bounds a poll: 256 / 64 rounds of 3 s are 12 s.
+const MAX_ADDRS: usize = 256;
+
+/// Asks a local list, or a local resolver that has its own cache: cheap enough for once a second while alone. Settled, a
+/// look-up every 30 s (the time to live that cluster resolvers give their names) finds a host that moved.
+const CADENCE: Cadence = Cadence {
+    floor: Duration::from_secs(1),
+    settled: Duration::from_secs(30),
+    rationed: false,
+};
+
+/// A list of hosts, checked.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Static {
+    addrs: Vec<Address>,
+}
+
+impl Static {
+    /// Reads `addrs`: addresses with commas or blanks between them.
+    pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
+        let list = keys.required("addrs", "addrs=10.0.0.1:7946,node-2.example.com")?;
+        let mut addrs = Vec::new();
+        for text in list
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|text| !text.is_empty())
+        {
+            addrs.push(text.parse().map_err(|e| keys.bad_value("addrs", text, e))?);
+        }
+        if addrs.is_empty() {
+            return Err(keys.bad_value("addrs", &list, "lists no address: write addrs=HOST:PORT,HOST"));
+        }
+        if addrs.len() > MAX_ADDRS {
+            let problem = format!(
+                "addrs lists {} addresses: {MAX_ADDRS} at most, and a few are enough",
+                addrs.len()
+            );
+            return Err(keys.conflict(problem));
+        }
+        Ok(Self { addrs })
+    }
+}
+
+/// The provider, ready to be asked.
+pub(crate) struct Provider {
+    hosts: Vec<(Host, u16)>,
+}
+
+impl Provider {
+    /// Gives every address its port.
+    pub(crate) fn new(spec: &Static, default_port: u16) -> Self {
+        let hosts = spec.addrs.iter();
+        Self {
+            hosts: hosts
+                .map(|addr| (addr.host.clone(), addr.port_or(default_port)))
+                .collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl Discover for Provider {
+    async fn discover(&self) -> Result<Seeds, DiscoverError> {
+        let lookups = stream::iter(self.hosts.clone()).map(async |(host, port)| {
+            let answer = resolve(&host, port).await;
+            (host, answer)
+        });
+        let answers: Vec<_> = lookups.buffered(LOOKUPS).collect().await;
+        let mut seeds = Seeds::default();
+        for (host, answer) in answers {
+            match answer {
+                Ok(addrs) => seeds.extend(addrs),
+                Err(problem) => seeds.warnings.push(format!("{host}: {problem}")),
+            }
+        }
+        if seeds.addrs.is_empty() {
+            let message = seeds.warnings.join("; ");
+            return Err(DiscoverError {
+                provider: NAME,
+                kind: FailureKind::Unavailable,
+                message,
+            });
+        }
+        Ok(seeds)
+    }
+
+    fn cadence(&self) -> Cadence {
+        CADENCE
+    }
+}
+
+async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let ips = host
+        .lookup()
+        .await
+        .map_err(|e| format!("the name cannot be looked up: {e}"))?;
+    if ips.is_empty() {
+        return Err("the name has no address".to_owned());
+    }
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
