@@ -1,10 +1,18 @@
 //! The whole configuration, checked once. Flags, environment and file become a `Config` here; nothing later can find
 //! a mistake in them.
 
-use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
+mod file;
+pub mod flags;
+mod host;
+mod plan;
+mod resolve;
+pub(crate) mod value;
+
+use std::{fmt, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use self::{flags::Options, host::Host, resolve::ConfigError};
 use crate::node::{ClusterName, EndpointName, NodeName, Role, Tags};
 
 /// Where the agent gossips unless told otherwise, UDP and TCP.
@@ -37,6 +45,14 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `--profile`.
     pub profile: Profile,
+    /// `--retry-join`, and `--join` as one more; in the order given.
+    pub retry_join: Vec<String>,
+    /// `--http-allow-host`, in lower case.
+    pub http_allow_hosts: Vec<String>,
+    /// `--log-format`.
+    pub log_format: LogFormat,
+    /// `--log-level`, checked.
+    pub log_level: String,
 }
 
 /// One `--endpoint`.
@@ -70,6 +86,24 @@ pub enum HttpAddr {
     Unix(PathBuf),
 }
 
+impl fmt::Display for HttpAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => write!(f, "http://{addr}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
 /// Protocol timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
@@ -89,6 +123,36 @@ impl Profile {
             Self::Lan => "lan",
             Self::Wan => "wan",
         }
+    }
+}
+
+impl fmt::Display for EndpointFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}={}:{}",
+            self.name,
+            self.host.as_deref().unwrap_or(""),
+            self.port
+        )
+    }
+}
+
+impl fmt::Display for Advertise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = match self {
+            Self::Addr(ip, Some(port)) => return SocketAddr::new(*ip, *port).fmt(f),
+            Self::Addr(ip, None) => return ip.fmt(f),
+            Self::Interface(name, port) => {
+                f.write_str(name)?;
+                port
+            }
+            Self::Network(network, port) => {
+                network.fmt(f)?;
+                port
+            }
+        };
+        port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

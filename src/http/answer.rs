@@ -1,0 +1,137 @@
+//! What all `GET` answers share: an index, an entity tag, and a wait for the next change.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    },
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    Api, INDEX_HEADER, LONG_POLLS_MAX,
+    problem::Problem,
+    query::{Poll, Query},
+    server::told_to_stop,
+};
+use crate::{
+    api::Time,
+    snapshot::{About, Snapshot},
+};
+
+/// The time of day of a moment that the core counted on the monotonic clock.
+pub(super) fn time(about: &About, at: std::time::Instant) -> Time {
+    // Only a wall clock set to before year -9999 or after 9999 has no such time; the epoch shows that well enough.
+    Time(about.started.wall_at(at).try_into().unwrap_or_default())
+}
+
+/// A line of JSON.
+pub(super) fn json(answer: &impl Serialize) -> Bytes {
+    let mut text =
+        serde_json::to_vec(answer).expect("the answers have text keys only and serialise infallibly");
+    text.push(b'\n');
+    text.into()
+}
+
+/// A good answer, before the client's own copy is taken into account.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Grows with every change.
+    pub(super) index: u64,
+    /// What tells this state from every other one of this resource.
+    pub(super) tag: String,
+    /// The JSON.
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// An answer that changes when its index does, apart from details such as ages.
+    pub(super) fn new(snapshot: &Snapshot, index: u64, body: Bytes) -> Self {
+        // The epoch tells indexes of one start from those of the next.
+        let tag = format!("{}-{index}", snapshot.about.epoch);
+        Self { index, tag, body }
+    }
+
+    /// The response: 304 where the client has this state already.
+    pub(super) fn to_client(&self, request: &HeaderMap) -> Response {
+        let etag = format!("W/\"{}\"", self.tag);
+        let known = request
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|tag| tag.trim() == "*" || weak(tag) == weak(&etag));
+        let mut response = if known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = Response::new(Body::from(self.body.clone()));
+            let kind = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(INDEX_HEADER, self.index.into());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if let Ok(etag) = HeaderValue::try_from(etag) {
+            headers.insert(ETAG, etag);
+        }
+        response
+    }
+}
+
+/// The part of an entity tag that a weak comparison looks at.
+fn weak(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+impl Api {
+    /// The latest snapshot, or, for a long poll, the first one in which `index` is another than the client's. An index
+    /// from the future is that of an earlier start, and is another.
+    pub(super) async fn snapshot(
+        &self,
+        query: &Query,
+        index: impl Fn(&Snapshot) -> u64,
+    ) -> Result<Arc<Snapshot>, Problem> {
+        let now = self.handle.snapshot();
+        match query.poll()? {
+            Some(poll) if index(&now) == poll.index => self.changed(&now, poll, index).await,
+            Some(_) | None => Ok(now),
+        }
+    }
+
+    async fn changed(
+        &self,
+        now: &Snapshot,
+        poll: Poll,
+        index: impl Fn(&Snapshot) -> u64,
+    ) -> Result<Arc<Snapshot>, Problem> {
+        let _place = self.shared.polls.try_acquire().map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "{LONG_POLLS_MAX} requests wait for a change already: ask again later, or without `index`"
+                ),
+            )
+        })?;
+        let mut stopping = self.shared.stopping.clone();
+        let another = |next: &Snapshot| {
+            index(next) != poll.index || next.joined != now.joined || next.leaving != now.leaving
+        };
+        tokio::select! {
+            changed = self.handle.wait_for(another) => Ok(changed?),
+            () = tokio::time::sleep(poll.wait) => Ok(self.handle.snapshot()),
+            () = told_to_stop(&mut stopping) => Ok(self.handle.snapshot()),
+        }
+    }
+}
+
+/// The age of a moment when the snapshot was taken.
+pub(super) fn age(snapshot: &Snapshot, at: std::time::Instant) -> Duration {
+    snapshot.taken.saturating_duration_since(at)
+}
