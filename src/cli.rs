@@ -4,6 +4,7 @@ pub mod act;
 mod client;
 pub mod demo;
 mod demo_screen;
+pub mod discover;
 pub mod generate;
 pub mod members;
 pub mod show;
@@ -60,6 +61,8 @@ pub enum Command {
     Join(act::JoinArgs),
     /// Makes the agent say goodbye and stop
     Leave(act::LeaveArgs),
+    /// Asks one provider once, without an agent; exit code 2 for no address, 4 where the provider fails
+    Discover(discover::DiscoverArgs),
     /// Whether the agent answers, for health checks of containers: exit code 0 or 1
     Health(act::HealthArgs),
     /// Runs a few agents on this host and shows how they find each other, until Ctrl-C
@@ -81,6 +84,8 @@ pub enum Outcome {
     NothingMatched,
     /// It did not come in time.
     TimedOut,
+    /// A provider failed.
+    ProviderFailed,
 }
 
 /// Why a command could not do what it should.
@@ -89,6 +94,9 @@ pub enum CliError {
     /// The agent did not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The spec of `discover`.
+    #[error("{0}")]
+    Spec(#[from] chronik_providers::SpecError),
     /// The demo's agents.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -149,6 +157,7 @@ impl Command {
             Self::Wait(args) => wait::run(&args, output).await,
             Self::Join(args) => act::join(args, output).await,
             Self::Leave(args) => act::leave(args, output).await,
+            Self::Discover(args) => discover::run(&args, output).await,
             Self::Health(args) => act::health(args, output).await,
             Self::Demo(args) => demo::run(&args, output, interrupt).await,
             Self::Completions(args) => generate::completions(&args, output),

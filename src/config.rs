@@ -10,6 +10,7 @@ pub(crate) mod value;
 
 use std::{fmt, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
+use chronik_providers::Spec;
 use ipnet::IpNet;
 
 pub use self::{flags::Options, host::Host, resolve::ConfigError};
@@ -46,7 +47,7 @@ pub struct Config {
     /// `--profile`.
     pub profile: Profile,
     /// `--retry-join`, and `--join` as one more; in the order given.
-    pub retry_join: Vec<String>,
+    pub retry_join: Vec<Spec>,
     /// `--http-allow-host`, in lower case.
     pub http_allow_hosts: Vec<String>,
     /// `--log-format`.

@@ -11,6 +11,8 @@ mod metrics;
 mod problem;
 mod query;
 mod quorum;
+#[cfg(test)]
+mod sample;
 mod server;
 mod ui;
 

@@ -7,8 +7,8 @@ use std::{
 
 use chronik_agent::{
     advertise, agent,
-    cli::{Cli, Command, Outcome, Output},
-    config::{Config, Host, LogFormat, Options},
+    cli::{Cli, CliError, Command, Outcome, Output},
+    config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,6 +73,11 @@ fn print_plan(config: &Config) -> ExitCode {
     if let Err(error) = &advertised {
         return fail(error, USAGE);
     }
+    for spec in &config.retry_join {
+        if let Err(error) = spec.connect(DEFAULT_GOSSIP_PORT) {
+            return fail(&format_args!("--retry-join {spec}: {error}"), USAGE);
+        }
+    }
     match write!(io::stdout(), "{}", config.plan(&advertised)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -108,6 +113,10 @@ fn run_command(command: Command) -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Ok(Outcome::NothingMatched) => 2.into(),
         Ok(Outcome::TimedOut) => 3.into(),
+        Ok(Outcome::ProviderFailed) => 4.into(),
+        Err(error @ CliError::Spec(_)) => fail(&error, USAGE),
+        // `chronik-agent members | head -1` is content with less.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }

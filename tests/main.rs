@@ -4,6 +4,9 @@
     reason = "a test that cannot go on should stop where it stands"
 )]
 
+mod api;
+mod cli;
 mod convergence;
 mod guards;
+mod running;
 mod sim;

@@ -154,8 +154,6 @@ pub enum Origin {
     Environment,
     /// In this file.
     File(PathBuf),
-    /// Nowhere: worked out.
-    Default,
 }
 
 /// The values given for one flag, all of one origin.

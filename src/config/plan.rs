@@ -52,6 +52,6 @@ impl Config {
 
     /// The specs with their secrets masked.
     pub fn seed_specs(&self) -> Vec<String> {
-        self.retry_join.clone()
+        self.retry_join.iter().map(ToString::to_string).collect()
     }
 }

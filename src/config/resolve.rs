@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
+use chronik_providers::{Spec, SpecError};
 use clap::ValueEnum;
 
 use super::{
@@ -47,6 +48,16 @@ pub enum ConfigError {
         origin: String,
         /// What is wrong and what to write instead; continues the sentence.
         problem: String,
+    },
+    /// A spec is wrong. It may hold secrets, so that its place stands for it.
+    #[error("--retry-join number {number}{origin}: {error}")]
+    Spec {
+        /// Which one, from 1.
+        number: usize,
+        /// Where, if not on the command line.
+        origin: String,
+        /// What is wrong, and the remedy.
+        error: SpecError,
     },
     /// Two values do not go together, or one that is needed is missing.
     #[error("{0}")]
@@ -156,15 +167,19 @@ fn all<T>(
         parse(value).map_err(|problem| ConfigError::Value {
             flag,
             value: value.clone(),
-            origin: match &given.origin {
-                Origin::Flag | Origin::Default => String::new(),
-                Origin::Environment => format!(" (from {})", variable(flag)),
-                Origin::File(path) => format!(" (from {})", path.display()),
-            },
+            origin: origin(flag, &given.origin),
             problem,
         })
     });
     parsed.collect()
+}
+
+fn origin(flag: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Flag => String::new(),
+        Origin::Environment => format!(" (from {})", variable(flag)),
+        Origin::File(path) => format!(" (from {})", path.display()),
+    }
 }
 
 fn rule<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, String> {
@@ -269,22 +284,32 @@ fn state_dir(options: &Options, host: &Host) -> Result<PathBuf, ConfigError> {
         })
 }
 
-fn seeds(options: &Options) -> Result<Vec<String>, ConfigError> {
-    let mut specs = all(options, "retry-join", |spec| match spec.trim() {
-        "" => Err("is empty; write provider=NAME key=value…, or addresses".to_owned()),
-        spec => Ok(spec.to_owned()),
-    })?;
+fn seeds(options: &Options) -> Result<Vec<Spec>, ConfigError> {
+    let mut specs = Vec::new();
+    if let Some(given) = options.get("retry-join") {
+        for (at, text) in given.values.iter().enumerate() {
+            specs.push(Spec::parse(text).map_err(|error| ConfigError::Spec {
+                number: at + 1,
+                origin: origin("retry-join", &given.origin),
+                error,
+            })?);
+        }
+    }
     let addrs = all(options, "join", |addr| {
         value::gossip_addr(addr.trim())
-            .map(|_| addr.trim().to_owned())
+            .map(|addr| addr.to_string())
             .ok_or_else(|| {
                 "is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join".to_owned()
             })
     })?;
     if !addrs.is_empty() {
-        specs.push(addrs.join(","));
+        specs.push(listed(&addrs));
     }
     Ok(specs)
+}
+
+fn listed(addrs: &[String]) -> Spec {
+    Spec::parse(&addrs.join(",")).expect("a list of addresses is a spec")
 }
 
 #[cfg(test)]
@@ -316,7 +341,7 @@ mod tests {
             PathBuf::from("/home/me/.local/state/chronik-agent")
         );
         assert_eq!(config.bootstrap_expect, None);
-        assert_eq!(config.retry_join, Vec::<String>::new());
+        assert!(config.retry_join.is_empty());
     }
 
     #[test]
@@ -341,15 +366,30 @@ mod tests {
 
     #[test]
     fn join_is_one_more_spec() {
-        let config = resolve([
-            ("retry-join", "provider=dns name=a"),
+        let flags = [
+            ("retry-join", "10.0.0.9"),
             ("join", "10.0.0.1"),
             ("join", "10.0.0.2:9"),
-        ]);
+        ];
+        let specs = resolve(flags).unwrap().seed_specs();
         assert_eq!(
-            config.unwrap().retry_join,
-            ["provider=dns name=a", "10.0.0.1,10.0.0.2:9"]
+            specs,
+            [
+                "provider=static addrs=10.0.0.9",
+                "provider=static addrs=10.0.0.1:7946,10.0.0.2:9"
+            ]
         );
+    }
+
+    #[test]
+    fn a_wrong_spec_is_named_by_its_place() {
+        let error = resolve([
+            ("retry-join", "10.0.0.9"),
+            ("retry-join", "provider=sttic addrs=a"),
+        ])
+        .unwrap_err();
+        let expected = "--retry-join number 2: unknown provider `sttic`";
+        assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]

@@ -135,3 +135,89 @@ impl Api {
 pub(super) fn age(snapshot: &Snapshot, at: std::time::Instant) -> Duration {
     snapshot.taken.saturating_duration_since(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::sample;
+
+    fn index(snapshot: &Snapshot) -> u64 {
+        snapshot.membership.index
+    }
+
+    fn query(text: &str) -> Query {
+        Query::of(&format!("/?{text}").parse().unwrap(), &[]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_long_poll_wakes_at_the_change() {
+        let (api, snapshots, _stop) = sample::api();
+        let query = query("index=7&wait=10m");
+        let polled = api.snapshot(&query, index);
+        let changed = async {
+            while api.shared.polls.available_permits() == LONG_POLLS_MAX {
+                tokio::task::yield_now().await;
+            }
+            snapshots.send_replace(Arc::new(sample::snapshot(7)));
+            snapshots.send_replace(Arc::new(sample::snapshot(8)));
+        };
+        let (polled, ()) = tokio::join!(polled, changed);
+        assert_eq!(polled.unwrap().membership.index, 8);
+        assert_eq!(api.shared.polls.available_permits(), LONG_POLLS_MAX);
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_not_the_present_one_is_answered_at_once() {
+        let (api, _snapshots, _stop) = sample::api();
+        for text in ["index=6&wait=10m", "index=900&wait=10m", ""] {
+            assert_eq!(
+                api.snapshot(&query(text), index).await.unwrap().membership.index,
+                7,
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_poll_ends_with_its_time_and_with_the_server() {
+        let (api, _snapshots, stop) = sample::api();
+        let waited = api.snapshot(&query("index=7&wait=1ms"), index).await;
+        assert_eq!(waited.unwrap().membership.index, 7);
+        stop.send_replace(true);
+        let ended = api.snapshot(&query("index=7&wait=10m"), index).await;
+        assert_eq!(ended.unwrap().membership.index, 7);
+    }
+
+    #[tokio::test]
+    async fn the_number_of_long_polls_is_bounded() {
+        let (api, _snapshots, _stop) = sample::api();
+        let taken = api
+            .shared
+            .polls
+            .try_acquire_many(u32::try_from(LONG_POLLS_MAX).unwrap());
+        let refused = api.snapshot(&query("index=7&wait=10m"), index).await.unwrap_err();
+        let detail = "512 requests wait for a change already: ask again later, or without `index`";
+        assert_eq!(refused, Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        drop(taken);
+    }
+
+    #[test]
+    fn a_client_that_has_the_state_gets_304() {
+        let snapshot = sample::snapshot(7);
+        let answer = Answer::new(&snapshot, 7, Bytes::from_static(b"{}"));
+        for (sent, status) in [
+            (r#"W/"5-7""#, StatusCode::NOT_MODIFIED),
+            (r#""1-1", "5-7""#, StatusCode::NOT_MODIFIED),
+            ("*", StatusCode::NOT_MODIFIED),
+            (r#"W/"5-6""#, StatusCode::OK),
+            (r#"W/"4-7""#, StatusCode::OK),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(IF_NONE_MATCH, HeaderValue::try_from(sent).unwrap());
+            let response = answer.to_client(&request);
+            assert_eq!(response.status(), status, "{sent}");
+            assert_eq!(response.headers().get(ETAG).unwrap(), r#"W/"5-7""#);
+            assert_eq!(response.headers().get(INDEX_HEADER).unwrap(), "7");
+        }
+    }
+}

@@ -115,3 +115,47 @@ fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'
         source: (*sources.get(&member.addr).unwrap_or(&unlisted)).to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::sample;
+
+    #[test]
+    fn a_member_is_told_whole() {
+        let shown = serde_json::to_value(members(&sample::snapshot(7), &Filter::default())).unwrap();
+        let expected = serde_json::json!({
+            "cluster": "chronik", "self": sample::id(1), "index": 7,
+            "members": [
+                {"id": sample::id(1), "name": "node-1", "addr": "10.0.0.1:7946", "status": "alive", "role": "server",
+                 "self": true, "tags": {"zone": "a"}, "endpoints": {"raft": "10.0.0.1:5001"}, "epoch": 5,
+                 "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0, "source": "self"},
+                {"id": sample::id(2), "name": "node-2", "addr": "10.0.0.2:7946", "status": "failed",
+                 "role": "observer", "self": false, "tags": {}, "endpoints": {}, "epoch": 5,
+                 "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25, "source": "dns"},
+                {"id": sample::id(3), "name": "node-3", "addr": "10.0.0.3:7946", "status": "suspect",
+                 "role": "server", "self": false, "tags": {"zone": "b"}, "endpoints": {}, "epoch": 5,
+                 "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null, "source": "gossip"},
+            ],
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn every_condition_must_hold() {
+        let snapshot = sample::snapshot(7);
+        for (query, expected) in [
+            ("status=alive,failed", vec!["node-1", "node-2"]),
+            ("role=server", vec!["node-1", "node-3"]),
+            ("role=server&tag=zone=b", vec!["node-3"]),
+            ("tag=zone=a&tag=zone=b", vec![]),
+            ("tag=none=", vec![]),
+        ] {
+            let query =
+                Query::of(&format!("/?{query}").parse().unwrap(), &["status", "role", "tag"]).unwrap();
+            let shown = members(&snapshot, &Filter::of(&query).unwrap());
+            let names: Vec<&str> = shown.members.iter().map(|member| member.name.as_str()).collect();
+            assert_eq!(names, expected);
+        }
+    }
+}
