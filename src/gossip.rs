@@ -95,11 +95,7 @@ pub struct Gossip {
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Gossip of {} in cluster {}, {:?}",
-            self.me.id, self.cluster, self.phase
-        )
+        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.cluster, self.phase)
     }
 }
 
@@ -222,14 +218,7 @@ impl Gossip {
     /// # Errors
     /// Where the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings {
-            cluster,
-            timing,
-            me,
-            metadata,
-            cached,
-            seed,
-        } = settings;
+        let Settings { cluster, timing, me, metadata, cached, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
         let (rumours, pending_rumours) = Rumours::new();
         let engine_rng = StdRng::seed_from_u64(rng.random());
@@ -285,13 +274,7 @@ impl Gossip {
         let id = JoinId(self.next_join);
         self.next_join += 1;
         let addrs: BTreeSet<_> = addrs.into_iter().collect();
-        self.joins.insert(
-            id,
-            Join {
-                outstanding: addrs.len(),
-                ended: Vec::new(),
-            },
-        );
+        self.joins.insert(id, Join { outstanding: addrs.len(), ended: Vec::new() });
         for addr in addrs {
             self.contacts.ask(addr);
             self.dial(addr, Purpose::Asked(id));
@@ -306,23 +289,9 @@ impl Gossip {
     /// Where it is too large to travel; nothing changes then.
     pub fn set_metadata(&mut self, metadata: Metadata, now: Instant) -> Result<(), MetadataTooLarge> {
         let bytes = metadata.encode()?;
-        let version = self
-            .records
-            .get(&self.me.id)
-            .map_or(1, |record| record.stamp.version + 1);
-        let stamp = Stamp {
-            epoch: self.me.epoch,
-            version,
-        };
-        self.records.insert(
-            self.me.id,
-            Record {
-                owner: self.me.id,
-                stamp,
-                bytes,
-                metadata,
-            },
-        );
+        let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
+        let stamp = Stamp { epoch: self.me.epoch, version };
+        self.records.insert(self.me.id, Record { owner: self.me.id, stamp, bytes, metadata });
         self.dirty = true;
         self.tell_metadata(&self.me.clone());
         self.refresh_view(now);
@@ -372,11 +341,7 @@ impl Gossip {
 
     /// What this node says of itself.
     pub fn own_metadata(&self) -> &Metadata {
-        &self
-            .records
-            .get(&self.me.id)
-            .expect("a node has its own metadata from the start")
-            .metadata
+        &self.records.get(&self.me.id).expect("a node has its own metadata from the start").metadata
     }
 
     /// This node as it travels on the wire now.
@@ -449,10 +414,7 @@ impl Gossip {
                 self.me = me;
                 self.counters.renewals += 1;
                 self.renewals.push_back(now);
-                tracing::info!(
-                    bump = me.bump,
-                    "others took this node for failed; it has renewed itself"
-                );
+                tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
             }
             OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct => {}
         }

@@ -3,6 +3,7 @@
 pub mod advertise;
 pub mod agent;
 pub mod api;
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod gossip;
@@ -12,5 +13,9 @@ pub mod membership;
 mod nearest;
 pub mod node;
 pub mod quorum;
+pub mod retry_join;
+pub mod shutdown;
 pub mod snapshot;
+pub mod state_dir;
+pub mod transport;
 pub mod wire;

@@ -41,15 +41,9 @@ pub enum Kind {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [
-            Self::Swim,
-            Self::Goodbye,
-            Self::Request,
-            Self::Reply,
-            Self::Refusal,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == byte)
+        [Self::Swim, Self::Goodbye, Self::Request, Self::Reply, Self::Refusal]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -91,13 +85,9 @@ pub fn open<'a>(cluster: &ClusterName, packet: &'a [u8]) -> Result<(Kind, &'a [u
     if *version != VERSION {
         return Err(WireError::Version(*version));
     }
-    let (name, payload) = rest
-        .split_at_checked(usize::from(*name_length))
-        .ok_or(WireError::Foreign)?;
-    let name: ClusterName = std::str::from_utf8(name)
-        .ok()
-        .and_then(|name| name.parse().ok())
-        .ok_or(WireError::Foreign)?;
+    let (name, payload) = rest.split_at_checked(usize::from(*name_length)).ok_or(WireError::Foreign)?;
+    let name: ClusterName =
+        std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(WireError::Foreign)?;
     if name != *cluster {
         return Err(WireError::OtherCluster(name.into()));
     }
@@ -117,28 +107,16 @@ mod tests {
     fn a_packet_opens_only_in_its_own_cluster() {
         let packet = seal(&cluster("a"), Kind::Swim, b"payload");
         assert_eq!(open(&cluster("a"), &packet), Ok((Kind::Swim, &b"payload"[..])));
-        assert_eq!(
-            open(&cluster("b"), &packet),
-            Err(WireError::OtherCluster("a".into()))
-        );
+        assert_eq!(open(&cluster("b"), &packet), Err(WireError::OtherCluster("a".into())));
     }
 
     #[test]
     fn every_prefix_of_a_packet_is_refused_or_read_and_never_panics() {
         let packet = seal(&cluster("chronik"), Kind::Request, b"xyz");
         for length in 0..packet.len() - 3 {
-            assert_eq!(
-                open(&cluster("chronik"), &packet[..length]),
-                Err(WireError::Foreign)
-            );
+            assert_eq!(open(&cluster("chronik"), &packet[..length]), Err(WireError::Foreign));
         }
-        assert_eq!(
-            open(&cluster("chronik"), b"GET / HTTP/1.1\r\n\r\n"),
-            Err(WireError::Foreign)
-        );
-        assert_eq!(
-            open(&cluster("chronik"), &[MAGIC, 9, 1, 0]),
-            Err(WireError::Version(9))
-        );
+        assert_eq!(open(&cluster("chronik"), b"GET / HTTP/1.1\r\n\r\n"), Err(WireError::Foreign));
+        assert_eq!(open(&cluster("chronik"), &[MAGIC, 9, 1, 0]), Err(WireError::Version(9)));
     }
 }

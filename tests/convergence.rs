@@ -13,12 +13,7 @@ pub(crate) fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     let nodes = world.hosts(count, "chronik");
     world.start_all(&nodes);
-    assert!(
-        world
-            .run_until(30 * SECOND, |world| world.agree(&nodes))
-            .is_some(),
-        "seed {seed}: did not form"
-    );
+    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "seed {seed}: did not form");
     (world, nodes)
 }
 
@@ -33,11 +28,7 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
                 world.start_all(&nodes);
                 // Where packets are lost, somebody is under suspicion at almost every moment.
                 let formed = world.run_until(limit * SECOND, |world| {
-                    if loss > 0.0 {
-                        world.know_each_other(&nodes)
-                    } else {
-                        world.agree(&nodes)
-                    }
+                    if loss > 0.0 { world.know_each_other(&nodes) } else { world.agree(&nodes) }
                 });
                 assert!(
                     formed.is_some(),
@@ -82,10 +73,7 @@ fn a_crash_is_known_to_all_and_a_restart_too() {
         let others = &nodes[..2];
         world.crash(2);
         let known = world.run_until(5 * SECOND, |world| world.all_say(others, 2, Failed));
-        assert!(
-            known.is_some_and(|after| after < 3 * SECOND),
-            "seed {seed}: {known:?}"
-        );
+        assert!(known.is_some_and(|after| after < 3 * SECOND), "seed {seed}: {known:?}");
         let id = world.id(2);
         world.start(2);
         let back = world.run_until(SECOND, |world| world.agree(&nodes));
@@ -104,13 +92,7 @@ fn a_goodbye_is_known_at_once_and_is_no_failure() {
         assert!(left.is_some(), "seed {seed}");
         world.run_for(60 * SECOND);
         assert!(world.all_say(&nodes[..9], 9, Left), "seed {seed}: it stays so");
-        assert!(
-            !world
-                .changes
-                .iter()
-                .any(|change| change.2 == 9 && change.3 == Failed),
-            "seed {seed}"
-        );
+        assert!(!world.changes.iter().any(|change| change.2 == 9 && change.3 == Failed), "seed {seed}");
         world.start(9);
         assert!(
             world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some(),
@@ -125,10 +107,7 @@ fn two_nodes_parted_for_an_hour_find_each_other_again() {
         let (mut world, nodes) = cluster(seed, 2);
         world.cut(&[0], &[1]);
         world.run_for(3_600 * SECOND);
-        assert_eq!(
-            (world.status(0, 1), world.status(1, 0)),
-            (Some(Failed), Some(Failed))
-        );
+        assert_eq!((world.status(0, 1), world.status(1, 0)), (Some(Failed), Some(Failed)));
         world.mend();
         let healed = world.run_until(15 * SECOND, |world| world.agree(&nodes));
         assert!(healed.is_some(), "seed {seed}: not healed within 15 s");
@@ -144,14 +123,8 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
             world.cut(one, other);
             world.run_for(90 * SECOND);
             for (side, lost) in [(one, other), (other, one)] {
-                assert!(
-                    lost.iter().all(|subject| world.all_say(side, *subject, Failed)),
-                    "seed {seed}"
-                );
-                assert!(
-                    side.iter().all(|subject| world.all_say(side, *subject, Alive)),
-                    "seed {seed}"
-                );
+                assert!(lost.iter().all(|subject| world.all_say(side, *subject, Failed)), "seed {seed}");
+                assert!(side.iter().all(|subject| world.all_say(side, *subject, Alive)), "seed {seed}");
             }
             let same_side = |a: Node, b: Node| one.contains(&a) == one.contains(&b);
             let wrong = world
@@ -161,11 +134,7 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
             assert_eq!(wrong, None, "seed {seed}: failed on its own side");
             world.mend();
             let healed = world.run_until(15 * SECOND, |world| world.agree(&nodes));
-            assert!(
-                healed.is_some(),
-                "{split} against {}, seed {seed}: not healed",
-                count - split
-            );
+            assert!(healed.is_some(), "{split} against {}, seed {seed}: not healed", count - split);
         }
     }
 }
@@ -175,11 +144,7 @@ fn one_way_loss_between_two_is_got_round_by_the_others() {
     let (mut world, nodes) = cluster(4, 5);
     world.udp_cuts.insert((0, 1));
     world.run_for(120 * SECOND);
-    assert!(
-        !world.changes.iter().any(|change| change.3 == Failed),
-        "{:?}",
-        world.changes
-    );
+    assert!(!world.changes.iter().any(|change| change.3 == Failed), "{:?}", world.changes);
     assert!(world.agree(&nodes));
 }
 
@@ -189,50 +154,27 @@ fn a_node_that_nobody_can_hear_is_failed_and_comes_back() {
     for other in 1..5 {
         world.cut_one_way(0, other);
     }
-    assert!(
-        world
-            .run_until(10 * SECOND, |world| world.all_say(&nodes[1..], 0, Failed))
-            .is_some()
-    );
+    assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[1..], 0, Failed)).is_some());
     world.mend();
-    assert!(
-        world
-            .run_until(15 * SECOND, |world| world.agree(&nodes))
-            .is_some()
-    );
+    assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some());
 }
 
 #[test]
 fn clusters_with_each_others_addresses_never_merge() {
     let mut world = World::new(6);
-    let a: Vec<Node> = (0..3)
-        .map(|_| world.host("a", (0..6).map(World::addr_of).collect()))
-        .collect();
-    let b: Vec<Node> = (0..3)
-        .map(|_| world.host("b", (0..6).map(World::addr_of).collect()))
-        .collect();
+    let a: Vec<Node> = (0..3).map(|_| world.host("a", (0..6).map(World::addr_of).collect())).collect();
+    let b: Vec<Node> = (0..3).map(|_| world.host("b", (0..6).map(World::addr_of).collect())).collect();
     world.start_all(&[a.clone(), b.clone()].concat());
-    assert!(
-        world
-            .run_until(5 * SECOND, |world| world.agree(&a) && world.agree(&b))
-            .is_some()
-    );
+    assert!(world.run_until(5 * SECOND, |world| world.agree(&a) && world.agree(&b)).is_some());
     world.run_for(300 * SECOND);
-    assert!(
-        world.agree(&a) && world.agree(&b),
-        "each still lists its own three and nobody else"
-    );
+    assert!(world.agree(&a) && world.agree(&b), "each still lists its own three and nobody else");
     assert!(world.gossip(0).counters().foreign > 0, "they did meet");
     // Two of them swap addresses: what still goes to the old address is refused there.
     world.crash(2);
     world.crash(5);
     world.run_for(60 * SECOND);
     for nodes in [&a, &b] {
-        assert!(
-            nodes[..2]
-                .iter()
-                .all(|node| world.gossip(*node).membership().members.len() == 3)
-        );
+        assert!(nodes[..2].iter().all(|node| world.gossip(*node).membership().members.len() == 3));
     }
 }
 
@@ -248,10 +190,7 @@ fn metadata_too_large_for_a_rumour_reaches_everyone() {
     let id = world.id(0);
     let everywhere = world.run_until(15 * SECOND, |world| {
         nodes.iter().all(|node| {
-            world.gossip(*node).membership().members[&id]
-                .tags
-                .values()
-                .any(|value| *value == long)
+            world.gossip(*node).membership().members[&id].tags.values().any(|value| *value == long)
         })
     });
     assert!(everywhere.is_some());
@@ -263,16 +202,9 @@ fn fifty_dead_seeds_and_a_live_one_take_less_than_a_second() {
         let mut world = World::new(seed);
         let live = world.host("chronik", vec![]);
         // Half of the dead hosts refuse, half are silent.
-        let refusing: Vec<_> = (0..25)
-            .map(|_| world.host("chronik", vec![]))
-            .map(World::addr_of)
-            .collect();
+        let refusing: Vec<_> = (0..25).map(|_| world.host("chronik", vec![])).map(World::addr_of).collect();
         let silent = (1..26_u8).map(|last| ([192, 0, 2, last], 7946).into());
-        let seeds = refusing
-            .into_iter()
-            .chain(silent)
-            .chain([World::addr_of(live)])
-            .collect();
+        let seeds = refusing.into_iter().chain(silent).chain([World::addr_of(live)]).collect();
         let joiner = world.host("chronik", seeds);
         world.start(live);
         world.start(joiner);

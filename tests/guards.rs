@@ -24,10 +24,7 @@ fn a_refuted_suspicion_makes_nobody_renew() {
         world.loss = 0.0;
         suspicions += world.changes.iter().filter(|change| change.3 == Suspect).count();
         let failures = world.changes.iter().filter(|change| change.3 == Failed).count();
-        let renewed: u64 = nodes
-            .iter()
-            .map(|node| world.gossip(*node).counters().renewals)
-            .sum();
+        let renewed: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
         // Whoever really was declared failed must renew; nobody else.
         if failures == 0 {
             renewals += renewed;
@@ -35,14 +32,8 @@ fn a_refuted_suspicion_makes_nobody_renew() {
         let calm = world.run_until(15 * SECOND, |world| world.agree(&nodes));
         assert!(calm.is_some(), "seed {seed}: did not come to rest");
     }
-    assert!(
-        suspicions > 20,
-        "the network was too kind to show anything: {suspicions} suspicions"
-    );
-    assert_eq!(
-        renewals, 0,
-        "renewals without any failure, after {suspicions} suspicions"
-    );
+    assert!(suspicions > 20, "the network was too kind to show anything: {suspicions} suspicions");
+    assert_eq!(renewals, 0, "renewals without any failure, after {suspicions} suspicions");
 }
 
 /// Without the own join loop the engine falls idle for ever once it is alone.
@@ -55,11 +46,7 @@ fn all_who_are_alone_find_each_other_again() {
     }
     world.run_for(120 * SECOND);
     world.mend();
-    assert!(
-        world
-            .run_until(15 * SECOND, |world| world.agree(&nodes))
-            .is_some()
-    );
+    assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some());
 }
 
 /// With the engine's own number of transmissions 6 of 1,000 nodes miss a join and keep a ghost after a crash.
@@ -84,11 +71,7 @@ fn a_restart_with_an_older_clock_joins_at_once() {
     let before = world.datagrams;
     world.start(2);
     assert!(world.run_until(SECOND, |world| world.agree(&nodes)).is_some());
-    assert!(
-        world.datagrams - before < 80,
-        "{} datagrams: a storm",
-        world.datagrams - before
-    );
+    assert!(world.datagrams - before < 80, "{} datagrams: a storm", world.datagrams - before);
 }
 
 /// An old volume restored: the disk is behind the cluster by an hour. Without the jump the node renews itself at the
@@ -107,26 +90,16 @@ fn a_node_whose_disk_went_back_jumps_past_its_later_life() {
     let sent = world.datagrams;
     world.start(2);
     assert!(world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some());
-    assert!(
-        world.datagrams - sent < 150,
-        "{} datagrams: a storm",
-        world.datagrams - sent
-    );
+    assert!(world.datagrams - sent < 150, "{} datagrams: a storm", world.datagrams - sent);
     assert!(world.gossip(2).counters().renewals <= 3);
-    assert!(
-        world.epoch_on_disk(2) > Epoch(before.0 + 3_500_000),
-        "the jump is on the disk"
-    );
+    assert!(world.epoch_on_disk(2) > Epoch(before.0 + 3_500_000), "the jump is on the disk");
 }
 
 /// Two processes with one node id: both report it, the later one stops, the cluster keeps the earlier one.
 #[test]
 fn a_copied_state_directory_is_reported_and_the_copy_stops() {
     let (mut world, nodes) = cluster(4, 3);
-    let copy = world.host(
-        "chronik",
-        nodes.iter().map(|node| World::addr_of(*node)).collect(),
-    );
+    let copy = world.host("chronik", nodes.iter().map(|node| World::addr_of(*node)).collect());
     world.clone_disk(2, copy);
     world.run_for(SECOND);
     world.start(copy);
@@ -135,10 +108,7 @@ fn a_copied_state_directory_is_reported_and_the_copy_stops() {
     world.run_for(30 * SECOND);
     assert!(world.agree(&nodes), "the three are as they were");
     let told = |node| {
-        world
-            .events
-            .iter()
-            .any(|(at, event)| *at == node && matches!(event, Event::DuplicateId { .. }))
+        world.events.iter().any(|(at, event)| *at == node && matches!(event, Event::DuplicateId { .. }))
     };
     assert!(told(2) && told(copy), "both say so");
 }
@@ -156,11 +126,7 @@ fn a_cluster_at_rest_sends_no_rumours() {
     let before = world.datagrams;
     world.run_for(60 * SECOND);
     // One probe and its answer each period: 5 nodes × 200 periods × 2, and nothing else.
-    assert!(
-        world.datagrams - before <= 2_010,
-        "{} datagrams in a minute of rest",
-        world.datagrams - before
-    );
+    assert!(world.datagrams - before <= 2_010, "{} datagrams in a minute of rest", world.datagrams - before);
 }
 
 /// A late packet about its own death makes the engine rejoin, if it gets to see it.
@@ -169,18 +135,12 @@ fn whoever_has_left_stays_away_whatever_he_hears() {
     let (mut world, nodes) = cluster(6, 5);
     world.pause(4);
     // The others think it failed, and it has that in its socket when it leaves.
-    assert!(
-        world
-            .run_until(10 * SECOND, |world| world.all_say(&nodes[..4], 4, Failed))
-            .is_some()
-    );
+    assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[..4], 4, Failed)).is_some());
     let before = world.changes.len();
     world.with(4, |gossip, now| gossip.leave(now));
     world.resume(4);
     world.run_for(30 * SECOND);
-    let rejoined = world.changes[before..]
-        .iter()
-        .any(|change| change.2 == 4 && change.3 == Alive);
+    let rejoined = world.changes[before..].iter().any(|change| change.2 == 4 && change.3 == Alive);
     assert!(!rejoined, "{:?}", &world.changes[before..]);
     assert!(world.all_say(&nodes[..4], 4, Left));
 }
@@ -199,16 +159,12 @@ fn a_pause_makes_nobody_healthy_fail() {
             world.run_for(seconds * SECOND);
             world.resume(4);
             world.run_for(10 * SECOND);
-            let accused: Vec<_> = world.changes[before..]
-                .iter()
-                .filter(|change| change.2 != 4 && change.3 == Failed)
-                .collect();
+            let accused: Vec<_> =
+                world.changes[before..].iter().filter(|change| change.2 != 4 && change.3 == Failed).collect();
             assert!(accused.is_empty(), "{seconds} s, seed {seed}: {accused:?}");
             world.loss = 0.0;
             assert!(
-                world
-                    .run_until(15 * SECOND, |world| world.agree(&nodes))
-                    .is_some(),
+                world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some(),
                 "{seconds} s, seed {seed}"
             );
         }

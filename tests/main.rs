@@ -1,8 +1,5 @@
 //! The one integration crate: one link instead of one a file.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should stop where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod api;
 mod cli;

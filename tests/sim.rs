@@ -27,24 +27,9 @@ pub(crate) type Node = usize;
 
 /// What crosses the network, or comes due.
 enum Happening {
-    Datagram {
-        from: SocketAddr,
-        to: Node,
-        payload: Bytes,
-    },
-    Request {
-        from: Node,
-        boot: u32,
-        exchange: ExchangeId,
-        to: Node,
-        frame: Bytes,
-    },
-    Reply {
-        to: Node,
-        boot: u32,
-        exchange: ExchangeId,
-        answer: Result<Bytes, String>,
-    },
+    Datagram { from: SocketAddr, to: Node, payload: Bytes },
+    Request { from: Node, boot: u32, exchange: ExchangeId, to: Node, frame: Bytes },
+    Reply { to: Node, boot: u32, exchange: ExchangeId, answer: Result<Bytes, String> },
     Wake(Node),
 }
 
@@ -178,12 +163,7 @@ impl World {
         let settings = Settings {
             cluster: host.cluster.clone(),
             timing: self.timing,
-            me: Peer {
-                id,
-                addr: host.addr,
-                epoch,
-                bump: 0,
-            },
+            me: Peer { id, addr: host.addr, epoch, bump: 0 },
             metadata,
             cached: host.cached.clone(),
             seed: self.rng.random(),
@@ -196,10 +176,7 @@ impl World {
 
     /// Starts all of them within the next 50 ms, in random order.
     pub(crate) fn start_all(&mut self, nodes: &[Node]) {
-        let mut order: Vec<_> = nodes
-            .iter()
-            .map(|node| (self.rng.random_range(0..50), *node))
-            .collect();
+        let mut order: Vec<_> = nodes.iter().map(|node| (self.rng.random_range(0..50), *node)).collect();
         order.sort_unstable();
         let begin = self.now;
         for (after, node) in order {
@@ -290,11 +267,7 @@ impl World {
     }
 
     pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
-        let member = self
-            .gossip(observer)
-            .membership()
-            .members
-            .get(&self.id(subject))?;
+        let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
         Some(member.status)
     }
 
@@ -302,10 +275,7 @@ impl World {
     pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
         nodes.iter().all(|observer| {
             let members = &self.gossip(*observer).membership().members;
-            let alive = members
-                .values()
-                .filter(|member| member.status == MemberStatus::Alive)
-                .count();
+            let alive = members.values().filter(|member| member.status == MemberStatus::Alive).count();
             alive == nodes.len()
                 && nodes.iter().all(|subject| {
                     let member = members.get(&self.id(*subject));
@@ -329,9 +299,7 @@ impl World {
 
     /// Whether each of `observers` gives `subject` this status.
     pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
-        observers
-            .iter()
-            .all(|observer| self.status(*observer, subject) == Some(status))
+        observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
     }
 
     /// Runs until `done`, and says how long that took; `None` if it is not so within `limit`.
@@ -356,11 +324,7 @@ impl World {
     }
 
     fn run_until_time(&mut self, end: Instant) {
-        while self
-            .queue
-            .first_key_value()
-            .is_some_and(|((at, _), _)| *at <= end)
-        {
+        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= end) {
             self.step();
         }
         self.now = end;
@@ -395,13 +359,7 @@ impl World {
                     gossip.handle_datagram(from, &payload, now);
                 }
             }
-            Happening::Request {
-                from,
-                boot,
-                exchange,
-                frame,
-                ..
-            } => {
+            Happening::Request { from, boot, exchange, frame, .. } => {
                 let from_addr = self.hosts[from].addr;
                 let answer = match self.hosts[node].process.as_mut() {
                     None => Err("connection refused".to_owned()),
@@ -409,20 +367,10 @@ impl World {
                         .handle_request(from_addr, &frame, now)
                         .ok_or_else(|| "closed without an answer".to_owned()),
                 };
-                let happening = Happening::Reply {
-                    to: from,
-                    boot,
-                    exchange,
-                    answer,
-                };
+                let happening = Happening::Reply { to: from, boot, exchange, answer };
                 self.send_stream(node, from, happening);
             }
-            Happening::Reply {
-                boot: asked,
-                exchange,
-                answer,
-                ..
-            } => {
+            Happening::Reply { boot: asked, exchange, answer, .. } => {
                 if let Some(gossip) = process
                     && asked == boot
                 {
@@ -539,29 +487,15 @@ impl World {
     fn open_stream(&mut self, from: Node, dial: Dial) {
         let Dial { exchange, to, frame } = dial;
         let boot = self.hosts[from].boot;
-        let failed = |error: &str| Happening::Reply {
-            to: from,
-            boot,
-            exchange,
-            answer: Err(error.to_owned()),
-        };
+        let failed =
+            |error: &str| Happening::Reply { to: from, boot, exchange, answer: Err(error.to_owned()) };
         let Some(to) = self.by_addr.get(&to).copied() else {
             return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
         };
         if self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from)) {
             return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
         }
-        self.send_stream(
-            from,
-            to,
-            Happening::Request {
-                from,
-                boot,
-                exchange,
-                to,
-                frame,
-            },
-        );
+        self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
     }
 
     /// A stream loses nothing; it is late instead, or given up.
@@ -577,36 +511,18 @@ impl World {
         let at = self.now + self.latency() * 2 + late;
         let broken =
             late > STREAM_TIMEOUT || self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
-        match happening {
-            Happening::Request {
-                from, boot, exchange, ..
-            } if broken => {
+        let dialler = match &happening {
+            Happening::Request { from, boot, exchange, .. } => Some((*from, *boot, *exchange)),
+            Happening::Reply { to, boot, exchange, .. } => Some((*to, *boot, *exchange)),
+            Happening::Datagram { .. } | Happening::Wake(_) => None,
+        };
+        match dialler {
+            Some((to, boot, exchange)) if broken => {
                 let answer = Err("timed out".to_owned());
-                self.push(
-                    self.now + STREAM_TIMEOUT,
-                    Happening::Reply {
-                        to: from,
-                        boot,
-                        exchange,
-                        answer,
-                    },
-                );
+                let reply = Happening::Reply { to, boot, exchange, answer };
+                self.push(self.now + STREAM_TIMEOUT, reply);
             }
-            Happening::Reply {
-                to, boot, exchange, ..
-            } if broken => {
-                let answer = Err("timed out".to_owned());
-                self.push(
-                    self.now + STREAM_TIMEOUT,
-                    Happening::Reply {
-                        to,
-                        boot,
-                        exchange,
-                        answer,
-                    },
-                );
-            }
-            whole => self.push(at, whole),
+            _ => self.push(at, happening),
         }
     }
 }

@@ -72,22 +72,10 @@ impl foca::Codec<Peer> for SwimCodec {
         let message = match bytes.try_get_u8()? {
             1 => Message::Ping(bytes.try_get_u8()?),
             2 => Message::Ack(bytes.try_get_u8()?),
-            3 => Message::PingReq {
-                probe_number: bytes.try_get_u8()?,
-                target: get_peer(&mut bytes)?,
-            },
-            4 => Message::IndirectPing {
-                probe_number: bytes.try_get_u8()?,
-                origin: get_peer(&mut bytes)?,
-            },
-            5 => Message::IndirectAck {
-                probe_number: bytes.try_get_u8()?,
-                target: get_peer(&mut bytes)?,
-            },
-            6 => Message::ForwardedAck {
-                probe_number: bytes.try_get_u8()?,
-                origin: get_peer(&mut bytes)?,
-            },
+            3 => Message::PingReq { probe_number: bytes.try_get_u8()?, target: get_peer(&mut bytes)? },
+            4 => Message::IndirectPing { probe_number: bytes.try_get_u8()?, origin: get_peer(&mut bytes)? },
+            5 => Message::IndirectAck { probe_number: bytes.try_get_u8()?, target: get_peer(&mut bytes)? },
+            6 => Message::ForwardedAck { probe_number: bytes.try_get_u8()?, origin: get_peer(&mut bytes)? },
             7 => Message::Announce,
             8 => Message::Feed,
             9 => Message::Gossip,
@@ -95,12 +83,7 @@ impl foca::Codec<Peer> for SwimCodec {
             11 => Message::TurnUndead,
             _ => return Err(CodecError::Unknown("message")),
         };
-        Ok(Header {
-            src,
-            src_incarnation,
-            dst,
-            message,
-        })
+        Ok(Header { src, src_incarnation, dst, message })
     }
 
     fn encode_member(&mut self, member: &Member<Peer>, mut out: impl BufMut) -> Result<(), CodecError> {
@@ -165,12 +148,7 @@ mod tests {
             Message::TurnUndead,
         ];
         for message in messages {
-            let header = Header {
-                src: peer(1),
-                src_incarnation: 9,
-                dst: peer(2),
-                message,
-            };
+            let header = Header { src: peer(1), src_incarnation: 9, dst: peer(2), message };
             let mut bytes = Vec::new();
             SwimCodec.encode_header(&header, &mut bytes).unwrap();
             assert!(bytes.len() <= MAX_HEADER_LEN);
@@ -189,10 +167,7 @@ mod tests {
             SwimCodec.encode_member(&member, &mut bytes).unwrap();
             assert_eq!(SwimCodec.decode_member(&bytes[..]).unwrap(), member);
             let mut full = [0; 10];
-            assert_eq!(
-                SwimCodec.encode_member(&member, &mut full[..]),
-                Err(CodecError::Full)
-            );
+            assert_eq!(SwimCodec.encode_member(&member, &mut full[..]), Err(CodecError::Full));
         }
     }
 }

@@ -92,22 +92,14 @@ impl Gossip {
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {
-        let heard = Heard {
-            at: now,
-            life: header.src,
-            incarnation: header.src_incarnation,
-        };
+        let heard = Heard { at: now, life: header.src, incarnation: header.src_incarnation };
         let before = self.heard.insert(header.src.id, heard);
         let news = |before: Heard| before.life != heard.life || before.incarnation != heard.incarnation;
         self.dirty |= before.is_none_or(news);
     }
 
     fn renewing_does_not_help(&mut self, now: Instant) -> bool {
-        while self
-            .renewals
-            .front()
-            .is_some_and(|at| now.duration_since(*at) > RENEWALS_WITHIN)
-        {
+        while self.renewals.front().is_some_and(|at| now.duration_since(*at) > RENEWALS_WITHIN) {
             self.renewals.pop_front();
         }
         self.renewals.len() >= MAX_RENEWALS
@@ -135,9 +127,7 @@ impl Gossip {
         self.dirty = true;
         let member = self.foca.iter_members().find(|member| member.id() == left);
         if let Some(member) = member.map(|member| Member::down(*member.id())) {
-            self.engine(now, |foca, runtime| {
-                foca.apply_many([member].into_iter(), true, runtime)
-            });
+            self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
         }
     }
 
@@ -151,10 +141,7 @@ impl Gossip {
             Rumour::Announced(owner, stamp) => {
                 self.meet(&owner, now);
                 if owner.id != self.me.id
-                    && self
-                        .records
-                        .get(&owner.id)
-                        .is_none_or(|known| known.stamp < stamp)
+                    && self.records.get(&owner.id).is_none_or(|known| known.stamp < stamp)
                 {
                     let wait = self.spread(std::time::Duration::from_secs(1));
                     self.after_exactly(now, wait, Tick::Reach(owner.id));
@@ -173,19 +160,14 @@ impl Gossip {
         let known = |member: &Member<Peer>| member.id().id == peer.id;
         if peer.id != self.me.id && !self.has_left(peer) && !self.foca.iter_membership_state().any(known) {
             let member = Member::new(*peer, 0, State::Alive);
-            self.engine(now, |foca, runtime| {
-                foca.apply_many([member].into_iter(), true, runtime)
-            });
+            self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
         }
     }
 
     /// Keeps a record that is newer than the one we have; only we write our own.
     fn keep(&mut self, record: Record) -> bool {
         let newer = record.owner != self.me.id
-            && self
-                .records
-                .get(&record.owner)
-                .is_none_or(|known| known.stamp < record.stamp);
+            && self.records.get(&record.owner).is_none_or(|known| known.stamp < record.stamp);
         if newer {
             self.records.insert(record.owner, record);
             self.dirty = true;
@@ -310,24 +292,11 @@ impl Gossip {
 
     /// Takes over another node's picture, by the rules of `sync::judge`.
     fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
-        let SharedState {
-            sender,
-            members,
-            left,
-            records,
-        } = state;
+        let SharedState { sender, members, left, records } = state;
         if sender.id == self.me.id {
-            return if sender == self.me {
-                Told::Myself
-            } else {
-                self.meet_duplicate(&sender)
-            };
+            return if sender == self.me { Told::Myself } else { self.meet_duplicate(&sender) };
         }
-        let direct = Heard {
-            at: now,
-            life: sender,
-            incarnation: 0,
-        };
+        let direct = Heard { at: now, life: sender, incarnation: 0 };
         self.heard.insert(sender.id, direct);
         self.dirty = true;
         let me = self.me.id;
@@ -341,12 +310,9 @@ impl Gossip {
             }
         }
         let contact = Member::new(sender, 0, State::Alive);
-        self.engine(now, |foca, runtime| {
-            foca.apply_many([contact].into_iter(), true, runtime)
-        });
-        let (mine, others): (Vec<_>, Vec<_>) = members
-            .into_iter()
-            .partition(|member| member.id().id == self.me.id);
+        self.engine(now, |foca, runtime| foca.apply_many([contact].into_iter(), true, runtime));
+        let (mine, others): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| member.id().id == self.me.id);
         self.take_over(others, pass_on, now);
         for claim in mine {
             self.answer_claim(&claim, now);
@@ -358,10 +324,7 @@ impl Gossip {
         let mut updates = Vec::new();
         let mut unreached = Vec::new();
         for member in theirs {
-            let ours = self
-                .foca
-                .iter_membership_state()
-                .find(|ours| ours.id().id == member.id().id);
+            let ours = self.foca.iter_membership_state().find(|ours| ours.id().id == member.id().id);
             match sync::judge(&member, ours) {
                 Verdict::Apply(update) => updates.push(update),
                 Verdict::Suspect(suspect) => {
@@ -372,9 +335,7 @@ impl Gossip {
                 Verdict::Ignore => {}
             }
         }
-        self.engine(now, |foca, runtime| {
-            foca.apply_many(updates.into_iter(), pass_on, runtime)
-        });
+        self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), pass_on, runtime));
         for id in unreached.into_iter().take(MAX_REACHED) {
             let wait = self.spread(self.timing.gossip_period);
             self.after_exactly(now, wait, Tick::Reach(id));
@@ -398,9 +359,7 @@ impl Gossip {
         let theirs = *claim.id();
         if theirs == self.me {
             let claim = claim.clone();
-            self.engine(now, |foca, runtime| {
-                foca.apply_many([claim].into_iter(), true, runtime)
-            });
+            self.engine(now, |foca, runtime| foca.apply_many([claim].into_iter(), true, runtime));
         } else if foca::Identity::win_addr_conflict(&theirs, &self.me) {
             self.outlive(theirs.epoch, now);
         }
@@ -414,21 +373,13 @@ impl Gossip {
     /// Starts a later life than `epoch`, at once and not by one renewal after the other.
     fn outlive(&mut self, epoch: Epoch, now: Instant) {
         let epoch = Epoch::next(Some(epoch), self.me.epoch.0);
-        let me = Peer {
-            epoch,
-            bump: 0,
-            ..self.me
-        };
+        let me = Peer { epoch, bump: 0, ..self.me };
         tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
         self.events.push_back(Event::Persist(epoch));
         self.engine(now, |foca, runtime| foca.change_identity(me, runtime));
         self.me = *self.foca.identity();
         self.renewals.clear();
-        if let Some(own) = self
-            .records
-            .get(&self.me.id)
-            .map(|record| record.metadata.clone())
-        {
+        if let Some(own) = self.records.get(&self.me.id).map(|record| record.metadata.clone()) {
             // The same metadata, under the new epoch; it fitted before.
             let _fits = self.set_metadata(own, now);
         }
@@ -442,10 +393,7 @@ impl Gossip {
             self.timers.clear();
         }
         self.dirty = true;
-        self.events.push_back(Event::DuplicateId {
-            addr: other.addr,
-            stopped,
-        });
+        self.events.push_back(Event::DuplicateId { addr: other.addr, stopped });
         Told::Duplicate
     }
 

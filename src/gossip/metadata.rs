@@ -67,23 +67,11 @@ impl Metadata {
             name: self.name.as_str().to_owned(),
             observer: self.role == Role::Observer,
             expect: self.expect,
-            endpoints: self
-                .endpoints
-                .iter()
-                .map(|(key, value)| texts((key.to_string(), value)))
-                .collect(),
-            tags: self
-                .tags
-                .iter()
-                .map(|(key, value)| texts((key.to_string(), value)))
-                .collect(),
+            endpoints: self.endpoints.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+            tags: self.tags.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
         };
         let bytes = super::sync::write(&encoded);
-        if bytes.len() > MAX_METADATA {
-            Err(MetadataTooLarge(bytes.len()))
-        } else {
-            Ok(bytes)
-        }
+        if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
     }
 
     /// Reads what `encode` wrote, here or in another version.
@@ -98,11 +86,7 @@ impl Metadata {
         let invalid = |error: crate::node::InvalidName| MetadataError(error.to_string());
         let mut metadata = Self {
             name: encoded.name.try_into().map_err(invalid)?,
-            role: if encoded.observer {
-                Role::Observer
-            } else {
-                Role::Server
-            },
+            role: if encoded.observer { Role::Observer } else { Role::Server },
             expect: encoded.expect,
             endpoints: Endpoints::new(),
             tags: Tags::new(),
@@ -139,12 +123,7 @@ impl Record {
     /// A record read from the wire.
     pub(super) fn read(owner: NodeId, stamp: Stamp, bytes: Vec<u8>) -> Result<Self, MetadataError> {
         let metadata = Metadata::decode(&bytes)?;
-        Ok(Self {
-            owner,
-            stamp,
-            bytes,
-            metadata,
-        })
+        Ok(Self { owner, stamp, bytes, metadata })
     }
 }
 
@@ -184,9 +163,6 @@ mod tests {
     fn too_much_of_it_says_how_much() {
         let tags = [("k".parse().unwrap(), "v".repeat(MAX_METADATA))].into();
         let error = Metadata { tags, ..metadata() }.encode().unwrap_err();
-        assert!(
-            error.to_string().contains("more than the 16384 allowed"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("more than the 16384 allowed"), "{error}");
     }
 }

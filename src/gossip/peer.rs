@@ -86,12 +86,7 @@ pub(super) fn get_life(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     let id = NodeId::try_from(id).map_err(|_| PeerError::Invalid("nil id"))?;
     let epoch = Epoch(bytes.try_get_uint(EPOCH_BYTES)?);
     let bump = bytes.try_get_u16()?;
-    Ok(Peer {
-        id,
-        addr: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-        epoch,
-        bump,
-    })
+    Ok(Peer { id, addr: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), epoch, bump })
 }
 
 /// Writes a whole peer: 31 bytes with an IPv4 address, 43 with an IPv6 one.
@@ -125,10 +120,7 @@ pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     if ip.is_unspecified() || ip.is_multicast() || port == 0 {
         return Err(PeerError::Invalid("address that cannot be sent to"));
     }
-    Ok(Peer {
-        addr: SocketAddr::new(ip, port),
-        ..life
-    })
+    Ok(Peer { addr: SocketAddr::new(ip, port), ..life })
 }
 
 #[cfg(test)]
@@ -139,23 +131,14 @@ mod tests {
     use super::*;
 
     fn any_peer() -> impl Strategy<Value = Peer> {
-        (
-            1..u128::MAX,
-            any::<IpAddr>(),
-            1..u16::MAX,
-            0..1_u64 << 48,
-            any::<u16>(),
-        )
-            .prop_filter_map("address that can be sent to", |(id, ip, port, epoch, bump)| {
+        (1..u128::MAX, any::<IpAddr>(), 1..u16::MAX, 0..1_u64 << 48, any::<u16>()).prop_filter_map(
+            "address that can be sent to",
+            |(id, ip, port, epoch, bump)| {
                 let sendable = !ip.is_unspecified() && !ip.is_multicast();
                 let id = NodeId::try_from(id.to_be_bytes()).unwrap();
-                sendable.then_some(Peer {
-                    id,
-                    addr: SocketAddr::new(ip, port),
-                    epoch: Epoch(epoch),
-                    bump,
-                })
-            })
+                sendable.then_some(Peer { id, addr: SocketAddr::new(ip, port), epoch: Epoch(epoch), bump })
+            },
+        )
     }
 
     proptest! {

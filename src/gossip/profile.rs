@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::wire::MAX_PAYLOAD;
+use crate::{backoff::Backoff, wire::MAX_PAYLOAD};
 
 /// How fast the protocol runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Timing {
     pub compare_period: Duration,
     /// How often one failed member or unseen seed is dialled by the cluster as a whole, for each of them.
     pub heal_period: Duration,
-    /// Shortest and longest wait between two rounds of dialling all seeds while alone.
-    pub join_backoff: (Duration, Duration),
+    /// The wait between two rounds of dialling all seeds while alone.
+    pub join_backoff: Backoff,
     /// How long after the first dials of a round the next, twice as many, follow.
     pub widen_after: Duration,
 }
@@ -40,7 +40,7 @@ impl Timing {
         gossip_period: Duration::from_millis(100),
         compare_period: Duration::from_secs(10),
         heal_period: Duration::from_secs(2),
-        join_backoff: (Duration::from_millis(500), Duration::from_secs(8)),
+        join_backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(8)),
         widen_after: Duration::from_millis(50),
     };
 
@@ -50,7 +50,7 @@ impl Timing {
         probe_rtt: Duration::from_millis(60),
         gossip_period: Duration::from_millis(50),
         heal_period: Duration::from_secs(1),
-        join_backoff: (Duration::from_millis(250), Duration::from_secs(4)),
+        join_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(4)),
         ..Self::LAN
     };
 
@@ -62,16 +62,14 @@ impl Timing {
         gossip_period: Duration::from_millis(300),
         compare_period: Duration::from_secs(30),
         heal_period: Duration::from_secs(5),
-        join_backoff: (Duration::from_secs(1), Duration::from_secs(15)),
+        join_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(15)),
         widen_after: Duration::from_millis(300),
     };
 
     /// How long a member of a cluster of `size` has to refute a suspicion. A rumour takes `O(log N)` rounds, so the
     /// time grows with `log10 N`, as in SWIM and memberlist.
     pub fn suspicion(&self, size: usize) -> Duration {
-        let scale = f64::from(u32::try_from(size).unwrap_or(u32::MAX))
-            .log10()
-            .max(1.0);
+        let scale = f64::from(u32::try_from(size).unwrap_or(u32::MAX)).log10().max(1.0);
         (self.probe_period * self.suspicion_periods).mul_f64(scale)
     }
 
@@ -105,11 +103,7 @@ impl Timing {
 fn transmissions(size: usize) -> NonZeroU8 {
     let size = f64::from(u32::try_from(size.max(30)).unwrap_or(u32::MAX));
     // At most 2 ln 2^32 + 5 = 50.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 12 and 50"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 12 and 50")]
     let count = (2.0 * size.ln() + 5.0).ceil() as u8;
     NonZeroU8::new(count).unwrap_or(NonZeroU8::MIN)
 }
@@ -121,10 +115,7 @@ mod tests {
     #[test]
     fn rumours_are_passed_on_often_enough_to_reach_everyone() {
         let count = |size| transmissions(size).get();
-        assert_eq!(
-            [count(1), count(3), count(10), count(100), count(1_000)],
-            [12, 12, 12, 15, 19]
-        );
+        assert_eq!([count(1), count(3), count(10), count(100), count(1_000)], [12, 12, 12, 15, 19]);
     }
 
     #[test]

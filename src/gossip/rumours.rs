@@ -30,13 +30,7 @@ const LEFT: u8 = 3;
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
     let whole = record.bytes.len() <= MAX_RUMOUR;
     let mut out = vec![if whole { METADATA } else { ANNOUNCED }];
-    put_peer(
-        &Peer {
-            epoch: record.stamp.epoch,
-            ..*owner
-        },
-        &mut out,
-    );
+    put_peer(&Peer { epoch: record.stamp.epoch, ..*owner }, &mut out);
     out.put_u32(record.stamp.version);
     if whole {
         out.put_slice(&record.bytes);
@@ -57,15 +51,9 @@ fn read(mut bytes: &[u8]) -> Result<Rumour, RumourError> {
         return Ok(Rumour::Left(get_life(&mut bytes)?));
     }
     let owner = get_peer(&mut bytes)?;
-    let stamp = Stamp {
-        epoch: owner.epoch,
-        version: bytes.try_get_u32().map_err(PeerError::from)?,
-    };
+    let stamp = Stamp { epoch: owner.epoch, version: bytes.try_get_u32().map_err(PeerError::from)? };
     match kind {
-        METADATA => Ok(Rumour::Metadata(
-            owner,
-            Record::read(owner.id, stamp, bytes.to_vec())?,
-        )),
+        METADATA => Ok(Rumour::Metadata(owner, Record::read(owner.id, stamp, bytes.to_vec())?)),
         ANNOUNCED => Ok(Rumour::Announced(owner, stamp)),
         _ => Err(RumourError::Kind(kind)),
     }
@@ -115,13 +103,7 @@ impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
     pub(super) fn new() -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (
-            Self {
-                newest: BTreeMap::new(),
-                heard,
-            },
-            pending,
-        )
+        (Self { newest: BTreeMap::new(), heard }, pending)
     }
 }
 
@@ -132,16 +114,12 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
         let rumour = read(bytes)?;
         let topic = match &rumour {
-            Rumour::Metadata(owner, Record { stamp, .. }) | Rumour::Announced(owner, stamp) => Topic {
-                about: (owner.id, false),
-                stamp: *stamp,
-            },
+            Rumour::Metadata(owner, Record { stamp, .. }) | Rumour::Announced(owner, stamp) => {
+                Topic { about: (owner.id, false), stamp: *stamp }
+            }
             Rumour::Left(peer) => Topic {
                 about: (peer.id, true),
-                stamp: Stamp {
-                    epoch: peer.epoch,
-                    version: peer.bump.into(),
-                },
+                stamp: Stamp { epoch: peer.epoch, version: peer.bump.into() },
             },
         };
         // What this node tells itself (no sender) may be told again: a refresh repeats the same version.

@@ -96,11 +96,7 @@ impl SharedState {
                 .iter()
                 .map(|member| write(&|out| SwimCodec.encode_member(member, out).expect("a vector has room")))
                 .collect(),
-            left: self
-                .left
-                .iter()
-                .map(|peer| write(&|out| put_life(peer, out)))
-                .collect(),
+            left: self.left.iter().map(|peer| write(&|out| put_life(peer, out))).collect(),
             records: self
                 .records
                 .iter()
@@ -117,35 +113,18 @@ impl SharedState {
     pub(super) fn decode(encoded: EncodedState) -> Result<Self, FrameError> {
         let failed = |error: &dyn std::fmt::Display| FrameError(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
-        let mut state = Self {
-            sender,
-            members: Vec::new(),
-            left: Vec::new(),
-            records: Vec::new(),
-        };
+        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new() };
         for member in &encoded.members {
-            state.members.push(
-                SwimCodec
-                    .decode_member(member.as_slice())
-                    .map_err(|error| failed(&error))?,
-            );
+            state.members.push(SwimCodec.decode_member(member.as_slice()).map_err(|error| failed(&error))?);
         }
         for life in &encoded.left {
-            state
-                .left
-                .push(get_life(&mut life.as_slice()).map_err(|error| failed(&error))?);
+            state.left.push(get_life(&mut life.as_slice()).map_err(|error| failed(&error))?);
         }
         for record in encoded.records {
-            let owner: [u8; 16] = record
-                .owner
-                .to_vec()
-                .try_into()
-                .map_err(|_| FrameError("owner of metadata".to_owned()))?;
+            let owner: [u8; 16] =
+                record.owner.to_vec().try_into().map_err(|_| FrameError("owner of metadata".to_owned()))?;
             let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
-            let stamp = Stamp {
-                epoch: Epoch(record.epoch),
-                version: record.version,
-            };
+            let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others.
             if let Ok(record) = Record::read(owner, stamp, record.bytes.into()) {
                 state.records.push(record);
@@ -172,10 +151,8 @@ pub(super) fn digest(
     members: impl Iterator<Item = (Peer, bool)>,
     stamps: impl Iterator<Item = (NodeId, Stamp)>,
 ) -> u64 {
-    let mut lives: Vec<_> = members
-        .chain([(*me, true)])
-        .map(|(peer, active)| (peer.id, peer.epoch, peer.bump, active))
-        .collect();
+    let mut lives: Vec<_> =
+        members.chain([(*me, true)]).map(|(peer, active)| (peer.id, peer.epoch, peer.bump, active)).collect();
     lives.sort_unstable();
     let mut hash = Sha256::new();
     for (id, epoch, bump, active) in lives {
@@ -189,9 +166,7 @@ pub(super) fn digest(
         hash.update(stamp.epoch.0.to_be_bytes());
         hash.update(stamp.version.to_be_bytes());
     }
-    hash.finalize()
-        .first_chunk()
-        .map_or(0, |first| u64::from_be_bytes(*first))
+    hash.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// What to make of one entry of another node's picture.

@@ -40,14 +40,9 @@ impl Gossip {
             return;
         }
         self.counters.stalls += 1;
-        tracing::warn!(
-            late_s = late.as_secs_f64(),
-            "this process was paused; suspicions are put off"
-        );
+        tracing::warn!(late_s = late.as_secs_f64(), "this process was paused; suspicions are put off");
         let until = now + self.timing.suspicion(self.foca.num_members() + 1);
-        self.timers.defer(until, |tick| {
-            matches!(tick, Tick::Swim(Timer::ChangeSuspectToDown { .. }))
-        });
+        self.timers.defer(until, |tick| matches!(tick, Tick::Swim(Timer::ChangeSuspectToDown { .. })));
     }
 
     fn tick(&mut self, tick: Tick, now: Instant) {
@@ -79,10 +74,7 @@ impl Gossip {
                 }
             }
             Tick::Reach(id) => {
-                let addr = self
-                    .foca
-                    .iter_membership_state()
-                    .find(|member| member.id().id == id);
+                let addr = self.foca.iter_membership_state().find(|member| member.id().id == id);
                 if let Some(addr) = addr.map(|member| member.id().addr) {
                     self.dial(addr, Purpose::Exchange);
                 }
@@ -94,12 +86,7 @@ impl Gossip {
     /// in time; a healthy node then renews itself, and at 20 % loss clusters of three never come to rest. So a
     /// suspicion that was refuted never reaches the engine.
     fn is_still_due(&self, timer: &Timer<Peer>) -> bool {
-        let Timer::ChangeSuspectToDown {
-            member_id,
-            incarnation,
-            ..
-        } = timer
-        else {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else {
             return true;
         };
         self.foca.iter_members().any(|member| {
@@ -149,11 +136,7 @@ impl Gossip {
         let wait = self.compare_after;
         self.compare_after = (wait * 2).min(self.timing.compare_period);
         self.after(now, wait, Tick::Compare(self.compare_chain));
-        let chosen = self
-            .foca
-            .iter_members()
-            .map(|member| member.id().addr)
-            .choose(&mut self.rng);
+        let chosen = self.foca.iter_members().map(|member| member.id().addr).choose(&mut self.rng);
         if let Some(addr) = chosen {
             self.dial(addr, Purpose::Compare);
         }
@@ -163,19 +146,13 @@ impl Gossip {
     pub(super) fn compare_soon(&mut self, now: Instant) {
         self.compare_chain += 1;
         self.compare_after = self.timing.compare_period / 5;
-        self.after(
-            now,
-            self.timing.compare_period / 10,
-            Tick::Compare(self.compare_chain),
-        );
+        self.after(now, self.timing.compare_period / 10, Tick::Compare(self.compare_chain));
     }
 
     /// Opens a stream to `to`, unless one is open already for the same purpose.
     pub(super) fn dial(&mut self, to: SocketAddr, purpose: Purpose) {
-        let running = self
-            .exchanges
-            .values()
-            .any(|exchange| exchange.to == to && exchange.purpose == purpose);
+        let running =
+            self.exchanges.values().any(|exchange| exchange.to == to && exchange.purpose == purpose);
         if running || self.phase != Phase::Running {
             return;
         }
@@ -195,11 +172,8 @@ impl Gossip {
 
     /// Exchanges states with an active member; false where there is none of that id.
     pub(super) fn exchange_with(&mut self, id: NodeId) -> bool {
-        let addr = self
-            .foca
-            .iter_members()
-            .find(|member| member.id().id == id)
-            .map(|member| member.id().addr);
+        let addr =
+            self.foca.iter_members().find(|member| member.id().id == id).map(|member| member.id().addr);
         if let Some(addr) = addr {
             self.dial(addr, Purpose::Exchange);
         }
@@ -248,16 +222,11 @@ impl Gossip {
 
     /// Whether this life of a node said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
-        self.left
-            .get(&peer.id)
-            .is_some_and(|life| *life >= (peer.epoch, peer.bump))
+        self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch, peer.bump))
     }
 
     pub(super) fn digest(&self) -> u64 {
-        let members = self
-            .foca
-            .iter_membership_state()
-            .filter(|member| member.id().id != self.me.id);
+        let members = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
         let lives = members.map(|member| (*member.id(), member.state() != State::Down));
         let stamps = self.records.iter().map(|(owner, record)| (*owner, record.stamp));
         sync::digest(&self.me, lives, stamps)

@@ -80,12 +80,8 @@ impl Timers {
 
     /// Puts off to `until` whatever is due before it and satisfies `which`.
     pub(super) fn defer(&mut self, until: Instant, which: impl Fn(&Tick) -> bool) {
-        let due: Vec<_> = self
-            .queue
-            .range(..(until, 0, 0))
-            .filter(|(_, tick)| which(tick))
-            .map(|(key, _)| *key)
-            .collect();
+        let due: Vec<_> =
+            self.queue.range(..(until, 0, 0)).filter(|(_, tick)| which(tick)).map(|(key, _)| *key).collect();
         for key in due {
             if let Some(tick) = self.queue.remove(&key) {
                 self.queue.insert((until, key.1, key.2), tick);

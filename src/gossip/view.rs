@@ -51,19 +51,13 @@ impl Gossip {
             Phase::Running | Phase::Duplicate => MemberStatus::Alive,
         };
         // The engine lists our own former lives as down.
-        let others = self
-            .foca
-            .iter_membership_state()
-            .filter(|member| member.id().id != self.me.id);
+        let others = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
         let others = others.map(|member| (*member.id(), self.status_of(member)));
-        [(self.me, myself)]
-            .into_iter()
-            .chain(others)
-            .map(|(peer, status)| Shown {
-                status,
-                peer,
-                stamp: self.records.get(&peer.id).map(|record| record.stamp),
-            })
+        [(self.me, myself)].into_iter().chain(others).map(|(peer, status)| Shown {
+            status,
+            peer,
+            stamp: self.records.get(&peer.id).map(|record| record.stamp),
+        })
     }
 
     fn status_of(&self, member: &foca::Member<Peer>) -> MemberStatus {
