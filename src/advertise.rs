@@ -23,10 +23,7 @@ pub struct InterfaceAddr {
 pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     let interfaces = if_addrs::get_if_addrs()?
         .into_iter()
-        .map(|interface| InterfaceAddr {
-            ip: interface.ip(),
-            name: interface.name,
-        });
+        .map(|interface| InterfaceAddr { ip: interface.ip(), name: interface.name });
     Ok(interfaces.collect())
 }
 
@@ -90,11 +87,7 @@ pub fn choose(
                 name: name.clone(),
                 there: listed(interfaces, |addr| addr.name.clone()),
             })?;
-            at(
-                first.ip,
-                *port,
-                format!("the address of {name}, as --advertise says"),
-            )
+            at(first.ip, *port, format!("the address of {name}, as --advertise says"))
         }
         Some(Advertise::Network(network, port)) => {
             let inside = candidates(interfaces, bound, |addr| network.contains(&addr.ip));
@@ -163,11 +156,9 @@ fn rank(addr: &InterfaceAddr) -> Rank {
 /// Docker, libvirt, podman, LXC and the usual container networks name their bridges so; inside a container the
 /// interface is `eth0`.
 fn is_bridge(name: &str) -> bool {
-    [
-        "docker", "br-", "virbr", "veth", "podman", "cni", "lxc", "lxdbr", "flannel", "cali",
-    ]
-    .iter()
-    .any(|prefix| name.starts_with(prefix))
+    ["docker", "br-", "virbr", "veth", "podman", "cni", "lxc", "lxdbr", "flannel", "cali"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -197,11 +188,7 @@ fn reason(chosen: &InterfaceAddr, of: usize) -> String {
 
 /// The distinct names of what there is, for messages.
 fn listed(interfaces: &[InterfaceAddr], what: impl Fn(&InterfaceAddr) -> String) -> String {
-    let mut names: Vec<String> = interfaces
-        .iter()
-        .filter(|addr| !is_link_local(addr.ip))
-        .map(what)
-        .collect();
+    let mut names: Vec<String> = interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what).collect();
     names.dedup();
     names.join(", ")
 }
@@ -211,10 +198,8 @@ mod tests {
     use super::*;
 
     fn host(addrs: &[(&str, &str)]) -> Vec<InterfaceAddr> {
-        let addr = |(name, ip): &(&str, &str)| InterfaceAddr {
-            name: (*name).to_owned(),
-            ip: ip.parse().unwrap(),
-        };
+        let addr =
+            |(name, ip): &(&str, &str)| InterfaceAddr { name: (*name).to_owned(), ip: ip.parse().unwrap() };
         addrs.iter().map(addr).collect()
     }
 
@@ -234,10 +219,7 @@ mod tests {
     #[track_caller]
     fn chosen(asked: Option<Advertise>, bound: &str, interfaces: &[InterfaceAddr], expected: (&str, &str)) {
         let choice = choose(asked.as_ref(), bound.parse().unwrap(), interfaces);
-        let expected = Advertised {
-            addr: expected.0.parse().unwrap(),
-            because: expected.1.to_owned(),
-        };
+        let expected = Advertised { addr: expected.0.parse().unwrap(), because: expected.1.to_owned() };
         assert_eq!(choice, Ok(expected));
     }
 
@@ -245,18 +227,8 @@ mod tests {
     fn what_is_asked_for_wins() {
         let ip = "198.51.100.7".parse().unwrap();
         let because = "as --advertise says";
-        chosen(
-            Some(Advertise::Addr(ip, None)),
-            "0.0.0.0:7946",
-            &usual(),
-            ("198.51.100.7:7946", because),
-        );
-        chosen(
-            Some(Advertise::Addr(ip, Some(9))),
-            "0.0.0.0:7946",
-            &usual(),
-            ("198.51.100.7:9", because),
-        );
+        chosen(Some(Advertise::Addr(ip, None)), "0.0.0.0:7946", &usual(), ("198.51.100.7:7946", because));
+        chosen(Some(Advertise::Addr(ip, Some(9))), "0.0.0.0:7946", &usual(), ("198.51.100.7:9", because));
         chosen(
             Some(Advertise::Interface("eth1".to_owned(), None)),
             "0.0.0.0:7946",
@@ -267,21 +239,13 @@ mod tests {
             Some(Advertise::Network("172.16.0.0/12".parse().unwrap(), Some(1))),
             "0.0.0.0:7946",
             &usual(),
-            (
-                "172.17.0.1:1",
-                "the address of docker0 in 172.16.0.0/12, as --advertise says",
-            ),
+            ("172.17.0.1:1", "the address of docker0 in 172.16.0.0/12, as --advertise says"),
         );
     }
 
     #[test]
     fn a_bound_address_is_advertised() {
-        chosen(
-            None,
-            "127.0.0.1:7946",
-            &usual(),
-            ("127.0.0.1:7946", "the address that --bind names"),
-        );
+        chosen(None, "127.0.0.1:7946", &usual(), ("127.0.0.1:7946", "the address that --bind names"));
     }
 
     #[test]
@@ -290,19 +254,13 @@ mod tests {
             None,
             "0.0.0.0:7946",
             &usual(),
-            (
-                "10.1.2.3:7946",
-                "the private address of eth0, preferred to 3 more; --advertise picks another",
-            ),
+            ("10.1.2.3:7946", "the private address of eth0, preferred to 3 more; --advertise picks another"),
         );
         chosen(
             None,
             "[::]:7946",
             &usual(),
-            (
-                "[fd00::3]:7946",
-                "the private address of eth0, preferred to 1 more; --advertise picks another",
-            ),
+            ("[fd00::3]:7946", "the private address of eth0, preferred to 1 more; --advertise picks another"),
         );
         let public = host(&[("lo", "127.0.0.1"), ("eth0", "203.0.113.9")]);
         chosen(

@@ -217,10 +217,7 @@ pub struct Info {
 
 /// The configuration in use; each field is the flag of that name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "each field is the flag of that name, which `--help` explains"
-)]
+#[expect(missing_docs, reason = "each field is the flag of that name, which `--help` explains")]
 pub struct Settings {
     pub retry_join: Vec<String>,
     pub bootstrap_expect: Option<u16>,
@@ -254,10 +251,7 @@ pub struct Limits {
 
 /// Counts since the start; the metrics have the same under the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "each field is that of `snapshot::Counters`, which explains it"
-)]
+#[expect(missing_docs, reason = "each field is that of `snapshot::Counters`, which explains it")]
 pub struct Counters {
     pub datagrams_in: u64,
     pub datagrams_out: u64,

@@ -129,13 +129,7 @@ impl Profile {
 
 impl fmt::Display for EndpointFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}={}:{}",
-            self.name,
-            self.host.as_deref().unwrap_or(""),
-            self.port
-        )
+        write!(f, "{}={}:{}", self.name, self.host.as_deref().unwrap_or(""), self.port)
     }
 }
 

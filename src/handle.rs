@@ -62,10 +62,7 @@ impl Handle {
     /// `Stopped` where the agent ends before that.
     pub async fn wait_for(&self, mut ready: impl FnMut(&Snapshot) -> bool) -> Result<Arc<Snapshot>, Stopped> {
         let mut snapshots = self.snapshots.clone();
-        let found = snapshots
-            .wait_for(|snapshot| ready(snapshot))
-            .await
-            .map_err(|_| Stopped)?;
+        let found = snapshots.wait_for(|snapshot| ready(snapshot)).await.map_err(|_| Stopped)?;
         Ok(found.clone())
     }
 
@@ -75,10 +72,7 @@ impl Handle {
     /// `Stopped` where the agent has ended.
     pub async fn join(&self, addrs: Vec<SocketAddr>) -> Result<Vec<JoinOutcome>, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Join { addrs, reply })
-            .await
-            .map_err(|_| Stopped)?;
+        self.commands.send(Command::Join { addrs, reply }).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
@@ -88,10 +82,7 @@ impl Handle {
     /// `Stopped` where the agent has ended already.
     pub async fn leave(&self) -> Result<(), Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Leave { reply })
-            .await
-            .map_err(|_| Stopped)?;
+        self.commands.send(Command::Leave { reply }).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 }

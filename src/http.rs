@@ -85,12 +85,7 @@ pub async fn serve(
     let mut loops = JoinSet::new();
     for listener in listeners {
         tracing::info!(at = %listener.addr(), "the API listens");
-        loops.spawn(server::accept(
-            listener,
-            router.clone(),
-            places.clone(),
-            stopping.clone(),
-        ));
+        loops.spawn(server::accept(listener, router.clone(), places.clone(), stopping.clone()));
     }
     tokio::select! {
         () = shutdown => {}
@@ -136,14 +131,9 @@ const PATHS: [&str; 11] = [
 
 async fn unknown_path(uri: Uri) -> Problem {
     let path = uri.path();
-    let remedy = nearest(path, PATHS).map_or_else(
-        || format!("there are {}", PATHS.join(", ")),
-        |near| format!("did you mean {near}?"),
-    );
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {path}: {remedy}"),
-    )
+    let remedy = nearest(path, PATHS)
+        .map_or_else(|| format!("there are {}", PATHS.join(", ")), |near| format!("did you mean {near}?"));
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}: {remedy}"))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -23,11 +23,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard output or error is closed there is nobody to tell.
             error.print().ok();
-            return if error.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
     match cli.command {
@@ -63,10 +59,7 @@ fn print_plan(config: &Config) -> ExitCode {
     let interfaces = match advertise::interfaces() {
         Ok(interfaces) => interfaces,
         Err(error) => {
-            return fail(
-                &format_args!("cannot list the addresses of this host: {error}"),
-                1,
-            );
+            return fail(&format_args!("cannot list the addresses of this host: {error}"), 1);
         }
     };
     let advertised = advertise::choose(config.advertise.as_ref(), config.bind, &interfaces);
@@ -102,11 +95,7 @@ fn run_command(command: Command) -> ExitCode {
     };
     let terminal = io::stdout().is_terminal();
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    let mut output = Output {
-        out: &mut out,
-        err: &mut err,
-        terminal,
-    };
+    let mut output = Output { out: &mut out, err: &mut err, terminal };
     let done = runtime.block_on(command.run(&mut output, interrupted()));
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -77,22 +77,6 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Takes `members` as the new picture and says whether it shows anything new; when each member was last heard
-    /// changes with every packet and is no news.
-    pub fn update(&mut self, members: BTreeMap<NodeId, Member>) -> bool {
-        let same = |(old, new): (&Member, &Member)| {
-            *old == Member {
-                last_heard: old.last_heard,
-                ..new.clone()
-            }
-        };
-        let changed =
-            members.len() != self.members.len() || !self.members.values().zip(members.values()).all(same);
-        self.members = members;
-        self.index += u64::from(changed);
-        changed
-    }
-
     /// The members who are alive or only suspected.
     pub fn active(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.status.is_active())

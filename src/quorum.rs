@@ -122,15 +122,9 @@ impl Quorum {
 
     /// Takes `next` as the new answer, with a grown index where it differs.
     pub fn update(&mut self, next: Self) -> bool {
-        let next = Self {
-            index: self.index,
-            ..next
-        };
+        let next = Self { index: self.index, ..next };
         let changed = *self != next;
-        *self = Self {
-            index: self.index + u64::from(changed),
-            ..next
-        };
+        *self = Self { index: self.index + u64::from(changed), ..next };
         changed
     }
 }

@@ -87,6 +87,12 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Milliseconds since the Unix epoch; 0 where the wall clock is before it.
+    pub fn unix_ms(&self) -> u64 {
+        let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The time of day at `instant`.
     pub fn wall_at(&self, instant: Instant) -> SystemTime {
         match instant.checked_duration_since(self.instant) {

@@ -5,14 +5,7 @@ use serde_json::{Value, json};
 use crate::running::{Agent, Response, over_unix, program};
 
 fn agent() -> Agent {
-    Agent::start(&[
-        "--endpoint",
-        "raft=:5001",
-        "--tag",
-        "zone=a",
-        "--bootstrap-expect",
-        "3",
-    ])
+    Agent::start(&["--endpoint", "raft=:5001", "--tag", "zone=a", "--bootstrap-expect", "3"])
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -23,30 +16,17 @@ fn keys(value: &Value) -> Vec<&str> {
 fn members_are_listed_with_all_their_fields() {
     let agent = agent();
     let answer = agent.get("/v1/members");
-    assert_eq!(
-        (answer.status(), answer.header("content-type")),
-        (200, "application/json")
-    );
+    assert_eq!((answer.status(), answer.header("content-type")), (200, "application/json"));
     let members = answer.json();
     assert_eq!(keys(&members), ["cluster", "self", "index", "members"]);
     assert_eq!(answer.header("x-chronik-index"), members["index"].to_string());
     let listed = members["members"].as_array().unwrap();
-    let mut myself = listed
-        .iter()
-        .find(|member| member["self"] == true)
-        .unwrap()
-        .clone();
+    let mut myself = listed.iter().find(|member| member["self"] == true).unwrap().clone();
     let since = myself["since"].as_str().unwrap();
-    assert!(
-        since.len() == "2026-11-22T18:00:00.000Z".len() && since.ends_with('Z'),
-        "{since}"
-    );
+    assert!(since.len() == "2026-11-22T18:00:00.000Z".len() && since.ends_with('Z'), "{since}");
     assert!(myself["addr"].as_str().unwrap().starts_with("127.0.0.1:"));
     let varying = ["addr", "epoch", "since"].map(|key| (key.to_owned(), myself[key].clone()));
-    myself
-        .as_object_mut()
-        .unwrap()
-        .extend(varying.map(|(key, _)| (key, Value::Null)));
+    myself.as_object_mut().unwrap().extend(varying.map(|(key, _)| (key, Value::Null)));
     let expected = json!({
         "id": members["self"], "name": "box", "addr": null, "status": "alive", "role": "server", "self": true,
         "tags": {"zone": "a"}, "endpoints": {"raft": "127.0.0.1:5001"}, "epoch": null, "since": null,
@@ -87,10 +67,7 @@ fn the_other_answers_have_their_fields() {
         "reasons",
     ];
     assert_eq!(keys(&quorum), expected);
-    assert_eq!(
-        (&quorum["status"], &quorum["has_quorum"]),
-        (&json!("forming"), &json!(false))
-    );
+    assert_eq!((&quorum["status"], &quorum["has_quorum"]), (&json!("forming"), &json!(false)));
     assert_eq!(
         (&quorum["voters"], &quorum["required"], &quorum["expect"]),
         (&json!(3), &json!(2), &json!(3))
@@ -113,28 +90,18 @@ fn the_other_answers_have_their_fields() {
 #[test]
 fn metrics_are_prometheus_text() {
     let answer = agent().get("/metrics");
-    assert_eq!(
-        answer.header("content-type"),
-        "text/plain; version=0.0.4; charset=utf-8"
-    );
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     for line in [
         "chronik_agent_members{status=\"alive\"} 1",
         "chronik_agent_quorum_status{status=\"forming\"} 1",
         "chronik_agent_voters 3",
         "# TYPE chronik_agent_refused_total counter",
     ] {
-        assert!(
-            answer.body.lines().any(|found| found == line),
-            "{line} is not in\n{}",
-            answer.body
-        );
+        assert!(answer.body.lines().any(|found| found == line), "{line} is not in\n{}", answer.body);
     }
     for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
-        assert!(
-            name.starts_with("chronik_agent_") && value.parse::<f64>().is_ok(),
-            "{line}"
-        );
+        assert!(name.starts_with("chronik_agent_") && value.parse::<f64>().is_ok(), "{line}");
     }
 }
 
@@ -142,11 +109,7 @@ fn metrics_are_prometheus_text() {
 fn the_page_needs_nothing_from_elsewhere() {
     let answer = agent().get("/ui");
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
-    assert!(
-        answer
-            .header("content-security-policy")
-            .starts_with("default-src 'none'")
-    );
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
     assert!(!answer.body.contains("http://") && !answer.body.contains("https://"));
 }
 
@@ -167,10 +130,7 @@ fn a_long_poll_ends_with_its_time_or_at_once_for_a_foreign_index() {
     let agent = agent();
     let index = agent.get("/v1/discovery").header("x-chronik-index").to_owned();
     let waited = agent.get(&format!("/v1/discovery?index={index}&wait=20ms"));
-    assert_eq!(
-        (waited.status(), waited.header("x-chronik-index")),
-        (200, index.as_str())
-    );
+    assert_eq!((waited.status(), waited.header("x-chronik-index")), (200, index.as_str()));
     // Would take longer than the test is ready to wait.
     let future = agent.get("/v1/members?index=123456789&wait=10m");
     assert_eq!(future.status(), 200);
@@ -276,10 +236,7 @@ fn a_join_says_how_each_address_ended() {
     let answer = agent.post("/v1/join", r#"{"addrs":["127.0.0.1:1"]}"#);
     assert_eq!(answer.status(), 200);
     let answer = answer.json();
-    assert_eq!(
-        (&answer["joined"], &answer["results"][0]["addr"]),
-        (&json!(0), &json!("127.0.0.1:1"))
-    );
+    assert_eq!((&answer["joined"], &answer["results"][0]["addr"]), (&json!(0), &json!("127.0.0.1:1")));
     assert!(answer["results"][0]["error"].is_string());
 }
 
@@ -287,10 +244,7 @@ fn a_join_says_how_each_address_ended() {
 fn leaving_ends_the_agent_with_success() {
     let mut agent = agent();
     let answer = agent.post("/v1/leave", "");
-    assert_eq!(
-        (answer.status(), answer.body.as_str()),
-        (200, "{\"left\":true}\n")
-    );
+    assert_eq!((answer.status(), answer.body.as_str()), (200, "{\"left\":true}\n"));
     assert_eq!(agent.ended(), 0);
 }
 
@@ -299,10 +253,7 @@ fn a_unix_socket_is_for_owner_and_group_and_goes_with_the_agent() {
     use std::os::unix::fs::PermissionsExt;
     let mut agent = Agent::start(&["--http", "unix:DIR/api.sock"]);
     let path = agent.dir.0.join("api.sock").display().to_string();
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o660
-    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     // No browser can open it, so that any name will do.
     let answer = over_unix(&path, "GET /livez HTTP/1.1\r\nHost: anything\r\n");
     assert_eq!((answer.status(), answer.body.as_str()), (200, "ok\n"));
@@ -331,8 +282,5 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let third = Agent::start(&["--http", &format!("unix:{}", stale.display())]);
     assert_eq!(third.get("/livez").status(), 200);
-    assert_eq!(
-        over_unix(stale.to_str().unwrap(), "GET /livez HTTP/1.1\r\nHost: x\r\n").status(),
-        200
-    );
+    assert_eq!(over_unix(stale.to_str().unwrap(), "GET /livez HTTP/1.1\r\nHost: x\r\n").status(), 200);
 }

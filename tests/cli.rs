@@ -7,16 +7,9 @@ fn wrong_usage_is_64_and_help_is_not() {
     assert_eq!(told(["--bnd", "x"]).0, 64);
     assert_eq!(told(["members", "--stats", "alive"]).0, 64);
     assert_eq!(told(["wait", "--for", "luck"]).0, 64);
-    assert_eq!(
-        told(["--cluster", "x", "members"]).0,
-        64,
-        "a flag of the agent means nothing to its client"
-    );
+    assert_eq!(told(["--cluster", "x", "members"]).0, 64, "a flag of the agent means nothing to its client");
     assert_eq!(told(["--help"]).0, 0);
-    assert_eq!(
-        told(["--version"]).1,
-        format!("chronik-agent {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(told(["--version"]).1, format!("chronik-agent {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -30,15 +23,8 @@ fn a_wrong_value_names_where_it_stands() {
         (64, String::new(), format!("chronik-agent: {wrong} {remedy}"))
     );
     let from_file = format!("chronik-agent: {wrong} (from {file}) {remedy}");
-    assert_eq!(
-        told(["--check", "--config", &file]),
-        (64, String::new(), from_file)
-    );
-    let output = program()
-        .arg("--check")
-        .env("CHRONIK_AGENT_PROFILE", "moon")
-        .output()
-        .unwrap();
+    assert_eq!(told(["--check", "--config", &file]), (64, String::new(), from_file));
+    let output = program().arg("--check").env("CHRONIK_AGENT_PROFILE", "moon").output().unwrap();
     let from_environment = format!("chronik-agent: {wrong} (from CHRONIK_AGENT_PROFILE) {remedy}");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), from_environment);
 }
@@ -48,25 +34,17 @@ fn a_wrong_key_or_file_is_64() {
     let dir = Dir::new();
     let file = dir.file("agent.toml", "clutser = 'x'\n");
     let expected = format!("chronik-agent: {file}: unknown key `clutser`: did you mean `cluster`?\n");
-    assert_eq!(
-        told(["--check", "--config", &file]),
-        (64, String::new(), expected)
-    );
+    assert_eq!(told(["--check", "--config", &file]), (64, String::new(), expected));
     let expected =
         "chronik-agent: --config /none.toml: cannot be read: No such file or directory (os error 2)\n";
-    assert_eq!(
-        told(["--check", "--config", "/none.toml"]),
-        (64, String::new(), expected.to_owned())
-    );
+    assert_eq!(told(["--check", "--config", "/none.toml"]), (64, String::new(), expected.to_owned()));
 }
 
 #[test]
 fn a_flag_wins_over_the_environment_and_both_over_the_file() {
     let dir = Dir::new();
-    let file = dir.file(
-        "agent.toml",
-        "cluster = 'file'\nnode-name = 'file'\nprofile = 'wan'\n[tag]\nzone = 'file'\n",
-    );
+    let file = dir
+        .file("agent.toml", "cluster = 'file'\nnode-name = 'file'\nprofile = 'wan'\n[tag]\nzone = 'file'\n");
     let output = program()
         .args(["--check", "--config", &file, "--cluster", "flag"])
         .env("CHRONIK_AGENT_CLUSTER", "environment")
@@ -83,10 +61,7 @@ fn a_flag_wins_over_the_environment_and_both_over_the_file() {
         "profile     wan",
         "tags        a=1, b=2",
     ] {
-        assert!(
-            plan.lines().any(|found| found == line),
-            "{line} is not in\n{plan}"
-        );
+        assert!(plan.lines().any(|found| found == line), "{line} is not in\n{plan}");
     }
 }
 
@@ -135,30 +110,14 @@ fn an_address_in_use_is_told_at_once() {
 fn an_agent_that_is_not_there_is_named() {
     let expected = "chronik-agent: cannot reach the agent at http://127.0.0.1:1: connection refused: is it running? \
                     --http says where\n";
-    for command in [
-        "members",
-        "quorum",
-        "discovery",
-        "self",
-        "info",
-        "leave",
-        "health",
-    ] {
+    for command in ["members", "quorum", "discovery", "self", "info", "leave", "health"] {
         assert_eq!(
             told([command, "--http", "127.0.0.1:1"]),
             (1, String::new(), expected.to_owned()),
             "{command}"
         );
     }
-    let (code, out, error) = told([
-        "wait",
-        "--for",
-        "joined",
-        "--timeout",
-        "300ms",
-        "--http",
-        "127.0.0.1:1",
-    ]);
+    let (code, out, error) = told(["wait", "--for", "joined", "--timeout", "300ms", "--http", "127.0.0.1:1"]);
     let expected = "timed out after 300ms: cannot reach the agent at http://127.0.0.1:1: connection refused: is it \
                     running? --http says where\n";
     assert_eq!((code, out.as_str(), error.as_str()), (3, "", expected));
@@ -178,10 +137,7 @@ fn members_are_shown_as_lines_table_or_json() {
     let (_, json, _) = members(&["--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["members"][0]["name"], "box");
-    assert_eq!(
-        members(&["--status", "failed"]),
-        (2, String::new(), String::new())
-    );
+    assert_eq!(members(&["--status", "failed"]), (2, String::new(), String::new()));
     assert_eq!(members(&["--role", "observer", "--format", "json"]).0, 2);
 }
 
@@ -195,17 +151,11 @@ fn the_like_named_endpoints_are_shown() {
         ("info", "config.node_name         box"),
     ] {
         let (code, text, _) = told([command, &agent.at()]);
-        assert!(
-            code == 0 && text.lines().any(|found| found == line),
-            "{line} is not in\n{text}"
-        );
+        assert!(code == 0 && text.lines().any(|found| found == line), "{line} is not in\n{text}");
         let (_, json, _) = told([command, &agent.at(), "--format", "json"]);
         assert!(json.starts_with("{\"index\":"), "{json}");
     }
-    assert_eq!(
-        told(["health", &agent.at()]),
-        (0, "ok\n".to_owned(), String::new())
-    );
+    assert_eq!(told(["health", &agent.at()]), (0, "ok\n".to_owned(), String::new()));
 }
 
 #[test]
@@ -213,17 +163,10 @@ fn wait_ends_when_it_is_so_or_in_time() {
     let agent = Agent::start(&[]);
     let wait = |what: &str| told(["wait", &agent.at(), "--timeout", "400ms", "--for", what]);
     let (code, answer, _) = wait("members=1");
-    assert!(
-        code == 0 && answer.starts_with("{\"cluster\":\"chronik\""),
-        "{answer}"
-    );
+    assert!(code == 0 && answer.starts_with("{\"cluster\":\"chronik\""), "{answer}");
     assert_eq!(
         wait("members=9"),
-        (
-            3,
-            String::new(),
-            "timed out after 400ms: 1 of 9 members are alive\n".to_owned()
-        )
+        (3, String::new(), "timed out after 400ms: 1 of 9 members are alive\n".to_owned())
     );
     let expected = "timed out after 400ms: the agent has not been in contact with another one\n";
     assert_eq!(wait("joined"), (3, String::new(), expected.to_owned()));
@@ -241,10 +184,7 @@ fn join_and_leave_act_on_the_agent() {
         agent.http
     );
     assert_eq!(told(["join", &agent.at(), "db1"]), (1, String::new(), expected));
-    assert_eq!(
-        told(["leave", &agent.at()]),
-        (0, "the agent has left and stops\n".to_owned(), String::new())
-    );
+    assert_eq!(told(["leave", &agent.at()]), (0, "the agent has left and stops\n".to_owned(), String::new()));
     assert_eq!(agent.ended(), 0);
 }
 
@@ -252,9 +192,8 @@ fn join_and_leave_act_on_the_agent() {
 fn a_signal_ends_the_agent_with_success() {
     for signal in ["TERM", "INT"] {
         let mut agent = Agent::start(&[]);
-        let sent = std::process::Command::new("kill")
-            .args([format!("-{signal}"), agent.pid().to_string()])
-            .status();
+        let sent =
+            std::process::Command::new("kill").args([format!("-{signal}"), agent.pid().to_string()]).status();
         assert!(sent.unwrap().success());
         assert_eq!(agent.ended(), 0, "{signal}");
     }
@@ -274,14 +213,8 @@ fn completions_and_manual_pages_are_printed() {
 #[test]
 fn discover_asks_one_provider_once() {
     let (code, addrs, remark) = told(["discover", "10.0.0.1,10.0.0.2:9"]);
-    assert_eq!(
-        (code, addrs.as_str()),
-        (0, "10.0.0.1:7946\tstatic\n10.0.0.2:9\tstatic\n")
-    );
-    assert!(
-        remark.starts_with("2 addresses from provider=static addrs=10.0.0.1,10.0.0.2:9 in "),
-        "{remark}"
-    );
+    assert_eq!((code, addrs.as_str()), (0, "10.0.0.1:7946\tstatic\n10.0.0.2:9\tstatic\n"));
+    assert!(remark.starts_with("2 addresses from provider=static addrs=10.0.0.1,10.0.0.2:9 in "), "{remark}");
     let (code, json, _) = told(["discover", "--format", "json", "10.0.0.1"]);
     let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
     json["took_s"] = 0.into();
@@ -292,8 +225,5 @@ fn discover_asks_one_provider_once() {
     assert_eq!((code, json), (0, expected));
     let (code, _, error) = told(["discover", "provider=sttic addrs=a"]);
     assert_eq!(code, 64);
-    assert!(
-        error.starts_with("chronik-agent: unknown provider `sttic`"),
-        "{error}"
-    );
+    assert!(error.starts_with("chronik-agent: unknown provider `sttic`"), "{error}");
 }

@@ -62,11 +62,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output 
 pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, String, String) {
     let output = run(args);
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 /// A running agent on free ports of loopback.
@@ -81,21 +77,10 @@ impl Agent {
     pub(crate) fn start(flags: &[&str]) -> Self {
         let dir = Dir::new();
         let mut child = program()
-            .args([
-                "--bind",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--node-name",
-                "box",
-            ])
+            .args(["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"])
             .arg("--state-dir")
             .arg(dir.0.join("state"))
-            .args(
-                flags
-                    .iter()
-                    .map(|flag| flag.replace("DIR", dir.0.to_str().unwrap())),
-            )
+            .args(flags.iter().map(|flag| flag.replace("DIR", dir.0.to_str().unwrap())))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -105,21 +90,12 @@ impl Agent {
         // Ends with the port or, if the agent does, with the log.
         let http = loop {
             let from = lines.len();
-            assert_ne!(
-                log.read_line(&mut lines).unwrap(),
-                0,
-                "the agent has ended:\n{lines}"
-            );
+            assert_ne!(log.read_line(&mut lines).unwrap(), 0, "the agent has ended:\n{lines}");
             if let Some((_, port)) = lines[from..].split_once("at=http://127.0.0.1:") {
                 break format!("127.0.0.1:{}", port.trim()).parse().unwrap();
             }
         };
-        Self {
-            child,
-            http,
-            dir,
-            log,
-        }
+        Self { child, http, dir, log }
     }
 
     pub(crate) fn at(&self) -> String {
@@ -171,19 +147,12 @@ pub(crate) fn over_unix(path: &str, head: &str) -> Response {
 }
 
 fn exchange(stream: &mut (impl Read + Write), head: &str, body: &str) -> Response {
-    let length = if body.is_empty() {
-        String::new()
-    } else {
-        format!("Content-Length: {}\r\n", body.len())
-    };
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     write!(stream, "{head}{length}Connection: close\r\n\r\n{body}").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    Response {
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Response { head: head.to_owned(), body: body.to_owned() }
 }
 
 /// An answer as it came.
@@ -199,9 +168,7 @@ impl Response {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
-        headers
-            .find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
-            .unwrap_or("")
+        headers.find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value)).unwrap_or("")
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -30,11 +30,7 @@ pub(super) async fn join(args: JoinArgs, output: &mut Output<'_>) -> Result<Outc
             Some(error) => writeln!(output.out, "{} failed: {error}", result.addr)?,
         }
     }
-    Ok(if answer.joined > 0 {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
+    Ok(if answer.joined > 0 { Outcome::Done } else { Outcome::Failed })
 }
 
 /// The flags of `leave`.

@@ -91,11 +91,8 @@ impl Client {
     pub(super) fn new(at: HttpAddr) -> Self {
         let at = match at {
             HttpAddr::Tcp(addr) if addr.ip().is_unspecified() => {
-                let loopback: IpAddr = if addr.is_ipv4() {
-                    Ipv4Addr::LOCALHOST.into()
-                } else {
-                    Ipv6Addr::LOCALHOST.into()
-                };
+                let loopback: IpAddr =
+                    if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
                 HttpAddr::Tcp(SocketAddr::new(loopback, addr.port()))
             }
             at @ (HttpAddr::Tcp(_) | HttpAddr::Unix(_)) => at,
@@ -133,23 +130,17 @@ impl Client {
         let asked = async {
             match &self.at {
                 HttpAddr::Tcp(addr) => {
-                    let stream = TcpStream::connect(addr)
-                        .await
-                        .map_err(|error| self.unreachable(&error))?;
+                    let stream = TcpStream::connect(addr).await.map_err(|error| self.unreachable(&error))?;
                     self.exchange(stream, method, path, body).await
                 }
                 HttpAddr::Unix(socket) => {
-                    let stream = UnixStream::connect(socket)
-                        .await
-                        .map_err(|error| self.unreachable(&error))?;
+                    let stream =
+                        UnixStream::connect(socket).await.map_err(|error| self.unreachable(&error))?;
                     self.exchange(stream, method, path, body).await
                 }
             }
         };
-        let silent = |_| ClientError::Silent {
-            at: self.at.clone(),
-            within,
-        };
+        let silent = |_| ClientError::Silent { at: self.at.clone(), within };
         tokio::time::timeout(within, asked).await.map_err(silent)?
     }
 
@@ -157,10 +148,7 @@ impl Client {
         // "Connection refused (os error 111)": the number tells nobody anything.
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        ClientError::Unreachable {
-            at: self.at.clone(),
-            error: text,
-        }
+        ClientError::Unreachable { at: self.at.clone(), error: text }
     }
 
     async fn exchange(
@@ -170,10 +158,7 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Answer, ClientError> {
-        let broken = |error| ClientError::Broken {
-            at: self.at.clone(),
-            error,
-        };
+        let broken = |error| ClientError::Broken { at: self.at.clone(), error };
         let host = match &self.at {
             HttpAddr::Tcp(addr) => addr.to_string(),
             HttpAddr::Unix(_) => "localhost".to_owned(),
@@ -182,9 +167,7 @@ impl Client {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let request = request
-            .body(Full::new(body))
-            .expect("paths are made of encoded parts");
+        let request = request.body(Full::new(body)).expect("paths are made of encoded parts");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Dropped with its connection at the end of this function.
         let mut tasks = JoinSet::new();
@@ -199,11 +182,7 @@ impl Client {
         }
         let problem: api::Problem = serde_json::from_slice(&body)
             .map_err(|_| self.not_understood(path, format!("status {status}")))?;
-        Err(ClientError::Refused {
-            at: self.at.clone(),
-            path: path.to_owned(),
-            detail: problem.detail,
-        })
+        Err(ClientError::Refused { at: self.at.clone(), path: path.to_owned(), detail: problem.detail })
     }
 }
 

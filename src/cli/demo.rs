@@ -105,10 +105,7 @@ fn start(count: u16, dir: &Path) -> Result<Vec<Node>, DemoError> {
         let name = format!("node-{}", number + 1);
         let home = dir.join(&name);
         let log = dir.join(format!("{name}.log"));
-        let failed = |error| DemoError::Directory {
-            path: home.display().to_string(),
-            error,
-        };
+        let failed = |error| DemoError::Directory { path: home.display().to_string(), error };
         fs::create_dir_all(&home).map_err(failed)?;
         let file = fs::File::create(&log).map_err(failed)?;
         let program = std::env::current_exe().map_err(DemoError::Start)?;
@@ -127,22 +124,10 @@ fn start(count: u16, dir: &Path) -> Result<Vec<Node>, DemoError> {
             command.env_remove(variable);
         }
         // In a group of their own, or Ctrl-C would reach them before us.
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .process_group(0)
-            .kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).process_group(0).kill_on_drop(true);
         let child = command.spawn().map_err(DemoError::Start)?;
         let pid = child.id().unwrap_or_default();
-        Ok(Node {
-            name,
-            http: *http,
-            child,
-            pid,
-            log,
-            ended: None,
-        })
+        Ok(Node { name, http: *http, child, pid, log, ended: None })
     };
     ports.iter().enumerate().map(node).collect()
 }
@@ -161,13 +146,8 @@ fn ports(count: u16) -> io::Result<Vec<(SocketAddr, SocketAddr)>> {
     // All held until the last is found, so that none is given twice.
     let held = (0..2 * count).map(|_| TcpListener::bind(local(0)));
     let held = held.collect::<io::Result<Vec<_>>>()?;
-    let addrs = held
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<Vec<_>>>()?;
-    let pairs = addrs
-        .chunks_exact(2)
-        .filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
+    let addrs = held.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let pairs = addrs.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
     Ok(pairs.collect())
 }
 
@@ -190,13 +170,8 @@ async fn watch(
             }
         }
         if nodes.iter().all(|node| node.ended.is_some()) {
-            let log = nodes
-                .first()
-                .map(|node| fs::read_to_string(&node.log).unwrap_or_default());
-            let last = log
-                .as_deref()
-                .and_then(|log| log.lines().last())
-                .unwrap_or("none");
+            let log = nodes.first().map(|node| fs::read_to_string(&node.log).unwrap_or_default());
+            let last = log.as_deref().and_then(|log| log.lines().last()).unwrap_or("none");
             return Err(DemoError::AllEnded(last.to_owned()).into());
         }
         // Within the interrupt, so that Ctrl-C need not wait for an agent that is paused.
@@ -234,22 +209,13 @@ async fn view(node: &Node) -> Option<View> {
 async fn rows(nodes: &[Node]) -> Vec<Row> {
     let mut views = Vec::with_capacity(nodes.len());
     for node in nodes {
-        views.push(if node.ended.is_none() {
-            view(node).await
-        } else {
-            None
-        });
+        views.push(if node.ended.is_none() { view(node).await } else { None });
     }
     let row = |(number, node): (usize, &Node)| {
         let others = views.iter().enumerate().filter(|(other, _)| *other != number);
         let seen_by = others.filter_map(|(_, view)| view.as_ref());
         let mut seen_as: Vec<MemberStatus> = seen_by
-            .filter_map(|view| {
-                view.members
-                    .members
-                    .iter()
-                    .find(|member| member.name.as_str() == node.name)
-            })
+            .filter_map(|view| view.members.members.iter().find(|member| member.name.as_str() == node.name))
             .map(|member| member.status)
             .collect();
         seen_as.sort_unstable();
@@ -276,22 +242,14 @@ async fn rows(nodes: &[Node]) -> Vec<Row> {
 fn text(statuses: &[MemberStatus]) -> String {
     match statuses {
         [] => "-".to_owned(),
-        statuses => statuses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("/"),
+        statuses => statuses.iter().map(ToString::to_string).collect::<Vec<_>>().join("/"),
     }
 }
 
 fn sees(members: &api::Members) -> String {
     use MemberStatus::{Alive, Failed, Left, Suspect};
     let counts = [Alive, Suspect, Failed, Left].map(|status| {
-        let count = members
-            .members
-            .iter()
-            .filter(|member| member.status == status)
-            .count();
+        let count = members.members.iter().filter(|member| member.status == status).count();
         (count > 0).then(|| format!("{count} {status}"))
     });
     counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -315,10 +273,7 @@ async fn stop(nodes: &mut [Node]) {
             node.child.wait().await.ok();
         }
     };
-    if tokio::time::timeout(LEAVE_WITHIN + Duration::from_secs(1), all)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(LEAVE_WITHIN + Duration::from_secs(1), all).await.is_err() {
         for node in nodes {
             node.child.kill().await.ok();
         }

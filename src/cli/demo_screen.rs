@@ -32,18 +32,12 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(terminal: bool) -> Self {
-        Self {
-            terminal,
-            drawn: BTreeMap::new(),
-        }
+        Self { terminal, drawn: BTreeMap::new() }
     }
 
     /// Shows `rows`, if they differ from what is shown.
     pub(super) fn draw(&mut self, out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
-        let changed: Vec<&Row> = rows
-            .iter()
-            .filter(|row| self.drawn.get(&row.name) != Some(row))
-            .collect();
+        let changed: Vec<&Row> = rows.iter().filter(|row| self.drawn.get(&row.name) != Some(row)).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -58,15 +52,7 @@ impl Screen {
             table::write(out, &rows)?;
         } else {
             for row in changed {
-                let Row {
-                    name,
-                    pid,
-                    http,
-                    process,
-                    sees,
-                    seen_as,
-                    quorum,
-                } = row;
+                let Row { name, pid, http, process, sees, seen_as, quorum } = row;
                 writeln!(
                     out,
                     "{name} (pid {pid}, {http}) {process}; sees {sees}; seen as {seen_as}; quorum {quorum}"
@@ -79,15 +65,7 @@ impl Screen {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let Row {
-        name,
-        pid,
-        http,
-        process,
-        sees,
-        seen_as,
-        quorum,
-    } = row.clone();
+    let Row { name, pid, http, process, sees, seen_as, quorum } = row.clone();
     vec![name, pid.to_string(), http, process, sees, seen_as, quorum]
 }
 
@@ -110,22 +88,13 @@ mod tests {
     #[test]
     fn a_pipe_gets_a_line_for_each_change() {
         let (mut screen, mut out) = (Screen::new(false), Vec::new());
-        screen
-            .draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")])
-            .unwrap();
-        screen
-            .draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")])
-            .unwrap();
-        screen
-            .draw(&mut out, &[row("a", "2 alive"), row("b", "1 alive")])
-            .unwrap();
+        screen.draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")]).unwrap();
+        screen.draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")]).unwrap();
+        screen.draw(&mut out, &[row("a", "2 alive"), row("b", "1 alive")]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let rest = "(pid 7, http://127.0.0.1:1) running; sees";
         let end = "; seen as alive; quorum forming, 1 of 3\n";
-        assert_eq!(
-            text,
-            format!("a {rest} 1 alive{end}b {rest} 1 alive{end}a {rest} 2 alive{end}")
-        );
+        assert_eq!(text, format!("a {rest} 1 alive{end}b {rest} 1 alive{end}a {rest} 2 alive{end}"));
     }
 
     #[test]

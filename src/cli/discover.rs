@@ -42,10 +42,7 @@ impl Answer {
 pub(super) async fn run(args: &DiscoverArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let spec = Spec::parse(&args.spec)?;
     let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a command measures for its user, at the edge"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a command measures for its user, at the edge")]
     let asked = Instant::now();
     let seeds = provider.discover().await;
     let took = asked.elapsed();
@@ -65,11 +62,7 @@ fn show(
     format: Option<Format>,
     output: &mut Output<'_>,
 ) -> Result<Outcome, CliError> {
-    let outcome = if seeds.addrs.is_empty() {
-        Outcome::NothingMatched
-    } else {
-        Outcome::Done
-    };
+    let outcome = if seeds.addrs.is_empty() { Outcome::NothingMatched } else { Outcome::Done };
     let as_table = match format {
         Some(Format::Json) => {
             let answer = Answer {
@@ -89,9 +82,7 @@ fn show(
     let row = |addr: &SocketAddr| vec![addr.to_string(), spec.provider().to_owned()];
     if as_table {
         let heading = vec!["ADDR".to_owned(), "SOURCE".to_owned()];
-        let rows: Vec<Vec<String>> = std::iter::once(heading)
-            .chain(seeds.addrs.iter().map(row))
-            .collect();
+        let rows: Vec<Vec<String>> = std::iter::once(heading).chain(seeds.addrs.iter().map(row)).collect();
         table::write(output.out, &rows)?;
     } else {
         for addr in &seeds.addrs {
@@ -105,9 +96,7 @@ fn show(
         1 => "1 address".to_owned(),
         count => format!("{count} addresses"),
     };
-    let holds = seeds
-        .valid_for
-        .map_or_else(String::new, |valid| format!(", good for {} s", seconds(valid)));
+    let holds = seeds.valid_for.map_or_else(String::new, |valid| format!(", good for {} s", seconds(valid)));
     writeln!(output.err, "{count} from {spec} in {:.3} s{holds}", seconds(took))?;
     Ok(outcome)
 }

@@ -39,10 +39,7 @@ fn subcommand(name: &str) -> Result<String, String> {
 pub(super) fn man(args: &ManArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let mut command = Cli::command();
     command.build();
-    let named = args
-        .command
-        .as_deref()
-        .and_then(|name| command.find_subcommand(name));
+    let named = args.command.as_deref().and_then(|name| command.find_subcommand(name));
     clap_mangen::Man::new(named.unwrap_or(&command).clone()).render(output.out)?;
     Ok(Outcome::Done)
 }

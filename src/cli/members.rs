@@ -48,33 +48,17 @@ pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Ou
             }
         }
     }
-    Ok(if members.members.is_empty() {
-        Outcome::NothingMatched
-    } else {
-        Outcome::Done
-    })
+    Ok(if members.members.is_empty() { Outcome::NothingMatched } else { Outcome::Done })
 }
 
 fn rows(members: &[api::Member], heading: bool) -> Vec<Vec<String>> {
-    let titles = [
-        "NAME",
-        "ADDR",
-        "STATUS",
-        "ROLE",
-        "SINCE",
-        "ENDPOINTS",
-        "TAGS",
-        "ID",
-    ];
+    let titles = ["NAME", "ADDR", "STATUS", "ROLE", "SINCE", "ENDPOINTS", "TAGS", "ID"];
     let heading = heading.then(|| titles.map(str::to_owned).to_vec());
     heading.into_iter().chain(members.iter().map(row)).collect()
 }
 
 fn row(member: &api::Member) -> Vec<String> {
-    let endpoints = member
-        .endpoints
-        .iter()
-        .map(|(name, addr)| format!("{name}={addr}"));
+    let endpoints = member.endpoints.iter().map(|(name, addr)| format!("{name}={addr}"));
     let tags = member.tags.iter().map(|(key, value)| format!("{key}={value}"));
     vec![
         member.name.to_string(),
@@ -90,9 +74,5 @@ fn row(member: &api::Member) -> Vec<String> {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
-    if items.is_empty() {
-        "-".to_owned()
-    } else {
-        items.join(",")
-    }
+    if items.is_empty() { "-".to_owned() } else { items.join(",") }
 }

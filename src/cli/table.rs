@@ -13,10 +13,7 @@ pub(super) fn write(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()>
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
@@ -33,11 +30,7 @@ fn fields(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     match value {
         Value::Object(object) if !object.is_empty() => {
             for (key, value) in object {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 fields(&path, value, rows);
             }
         }

@@ -74,10 +74,7 @@ impl Condition {
             }
             Self::Members(wanted) => {
                 let members: api::Members = client.read(self.path(), answer)?;
-                let alive = members
-                    .members
-                    .iter()
-                    .filter(|member| member.status == MemberStatus::Alive);
+                let alive = members.members.iter().filter(|member| member.status == MemberStatus::Alive);
                 let alive = alive.count();
                 Ok((alive < wanted).then(|| format!("{alive} of {wanted} members are alive")))
             }
@@ -110,12 +107,8 @@ pub(super) async fn run(args: &WaitArgs, output: &mut Output<'_>) -> Result<Outc
 async fn until(client: &Client, what: Condition, lack: &mut String) -> Result<Answer, ClientError> {
     let mut index: Option<u64> = None;
     loop {
-        let poll = index.map(|index| {
-            [
-                ("index", index.to_string()),
-                ("wait", format!("{}s", SLICE.as_secs())),
-            ]
-        });
+        let poll =
+            index.map(|index| [("index", index.to_string()), ("wait", format!("{}s", SLICE.as_secs()))]);
         let path = with_query(what.path(), poll.into_iter().flatten());
         match client.get(&path, SLICE).await {
             Ok(answer) => match what.lacks(client, &answer)? {

@@ -53,19 +53,11 @@ fn pairs(flag: &Flag) -> bool {
 
 fn texts(flag: &Flag, value: Value) -> Option<Vec<String>> {
     if let Value::Array(values) = value {
-        return if flag.many {
-            values.into_iter().map(text).collect()
-        } else {
-            None
-        };
+        return if flag.many { values.into_iter().map(text).collect() } else { None };
     }
     if let Value::Table(table) = value {
         let pair = |(key, value)| Some(format!("{key}={}", text(value)?));
-        return if pairs(flag) {
-            table.into_iter().map(pair).collect()
-        } else {
-            None
-        };
+        return if pairs(flag) { table.into_iter().map(pair).collect() } else { None };
     }
     Some(vec![text(value)?])
 }
@@ -127,9 +119,6 @@ mod tests {
             Err("--config agent.toml: `http` must be a text or a list of texts".to_owned())
         );
         let broken = parsed("cluster = ").unwrap_err();
-        assert!(
-            broken.starts_with("--config agent.toml: TOML parse error at line 1, column 11"),
-            "{broken}"
-        );
+        assert!(broken.starts_with("--config agent.toml: TOML parse error at line 1, column 11"), "{broken}");
     }
 }

@@ -25,23 +25,11 @@ pub struct Flag {
 }
 
 const fn one(name: &'static str, value_name: &'static str, help: &'static str) -> Flag {
-    Flag {
-        name,
-        value_name,
-        many: false,
-        comma: false,
-        help,
-    }
+    Flag { name, value_name, many: false, comma: false, help }
 }
 
 const fn many(name: &'static str, value_name: &'static str, comma: bool, help: &'static str) -> Flag {
-    Flag {
-        name,
-        value_name,
-        many: true,
-        comma,
-        help,
-    }
+    Flag { name, value_name, many: true, comma, help }
 }
 
 /// Every setting, in the order of the help text.
@@ -59,26 +47,14 @@ pub const FLAGS: &[Flag] = &[
         true,
         "Addresses of other agents, comma-separated: short for a static --retry-join. Repeatable",
     ),
-    one(
-        "bootstrap-expect",
-        "N",
-        "How many servers found the cluster [default: unset, never found one]",
-    ),
+    one("bootstrap-expect", "N", "How many servers found the cluster [default: unset, never found one]"),
     one(
         "role",
         "ROLE",
         "`server`, or `observer`: gossips and answers queries, but is no voter [default: server]",
     ),
-    one(
-        "cluster",
-        "NAME",
-        "Agents of different clusters never merge [default: chronik]",
-    ),
-    one(
-        "node-name",
-        "NAME",
-        "A name for people, better unique [default: the host's name]",
-    ),
+    one("cluster", "NAME", "Agents of different clusters never merge [default: chronik]"),
+    one("node-name", "NAME", "A name for people, better unique [default: the host's name]"),
     many(
         "endpoint",
         "NAME=[HOST]:PORT",
@@ -92,11 +68,7 @@ pub const FLAGS: &[Flag] = &[
         false,
         "Free metadata for the others to see. Repeatable; several in the environment variable are separated by `,`",
     ),
-    one(
-        "bind",
-        "ADDR[:PORT]",
-        "Where to gossip, UDP and TCP on the same port [default: 0.0.0.0:7946]",
-    ),
+    one("bind", "ADDR[:PORT]", "Where to gossip, UDP and TCP on the same port [default: 0.0.0.0:7946]"),
     one(
         "advertise",
         "ADDR[:PORT]",
@@ -122,16 +94,8 @@ pub const FLAGS: &[Flag] = &[
         "Where identity and memory are kept over restarts [default: /var/lib/chronik-agent as root, else \
          $XDG_STATE_HOME/chronik-agent]",
     ),
-    one(
-        "profile",
-        "PROFILE",
-        "Protocol timing: `local`, `lan` or `wan` [default: lan]",
-    ),
-    one(
-        "log-format",
-        "FORMAT",
-        "Logs on standard error: `text` or `json` [default: text]",
-    ),
+    one("profile", "PROFILE", "Protocol timing: `local`, `lan` or `wan` [default: lan]"),
+    one("log-format", "FORMAT", "Logs on standard error: `text` or `json` [default: text]"),
     one(
         "log-level",
         "LEVEL",
@@ -193,17 +157,12 @@ impl Options {
     pub fn from_flags<'a>(flags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut options = Self::default();
         for (name, value) in flags {
-            let known = FLAGS
-                .iter()
-                .find(|flag| flag.name == name)
-                .expect("the caller names a flag of the table");
+            let known =
+                FLAGS.iter().find(|flag| flag.name == name).expect("the caller names a flag of the table");
             options
                 .given
                 .entry(known.name)
-                .or_insert(Given {
-                    values: Vec::new(),
-                    origin: Origin::Flag,
-                })
+                .or_insert(Given { values: Vec::new(), origin: Origin::Flag })
                 .values
                 .push(value.to_owned());
         }
@@ -231,11 +190,7 @@ impl clap::Args for Options {
             .long("check")
             .action(ArgAction::SetTrue)
             .help("Check the whole configuration, print what it would do, and exit");
-        command
-            .next_help_heading("Running the agent")
-            .args(FLAGS.iter().map(arg))
-            .arg(config)
-            .arg(check)
+        command.next_help_heading("Running the agent").args(FLAGS.iter().map(arg)).arg(config).arg(check)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -259,9 +214,7 @@ fn arg(flag: &Flag) -> Arg {
 
 impl clap::FromArgMatches for Options {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = FLAGS
-            .iter()
-            .filter_map(|flag| Some((flag.name, given(flag, matches)?)));
+        let given = FLAGS.iter().filter_map(|flag| Some((flag.name, given(flag, matches)?)));
         Ok(Self {
             given: given.collect(),
             config: matches.get_one("config").cloned(),
@@ -325,10 +278,7 @@ mod tests {
 
     #[test]
     fn several_values_in_one_variable_are_split_outside_quotes() {
-        assert_eq!(
-            split_unquoted(r#"a=1;b="x;\";y";c='z;'"#, ';'),
-            ["a=1", r#"b="x;\";y""#, "c='z;'"]
-        );
+        assert_eq!(split_unquoted(r#"a=1;b="x;\";y";c='z;'"#, ';'), ["a=1", r#"b="x;\";y""#, "c='z;'"]);
         assert_eq!(split_unquoted("a=\"open;b", ';'), ["a=\"open;b"]);
     }
 

@@ -18,11 +18,7 @@ pub struct Host {
 impl Host {
     /// The surroundings of this process.
     pub fn here() -> Self {
-        let path = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         Self {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             is_root: rustix::process::geteuid().is_root(),
@@ -36,10 +32,8 @@ impl Host {
         if self.is_root {
             return Some(PathBuf::from("/var/lib/chronik-agent"));
         }
-        let state_home = self
-            .xdg_state_home
-            .clone()
-            .or_else(|| Some(self.home.as_ref()?.join(".local/state")))?;
+        let state_home =
+            self.xdg_state_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/state")))?;
         Some(state_home.join("chronik-agent"))
     }
 }

@@ -7,11 +7,7 @@ impl Config {
     /// What the agent would do, a line each; no secret is among them.
     pub fn plan(&self, advertised: &Result<Advertised, AdvertiseError>) -> String {
         let list = |items: Vec<String>| {
-            if items.is_empty() {
-                "none".to_owned()
-            } else {
-                items.join(", ")
-            }
+            if items.is_empty() { "none".to_owned() } else { items.join(", ") }
         };
         let founding = match self.bootstrap_expect {
             None => "never: --bootstrap-expect is not set".to_owned(),
@@ -32,10 +28,7 @@ impl Config {
             ("state", self.state_dir.display().to_string()),
             ("profile", self.profile.name().to_owned()),
             ("founding", founding),
-            (
-                "endpoints",
-                list(self.endpoints.iter().map(ToString::to_string).collect()),
-            ),
+            ("endpoints", list(self.endpoints.iter().map(ToString::to_string).collect())),
             ("tags", list(tags.collect())),
         ];
         if self.retry_join.is_empty() {
@@ -44,9 +37,7 @@ impl Config {
         for spec in self.seed_specs() {
             rows.push(("seeds", spec));
         }
-        let rows = rows
-            .into_iter()
-            .map(|(what, value)| format!("{what:<11} {value}\n"));
+        let rows = rows.into_iter().map(|(what, value)| format!("{what:<11} {value}\n"));
         rows.collect()
     }
 

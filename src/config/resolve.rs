@@ -183,8 +183,7 @@ fn origin(flag: &str, origin: &Origin) -> String {
 }
 
 fn rule<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|error: InvalidName| format!("is no {}: write {}", error.what, error.rule))
+    text.parse().map_err(|error: InvalidName| format!("is no {}: write {}", error.what, error.rule))
 }
 
 fn choice<T: ValueEnum>(text: &str) -> Result<T, String> {
@@ -231,11 +230,7 @@ fn node_name(options: &Options, host: &Host) -> Result<crate::node::NodeName, Co
 fn endpoints(options: &Options) -> Result<Vec<EndpointFlag>, ConfigError> {
     let endpoints = all(options, "endpoint", value::endpoint)?;
     for (at, endpoint) in endpoints.iter().enumerate() {
-        if endpoints
-            .iter()
-            .take(at)
-            .any(|earlier| earlier.name == endpoint.name)
-        {
+        if endpoints.iter().take(at).any(|earlier| earlier.name == endpoint.name) {
             return Err(ConfigError::Together(format!(
                 "--endpoint {endpoint}: `{}` is given twice; give each endpoint one address",
                 endpoint.name
@@ -260,12 +255,7 @@ fn tags(options: &Options) -> Result<Tags, ConfigError> {
 
 fn http(options: &Options) -> Result<Vec<HttpAddr>, ConfigError> {
     let http = all(options, "http", value::http)?;
-    let default = || {
-        vec![HttpAddr::Tcp(SocketAddr::from((
-            [127, 0, 0, 1],
-            DEFAULT_HTTP_PORT,
-        )))]
-    };
+    let default = || vec![HttpAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], DEFAULT_HTTP_PORT)))];
     Ok(if http.is_empty() { default() } else { http })
 }
 
@@ -274,14 +264,12 @@ fn state_dir(options: &Options, host: &Host) -> Result<PathBuf, ConfigError> {
         "" => Err("names no directory".to_owned()),
         text => Ok(PathBuf::from(text)),
     };
-    one(options, "state-dir", parse)?
-        .or_else(|| host.state_dir())
-        .ok_or_else(|| {
-            ConfigError::Together(
-                "no place for the agent's records: neither HOME nor XDG_STATE_HOME is set; give --state-dir DIR"
-                    .to_owned(),
-            )
-        })
+    one(options, "state-dir", parse)?.or_else(|| host.state_dir()).ok_or_else(|| {
+        ConfigError::Together(
+            "no place for the agent's records: neither HOME nor XDG_STATE_HOME is set; give --state-dir DIR"
+                .to_owned(),
+        )
+    })
 }
 
 fn seeds(options: &Options) -> Result<Vec<Spec>, ConfigError> {
@@ -296,11 +284,9 @@ fn seeds(options: &Options) -> Result<Vec<Spec>, ConfigError> {
         }
     }
     let addrs = all(options, "join", |addr| {
-        value::gossip_addr(addr.trim())
-            .map(|addr| addr.to_string())
-            .ok_or_else(|| {
-                "is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join".to_owned()
-            })
+        value::gossip_addr(addr.trim()).map(|addr| addr.to_string()).ok_or_else(|| {
+            "is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join".to_owned()
+        })
     })?;
     if !addrs.is_empty() {
         specs.push(listed(&addrs));
@@ -317,12 +303,7 @@ mod tests {
     use super::*;
 
     fn host() -> Host {
-        Host {
-            name: "box".to_owned(),
-            is_root: false,
-            xdg_state_home: None,
-            home: Some("/home/me".into()),
-        }
+        Host { name: "box".to_owned(), is_root: false, xdg_state_home: None, home: Some("/home/me".into()) }
     }
 
     fn resolve<'a>(flags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
@@ -336,10 +317,7 @@ mod tests {
         assert_eq!(config.node_name.as_str(), "box");
         assert_eq!(config.bind, "0.0.0.0:7946".parse().unwrap());
         assert_eq!(config.http, [HttpAddr::Tcp("127.0.0.1:7947".parse().unwrap())]);
-        assert_eq!(
-            config.state_dir,
-            PathBuf::from("/home/me/.local/state/chronik-agent")
-        );
+        assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/chronik-agent"));
         assert_eq!(config.bootstrap_expect, None);
         assert!(config.retry_join.is_empty());
     }
@@ -347,47 +325,29 @@ mod tests {
     #[test]
     fn the_state_dir_follows_who_runs_the_agent() {
         let xdg = Some(PathBuf::from("/xdg"));
-        let user = Host {
-            xdg_state_home: xdg,
-            ..host()
-        };
+        let user = Host { xdg_state_home: xdg, ..host() };
         assert_eq!(user.state_dir(), Some("/xdg/chronik-agent".into()));
-        let root = Host {
-            is_root: true,
-            ..user
-        };
+        let root = Host { is_root: true, ..user };
         assert_eq!(root.state_dir(), Some("/var/lib/chronik-agent".into()));
         let nobody = Host { home: None, ..host() };
-        let error = Config::resolve(&Options::default(), &nobody)
-            .unwrap_err()
-            .to_string();
+        let error = Config::resolve(&Options::default(), &nobody).unwrap_err().to_string();
         assert!(error.ends_with("give --state-dir DIR"), "{error}");
     }
 
     #[test]
     fn join_is_one_more_spec() {
-        let flags = [
-            ("retry-join", "10.0.0.9"),
-            ("join", "10.0.0.1"),
-            ("join", "10.0.0.2:9"),
-        ];
+        let flags = [("retry-join", "10.0.0.9"), ("join", "10.0.0.1"), ("join", "10.0.0.2:9")];
         let specs = resolve(flags).unwrap().seed_specs();
         assert_eq!(
             specs,
-            [
-                "provider=static addrs=10.0.0.9",
-                "provider=static addrs=10.0.0.1:7946,10.0.0.2:9"
-            ]
+            ["provider=static addrs=10.0.0.9", "provider=static addrs=10.0.0.1:7946,10.0.0.2:9"]
         );
     }
 
     #[test]
     fn a_wrong_spec_is_named_by_its_place() {
-        let error = resolve([
-            ("retry-join", "10.0.0.9"),
-            ("retry-join", "provider=sttic addrs=a"),
-        ])
-        .unwrap_err();
+        let error =
+            resolve([("retry-join", "10.0.0.9"), ("retry-join", "provider=sttic addrs=a")]).unwrap_err();
         let expected = "--retry-join number 2: unknown provider `sttic`";
         assert!(error.starts_with(expected), "{error}");
     }
@@ -400,16 +360,8 @@ mod tests {
                 "two words",
                 r#"--cluster "two words" is no cluster name: write 1 to 32 of the characters a-z A-Z 0-9 - _ ."#,
             ),
-            (
-                "role",
-                "sever",
-                r#"--role "sever" is not one of server, observer: did you mean `server`?"#,
-            ),
-            (
-                "profile",
-                "moon",
-                r#"--profile "moon" is not one of local, lan, wan"#,
-            ),
+            ("role", "sever", r#"--role "sever" is not one of server, observer: did you mean `server`?"#),
+            ("profile", "moon", r#"--profile "moon" is not one of local, lan, wan"#),
             (
                 "bootstrap-expect",
                 "0",
@@ -439,18 +391,12 @@ mod tests {
                 vec![("bootstrap-expect", "1"), ("join", "10.0.0.1")],
                 "--bootstrap-expect 1 founds a cluster of one at once, but",
             ),
-            (
-                vec![("bootstrap-expect", "3"), ("role", "observer")],
-                "--bootstrap-expect is for servers, but",
-            ),
+            (vec![("bootstrap-expect", "3"), ("role", "observer")], "--bootstrap-expect is for servers, but"),
             (
                 vec![("http", "127.0.0.1:7946")],
                 "--http 127.0.0.1:7946 and --bind 0.0.0.0:7946 want the same port",
             ),
-            (
-                vec![("tag", "zone=a"), ("tag", "zone=b")],
-                "--tag zone=b: `zone` is given twice",
-            ),
+            (vec![("tag", "zone=a"), ("tag", "zone=b")], "--tag zone=b: `zone` is given twice"),
             (
                 vec![("endpoint", "raft=:1"), ("endpoint", "raft=h:2")],
                 "--endpoint raft=h:2: `raft` is given twice",

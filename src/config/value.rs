@@ -54,16 +54,12 @@ pub(super) fn advertise(text: &str) -> Result<Advertise, String> {
     }
     let (name, port) = split_port(text);
     let port = port
-        .map(|port| {
-            port.parse()
-                .map_err(|_| format!("has no valid port: `{port}` is not one of 1 to 65535"))
-        })
+        .map(|port| port.parse().map_err(|_| format!("has no valid port: `{port}` is not one of 1 to 65535")))
         .transpose()?;
     let port = nonzero(port)?;
     if name.contains('/') {
-        let network: IpNet = name
-            .parse()
-            .map_err(|_| "is no network; write it as 10.0.0.0/8 or fd00::/8".to_owned())?;
+        let network: IpNet =
+            name.parse().map_err(|_| "is no network; write it as 10.0.0.0/8 or fd00::/8".to_owned())?;
         return Ok(Advertise::Network(network, port));
     }
     let like_an_address =
@@ -88,10 +84,7 @@ fn nonzero(port: Option<u16>) -> Result<Option<u16>, String> {
 fn split_port(text: &str) -> (&str, Option<&str>) {
     let from = text.find('/').unwrap_or(0);
     match text.get(from..).and_then(|rest| rest.rfind(':')) {
-        Some(colon) => (
-            text.get(..from + colon).unwrap_or(text),
-            text.get(from + colon + 1..),
-        ),
+        Some(colon) => (text.get(..from + colon).unwrap_or(text), text.get(from + colon + 1..)),
         None => (text, None),
     }
 }
@@ -106,25 +99,18 @@ pub(crate) fn http(text: &str) -> Result<HttpAddr, String> {
         };
     }
     let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    let named = text
-        .strip_prefix("localhost:")
-        .map(|port| format!("127.0.0.1:{port}"));
-    named
-        .as_deref()
-        .unwrap_or(text)
-        .parse()
-        .map(HttpAddr::Tcp)
-        .map_err(|_| "is neither ADDR:PORT nor unix:PATH; write 127.0.0.1:7947, [::1]:7947 or unix:/run/chronik-agent.sock"
-            .to_owned())
+    let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    named.as_deref().unwrap_or(text).parse().map(HttpAddr::Tcp).map_err(|_| {
+        "is neither ADDR:PORT nor unix:PATH; write 127.0.0.1:7947, [::1]:7947 or unix:/run/chronik-agent.sock"
+            .to_owned()
+    })
 }
 
 pub(super) fn endpoint(text: &str) -> Result<EndpointFlag, String> {
     let shape =
         || "is not NAME=[HOST]:PORT, such as raft=:5001, kafka=db1:9092 or raft=[fd00::1]:5001".to_owned();
     let (name, addr) = text.split_once('=').ok_or_else(shape)?;
-    let name = name
-        .parse()
-        .map_err(|error| format!("is not NAME=[HOST]:PORT: {error}"))?;
+    let name = name.parse().map_err(|error| format!("is not NAME=[HOST]:PORT: {error}"))?;
     let (host, port) = addr.rsplit_once(':').unwrap_or(("", addr));
     let port = match port.parse() {
         Ok(0) | Err(_) => return Err(format!("has no valid port: `{port}` is not one of 1 to 65535")),
@@ -137,9 +123,7 @@ pub(super) fn endpoint(text: &str) -> Result<EndpointFlag, String> {
         }
         host if is_host_name(host) => Some(host.to_owned()),
         host if ip(host).is_some() => {
-            return Err(format!(
-                "has an IPv6 address without brackets: write [{host}]:{port}"
-            ));
+            return Err(format!("has an IPv6 address without brackets: write [{host}]:{port}"));
         }
         _ => return Err(shape()),
     };
@@ -150,20 +134,14 @@ pub(super) fn endpoint(text: &str) -> Result<EndpointFlag, String> {
 pub(super) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.len() <= 253 && text.trim_end_matches('.').split('.').all(label)
 }
 
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| "is not KEY=VALUE, such as zone=a".to_owned())?;
-    let key = key
-        .parse()
-        .map_err(|error| format!("is not KEY=VALUE: {error}"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| "is not KEY=VALUE, such as zone=a".to_owned())?;
+    let key = key.parse().map_err(|error| format!("is not KEY=VALUE: {error}"))?;
     if value.chars().any(char::is_control) {
         return Err("has control characters in its value; leave them out".to_owned());
     }
@@ -174,9 +152,7 @@ pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
 pub(super) fn log_level(text: &str) -> Result<String, String> {
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let level = |word: &str| levels.contains(&word.to_lowercase().as_str());
-    let bad = text
-        .split(',')
-        .find(|directive| !directive.contains('=') && !level(directive.trim()));
+    let bad = text.split(',').find(|directive| !directive.contains('=') && !level(directive.trim()));
     match bad {
         Some(word) => Err(format!(
             "has no level `{word}`; write one of {}, or directives such as info,chronik_agent=debug",
@@ -203,14 +179,7 @@ mod tests {
         ] {
             assert_eq!(bind(text), Ok(expected.parse().unwrap()), "{text}");
         }
-        for text in [
-            "eth0",
-            "10.0.0.1:99999",
-            "[10.0.0.1]:9",
-            "[10.0.0.1]",
-            "",
-            ":7946",
-        ] {
+        for text in ["eth0", "10.0.0.1:99999", "[10.0.0.1]:9", "[10.0.0.1]", "", ":7946"] {
             assert!(bind(text).is_err(), "{text}");
         }
     }
@@ -225,27 +194,14 @@ mod tests {
             ("fd00::1", Advertise::Addr(ip("fd00::1"), None)),
             ("eth0", Advertise::Interface("eth0".to_owned(), None)),
             ("eth0:9", Advertise::Interface("eth0".to_owned(), Some(9))),
-            (
-                "10.0.0.0/8",
-                Advertise::Network("10.0.0.0/8".parse().unwrap(), None),
-            ),
-            (
-                "fd00::/8:9",
-                Advertise::Network("fd00::/8".parse().unwrap(), Some(9)),
-            ),
+            ("10.0.0.0/8", Advertise::Network("10.0.0.0/8".parse().unwrap(), None)),
+            ("fd00::/8:9", Advertise::Network("fd00::/8".parse().unwrap(), Some(9))),
         ] {
             assert_eq!(advertise(text), Ok(expected), "{text}");
         }
-        for text in [
-            "0.0.0.0",
-            "10.0.0.300",
-            "10.0.0.1:0",
-            "eth0:http",
-            "10.0.0.0/40",
-            "db1.example.com.",
-            "a b",
-            "",
-        ] {
+        for text in
+            ["0.0.0.0", "10.0.0.300", "10.0.0.1:0", "eth0:http", "10.0.0.0/40", "db1.example.com.", "a b", ""]
+        {
             assert!(advertise(text).is_err(), "{text}");
         }
     }
@@ -278,14 +234,7 @@ mod tests {
             endpoint("raft=fd00::1:5001").unwrap_err(),
             "has an IPv6 address without brackets: write [fd00::1]:5001"
         );
-        for text in [
-            "raft",
-            "raft=",
-            "raft=:0",
-            "raft=:x",
-            "two words=:1",
-            "raft=a b:1",
-        ] {
+        for text in ["raft", "raft=", "raft=:0", "raft=:x", "two words=:1", "raft=a b:1"] {
             assert!(endpoint(text).is_err(), "{text}");
         }
     }
@@ -299,10 +248,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_level_is_no_module() {
-        assert_eq!(
-            log_level("info,chronik_agent=debug"),
-            Ok("info,chronik_agent=debug".to_owned())
-        );
+        assert_eq!(log_level("info,chronik_agent=debug"), Ok("info,chronik_agent=debug".to_owned()));
         assert!(log_level("inof").is_err() && log_level("chronik_agent=loud").is_err());
     }
 }

@@ -53,12 +53,7 @@ pub(super) async fn myself(
         leaving: snapshot.leaving,
     });
     let mut answer = Answer::new(&snapshot, index(&snapshot), body);
-    answer.tag = format!(
-        "{}-{}-{}",
-        answer.tag,
-        u8::from(snapshot.joined),
-        u8::from(snapshot.leaving)
-    );
+    answer.tag = format!("{}-{}-{}", answer.tag, u8::from(snapshot.joined), u8::from(snapshot.leaving));
     Ok(answer.to_client(&headers))
 }
 

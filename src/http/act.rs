@@ -28,9 +28,7 @@ pub(super) async fn join(
     let request: api::JoinRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("cannot read the body: {error}; {JOIN_SHAPE}")))?;
     let outcomes = api.handle.join(addrs(&request)?).await?;
-    let results = outcomes
-        .into_iter()
-        .map(|JoinOutcome { addr, error }| api::JoinResult { addr, error });
+    let results = outcomes.into_iter().map(|JoinOutcome { addr, error }| api::JoinResult { addr, error });
     let results: Vec<_> = results.collect();
     let joined = results.iter().filter(|result| result.error.is_none()).count();
     Ok(good(json(&api::JoinAnswer { joined, results })))
@@ -63,10 +61,7 @@ fn addrs(request: &api::JoinRequest) -> Result<Vec<SocketAddr>, Problem> {
 
 /// A browser sends other kinds across origins without asking first.
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or("");
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim();
     if kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -84,9 +79,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
             format!("the body is larger than {BODY_MAX} bytes: {JOIN_SHAPE}"),
         )
     };
-    let declared = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > BODY_MAX) {
         return Err(too_large());
     }
@@ -95,9 +88,5 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 }
 
 fn good(body: Bytes) -> Response {
-    (
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body,
-    )
-        .into_response()
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }

@@ -170,11 +170,7 @@ mod tests {
     async fn an_index_that_is_not_the_present_one_is_answered_at_once() {
         let (api, _snapshots, _stop) = sample::api();
         for text in ["index=6&wait=10m", "index=900&wait=10m", ""] {
-            assert_eq!(
-                api.snapshot(&query(text), index).await.unwrap().membership.index,
-                7,
-                "{text}"
-            );
+            assert_eq!(api.snapshot(&query(text), index).await.unwrap().membership.index, 7, "{text}");
         }
     }
 
@@ -191,10 +187,7 @@ mod tests {
     #[tokio::test]
     async fn the_number_of_long_polls_is_bounded() {
         let (api, _snapshots, _stop) = sample::api();
-        let taken = api
-            .shared
-            .polls
-            .try_acquire_many(u32::try_from(LONG_POLLS_MAX).unwrap());
+        let taken = api.shared.polls.try_acquire_many(u32::try_from(LONG_POLLS_MAX).unwrap());
         let refused = api.snapshot(&query("index=7&wait=10m"), index).await.unwrap_err();
         let detail = "512 requests wait for a change already: ask again later, or without `index`";
         assert_eq!(refused, Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));

@@ -94,15 +94,7 @@ mod tests {
         ] {
             assert!(is_ours(ours, local, &allowed), "{ours}");
         }
-        for foreign in [
-            "",
-            "evil.example",
-            "localhost.evil.example",
-            "10.0.0.6",
-            "node-1",
-            "a b",
-            "[::2]",
-        ] {
+        for foreign in ["", "evil.example", "localhost.evil.example", "10.0.0.6", "node-1", "a b", "[::2]"] {
             assert!(!is_ours(foreign, local, &allowed), "{foreign}");
         }
     }

@@ -65,9 +65,9 @@ pub async fn bind(addrs: &[HttpAddr]) -> Result<Vec<Listener>, BindError> {
     for addr in addrs {
         let bound = match addr {
             HttpAddr::Tcp(addr) => tcp(*addr).await.map_err(|problem| (addr.to_string(), problem)),
-            HttpAddr::Unix(path) => unix(path)
-                .await
-                .map_err(|problem| (format!("unix:{}", path.display()), problem)),
+            HttpAddr::Unix(path) => {
+                unix(path).await.map_err(|problem| (format!("unix:{}", path.display()), problem))
+            }
         };
         let kind = bound.map_err(|(addr, problem)| BindError { addr, problem })?;
         listeners.push(Listener(kind));
@@ -80,18 +80,9 @@ async fn tcp(addr: SocketAddr) -> Result<Kind, String> {
         remedy(
             &error,
             [
-                (
-                    io::ErrorKind::AddrInUse,
-                    "address in use: another agent? choose another --http",
-                ),
-                (
-                    io::ErrorKind::AddrNotAvailable,
-                    "this host has no such address: choose another --http",
-                ),
-                (
-                    io::ErrorKind::PermissionDenied,
-                    "not permitted: choose a port above 1023",
-                ),
+                (io::ErrorKind::AddrInUse, "address in use: another agent? choose another --http"),
+                (io::ErrorKind::AddrNotAvailable, "this host has no such address: choose another --http"),
+                (io::ErrorKind::PermissionDenied, "not permitted: choose a port above 1023"),
             ],
         )
     };
@@ -112,10 +103,7 @@ async fn unix(path: &Path) -> Result<Kind, String> {
         remedy(
             &error,
             [
-                (
-                    io::ErrorKind::NotFound,
-                    "no such directory: create it, or choose another --http",
-                ),
+                (io::ErrorKind::NotFound, "no such directory: create it, or choose another --http"),
                 (
                     io::ErrorKind::PermissionDenied,
                     "not permitted to create a socket there: choose another --http",
@@ -152,9 +140,9 @@ async fn free(path: &Path) -> Result<(), String> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) => Err(format!(
-            "whether the socket there is in use cannot be told: {error}; choose another --http"
-        )),
+        Err(error) => {
+            Err(format!("whether the socket there is in use cannot be told: {error}; choose another --http"))
+        }
         Ok(_) => Err("address in use: another agent answers there; choose another --http".to_owned()),
     }
 }

@@ -27,11 +27,8 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let index = |snapshot: &Snapshot| snapshot.membership.index;
     let snapshot = api.snapshot(&query, index).await?;
     let render = || json(&members(&snapshot, &filter));
-    let body = if filter.is_none() {
-        snapshot.rendered.members.get_or_init(render).clone()
-    } else {
-        render()
-    };
+    let body =
+        if filter.is_none() { snapshot.rendered.members.get_or_init(render).clone() } else { render() };
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
@@ -49,9 +46,8 @@ struct Filter {
 impl Filter {
     fn of(query: &Query) -> Result<Self, Problem> {
         let tag = |text: &str| {
-            let pair = text
-                .split_once('=')
-                .and_then(|(key, value)| Some((key.parse().ok()?, value.to_owned())));
+            let pair =
+                text.split_once('=').and_then(|(key, value)| Some((key.parse().ok()?, value.to_owned())));
             pair.ok_or_else(|| {
                 Problem::bad_request(format!("`tag={text}` is not KEY=VALUE: write tag=zone=a"))
             })
@@ -70,10 +66,7 @@ impl Filter {
     fn shows(&self, member: &Member) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&member.status))
             && (self.roles.is_empty() || self.roles.contains(&member.role))
-            && self
-                .tags
-                .iter()
-                .all(|(key, value)| member.tags.get(key) == Some(value))
+            && self.tags.iter().all(|(key, value)| member.tags.get(key) == Some(value))
     }
 }
 
@@ -83,11 +76,7 @@ fn members(snapshot: &Snapshot, filter: &Filter) -> api::Members {
         .rev()
         .flat_map(|provider| provider.addrs.iter().map(|addr| (*addr, provider.provider)))
         .collect();
-    let shown = snapshot
-        .membership
-        .members
-        .values()
-        .filter(|member| filter.shows(member));
+    let shown = snapshot.membership.members.values().filter(|member| filter.shows(member));
     api::Members {
         cluster: snapshot.about.cluster.clone(),
         myself: snapshot.about.id,

@@ -25,9 +25,8 @@ pub(super) struct Poll {
 impl Query {
     /// Takes the query apart and refuses keys that are neither in `known` nor part of a long poll.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let pairs: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
-            .into_owned()
-            .collect();
+        let pairs: Vec<_> =
+            form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect();
         for (key, _) in &pairs {
             if !known.contains(&key.as_str()) && !POLL_KEYS.contains(&key.as_str()) {
                 return Err(unknown(key, known));
@@ -38,10 +37,7 @@ impl Query {
 
     /// The values of `key`.
     pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// The value of `key`, which may be given once.
@@ -49,9 +45,7 @@ impl Query {
         let mut values = self.all(key);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
-            (_, Some(_)) => Err(Problem::bad_request(format!(
-                "`{key}` is given twice: give it once"
-            ))),
+            (_, Some(_)) => Err(Problem::bad_request(format!("`{key}` is given twice: give it once"))),
         }
     }
 
@@ -85,10 +79,7 @@ impl Query {
         });
         let wait = self.one("wait")?.map(wait).transpose()?;
         match (index.transpose()?, wait) {
-            (Some(index), wait) => Ok(Some(Poll {
-                index,
-                wait: wait.unwrap_or(WAIT_DEFAULT),
-            })),
+            (Some(index), wait) => Ok(Some(Poll { index, wait: wait.unwrap_or(WAIT_DEFAULT) })),
             (None, Some(_)) => Err(Problem::bad_request(
                 "`wait` needs `index`: send the X-Chronik-Index of the last answer with it",
             )),
@@ -99,10 +90,8 @@ impl Query {
 
 fn unknown(key: &str, known: &[&str]) -> Problem {
     let all: Vec<&str> = known.iter().copied().chain(POLL_KEYS).collect();
-    let remedy = nearest(key, all.iter().copied()).map_or_else(
-        || format!("known here: {}", all.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
+    let remedy = nearest(key, all.iter().copied())
+        .map_or_else(|| format!("known here: {}", all.join(", ")), |near| format!("did you mean `{near}`?"));
     Problem::bad_request(format!("unknown query key `{key}`: {remedy}"))
 }
 
@@ -139,18 +128,9 @@ mod tests {
         assert_eq!(poll("index=7"), Ok(Some(Poll { index: 7, wait })));
         assert_eq!(poll(""), Ok(None));
         for (text, detail) in [
-            (
-                "wait=2s",
-                "`wait` needs `index`: send the X-Chronik-Index of the last answer with it",
-            ),
-            (
-                "index=1&wait=11m",
-                "`wait=11m` is too long: wait at most 10m, and ask again",
-            ),
-            (
-                "index=1&wait=30",
-                "`wait=30` is no duration: write it as 30s, 500ms or 2m, at most 10m",
-            ),
+            ("wait=2s", "`wait` needs `index`: send the X-Chronik-Index of the last answer with it"),
+            ("index=1&wait=11m", "`wait=11m` is too long: wait at most 10m, and ask again"),
+            ("index=1&wait=30", "`wait=30` is no duration: write it as 30s, 500ms or 2m, at most 10m"),
             (
                 "index=-1",
                 "`index=-1` is no index: send the X-Chronik-Index of the last answer, or leave it out",

@@ -28,12 +28,7 @@ pub(super) fn id(number: u8) -> NodeId {
 
 /// An API over that cluster at index 7, the end that publishes new snapshots, and the one that stops the server.
 pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) {
-    let host = Host {
-        name: "box".to_owned(),
-        is_root: true,
-        xdg_state_home: None,
-        home: None,
-    };
+    let host = Host { name: "box".to_owned(), is_root: true, xdg_state_home: None, home: None };
     let config = Config::resolve(&Options::default(), &host).unwrap();
     let (snapshots, seen) = watch::channel(Arc::new(snapshot(7)));
     let (commands, _) = mpsc::channel(1);
@@ -44,14 +39,7 @@ pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) 
         polls: Semaphore::new(LONG_POLLS_MAX),
         stopping,
     });
-    (
-        Api {
-            handle: Handle::new(seen, commands),
-            shared,
-        },
-        snapshots,
-        stop,
-    )
+    (Api { handle: Handle::new(seen, commands), shared }, snapshots, stop)
 }
 
 /// The cluster when its membership has this index.
@@ -61,39 +49,19 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
         reason = "an Instant cannot be made otherwise; which one does not matter"
     )]
     let now = Instant::now();
-    let started = Clock {
-        instant: now,
-        wall: SystemTime::UNIX_EPOCH + STARTED,
-    };
+    let started = Clock { instant: now, wall: SystemTime::UNIX_EPOCH + STARTED };
     let (second, ms) = (Duration::from_secs(1), Duration::from_millis(1));
     let members = [
         member(1, MemberStatus::Alive, Role::Server, Some("a"), now, None),
-        member(
-            2,
-            MemberStatus::Failed,
-            Role::Observer,
-            None,
-            now + 1500 * ms,
-            Some(now + 1750 * ms),
-        ),
-        member(
-            3,
-            MemberStatus::Suspect,
-            Role::Server,
-            Some("b"),
-            now - second,
-            None,
-        ),
+        member(2, MemberStatus::Failed, Role::Observer, None, now + 1500 * ms, Some(now + 1750 * ms)),
+        member(3, MemberStatus::Suspect, Role::Server, Some("b"), now - second, None),
     ];
     let members = BTreeMap::from(members.map(|member| (member.id, member)));
     let membership = Membership { index, members };
     Snapshot {
         quorum: Arc::new(Quorum::forming(&membership, None)),
         membership: Arc::new(membership),
-        discovery: Arc::new(Discovery {
-            index: 3,
-            providers: vec![provider(now)],
-        }),
+        discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: Counters::default(),
         joined: true,
         leaving: false,
@@ -128,10 +96,7 @@ fn member(
         addr: format!("10.0.0.{number}:7946").parse().unwrap(),
         status,
         role,
-        tags: zone
-            .map(|zone| ("zone".parse().unwrap(), zone.to_owned()))
-            .into_iter()
-            .collect(),
+        tags: zone.map(|zone| ("zone".parse().unwrap(), zone.to_owned())).into_iter().collect(),
         endpoints: (number == 1).then_some(endpoint).into_iter().collect(),
         expect: None,
         epoch: Epoch(5),

@@ -32,11 +32,7 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Self {
-            kind,
-            message,
-            renew: false,
-        }
+        Self { kind, message, renew: false }
     }
 
     fn renew(self) -> Self {
@@ -55,10 +51,9 @@ impl From<SdkError<DescribeInstancesError>> for Failure {
                 return of_answer(service.err(), service.raw().status().as_u16(), error.request_id());
             }
             SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time"),
-            SdkError::DispatchFailure(e) if e.is_timeout() => (
-                Unavailable,
-                "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?",
-            ),
+            SdkError::DispatchFailure(e) if e.is_timeout() => {
+                (Unavailable, "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?")
+            }
             SdkError::DispatchFailure(e) if e.is_io() => {
                 (Unavailable, "EC2 cannot be reached: check region and endpoint")
             }
@@ -85,10 +80,9 @@ fn of_credentials(error: &CredentialsError) -> Failure {
                 metadata: give the instance a role that allows ec2:DescribeInstances";
             Failure::new(Rejected, &format!("{sentence} ({last})"))
         }
-        CredentialsError::InvalidConfiguration(_) => Failure::new(
-            Rejected,
-            &format!("the credentials are configured wrongly: {text}"),
-        ),
+        CredentialsError::InvalidConfiguration(_) => {
+            Failure::new(Rejected, &format!("the credentials are configured wrongly: {text}"))
+        }
         CredentialsError::ProviderTimedOut(_) => {
             Failure::new(Unavailable, &format!("no credentials in time: {text}"))
         }
@@ -103,32 +97,21 @@ fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&st
     use FailureKind::{Rejected, Throttled, Unavailable};
     let Some(code) = error.code() else {
         let sentence = "the answer is not from EC2: is the endpoint wrong, or a proxy in between?";
-        return Failure::new(
-            Unavailable,
-            &format!("{sentence} (HTTP {status}: {})", chain(error)),
-        );
+        return Failure::new(Unavailable, &format!("{sentence} (HTTP {status}: {})", chain(error)));
     };
     let (kind, renew, sentence) = match code {
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => (
-            Rejected,
-            true,
-            "not allowed: the role or user needs the permission ec2:DescribeInstances",
-        ),
-        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => (
-            Rejected,
-            true,
-            "the credentials are wrong: check access key, secret and session token",
-        ),
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => (
-            Rejected,
-            true,
-            "the credentials have expired, or this host's clock is wrong",
-        ),
-        "OptInRequired" => (
-            Rejected,
-            false,
-            "this account may not use the region: enable it, or check region",
-        ),
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            (Rejected, true, "not allowed: the role or user needs the permission ec2:DescribeInstances")
+        }
+        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
+            (Rejected, true, "the credentials are wrong: check access key, secret and session token")
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            (Rejected, true, "the credentials have expired, or this host's clock is wrong")
+        }
+        "OptInRequired" => {
+            (Rejected, false, "this account may not use the region: enable it, or check region")
+        }
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => {
             (Throttled, false, "the account makes too many requests")
         }
@@ -140,10 +123,7 @@ fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&st
     };
     let message = error.message().unwrap_or("no message");
     let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
-    let failure = Failure::new(
-        kind,
-        &format!("{sentence} ({code}: {message}, HTTP {status}{id})"),
-    );
+    let failure = Failure::new(kind, &format!("{sentence} ({code}: {message}, HTTP {status}{id})"));
     if renew { failure.renew() } else { failure }
 }
 
