@@ -1,6 +1,9 @@
 //! The command line: exit codes, and every message whole.
 
-use std::process::Stdio;
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
 use crate::running::{Agent, Dir, program, run, told};
 
@@ -256,4 +259,24 @@ fn two_agents_are_waited_for_listed_and_joined() {
     assert_eq!(told(["join", &third.at(), &addr]), expected);
     let (code, _, error) = told(["wait", &first.at(), "--for", "members=3", "--timeout", "30s"]);
     assert_eq!((code, error.as_str()), (0, ""));
+}
+
+#[test]
+fn the_demo_shows_agents_that_find_each_other_and_cleans_up() {
+    let dir = Dir::new();
+    let mut demo = program()
+        .args(["demo", "--nodes", "2"])
+        .env("TMPDIR", &dir.0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    // Ends when they have met, or with the demo; kept open, since a demo without readers ends by itself.
+    let met = lines.find(|line| line.contains("running; sees 2 alive"));
+    assert!(met.is_some());
+    let sent = std::process::Command::new("kill").args(["-INT", &demo.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+    drop(lines);
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "state and logs are gone");
 }
