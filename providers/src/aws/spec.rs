@@ -18,7 +18,7 @@ pub(crate) const KNOWN: Known = Known {
     keys: &[
         "tag_key",
         "tag_value",
-        "tag.",
+        "tag.KEY",
         "region",
         "addr_type",
         "endpoint",

@@ -1,0 +1,529 @@
+//! `provider=aws`: against moto, instance metadata, and an endpoint that fails in every way known.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use chronik_providers::{Cadence, DiscoverError, FailureKind, Spec};
+use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::{
+    command::{Output, discover},
+    http_double::{HttpDouble, Reply},
+    imds,
+    moto::Moto,
+};
+
+const KEYS: &str = "region=us-east-1 access_key_id=any secret_access_key=any";
+const EMPTY: &str = "<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>";
+const ONE: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><privateIpAddress>10.0.0.1\
+    </privateIpAddress></item></instancesSet></item></reservationSet></DescribeInstancesResponse>";
+
+fn sorted(addrs: impl IntoIterator<Item = String>) -> Vec<String> {
+    let ips: BTreeSet<IpAddr> = addrs.into_iter().map(|addr| addr.parse().unwrap()).collect();
+    ips.into_iter()
+        .map(|ip| std::net::SocketAddr::new(ip, 7946).to_string())
+        .collect()
+}
+
+fn one_line(output: &Output, code: i32) -> &str {
+    let [line] = output.complaints.as_slice() else {
+        panic!("not one line: {output:?}")
+    };
+    assert_eq!((output.code, output.addrs.len()), (code, 0), "{output:?}");
+    line
+}
+
+#[test]
+fn a_fleet_of_270() {
+    let moto = Moto::start();
+    let made = moto.fill("fleet");
+    let instances = made["instances"].as_array().unwrap();
+    // What go-discover's one call gets: moto makes pages, so the next line proves that we read them all.
+    assert_eq!(made["single_call"], 100);
+    let listed = |field: &str, wanted: &dyn Fn(&Value) -> bool| {
+        let found = instances
+            .iter()
+            .filter(|instance| wanted(instance))
+            .flat_map(|i| match &i[field] {
+                Value::Array(list) => list.clone(),
+                one => vec![one.clone()],
+            });
+        sorted(found.filter_map(|addr| addr.as_str().map(str::to_owned)))
+    };
+    let tag = |i: &Value, key: &str, value: &str| i["tags"][key] == value;
+    let server = |i: &Value| tag(i, "chronik", "server") && i["state"] == "running";
+    let ask = |keys: &str| {
+        discover(
+            &format!("provider=aws endpoint={} {KEYS} {keys}", moto.url),
+            1,
+            &[],
+        )
+    };
+    let finds = |keys: &str, field: &str, wanted: &dyn Fn(&Value) -> bool, count: usize| {
+        let output = ask(keys);
+        assert_eq!(
+            output.addrs,
+            listed(field, wanted),
+            "{keys}: {:?}",
+            output.complaints
+        );
+        assert_eq!(output.addrs.len(), count, "{keys}");
+        output.complaints
+    };
+    let none: Vec<String> = vec![];
+    assert_eq!(
+        finds("tag_key=chronik tag_value=server", "private_v4", &server, 270),
+        none
+    );
+    finds(
+        "tag_key=chronik tag_value=server page_size=5",
+        "private_v4",
+        &server,
+        270,
+    );
+    finds("tag.chronik=serv*", "private_v4", &server, 270);
+    let any_case = |i: &Value| server(i) || tag(i, "chronik", "Server");
+    finds("tag.chronik=?erver", "private_v4", &any_case, 275);
+    let prod = |i: &Value| server(i) && tag(i, "env", "prod");
+    finds(
+        "tag_key=chronik tag_value=server tag.env=prod",
+        "private_v4",
+        &prod,
+        5,
+    );
+    let owned = |i: &Value| prod(i) && tag(i, "Owner Name", "a=b");
+    finds(
+        "tag.chronik=server \"tag.Owner Name\"='a=b'",
+        "private_v4",
+        &owned,
+        2,
+    );
+    let stopped =
+        |i: &Value| tag(i, "chronik", "server") && (i["state"] == "stopped" || i["state"] == "running");
+    finds(
+        "tag.chronik=server states=running,stopped",
+        "private_v4",
+        &stopped,
+        274,
+    );
+    let complaints = finds("tag.chronik=server addr_type=public_v4", "public_v4", &server, 10);
+    assert_eq!(
+        complaints,
+        ["warning: 260 of 270 instances have no public_v4 address"]
+    );
+    let v6 = |i: &Value| tag(i, "chronik", "v6");
+    finds("tag.chronik=v6 addr_type=public_v6", "v6", &v6, 6);
+    let private = ask("tag.chronik=v6 addr_type=private_v6");
+    assert_eq!(
+        one_line(&private, 2),
+        "warning: 3 of 3 instances have no private_v6 address"
+    );
+    let nobody = ask("tag.chronik=nobody");
+    assert_eq!(
+        (nobody.code, nobody.addrs, nobody.complaints),
+        (2, none.clone(), none)
+    );
+    let port = ask("tag.env=prod port=1");
+    assert!(
+        port.addrs.len() == 5 && port.addrs.iter().all(|addr| addr.ends_with(":1")),
+        "{port:?}"
+    );
+}
+
+#[test]
+fn signatures_and_permissions() {
+    let moto = Moto::start();
+    let users = moto.fill("users");
+    let key = |user: &str, half: &str| users[user][half].as_str().unwrap().to_owned();
+    let ask = |id: &str, secret: &str, more: &str| {
+        let spec = format!(
+            "provider=aws tag.chronik=server endpoint={} region=us-east-1 access_key_id={id} secret_access_key={secret:?} {more}",
+            moto.url
+        );
+        discover(&spec, 1, &[("CHRONIK_SECRET", key("reader", "secret").as_str())])
+    };
+    let (id, secret) = (key("reader", "id"), key("reader", "secret"));
+    assert_eq!(ask(&id, &secret, "").addrs.len(), 1);
+    assert_eq!(ask(&id, "env:CHRONIK_SECRET", "").addrs.len(), 1);
+    let wrong = "error: aws: the credentials are wrong: check access key, secret and session token (AuthFailure: AWS was \
+        not able to validate the provided access credentials, HTTP 401";
+    for output in [
+        ask(&id, "wrong", ""),
+        ask("AKIAWRONG", &secret, ""),
+        ask(&id, &secret, "session_token=x"),
+    ] {
+        assert!(one_line(&output, 4).starts_with(wrong), "{output:?}");
+    }
+    let nobody = ask(&key("nobody", "id"), &key("nobody", "secret"), "");
+    let denied = "error: aws: not allowed: the role or user needs the permission ec2:DescribeInstances (AccessDenied: ";
+    assert!(one_line(&nobody, 4).starts_with(denied), "{nobody:?}");
+}
+
+#[test]
+fn an_instance_knows_its_region_and_its_role() {
+    let ec2 = HttpDouble::start(|request, _| {
+        let signed = request.header("authorization").unwrap_or_default();
+        let token = request.header("x-amz-security-token").unwrap_or_default();
+        assert!(
+            signed.contains("Credential=ASIAROLE/") && signed.contains("/us-east-1/ec2/"),
+            "{signed}"
+        );
+        assert_eq!(token, "session");
+        assert!(request.body.contains("MaxResults=1000"), "{}", request.body);
+        Reply::Answer(200, "", ONE.to_owned())
+    });
+    let imds = imds::start(true);
+    let spec = format!("provider=aws tag.a=b endpoint={}", ec2.url());
+    let env = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url())];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let output = discover(&spec, 3, &env);
+    assert_eq!(
+        (output.code, output.addrs),
+        (0, vec!["10.0.0.1:7946".to_owned(); 3])
+    );
+    assert_eq!(
+        (ec2.requests(), ec2.connections()),
+        (3, 1),
+        "one client for all polls"
+    );
+    assert_eq!(
+        imds.requests(),
+        5,
+        "region and credentials are asked for once: two tokens, region, role, credentials"
+    );
+}
+
+#[test]
+fn an_instance_without_a_role() {
+    let imds = imds::start(false);
+    let url = imds.url();
+    let output = discover(
+        "provider=aws tag.a=b",
+        1,
+        &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)],
+    );
+    assert_eq!(
+        one_line(&output, 4),
+        "error: aws: no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or instance \
+         metadata: give the instance a role that allows ec2:DescribeInstances (received 404 from IMDS)"
+    );
+}
+
+#[test]
+fn nowhere_at_all() {
+    let output = discover(
+        "provider=aws tag.a=b",
+        1,
+        &[("AWS_EC2_METADATA_DISABLED", "true")],
+    );
+    assert_eq!(
+        one_line(&output, 4),
+        "error: aws: no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION"
+    );
+}
+
+#[test]
+fn the_region_is_found_in_this_order() {
+    let ec2 = HttpDouble::start(|request, _| {
+        let signed = request.header("authorization").unwrap_or_default();
+        let region = signed.split('/').nth(2).unwrap_or_default();
+        let code = format!(
+            "<Response><Errors><Error><Code>Seen</Code><Message>{region}</Message></Error></Errors></Response>"
+        );
+        Reply::Answer(400, "", code)
+    });
+    let ecs = HttpDouble::start(|request, _| match request.path.as_str() {
+        "/v4/x/task" => Reply::Answer(
+            200,
+            "",
+            r#"{"TaskARN":"arn:aws:ecs:eu-north-1:1:task/c/t"}"#.to_owned(),
+        ),
+        _ => Reply::Answer(404, "", String::new()),
+    });
+    let (imds, ecs) = (imds::start(true).url(), ecs.url() + "/v4/x");
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let config = dir.join(format!("aws-config-{}", std::process::id()));
+    std::fs::write(
+        &config,
+        "[profile there]\nregion = ap-south-1\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x\n",
+    )
+    .unwrap();
+    let always = [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.as_str()),
+        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+    ];
+    let seen = |keys: &str, env: &[(&str, &str)]| {
+        let spec = format!("provider=aws tag.a=b endpoint={} {keys}", ec2.url());
+        let output = discover(&spec, 1, &[&always, env].concat());
+        let line = one_line(&output, 4).to_owned();
+        line.split("Seen: ")
+            .nth(1)
+            .unwrap_or(&line)
+            .split(',')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let task = ("ECS_CONTAINER_METADATA_URI_V4", ecs.as_str());
+    let (variable, old) = (("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "us-west-1"));
+    let profile = ("AWS_PROFILE", "there");
+    assert_eq!(seen("", &[]), "us-east-1", "instance metadata");
+    assert_eq!(seen("", &[task]), "eu-north-1", "the ECS task");
+    assert_eq!(seen("", &[task, profile]), "ap-south-1", "the profile");
+    assert_eq!(
+        seen("profile=there", &[task]),
+        "ap-south-1",
+        "the profile in the spec"
+    );
+    assert_eq!(seen("", &[task, profile, old]), "us-west-1", "AWS_DEFAULT_REGION");
+    assert_eq!(
+        seen("", &[task, profile, old, variable]),
+        "us-west-2",
+        "AWS_REGION"
+    );
+    assert_eq!(
+        seen("region=eu-west-1", &[task, profile, old, variable]),
+        "eu-west-1",
+        "the spec"
+    );
+    std::fs::remove_file(config).unwrap();
+}
+
+#[test]
+fn a_profile_in_the_spec_comes_before_keys_in_the_environment() {
+    let ec2 = HttpDouble::start(|request, _| {
+        let signed = request.header("authorization").unwrap_or_default();
+        let known = if signed.contains("Credential=AKIAPROFILE/") {
+            ONE
+        } else {
+            EMPTY
+        };
+        Reply::Answer(200, "", known.to_owned())
+    });
+    let config =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("aws-profile-{}", std::process::id()));
+    let process = r#"echo '{"Version":1,"AccessKeyId":"AKIAPROFILE","SecretAccessKey":"x"}'"#;
+    std::fs::write(
+        &config,
+        format!("[profile there]\ncredential_process = {process}\n"),
+    )
+    .unwrap();
+    let env = [
+        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ("AWS_ACCESS_KEY_ID", "AKIAENV"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("PATH", "/usr/bin:/bin"),
+    ];
+    let ask = |keys: &str| {
+        discover(
+            &format!("provider=aws tag.a=b region=a endpoint={} {keys}", ec2.url()),
+            1,
+            &env,
+        )
+    };
+    let named = ask("profile=there");
+    assert_eq!((named.code, named.complaints.len()), (0, 0), "{named:?}");
+    assert_eq!(ask("").code, 2, "without it the environment is first");
+    let missing = ask("profile=nope");
+    assert!(one_line(&missing, 4).contains("`nope`"), "{missing:?}");
+    std::fs::remove_file(config).unwrap();
+}
+
+async fn fail(url: &str) -> DiscoverError {
+    let spec = format!("provider=aws tag.a=b endpoint={url} {KEYS}");
+    let error = Spec::parse(&spec)
+        .unwrap()
+        .connect(7946)
+        .unwrap()
+        .discover()
+        .await
+        .unwrap_err();
+    assert!(
+        !error.message.contains('\n') && error.message.chars().count() <= 401,
+        "{error}"
+    );
+    error
+}
+
+fn error_document(code: &str) -> String {
+    format!(
+        "<Response><Errors><Error><Code>{code}</Code><Message>Said so.</Message></Error></Errors></Response>"
+    )
+}
+
+/// Answers that are sent for ever, and what is made of them.
+#[tokio::test]
+async fn answers_that_are_no_list() {
+    use FailureKind::{Rejected, Throttled, Unavailable};
+    let html = || "<html><body>Sign in</body></html>".to_owned();
+    let said = |status, code| Reply::Answer(status, "", error_document(code));
+    let not_ec2 = "the answer is not from EC2: is the endpoint wrong, or a proxy in between? (HTTP";
+    let wrong = "the credentials are wrong: check access key, secret and session token";
+    let expired = "the credentials have expired, or this host's clock is wrong";
+    for (reply, tries, kind, sentence) in [
+        (
+            said(503, "RequestLimitExceeded"),
+            3,
+            Throttled,
+            "the account makes too many requests (RequestLimitExceeded: Said so., HTTP 503)",
+        ),
+        (said(401, "AuthFailure"), 1, Rejected, wrong),
+        (said(400, "RequestExpired"), 1, Rejected, expired),
+        (
+            said(403, "UnauthorizedOperation"),
+            1,
+            Rejected,
+            "not allowed: the role or user needs the permission ec2:DescribeInstances (UnauthorizedOperation: Said so., HTTP 403)",
+        ),
+        (
+            said(401, "OptInRequired"),
+            1,
+            Rejected,
+            "this account may not use the region: enable it, or check region",
+        ),
+        (
+            said(500, "InternalError"),
+            3,
+            Unavailable,
+            "EC2 has a fault (InternalError: Said so., HTTP 500)",
+        ),
+        (
+            said(400, "InvalidNextToken"),
+            1,
+            Rejected,
+            "EC2 refuses the request (InvalidNextToken: Said so., HTTP 400)",
+        ),
+        (Reply::Answer(200, "", html()), 1, Unavailable, not_ec2),
+        (Reply::Answer(502, "", html()), 3, Unavailable, not_ec2),
+        (Reply::Close, 3, Unavailable, "the request to EC2 failed ("),
+        (Reply::Truncated, 3, Unavailable, "the answer of EC2 broke off ("),
+    ] {
+        let ec2 = HttpDouble::start(move |_, _| reply.clone());
+        let error = fail(&ec2.url()).await;
+        assert!(error.message.starts_with(sentence), "{sentence}: {error}");
+        assert_eq!((error.kind, ec2.requests()), (kind, tries), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_cannot_be_reached() {
+    let refused = fail(&format!("http://127.0.0.1:{}", crate::daemon::free_port())).await;
+    let sentence = "EC2 cannot be reached: check region and endpoint (";
+    assert!(
+        refused.message.starts_with(sentence) && refused.message.contains("Connection refused"),
+        "{refused}"
+    );
+    // Too long for a name server to be asked, so that the test stays on loopback.
+    let unknown = fail(&format!("http://{}.test", "a".repeat(64))).await;
+    assert!(
+        unknown.message.starts_with(sentence) && unknown.message.contains("lookup"),
+        "{unknown}"
+    );
+    let plain = HttpDouble::start(|_, _| Reply::Close);
+    let tls = fail(&plain.url().replace("http", "https")).await;
+    assert!(tls.message.starts_with(sentence), "{tls}");
+    assert!(
+        [refused, unknown, tls]
+            .iter()
+            .all(|error| error.kind == FailureKind::Unavailable)
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_behind_a_black_hole() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // Once the queue of connections is full, the kernel drops whatever asks for another.
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(addr)).await {
+        queue.push(stream.unwrap());
+    }
+    let error = fail(&format!("http://{addr}")).await;
+    let sentence = "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)? (";
+    assert!(error.message.starts_with(sentence), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing() {
+    let ec2 = HttpDouble::start(|_, _| Reply::Silence);
+    let error = fail(&ec2.url()).await;
+    assert!(
+        error.message.starts_with("no answer from EC2 in time ("),
+        "{error}"
+    );
+    assert_eq!(error.kind, FailureKind::Unavailable);
+}
+
+#[tokio::test]
+async fn pages_without_end() {
+    let page = |token: &str| {
+        let end = format!("<nextToken>{token}</nextToken></DescribeInstancesResponse>");
+        Reply::Answer(200, "", ONE.replace("</DescribeInstancesResponse>", &end))
+    };
+    let endless = HttpDouble::start(move |_, number| page(&format!("t{number}")));
+    let error = fail(&endless.url()).await;
+    assert_eq!(
+        error.message,
+        "EC2 gives page after page: stopped after 200, is the endpoint EC2?"
+    );
+    assert_eq!(endless.requests(), 200);
+    let same = HttpDouble::start(move |_, _| page("t"));
+    let spec = format!("provider=aws tag.a=b endpoint={} {KEYS}", same.url());
+    let seeds = Spec::parse(&spec)
+        .unwrap()
+        .connect(7946)
+        .unwrap()
+        .discover()
+        .await
+        .unwrap();
+    assert_eq!(seeds.addrs, ["10.0.0.1:7946".parse().unwrap()]);
+    assert_eq!(
+        seeds.warnings,
+        ["EC2 gave the same page token twice: the list may be incomplete"]
+    );
+    assert_eq!(same.requests(), 2);
+}
+
+/// A file with a secret is rotated: the next poll after a refusal reads it anew.
+#[tokio::test]
+async fn a_refused_secret_is_read_anew() {
+    let ec2 = HttpDouble::start(|request, _| {
+        if request.header("x-amz-security-token") == Some("new") {
+            return Reply::Answer(200, "", ONE.to_owned());
+        }
+        Reply::Answer(401, "", error_document("AuthFailure"))
+    });
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{}", std::process::id()));
+    std::fs::write(&path, "old\n").unwrap();
+    let spec = format!(
+        "provider=aws tag.a=b endpoint={} {KEYS} session_token='file:{}'",
+        ec2.url(),
+        path.display()
+    );
+    let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
+    assert_eq!(provider.discover().await.unwrap_err().kind, FailureKind::Rejected);
+    std::fs::write(&path, "new\n").unwrap();
+    assert_eq!(
+        provider.discover().await.unwrap().addrs,
+        ["10.0.0.1:7946".parse().unwrap()]
+    );
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn calls_are_rationed() {
+    let cadence = Spec::parse("provider=aws tag.a=b")
+        .unwrap()
+        .connect(1)
+        .unwrap()
+        .cadence();
+    let wanted = Cadence {
+        floor: Duration::from_secs(15),
+        settled: Duration::from_secs(300),
+        rationed: true,
+    };
+    assert_eq!(cadence, wanted);
+}
