@@ -16,6 +16,8 @@ mod dns;
 #[cfg(feature = "dns")]
 mod fault_name_server;
 #[cfg(feature = "aws")]
+mod fleet;
+#[cfg(feature = "aws")]
 mod http_double;
 #[cfg(feature = "aws")]
 mod imds;
