@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chronik_providers::{Cadence, DiscoverError, FailureKind, Spec};
+use chronik_providers::{Cadence, FailureKind, Spec};
 use serde_json::Value;
-use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{
+    aws_faults::error_document,
+    black_hole::BlackHole,
     command::{Output, discover},
     fleet::Fleet,
     http_double::{HttpDouble, Reply},
@@ -14,10 +15,21 @@ use crate::{
     moto::Moto,
 };
 
-const KEYS: &str = "region=us-east-1 access_key_id=any secret_access_key=any";
+/// An account that moto and the doubles take.
+pub(crate) const KEYS: &str = "region=us-east-1 access_key_id=any secret_access_key=any";
+const NO_REGION: &str =
+    "error: aws: no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION";
 const EMPTY: &str = "<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>";
-const ONE: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><privateIpAddress>10.0.0.1\
+/// A list of one instance, as EC2 sends it.
+pub(crate) const ONE: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><privateIpAddress>10.0.0.1\
     </privateIpAddress></item></instancesSet></item></reservationSet></DescribeInstancesResponse>";
+
+/// Writes a file for this test alone and returns its path.
+fn scratch(name: &str, text: &str) -> String {
+    let path = format!("{}/{name}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::write(&path, text).unwrap();
+    path
+}
 
 fn one_line(output: &Output, code: i32) -> &str {
     let [line] = output.complaints.as_slice() else {
@@ -197,9 +209,59 @@ fn nowhere_at_all() {
         1,
         &[("AWS_EC2_METADATA_DISABLED", "true")],
     );
-    assert_eq!(
-        one_line(&output, 4),
-        "error: aws: no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION"
+    assert_eq!(one_line(&output, 4), NO_REGION);
+}
+
+#[test]
+fn credentials_that_cannot_be_had() {
+    let (good, broken) = (
+        scratch("good", "[profile a]\n"),
+        scratch("broken", "garbage\n[profile x\n"),
+    );
+    let fails = |keys: &str, env: &[(&str, &str)], sentence: &str| {
+        let spec = format!("provider=aws tag.a=b region=us-east-1 {keys}");
+        let output = discover(
+            &spec,
+            1,
+            &[&[("AWS_EC2_METADATA_DISABLED", "true")], env].concat(),
+        );
+        let line = one_line(&output, 4);
+        assert!(line.starts_with(&format!("error: aws: {sentence}")), "{line}");
+    };
+    let undefined = "profile `nope` was not defined: could not find source profile nope";
+    let nothing = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or instance metadata: \
+        give the instance a role that allows ec2:DescribeInstances (";
+    fails(
+        "",
+        &[("AWS_PROFILE", "nope"), ("AWS_CONFIG_FILE", &good)],
+        &format!("{nothing}{undefined}"),
+    );
+    let named = "the profile `nope` gives no credentials: check the AWS configuration files (";
+    fails(
+        "profile=nope",
+        &[("AWS_CONFIG_FILE", &good)],
+        &format!("{named}{undefined}"),
+    );
+    fails(
+        "",
+        &[("AWS_CONFIG_FILE", &broken)],
+        "the credentials are configured wrongly (",
+    );
+    let web = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/such"),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x"),
+    ];
+    fails(
+        "",
+        &web,
+        "the credentials cannot be had (an error occurred while loading credentials: No such file",
+    );
+    let port = crate::daemon::free_port();
+    let ecs = format!("http://127.0.0.1:{port}/x");
+    fails(
+        "",
+        &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &ecs)],
+        "the credentials cannot be had (",
     );
 }
 
@@ -222,16 +284,11 @@ fn the_region_is_found_in_this_order() {
         _ => Reply::Answer(404, "", String::new()),
     });
     let (imds, ecs) = (imds::start(true).url(), ecs.url() + "/v4/x");
-    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let config = dir.join(format!("aws-config-{}", std::process::id()));
-    std::fs::write(
-        &config,
-        "[profile there]\nregion = ap-south-1\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x\n",
-    )
-    .unwrap();
+    let profile = "region = ap-south-1\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x";
+    let config = scratch("region", &format!("[profile there]\n{profile}\n"));
     let always = [
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.as_str()),
-        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ("AWS_CONFIG_FILE", config.as_str()),
     ];
     let seen = |keys: &str, env: &[(&str, &str)]| {
         let spec = format!("provider=aws tag.a=b endpoint={} {keys}", ec2.url());
@@ -267,7 +324,6 @@ fn the_region_is_found_in_this_order() {
         "eu-west-1",
         "the spec"
     );
-    std::fs::remove_file(config).unwrap();
 }
 
 #[test]
@@ -281,16 +337,13 @@ fn a_profile_in_the_spec_comes_before_keys_in_the_environment() {
         };
         Reply::Answer(200, "", known.to_owned())
     });
-    let config =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("aws-profile-{}", std::process::id()));
     let process = r#"echo '{"Version":1,"AccessKeyId":"AKIAPROFILE","SecretAccessKey":"x"}'"#;
-    std::fs::write(
-        &config,
-        format!("[profile there]\ncredential_process = {process}\n"),
-    )
-    .unwrap();
+    let config = scratch(
+        "process",
+        &format!("[profile there]\ncredential_process = {process}\n"),
+    );
     let env = [
-        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ("AWS_CONFIG_FILE", config.as_str()),
         ("AWS_ACCESS_KEY_ID", "AKIAENV"),
         ("AWS_SECRET_ACCESS_KEY", "x"),
         ("PATH", "/usr/bin:/bin"),
@@ -307,164 +360,17 @@ fn a_profile_in_the_spec_comes_before_keys_in_the_environment() {
     assert_eq!(ask("").code, 2, "without it the environment is first");
     let missing = ask("profile=nope");
     assert!(one_line(&missing, 4).contains("`nope`"), "{missing:?}");
-    std::fs::remove_file(config).unwrap();
-}
-
-async fn fail(url: &str) -> DiscoverError {
-    let spec = format!("provider=aws tag.a=b endpoint={url} {KEYS}");
-    let error = Spec::parse(&spec)
-        .unwrap()
-        .connect(7946)
-        .unwrap()
-        .discover()
-        .await
-        .unwrap_err();
-    assert!(
-        !error.message.contains('\n') && error.message.chars().count() <= 401,
-        "{error}"
-    );
-    error
-}
-
-fn error_document(code: &str) -> String {
-    format!(
-        "<Response><Errors><Error><Code>{code}</Code><Message>Said so.</Message></Error></Errors></Response>"
-    )
-}
-
-/// Answers that are sent for ever, and what is made of them.
-#[tokio::test]
-async fn answers_that_are_no_list() {
-    use FailureKind::{Rejected, Throttled, Unavailable};
-    let html = || "<html><body>Sign in</body></html>".to_owned();
-    let said = |status, code| Reply::Answer(status, "", error_document(code));
-    let not_ec2 = "the answer is not from EC2: is the endpoint wrong, or a proxy in between? (HTTP";
-    let wrong = "the credentials are wrong: check access key, secret and session token";
-    let expired = "the credentials have expired, or this host's clock is wrong";
-    for (reply, tries, kind, sentence) in [
-        (
-            said(503, "RequestLimitExceeded"),
-            3,
-            Throttled,
-            "the account makes too many requests (RequestLimitExceeded: Said so., HTTP 503)",
-        ),
-        (said(401, "AuthFailure"), 1, Rejected, wrong),
-        (said(400, "RequestExpired"), 1, Rejected, expired),
-        (
-            said(403, "UnauthorizedOperation"),
-            1,
-            Rejected,
-            "not allowed: the role or user needs the permission ec2:DescribeInstances (UnauthorizedOperation: Said so., HTTP 403)",
-        ),
-        (
-            said(401, "OptInRequired"),
-            1,
-            Rejected,
-            "this account may not use the region: enable it, or check region",
-        ),
-        (
-            said(500, "InternalError"),
-            3,
-            Unavailable,
-            "EC2 has a fault (InternalError: Said so., HTTP 500)",
-        ),
-        (
-            said(400, "InvalidNextToken"),
-            1,
-            Rejected,
-            "EC2 refuses the request (InvalidNextToken: Said so., HTTP 400)",
-        ),
-        (Reply::Answer(200, "", html()), 1, Unavailable, not_ec2),
-        (Reply::Answer(502, "", html()), 3, Unavailable, not_ec2),
-        (Reply::Close, 3, Unavailable, "the request to EC2 failed ("),
-        (Reply::Truncated, 3, Unavailable, "the answer of EC2 broke off ("),
-    ] {
-        let ec2 = HttpDouble::start(move |_, _| reply.clone());
-        let error = fail(&ec2.url()).await;
-        assert!(error.message.starts_with(sentence), "{sentence}: {error}");
-        assert_eq!((error.kind, ec2.requests()), (kind, tries), "{error}");
-    }
 }
 
 #[tokio::test]
-async fn endpoints_that_cannot_be_reached() {
-    let refused = fail(&format!("http://127.0.0.1:{}", crate::daemon::free_port())).await;
-    let sentence = "EC2 cannot be reached: check region and endpoint (";
-    assert!(
-        refused.message.starts_with(sentence) && refused.message.contains("Connection refused"),
-        "{refused}"
-    );
-    // Too long for a name server to be asked, so that the test stays on loopback.
-    let unknown = fail(&format!("http://{}.test", "a".repeat(64))).await;
-    assert!(
-        unknown.message.starts_with(sentence) && unknown.message.contains("lookup"),
-        "{unknown}"
-    );
-    let plain = HttpDouble::start(|_, _| Reply::Close);
-    let tls = fail(&plain.url().replace("http", "https")).await;
-    assert!(tls.message.starts_with(sentence), "{tls}");
-    assert!(
-        [refused, unknown, tls]
-            .iter()
-            .all(|error| error.kind == FailureKind::Unavailable)
-    );
-}
-
-#[tokio::test]
-async fn an_endpoint_behind_a_black_hole() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(0).unwrap();
-    let addr = listener.local_addr().unwrap();
-    // Once the queue of connections is full, the kernel drops whatever asks for another.
-    let mut queue = Vec::new();
-    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(addr)).await {
-        queue.push(stream.unwrap());
-    }
-    let error = fail(&format!("http://{addr}")).await;
-    let sentence = "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)? (";
-    assert!(error.message.starts_with(sentence), "{error}");
-}
-
-#[tokio::test]
-async fn an_endpoint_that_says_nothing() {
-    let ec2 = HttpDouble::start(|_, _| Reply::Silence);
-    let error = fail(&ec2.url()).await;
-    assert!(
-        error.message.starts_with("no answer from EC2 in time ("),
-        "{error}"
-    );
-    assert_eq!(error.kind, FailureKind::Unavailable);
-}
-
-#[tokio::test]
-async fn pages_without_end() {
-    let page = |token: &str| {
-        let end = format!("<nextToken>{token}</nextToken></DescribeInstancesResponse>");
-        Reply::Answer(200, "", ONE.replace("</DescribeInstancesResponse>", &end))
-    };
-    let endless = HttpDouble::start(move |_, number| page(&format!("t{number}")));
-    let error = fail(&endless.url()).await;
-    assert_eq!(
-        error.message,
-        "EC2 gives page after page: stopped after 200, is the endpoint EC2?"
-    );
-    assert_eq!(endless.requests(), 200);
-    let same = HttpDouble::start(move |_, _| page("t"));
-    let spec = format!("provider=aws tag.a=b endpoint={} {KEYS}", same.url());
-    let seeds = Spec::parse(&spec)
-        .unwrap()
-        .connect(7946)
-        .unwrap()
-        .discover()
-        .await
-        .unwrap();
-    assert_eq!(seeds.addrs, ["10.0.0.1:7946".parse().unwrap()]);
-    assert_eq!(
-        seeds.warnings,
-        ["EC2 gave the same page token twice: the list may be incomplete"]
-    );
-    assert_eq!(same.requests(), 2);
+async fn instance_metadata_behind_a_black_hole() {
+    let hole = BlackHole::open().await;
+    let env = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", hole.url.as_str())];
+    let output = discover("provider=aws tag.a=b region=us-east-1", 1, &env);
+    let hint = "; in a container the hop limit of instance metadata has to be 2)";
+    assert!(one_line(&output, 4).ends_with(hint), "{output:?}");
+    let output = discover("provider=aws tag.a=b", 1, &env);
+    assert_eq!(one_line(&output, 4), NO_REGION);
 }
 
 /// A file with a secret is rotated: the next poll after a refusal reads it anew.
@@ -476,13 +382,11 @@ async fn a_refused_secret_is_read_anew() {
         }
         Reply::Answer(401, "", error_document("AuthFailure"))
     });
-    let path =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{}", std::process::id()));
-    std::fs::write(&path, "old\n").unwrap();
+    let path = scratch("token", "old\n");
     let spec = format!(
         "provider=aws tag.a=b endpoint={} {KEYS} session_token='file:{}'",
         ec2.url(),
-        path.display()
+        path
     );
     let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
     assert_eq!(provider.discover().await.unwrap_err().kind, FailureKind::Rejected);
@@ -491,7 +395,6 @@ async fn a_refused_secret_is_read_anew() {
         provider.discover().await.unwrap().addrs,
         ["10.0.0.1:7946".parse().unwrap()]
     );
-    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

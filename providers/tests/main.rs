@@ -9,6 +9,10 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod aws_faults;
+#[cfg(feature = "aws")]
+mod black_hole;
 mod command;
 mod daemon;
 #[cfg(feature = "dns")]

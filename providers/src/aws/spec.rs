@@ -71,6 +71,16 @@ pub(crate) enum Credentials {
     Chain,
 }
 
+impl Credentials {
+    /// The profile that the spec names.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        match self {
+            Self::Profile(name) => Some(name),
+            Self::Keys(_) | Self::Chain => None,
+        }
+    }
+}
+
 /// An access key.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct AccessKeys {
