@@ -138,7 +138,28 @@ fn dns() {
 
 #[cfg(feature = "aws")]
 mod aws {
+    use proptest::prelude::*;
+
     use super::{Spec, prints, refused};
+
+    proptest! {
+        /// Quoted or not, whole or cut off: whatever becomes of a spec, the secret in it is not seen.
+        #[test]
+        fn no_secret_is_ever_printed(
+            secret in "[A-Za-z0-9+/=]{12,40}",
+            quote in "[\"']?",
+            end in "(\"|'| foo| =| access_key_id=a tag.a=b| tag.a=b)?",
+        ) {
+            for key in ["access_key_id", "secret_access_key", "session_token"] {
+                let text = format!("provider=aws {key}={quote}{secret}{quote}{end}");
+                let seen = match Spec::parse(&text) {
+                    Ok(spec) => format!("{spec} {spec:?}"),
+                    Err(error) => format!("{error} {error:?}"),
+                };
+                prop_assert!(!seen.contains(secret.trim_matches('=')), "{seen}");
+            }
+        }
+    }
 
     /// Prefixes the tag that every spec needs.
     fn refused_with(keys: &str, sentence: &str) {
