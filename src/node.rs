@@ -59,10 +59,7 @@ impl FromStr for NodeId {
             value: text.to_owned(),
             rule: "a UUID as `chronik-agent members` prints it",
         };
-        Uuid::parse_str(text)
-            .ok()
-            .and_then(|uuid| uuid.try_into().ok())
-            .ok_or_else(invalid)
+        Uuid::parse_str(text).ok().and_then(|uuid| uuid.try_into().ok()).ok_or_else(invalid)
     }
 }
 
@@ -162,9 +159,7 @@ macro_rules! name {
 fn is_word(text: &str, longest: usize) -> bool {
     !text.is_empty()
         && text.len() <= longest
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 name!(

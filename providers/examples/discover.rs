@@ -2,11 +2,7 @@
 //!
 //! Warnings and errors go to standard error. Exit code 0: addresses, 2: none, 4: the provider failed, 64: wrong usage.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is a command, and they are its output"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command, and they are its output")]
 
 use std::{env, process::ExitCode};
 
@@ -47,11 +43,7 @@ async fn ask(provider: &dyn Discover) -> ExitCode {
             for addr in &seeds.addrs {
                 println!("{addr}");
             }
-            if seeds.addrs.is_empty() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::SUCCESS
-            }
+            if seeds.addrs.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("error: {error}");

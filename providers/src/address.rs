@@ -55,15 +55,9 @@ impl Host {
             Self::Ip(ip) => return Ok(vec![*ip]),
             Self::Name(name) => name.as_str(),
         };
-        let late = || {
-            io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no answer within {LOOKUP_TIMEOUT:?}"),
-            )
-        };
-        let addrs = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, 0)))
-            .await
-            .map_err(|_| late())??;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {LOOKUP_TIMEOUT:?}"));
+        let addrs =
+            timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, 0))).await.map_err(|_| late())??;
         Ok(addrs.map(|addr| addr.ip()).collect())
     }
 }
@@ -92,10 +86,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressFault> {
         if let Ok(ip) = text.parse() {
-            return Ok(Self {
-                host: Host::Ip(ip),
-                port: None,
-            });
+            return Ok(Self { host: Host::Ip(ip), port: None });
         }
         if let Some(rest) = text.strip_prefix('[') {
             let (ip, rest) = rest.split_once(']').ok_or(AddressFault::Bracket)?;
@@ -104,10 +95,7 @@ impl FromStr for Address {
                 "" => None,
                 rest => Some(parse_port(rest.strip_prefix(':').ok_or(AddressFault::Port)?)?),
             };
-            return Ok(Self {
-                host: Host::Ip(ip.into()),
-                port,
-            });
+            return Ok(Self { host: Host::Ip(ip.into()), port });
         }
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, Some(parse_port(port)?)),
@@ -141,9 +129,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), AddressFault> {
     }
     let mut last = name;
     for label in name.split('.') {
-        let letters = label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let letters = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !letters || label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-')
         {
             return Err(AddressFault::Name);
@@ -154,11 +140,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), AddressFault> {
         return Err(AddressFault::Name);
     }
     // No top-level domain is a number: 10.0.0.256 is a slip of the pen, not a name.
-    if last.bytes().all(|b| b.is_ascii_digit()) {
-        Err(AddressFault::NotIpv4)
-    } else {
-        Ok(())
-    }
+    if last.bytes().all(|b| b.is_ascii_digit()) { Err(AddressFault::NotIpv4) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -191,31 +173,13 @@ mod tests {
         fault("[::1", AddressFault::Bracket);
         fault("[10.0.0.1]:1", AddressFault::NotIpv6);
         fault("[::1]7946", AddressFault::Port);
-        for text in [
-            "a:0",
-            "a:65536",
-            "a:",
-            "a:+1",
-            "a:x",
-            "a:1:2",
-            "[::1]:",
-            "2001:db8:::1",
-        ] {
+        for text in ["a:0", "a:65536", "a:", "a:+1", "a:x", "a:1:2", "[::1]:", "2001:db8:::1"] {
             fault(text, AddressFault::Port);
         }
         for text in ["", ".", ":1"] {
             fault(text, AddressFault::NoHost);
         }
-        for text in [
-            "a..b",
-            "-a",
-            "a-",
-            "a b",
-            "bücher",
-            "fe80%eth0",
-            &"a".repeat(64),
-            &"a.".repeat(128),
-        ] {
+        for text in ["a..b", "-a", "a-", "a b", "bücher", "fe80%eth0", &"a".repeat(64), &"a.".repeat(128)] {
             fault(text, AddressFault::Name);
         }
         fault("10.0.0.256", AddressFault::NotIpv4);

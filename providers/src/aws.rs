@@ -39,11 +39,8 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(15);
 /// EC2 allows an account 100 calls at once and 20 more a second in a region, shared with everything else in it: 1000 agents
 /// that each ask every 15 s take three times as much, so this is for a lone one, and the interval is the whole cluster's
 /// once it has met. Every 5 min then finds the other half of a cluster that was cut in two.
-const CADENCE: Cadence = Cadence {
-    floor: Duration::from_secs(15),
-    settled: Duration::from_secs(300),
-    rationed: true,
-};
+const CADENCE: Cadence =
+    Cadence { floor: Duration::from_secs(15), settled: Duration::from_secs(300), rationed: true };
 
 /// The provider, ready to be asked.
 pub(crate) struct Provider {
@@ -60,11 +57,7 @@ impl Provider {
         if let Credentials::Keys(keys) = &spec.credentials {
             read(keys)?;
         }
-        Ok(Self {
-            spec: spec.clone(),
-            default_port,
-            client: watch::Sender::new(None),
-        })
+        Ok(Self { spec: spec.clone(), default_port, client: watch::Sender::new(None) })
     }
 
     async fn poll(&self) -> Result<Seeds, Failure> {
@@ -89,20 +82,10 @@ impl Provider {
 #[async_trait]
 impl Discover for Provider {
     async fn discover(&self) -> Result<Seeds, DiscoverError> {
-        let late = || {
-            Failure::new(
-                FailureKind::Unavailable,
-                &format!("not all pages within {POLL_TIMEOUT:?}"),
-            )
-        };
-        let seeds = timeout(POLL_TIMEOUT, Box::pin(self.poll()))
-            .await
-            .unwrap_or_else(|_| Err(late()));
-        seeds.map_err(|e| DiscoverError {
-            provider: NAME,
-            kind: e.kind,
-            message: e.message,
-        })
+        let late =
+            || Failure::new(FailureKind::Unavailable, &format!("not all pages within {POLL_TIMEOUT:?}"));
+        let seeds = timeout(POLL_TIMEOUT, Box::pin(self.poll())).await.unwrap_or_else(|_| Err(late()));
+        seeds.map_err(|e| DiscoverError { provider: NAME, kind: e.kind, message: e.message })
     }
 
     fn cadence(&self) -> Cadence {
@@ -134,9 +117,7 @@ async fn connect(spec: &Instances) -> Result<Client, Failure> {
         Credentials::Profile(name) => {
             // Not the default chain with a profile's name: that one prefers keys in the environment.
             let config = ProviderConfig::without_region().with_region(Some(region));
-            let provider = ProfileFileCredentialsProvider::builder()
-                .configure(&config)
-                .profile_name(name);
+            let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name);
             loader = loader.profile_name(name).credentials_provider(provider.build());
         }
         Credentials::Chain => {}
@@ -168,17 +149,7 @@ fn retries() -> RetryConfig {
 fn read(keys: &AccessKeys) -> Result<aws_sdk_ec2::config::Credentials, SpecError> {
     let id = keys.id.read("access_key_id")?;
     let secret = keys.secret.read("secret_access_key")?;
-    let token = keys
-        .token
-        .as_ref()
-        .map(|token| token.read("session_token"))
-        .transpose()?;
+    let token = keys.token.as_ref().map(|token| token.read("session_token")).transpose()?;
     let token = token.map(|token| token.expose().to_owned());
-    Ok(aws_sdk_ec2::config::Credentials::new(
-        id.expose(),
-        secret.expose(),
-        token,
-        None,
-        "retry-join spec",
-    ))
+    Ok(aws_sdk_ec2::config::Credentials::new(id.expose(), secret.expose(), token, None, "retry-join spec"))
 }

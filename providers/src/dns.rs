@@ -30,11 +30,8 @@ const DNS_PORT: u16 = 53;
 
 /// While alone: as often as a dead name server can be noticed (2 s). Settled: twice a minute, so that a time to live of
 /// 30 s, the usual one of cluster resolvers, is asked once. Any cache in between answers what comes early.
-const CADENCE: Cadence = Cadence {
-    floor: Duration::from_secs(2),
-    settled: Duration::from_secs(30),
-    rationed: false,
-};
+const CADENCE: Cadence =
+    Cadence { floor: Duration::from_secs(2), settled: Duration::from_secs(30), rationed: false };
 
 /// The provider, ready to be asked.
 pub(crate) struct Provider {
@@ -45,10 +42,7 @@ pub(crate) struct Provider {
 impl Provider {
     /// Touches nothing: the system's configuration is read at each poll.
     pub(crate) fn new(records: &Records, default_port: u16) -> Self {
-        Self {
-            records: records.clone(),
-            default_port,
-        }
+        Self { records: records.clone(), default_port }
     }
 
     async fn found(&self) -> Result<lookup::Found, String> {
@@ -94,10 +88,7 @@ async fn resolver(given: Option<&Address>) -> Result<TokioResolver, String> {
             let ips = server.host.lookup().await;
             let ips = ips.map_err(|e| format!("the resolver {} cannot be looked up: {e}", server.host))?;
             let port = server.port_or(DNS_PORT);
-            let servers = ips
-                .into_iter()
-                .map(|ip| name_server(SocketAddr::new(ip, port)))
-                .collect();
+            let servers = ips.into_iter().map(|ip| name_server(SocketAddr::new(ip, port))).collect();
             let config = ResolverConfig::from_name_servers(servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         }

@@ -18,11 +18,7 @@ use crate::{
 pub(crate) const NAME: &str = "static";
 
 /// What it may be told.
-pub(crate) const KNOWN: Known = Known {
-    provider: NAME,
-    keys: &["addrs"],
-    secrets: &[],
-};
+pub(crate) const KNOWN: Known = Known { provider: NAME, keys: &["addrs"], secrets: &[] };
 
 /// Look-ups at a time. Each holds a thread of the runtime's pool for blocking calls, which has 512.
 const LOOKUPS: usize = 64;
@@ -32,11 +28,8 @@ const MAX_ADDRS: usize = 256;
 
 /// Asks a local list, or a local resolver that has its own cache: cheap enough for once a second while alone. Settled, a
 /// look-up every 30 s (the time to live that cluster resolvers give their names) finds a host that moved.
-const CADENCE: Cadence = Cadence {
-    floor: Duration::from_secs(1),
-    settled: Duration::from_secs(30),
-    rationed: false,
-};
+const CADENCE: Cadence =
+    Cadence { floor: Duration::from_secs(1), settled: Duration::from_secs(30), rationed: false };
 
 /// A list of hosts, checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,20 +42,15 @@ impl Static {
     pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
         let list = keys.required("addrs", "addrs=10.0.0.1:7946,node-2.example.com")?;
         let mut addrs = Vec::new();
-        for text in list
-            .split(|c: char| c == ',' || c.is_whitespace())
-            .filter(|text| !text.is_empty())
-        {
+        for text in list.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty()) {
             addrs.push(text.parse().map_err(|e| keys.bad_value("addrs", text, e))?);
         }
         if addrs.is_empty() {
             return Err(keys.bad_value("addrs", &list, "lists no address: write addrs=HOST:PORT,HOST"));
         }
         if addrs.len() > MAX_ADDRS {
-            let problem = format!(
-                "addrs lists {} addresses: {MAX_ADDRS} at most, and a few are enough",
-                addrs.len()
-            );
+            let problem =
+                format!("addrs lists {} addresses: {MAX_ADDRS} at most, and a few are enough", addrs.len());
             return Err(keys.conflict(problem));
         }
         Ok(Self { addrs })
@@ -78,11 +66,7 @@ impl Provider {
     /// Gives every address its port.
     pub(crate) fn new(spec: &Static, default_port: u16) -> Self {
         let hosts = spec.addrs.iter();
-        Self {
-            hosts: hosts
-                .map(|addr| (addr.host.clone(), addr.port_or(default_port)))
-                .collect(),
-        }
+        Self { hosts: hosts.map(|addr| (addr.host.clone(), addr.port_or(default_port))).collect() }
     }
 }
 
@@ -103,11 +87,7 @@ impl Discover for Provider {
         }
         if seeds.addrs.is_empty() {
             let message = seeds.warnings.join("; ");
-            return Err(DiscoverError {
-                provider: NAME,
-                kind: FailureKind::Unavailable,
-                message,
-            });
+            return Err(DiscoverError { provider: NAME, kind: FailureKind::Unavailable, message });
         }
         Ok(seeds)
     }
@@ -118,10 +98,7 @@ impl Discover for Provider {
 }
 
 async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let ips = host
-        .lookup()
-        .await
-        .map_err(|e| format!("the name cannot be looked up: {e}"))?;
+    let ips = host.lookup().await.map_err(|e| format!("the name cannot be looked up: {e}"))?;
     if ips.is_empty() {
         return Err("the name has no address".to_owned());
     }
@@ -139,14 +116,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_beside_what_is_found_is_a_warning() {
-        let provider = Provider {
-            hosts: vec![unknown(), (Host::Ip([10, 0, 0, 1].into()), 2)],
-        };
+        let provider = Provider { hosts: vec![unknown(), (Host::Ip([10, 0, 0, 1].into()), 2)] };
         let seeds = provider.discover().await.unwrap();
         assert_eq!(seeds.addrs, ["10.0.0.1:2".parse().unwrap()]);
-        let [warning] = seeds.warnings.as_slice() else {
-            panic!("{seeds:?}")
-        };
+        let [warning] = seeds.warnings.as_slice() else { panic!("{seeds:?}") };
         assert!(
             warning.starts_with(&format!("{}: the name cannot be looked up: ", "a".repeat(64))),
             "{warning}"
@@ -155,12 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_found_is_a_failure() {
-        let error = Provider {
-            hosts: vec![unknown(), unknown()],
-        }
-        .discover()
-        .await
-        .unwrap_err();
+        let error = Provider { hosts: vec![unknown(), unknown()] }.discover().await.unwrap_err();
         assert_eq!((error.provider, error.kind), ("static", FailureKind::Unavailable));
         assert_eq!(error.message.lines().count(), 1, "{error}");
     }

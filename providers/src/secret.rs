@@ -35,12 +35,8 @@ pub(crate) enum SecretSource {
 impl SecretSource {
     /// Reads the value of a secret key: `env:NAME`, `file:PATH`, or the secret itself.
     pub(crate) fn parse(key: &str, value: &str) -> Result<Self, SpecError> {
-        let fault = |problem: &str| {
-            Err(SpecError::Secret {
-                key: key.to_owned(),
-                problem: problem.to_owned(),
-            })
-        };
+        let fault =
+            |problem: &str| Err(SpecError::Secret { key: key.to_owned(), problem: problem.to_owned() });
         if value == REDACTED {
             return fault(
                 "this is what a printed spec shows in place of a secret: give the secret, env:NAME or file:PATH",
@@ -57,10 +53,7 @@ impl SecretSource {
 
     /// Fetches the secret.
     pub(crate) fn read(&self, key: &str) -> Result<Secret, SpecError> {
-        let fault = |problem| SpecError::Secret {
-            key: key.to_owned(),
-            problem,
-        };
+        let fault = |problem| SpecError::Secret { key: key.to_owned(), problem };
         let found = match self {
             Self::Given(secret) => return Ok(secret.clone()),
             Self::Env(name) => read_env(name).map_err(fault)?,
@@ -80,10 +73,7 @@ impl SecretSource {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "`env:NAME` in a spec asks for exactly this variable"
-)]
+#[expect(clippy::disallowed_methods, reason = "`env:NAME` in a spec asks for exactly this variable")]
 fn read_env(name: &str) -> Result<String, String> {
     // Not the error's own text: for a value that is no Unicode it would show the value.
     std::env::var(name).map_err(|e| match e {

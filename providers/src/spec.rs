@@ -63,17 +63,10 @@ pub enum SpecError {
         fault: GrammarFault,
     },
     /// Pairs, but no `provider=`.
-    #[error(
-        "the spec names no provider: add provider=NAME, where NAME is one of {}",
-        provider_list()
-    )]
+    #[error("the spec names no provider: add provider=NAME, where NAME is one of {}", provider_list())]
     NoProvider,
     /// A provider nobody knows.
-    #[error(
-        "unknown provider `{provider}`{}: the providers are {}",
-        did_you_mean(hint),
-        provider_list()
-    )]
+    #[error("unknown provider `{provider}`{}: the providers are {}", did_you_mean(hint), provider_list())]
     UnknownProvider {
         /// The name given.
         provider: String,
@@ -148,32 +141,21 @@ impl Spec {
             return Err(SpecError::Empty);
         }
         let mut pairs = if text.contains('=') {
-            pairs::parse(text).map_err(|e| SpecError::Grammar {
-                column: e.column,
-                fault: e.fault,
-            })?
+            pairs::parse(text).map_err(|e| SpecError::Grammar { column: e.column, fault: e.fault })?
         } else {
-            let pair = |key: &str, value: &str| Pair {
-                key: key.to_owned(),
-                value: value.to_owned(),
-            };
+            let pair = |key: &str, value: &str| Pair { key: key.to_owned(), value: value.to_owned() };
             vec![pair("provider", "static"), pair("addrs", text.trim())]
         };
-        let provider = pairs
-            .iter()
-            .position(|pair| pair.key == "provider")
-            .ok_or(SpecError::NoProvider)?;
+        let provider = pairs.iter().position(|pair| pair.key == "provider").ok_or(SpecError::NoProvider)?;
         let provider = pairs.remove(provider).value;
         let (known, read): (&Known, Reader) = match provider.as_str() {
             fixed::NAME => (&fixed::KNOWN, |keys| fixed::Static::new(keys).map(Source::Static)),
             #[cfg(feature = "dns")]
-            dns::NAME => (&dns::spec::KNOWN, |keys| {
-                dns::spec::Records::new(keys).map(Source::Dns)
-            }),
+            dns::NAME => (&dns::spec::KNOWN, |keys| dns::spec::Records::new(keys).map(Source::Dns)),
             #[cfg(feature = "aws")]
-            aws::NAME => (&aws::spec::KNOWN, |keys| {
-                aws::spec::Instances::new(keys).map(Box::new).map(Source::Aws)
-            }),
+            aws::NAME => {
+                (&aws::spec::KNOWN, |keys| aws::spec::Instances::new(keys).map(Box::new).map(Source::Aws))
+            }
             other => return Err(no_such_provider(other)),
         };
         let canonical = print(known, &pairs);
@@ -266,16 +248,13 @@ fn no_such_provider(name: &str) -> SpecError {
 
 /// The nearest of the known words, where one is near enough that it may have been meant: clap's measure and limit.
 fn hint(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let near = known
-        .iter()
-        .map(|known| (strsim::jaro(word, known), *known))
-        .filter(|(score, _)| *score > 0.7);
+    let near =
+        known.iter().map(|known| (strsim::jaro(word, known), *known)).filter(|(score, _)| *score > 0.7);
     near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 fn did_you_mean(hint: &Option<&'static str>) -> String {
-    hint.map(|hint| format!("; did you mean `{hint}`?"))
-        .unwrap_or_default()
+    hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
 }
 
 fn provider_list() -> String {

@@ -10,17 +10,8 @@ use crate::{
 
 async fn fail(url: &str) -> DiscoverError {
     let spec = format!("provider=aws tag.a=b endpoint={url} {KEYS}");
-    let error = Spec::parse(&spec)
-        .unwrap()
-        .connect(7946)
-        .unwrap()
-        .discover()
-        .await
-        .unwrap_err();
-    assert!(
-        !error.message.contains('\n') && error.message.chars().count() <= 401,
-        "{error}"
-    );
+    let error = Spec::parse(&spec).unwrap().connect(7946).unwrap().discover().await.unwrap_err();
+    assert!(!error.message.contains('\n') && error.message.chars().count() <= 401, "{error}");
     error
 }
 
@@ -61,12 +52,7 @@ async fn answers_that_are_no_list() {
             Rejected,
             "this account may not use the region: enable it, or check region",
         ),
-        (
-            said(500, "InternalError"),
-            3,
-            Unavailable,
-            "EC2 has a fault (InternalError: Said so., HTTP 500)",
-        ),
+        (said(500, "InternalError"), 3, Unavailable, "EC2 has a fault (InternalError: Said so., HTTP 500)"),
         (
             said(400, "InvalidNextToken"),
             1,
@@ -95,18 +81,11 @@ async fn endpoints_that_cannot_be_reached() {
     );
     // Too long for a name server to be asked, so that the test stays on loopback.
     let unknown = fail(&format!("http://{}.test", "a".repeat(64))).await;
-    assert!(
-        unknown.message.starts_with(sentence) && unknown.message.contains("lookup"),
-        "{unknown}"
-    );
+    assert!(unknown.message.starts_with(sentence) && unknown.message.contains("lookup"), "{unknown}");
     let plain = HttpDouble::start(|_, _| Reply::Close);
     let tls = fail(&plain.url().replace("http", "https")).await;
     assert!(tls.message.starts_with(sentence), "{tls}");
-    assert!(
-        [refused, unknown, tls]
-            .iter()
-            .all(|error| error.kind == FailureKind::Unavailable)
-    );
+    assert!([refused, unknown, tls].iter().all(|error| error.kind == FailureKind::Unavailable));
 }
 
 #[tokio::test]
@@ -121,10 +100,7 @@ async fn an_endpoint_behind_a_black_hole() {
 async fn an_endpoint_that_says_nothing() {
     let ec2 = HttpDouble::start(|_, _| Reply::Silence);
     let error = fail(&ec2.url()).await;
-    assert!(
-        error.message.starts_with("no answer from EC2 in time ("),
-        "{error}"
-    );
+    assert!(error.message.starts_with("no answer from EC2 in time ("), "{error}");
     assert_eq!(error.kind, FailureKind::Unavailable);
 }
 
@@ -136,24 +112,12 @@ async fn pages_without_end() {
     };
     let endless = HttpDouble::start(move |_, number| page(&format!("t{number}")));
     let error = fail(&endless.url()).await;
-    assert_eq!(
-        error.message,
-        "EC2 gives page after page: stopped after 200, is the endpoint EC2?"
-    );
+    assert_eq!(error.message, "EC2 gives page after page: stopped after 200, is the endpoint EC2?");
     assert_eq!(endless.requests(), 200);
     let same = HttpDouble::start(move |_, _| page("t"));
     let spec = format!("provider=aws tag.a=b endpoint={} {KEYS}", same.url());
-    let seeds = Spec::parse(&spec)
-        .unwrap()
-        .connect(7946)
-        .unwrap()
-        .discover()
-        .await
-        .unwrap();
+    let seeds = Spec::parse(&spec).unwrap().connect(7946).unwrap().discover().await.unwrap();
     assert_eq!(seeds.addrs, ["10.0.0.1:7946".parse().unwrap()]);
-    assert_eq!(
-        seeds.warnings,
-        ["EC2 gave the same page token twice: the list may be incomplete"]
-    );
+    assert_eq!(seeds.warnings, ["EC2 gave the same page token twice: the list may be incomplete"]);
     assert_eq!(same.requests(), 2);
 }

@@ -25,10 +25,6 @@ impl BlackHole {
         {
             queue.push(stream.unwrap());
         }
-        Self {
-            _listener: listener,
-            _queue: queue,
-            url: format!("http://{addr}"),
-        }
+        Self { _listener: listener, _queue: queue, url: format!("http://{addr}") }
     }
 }

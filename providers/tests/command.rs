@@ -21,10 +21,7 @@ pub(crate) struct Output {
 
 /// Asks `times` times, with these environment variables and no others.
 pub(crate) fn discover(spec: &str, times: u32, env: &[(&str, &str)]) -> Output {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "real time is what a time-out is measured in"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "real time is what a time-out is measured in")]
     let start = Instant::now();
     let output = Command::new(example())
         .arg(spec)
@@ -34,12 +31,7 @@ pub(crate) fn discover(spec: &str, times: u32, env: &[(&str, &str)]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let lines = |bytes: &[u8]| {
-        String::from_utf8_lossy(bytes)
-            .lines()
-            .map(str::to_owned)
-            .collect()
-    };
+    let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
     Output {
         addrs: lines(&output.stdout),
         complaints: lines(&output.stderr),

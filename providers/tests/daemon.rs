@@ -1,8 +1,5 @@
 //! A server that a test starts and that ends with it.
-#![cfg_attr(
-    not(any(feature = "aws", feature = "dns")),
-    expect(dead_code, reason = "static needs no server")
-)]
+#![cfg_attr(not(any(feature = "aws", feature = "dns")), expect(dead_code, reason = "static needs no server"))]
 
 use std::{
     io::{BufRead, BufReader},
@@ -29,9 +26,7 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{program} cannot be started: {e}; install it"));
-        let lines = BufReader::new(child.stderr.take().unwrap())
-            .lines()
-            .map_while(Result::ok);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (send, receive) = sync_channel(1);
         // Reads on after that, or the server would stand still before a full pipe.
         thread::spawn(move || {

@@ -22,25 +22,12 @@ fn seeds(addrs: &[&str], ttl: u64, warnings: &[&str]) -> Seeds {
 }
 
 fn failure(message: &str) -> Result<Seeds, DiscoverError> {
-    Err(DiscoverError {
-        provider: "dns",
-        kind: FailureKind::Unavailable,
-        message: message.to_owned(),
-    })
+    Err(DiscoverError { provider: "dns", kind: FailureKind::Unavailable, message: message.to_owned() })
 }
 
 /// `_gossip._udp.svc.test`, the lowest priority first; the time to live is that of one AAAA record.
 fn gossip() -> Seeds {
-    seeds(
-        &[
-            "10.0.0.1:7001",
-            "10.0.0.2:7002",
-            "[fd00::1]:7001",
-            "[fd00::3]:7003",
-        ],
-        20,
-        &[],
-    )
+    seeds(&["10.0.0.1:7001", "10.0.0.2:7002", "[fd00::1]:7001", "[fd00::3]:7003"], 20, &[])
 }
 
 #[tokio::test]
@@ -52,26 +39,11 @@ async fn services() {
     };
     assert_eq!(ask("_gossip._udp.svc.test").await, Ok(gossip()));
     assert_eq!(ask("_gossip._udp.svc.test.").await, Ok(gossip()), "a final dot");
-    assert_eq!(
-        ask("_alias._udp.svc.test").await,
-        Ok(gossip()),
-        "an alias for the service"
-    );
+    assert_eq!(ask("_alias._udp.svc.test").await, Ok(gossip()), "an alias for the service");
     let target = seeds(&["10.0.0.1:7001", "[fd00::1]:7001"], 20, &[]);
-    assert_eq!(
-        ask("_target._udp.svc.test").await,
-        Ok(target),
-        "an alias for the target"
-    );
-    assert_eq!(
-        ask("_none._udp.svc.test").await,
-        Ok(seeds(&[], 300, &[])),
-        "not offered"
-    );
-    assert_eq!(
-        ask("_zero._udp.svc.test").await,
-        Ok(seeds(&["10.0.0.2:7001"], 0, &[]))
-    );
+    assert_eq!(ask("_target._udp.svc.test").await, Ok(target), "an alias for the target");
+    assert_eq!(ask("_none._udp.svc.test").await, Ok(seeds(&[], 300, &[])), "not offered");
+    assert_eq!(ask("_zero._udp.svc.test").await, Ok(seeds(&["10.0.0.2:7001"], 0, &[])));
     let part = seeds(
         &["10.0.0.1:7001", "[fd00::1]:7001"],
         20,
@@ -81,25 +53,14 @@ async fn services() {
             "txt.svc.test. has neither an A nor an AAAA record",
         ],
     );
-    assert_eq!(
-        ask("_part._udp.svc.test").await,
-        Ok(part),
-        "some targets have no address"
-    );
+    assert_eq!(ask("_part._udp.svc.test").await, Ok(part), "some targets have no address");
     let lost =
         "no target of _lost._udp.svc.test. has an address: missing.svc.test. does not exist (NXDOMAIN)";
     assert_eq!(ask("_lost._udp.svc.test").await, failure(lost));
     let many: Vec<_> = (1..=120).map(|n| format!("10.1.0.{n}:7946")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
-    assert_eq!(
-        ask("_many._udp.svc.test").await,
-        Ok(seeds(&many, 300, &[])),
-        "over TCP"
-    );
-    assert_eq!(
-        ask("_x._udp.svc.test").await,
-        failure("_x._udp.svc.test. does not exist (NXDOMAIN)")
-    );
+    assert_eq!(ask("_many._udp.svc.test").await, Ok(seeds(&many, 300, &[])), "over TCP");
+    assert_eq!(ask("_x._udp.svc.test").await, failure("_x._udp.svc.test. does not exist (NXDOMAIN)"));
     assert_eq!(
         ask("_x._udp.servfail.test").await,
         failure("the name server answered Server Failure for _x._udp.servfail.test.")
@@ -118,30 +79,12 @@ async fn hosts() {
         let spec = format!("{} {port}", knot.spec(name));
         async move { ask(&spec).await }
     };
-    assert_eq!(
-        ask("n1.svc.test", "").await,
-        Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[]))
-    );
-    assert_eq!(
-        ask("n2.svc.test", "port=1").await,
-        Ok(seeds(&["10.0.0.2:1"], 300, &[]))
-    );
-    assert_eq!(
-        ask("n3.svc.test", "").await,
-        Ok(seeds(&["[fd00::3]:7946"], 300, &[]))
-    );
-    assert_eq!(
-        ask("alias.svc.test", "").await,
-        Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[]))
-    );
-    assert_eq!(
-        ask("txt.svc.test", "").await,
-        failure("txt.svc.test. has neither an A nor an AAAA record")
-    );
-    assert_eq!(
-        ask("x.svc.test", "").await,
-        failure("x.svc.test. does not exist (NXDOMAIN)")
-    );
+    assert_eq!(ask("n1.svc.test", "").await, Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[])));
+    assert_eq!(ask("n2.svc.test", "port=1").await, Ok(seeds(&["10.0.0.2:1"], 300, &[])));
+    assert_eq!(ask("n3.svc.test", "").await, Ok(seeds(&["[fd00::3]:7946"], 300, &[])));
+    assert_eq!(ask("alias.svc.test", "").await, Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[])));
+    assert_eq!(ask("txt.svc.test", "").await, failure("txt.svc.test. has neither an A nor an AAAA record"));
+    assert_eq!(ask("x.svc.test", "").await, failure("x.svc.test. does not exist (NXDOMAIN)"));
     assert_eq!(
         ask("_gossip._udp.svc.test", "port=1").await,
         failure("_gossip._udp.svc.test. has neither an A nor an AAAA record"),
@@ -170,19 +113,9 @@ async fn a_cache_in_between() {
     for _ in 0..2 {
         let seeds = ask(&dnsmasq.spec("_gossip._udp.svc.test")).await.unwrap();
         assert_eq!((seeds.addrs, seeds.warnings), (gossip().addrs, vec![]));
-        assert!(
-            seeds.valid_for <= Some(Duration::from_secs(20)),
-            "ages in the cache"
-        );
+        assert!(seeds.valid_for <= Some(Duration::from_secs(20)), "ages in the cache");
     }
-    assert_eq!(
-        ask(&dnsmasq.spec("_many._udp.svc.test"))
-            .await
-            .unwrap()
-            .addrs
-            .len(),
-        120
-    );
+    assert_eq!(ask(&dnsmasq.spec("_many._udp.svc.test")).await.unwrap().addrs.len(), 120);
 }
 
 #[tokio::test]
@@ -209,16 +142,9 @@ async fn name_servers_that_misbehave() {
     assert_eq!(id, silent("id"));
     assert_eq!(garbage, silent("garbage"));
     assert_eq!(second, one, "the first packet is lost");
-    assert_eq!(
-        refused,
-        failure("the name server answered Query Refused for refused.bad.test.")
-    );
+    assert_eq!(refused, failure("the name server answered Query Refused for refused.bad.test."));
     assert_eq!(cut, one, "truncated, so asked again by TCP");
-    let half = seeds(
-        &["10.9.0.1:7946"],
-        7,
-        &["no name server answered for aonly.bad.test. in time"],
-    );
+    let half = seeds(&["10.9.0.1:7946"], 7, &["no name server answered for aonly.bad.test. in time"]);
     assert_eq!(aonly, Ok(half.clone()), "A is answered, AAAA is not");
     let mut warnings = half.warnings.clone();
     warnings.push("no name server answered for drop.bad.test. in time".to_owned());

@@ -89,14 +89,7 @@ fn answer(query: &[u8], seen: &mut BTreeSet<(String, u16)>, tcp: bool) -> Answer
 /// A record of the name in the question, with a time to live of 7 s.
 fn record(kind: u16, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
-    [
-        &[0xc0, 12],
-        &kind.to_be_bytes()[..],
-        &[0, 1, 0, 0, 0, 7],
-        &length.to_be_bytes(),
-        data,
-    ]
-    .concat()
+    [&[0xc0, 12], &kind.to_be_bytes()[..], &[0, 1, 0, 0, 0, 7], &length.to_be_bytes(), data].concat()
 }
 
 /// An SRV record for `LABEL.bad.test` at port 7946.

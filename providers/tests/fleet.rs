@@ -26,21 +26,13 @@ impl Fleet {
         let moto = Moto::start();
         let made = moto.fill("fleet");
         let instances = made["instances"].as_array().unwrap().clone();
-        Self {
-            moto,
-            instances,
-            single_call: made["single_call"].as_u64().unwrap(),
-        }
+        Self { moto, instances, single_call: made["single_call"].as_u64().unwrap() }
     }
 
     /// Asks for the instances with these keys.
     pub(crate) fn ask(&self, keys: &str) -> Output {
         let account = "region=us-east-1 access_key_id=any secret_access_key=any";
-        discover(
-            &format!("provider=aws endpoint={} {account} {keys}", self.moto.url),
-            1,
-            &[],
-        )
+        discover(&format!("provider=aws endpoint={} {account} {keys}", self.moto.url), 1, &[])
     }
 
     /// Asks, and compares with the field `field` of all instances that are `wanted`. Returns how many addresses there
@@ -56,14 +48,8 @@ impl Fleet {
             Some(list) => list.iter().collect(),
             None => vec![&instance[field]],
         });
-        let ips: BTreeSet<IpAddr> = texts
-            .filter_map(Value::as_str)
-            .map(|ip| ip.parse().unwrap())
-            .collect();
-        let addrs: Vec<_> = ips
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, 7946).to_string())
-            .collect();
+        let ips: BTreeSet<IpAddr> = texts.filter_map(Value::as_str).map(|ip| ip.parse().unwrap()).collect();
+        let addrs: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, 7946).to_string()).collect();
         let output = self.ask(keys);
         assert_eq!(output.addrs, addrs, "{keys}: {:?}", output.complaints);
         (addrs.len(), output.complaints)

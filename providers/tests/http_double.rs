@@ -25,10 +25,7 @@ pub(crate) struct Request {
 impl Request {
     /// The value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -60,11 +57,7 @@ impl HttpDouble {
         let answer = Arc::new(answer);
         let requests = Arc::new(AtomicUsize::new(0));
         let connections = Arc::new(AtomicUsize::new(0));
-        let double = Self {
-            addr,
-            requests: Arc::clone(&requests),
-            connections: Arc::clone(&connections),
-        };
+        let double = Self { addr, requests: Arc::clone(&requests), connections: Arc::clone(&connections) };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -135,15 +128,8 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     if old {
         headers.push(("connection".to_owned(), "close".to_owned()));
     }
-    let mut request = Request {
-        method,
-        path,
-        headers,
-        body: String::new(),
-    };
-    let length = request
-        .header("content-length")
-        .map_or(0, |length| length.parse().unwrap());
+    let mut request = Request { method, path, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     request.body = String::from_utf8(body).unwrap();

@@ -13,11 +13,9 @@ fn answer(request: &Request, role: bool) -> Reply {
     let text = |body: &str| Reply::Answer(200, "", body.to_owned());
     let token = request.header("x-aws-ec2-metadata-token");
     match (request.method.as_str(), request.path.as_str()) {
-        ("PUT", "/latest/api/token") if request.header(TTL).is_some() => Reply::Answer(
-            200,
-            "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n",
-            "token-1".to_owned(),
-        ),
+        ("PUT", "/latest/api/token") if request.header(TTL).is_some() => {
+            Reply::Answer(200, "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n", "token-1".to_owned())
+        }
         ("PUT", _) => Reply::Answer(400, "", String::new()),
         _ if token != Some("token-1") => Reply::Answer(401, "", String::new()),
         (_, "/latest/meta-data/placement/region") => text("us-east-1"),

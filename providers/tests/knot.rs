@@ -73,11 +73,7 @@ impl Knot {
         let path = format!("{}:/usr/sbin:/sbin", env_path());
         let mut command = Command::new("knotd");
         let (daemon, _) = Daemon::start(command.arg("-c").arg(file).env("PATH", path), "server started");
-        Self {
-            _daemon: daemon,
-            dir,
-            port,
-        }
+        Self { _daemon: daemon, dir, port }
     }
 
     /// A provider of this name, asked of this server.
@@ -88,10 +84,7 @@ impl Knot {
     /// Changes the zone while it is served, and waits until it is done.
     pub(crate) fn update(&self, change: &str) {
         let mut child = Command::new("nsupdate").stdin(Stdio::piped()).spawn().unwrap();
-        let script = format!(
-            "server 127.0.0.1 {}\nzone svc.test\nupdate {change}\nsend\n",
-            self.port
-        );
+        let script = format!("server 127.0.0.1 {}\nzone svc.test\nupdate {change}\nsend\n", self.port);
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }
@@ -122,20 +115,12 @@ impl Dnsmasq {
                 "--no-hosts",
                 "--pid-file=",
             ])
-            .args([
-                "--listen-address=127.0.0.1",
-                "--bind-interfaces",
-                "--user=",
-                "--log-facility=-",
-            ])
+            .args(["--listen-address=127.0.0.1", "--bind-interfaces", "--user=", "--log-facility=-"])
             .arg(format!("--port={port}"))
             .arg(format!("--server=127.0.0.1#{}", knot.port))
             .env("PATH", format!("{}:/usr/sbin:/sbin", env_path()));
         let (daemon, _) = Daemon::start(&mut command, "using nameserver");
-        Self {
-            _daemon: daemon,
-            port,
-        }
+        Self { _daemon: daemon, port }
     }
 
     /// A provider of this name, asked of this server.

@@ -1,11 +1,7 @@
 //! Every provider against real servers on loopback: knot and dnsmasq for DNS, moto for EC2, and doubles that misbehave.
 //! What a server is started on is a free port, and what a test waits for is a line of its log or its answer.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 #[cfg(feature = "aws")]
 mod aws;

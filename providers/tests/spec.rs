@@ -18,37 +18,25 @@ fn refused(text: &str, sentence: &str) {
 #[test]
 fn address_lists() {
     prints("a:7946,b", "provider=static addrs=a:7946,b");
-    prints(
-        " a:7946 b\n[::1]:1 ",
-        "provider=static addrs=\"a:7946 b\\n[::1]:1\"",
-    );
+    prints(" a:7946 b\n[::1]:1 ", "provider=static addrs=\"a:7946 b\\n[::1]:1\"");
     prints("addrs = 'a b' provider = static", "provider=static addrs=\"a b\"");
     assert_eq!(Spec::parse("a").unwrap().provider(), "static");
     refused(
         "  ",
         "the spec is empty: give provider=NAME and its keys, or addresses such as 10.0.0.1:7946,10.0.0.2",
     );
-    refused(
-        "a:0",
-        "provider=static: addrs: `a:0` has a bad port: a port is a number from 1 to 65535",
-    );
+    refused("a:0", "provider=static: addrs: `a:0` has a bad port: a port is a number from 1 to 65535");
     refused(
         "10.0.0.256",
         "provider=static: addrs: `10.0.0.256` is no IPv4 address: write four numbers from 0 to 255 with dots between them",
     );
-    refused(
-        "provider=static",
-        "provider=static needs `addrs`: add addrs=10.0.0.1:7946,node-2.example.com",
-    );
+    refused("provider=static", "provider=static needs `addrs`: add addrs=10.0.0.1:7946,node-2.example.com");
     refused(
         "provider=static addrs=,",
         "provider=static: addrs: `,` lists no address: write addrs=HOST:PORT,HOST",
     );
     let many = vec!["a"; 257].join(",");
-    refused(
-        &many,
-        "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough",
-    );
+    refused(&many, "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough");
 }
 
 #[test]
@@ -57,50 +45,32 @@ fn grammar_and_names() {
         "provider=static addrs=a foo",
         "column 25: a word without `=`: write KEY=VALUE, and quote a value that has blanks in it: KEY=\"a b\"",
     );
-    refused(
-        "name=a",
-        "the spec names no provider: add provider=NAME, where NAME is one of aws, dns, static",
-    );
+    refused("name=a", "the spec names no provider: add provider=NAME, where NAME is one of aws, dns, static");
     refused(
         "provider=awss a=b",
         "unknown provider `awss`; did you mean `aws`?: the providers are aws, dns, static",
     );
-    refused(
-        "provider=zzz a=b",
-        "unknown provider `zzz`: the providers are aws, dns, static",
-    );
-    refused(
-        "provider=static adrs=a",
-        "unknown key `adrs` for provider=static; did you mean `addrs`?",
-    );
+    refused("provider=zzz a=b", "unknown provider `zzz`: the providers are aws, dns, static");
+    refused("provider=static adrs=a", "unknown key `adrs` for provider=static; did you mean `addrs`?");
     refused("provider=static zz=a", "unknown key `zz` for provider=static");
 }
 
 #[cfg(not(feature = "aws"))]
 #[test]
 fn aws_is_not_in_this_build() {
-    refused(
-        "provider=aws tag_key=a",
-        "provider=aws is not in this build: build with --features aws",
-    );
+    refused("provider=aws tag_key=a", "provider=aws is not in this build: build with --features aws");
 }
 
 #[cfg(not(feature = "dns"))]
 #[test]
 fn dns_is_not_in_this_build() {
-    refused(
-        "provider=dns name=a",
-        "provider=dns is not in this build: build with --features dns",
-    );
+    refused("provider=dns name=a", "provider=dns is not in this build: build with --features dns");
 }
 
 #[cfg(feature = "dns")]
 #[test]
 fn dns() {
-    prints(
-        "provider=dns name=_chronik._udp.example.com",
-        "provider=dns name=_chronik._udp.example.com",
-    );
+    prints("provider=dns name=_chronik._udp.example.com", "provider=dns name=_chronik._udp.example.com");
     prints(
         "provider=dns port=1 resolver=[::1]:53 name=a.b.",
         "provider=dns name=a.b. port=1 resolver=[::1]:53",
@@ -126,10 +96,7 @@ fn dns() {
         "provider=dns name=a resolver=1.2.3.4:x",
         "provider=dns: resolver: `1.2.3.4:x` has a bad port: a port is a number from 1 to 65535",
     );
-    refused(
-        "provider=dns nam=a",
-        "unknown key `nam` for provider=dns; did you mean `name`?",
-    );
+    refused("provider=dns nam=a", "unknown key `nam` for provider=dns; did you mean `name`?");
     refused(
         "provider=dns name=\"\"",
         "provider=dns: name: `` is empty: give it a value, or leave the key out",
@@ -224,26 +191,14 @@ mod aws {
             "provider=aws region=a",
             "provider=aws: no tag to look for: add tag_key=KEY tag_value=VALUE, or tag.KEY=VALUE",
         );
-        refused(
-            "provider=aws tag_key=a",
-            "provider=aws: tag_key=a needs a value: add tag_value=VALUE",
-        );
-        refused(
-            "provider=aws tag_value=a",
-            "provider=aws: tag_value needs the tag's name: add tag_key=KEY",
-        );
+        refused("provider=aws tag_key=a", "provider=aws: tag_key=a needs a value: add tag_value=VALUE");
+        refused("provider=aws tag_value=a", "provider=aws: tag_value needs the tag's name: add tag_key=KEY");
         refused_with(
             "tag_key=a tag_value=c",
             "provider=aws: tag_key=a and tag.a name the same tag: keep one",
         );
-        refused(
-            "provider=aws tag_kye=a",
-            "unknown key `tag_kye` for provider=aws; did you mean `tag_key`?",
-        );
-        refused(
-            "provider=aws tag.=a",
-            "unknown key `tag.` for provider=aws; did you mean `tag.KEY`?",
-        );
+        refused("provider=aws tag_kye=a", "unknown key `tag_kye` for provider=aws; did you mean `tag_key`?");
+        refused("provider=aws tag.=a", "unknown key `tag.` for provider=aws; did you mean `tag.KEY`?");
         refused_with("tag.a=c", "column 22: `tag.a` is given twice: keep one of them");
     }
 
@@ -279,24 +234,14 @@ mod aws {
             "provider=aws: states: `up` is no state of an instance: the states are pending, running, shutting-down, \
              stopped, stopping, terminated",
         );
-        refused_with(
-            "region=US",
-            "provider=aws: region: `US` is no region: write one like us-east-1",
-        );
+        refused_with("region=US", "provider=aws: region: `US` is no region: write one like us-east-1");
         for size in ["4", "1001", "x"] {
             refused_with(
                 &format!("page_size={size}"),
                 &format!("provider=aws: page_size: `{size}` is no page size of EC2: a number from 5 to 1000"),
             );
         }
-        for url in [
-            "localhost:1",
-            "ftp://a",
-            "http://",
-            "http://a b",
-            "http://u:p@h",
-            "http://h?q",
-        ] {
+        for url in ["localhost:1", "ftp://a", "http://", "http://a b", "http://u:p@h", "http://h?q"] {
             refused_with(
                 &format!("endpoint={url:?}"),
                 &format!(

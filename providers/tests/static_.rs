@@ -7,13 +7,7 @@ use chronik_providers::{Cadence, Seeds, Spec};
 use crate::command::discover;
 
 async fn seeds(spec: &str) -> Seeds {
-    Spec::parse(spec)
-        .unwrap()
-        .connect(7946)
-        .unwrap()
-        .discover()
-        .await
-        .unwrap()
+    Spec::parse(spec).unwrap().connect(7946).unwrap().discover().await.unwrap()
 }
 
 #[tokio::test]
@@ -21,14 +15,7 @@ async fn addresses_keep_their_order_and_come_once() {
     let seeds = seeds("10.0.0.2, 10.0.0.1:1 [fd00::1]:2 fd00::1,10.0.0.2:7946").await;
     let addrs = ["10.0.0.2:7946", "10.0.0.1:1", "[fd00::1]:2", "[fd00::1]:7946"];
     let addrs = addrs.map(|addr| addr.parse().unwrap()).to_vec();
-    assert_eq!(
-        seeds,
-        Seeds {
-            addrs,
-            valid_for: None,
-            warnings: vec![]
-        }
-    );
+    assert_eq!(seeds, Seeds { addrs, valid_for: None, warnings: vec![] });
 }
 
 #[tokio::test]
@@ -41,11 +28,7 @@ async fn names_are_looked_up() {
 #[test]
 fn it_may_be_asked_every_second() {
     let cadence = Spec::parse("a").unwrap().connect(1).unwrap().cadence();
-    let wanted = Cadence {
-        floor: Duration::from_secs(1),
-        settled: Duration::from_secs(30),
-        rationed: false,
-    };
+    let wanted = Cadence { floor: Duration::from_secs(1), settled: Duration::from_secs(30), rationed: false };
     assert_eq!(cadence, wanted);
 }
 

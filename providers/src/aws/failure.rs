@@ -35,11 +35,7 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Self {
-            kind,
-            message,
-            renew: false,
-        }
+        Self { kind, message, renew: false }
     }
 
     fn renew(self) -> Self {
@@ -59,10 +55,9 @@ impl Failure {
                 return of_answer(service.err(), service.raw().status().as_u16(), error.request_id());
             }
             SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time"),
-            SdkError::DispatchFailure(e) if e.is_timeout() => (
-                Unavailable,
-                "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?",
-            ),
+            SdkError::DispatchFailure(e) if e.is_timeout() => {
+                (Unavailable, "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?")
+            }
             SdkError::DispatchFailure(e) if e.is_io() => {
                 (Unavailable, "EC2 cannot be reached: check region and endpoint")
             }
@@ -84,10 +79,7 @@ fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
         (CredentialsError::CredentialsNotLoaded(_), Some(name)) => {
             let sentence =
                 format!("the profile `{name}` gives no credentials: check the AWS configuration files");
-            return Failure::new(
-                Rejected,
-                &format!("{sentence} ({})", text.trim_start_matches(NOT_ENABLED)),
-            );
+            return Failure::new(Rejected, &format!("{sentence} ({})", text.trim_start_matches(NOT_ENABLED)));
         }
         (CredentialsError::CredentialsNotLoaded(_), None) => {
             let sentence = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or \
@@ -106,18 +98,12 @@ fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
 /// The SDK lists every place that it tried. One of them tells why there is nothing: a profile that was asked for by name
 /// and is not there, or else instance metadata, which is the last resort.
 fn telling_part(text: &str) -> String {
-    let profile = text
-        .split("Profile: ")
-        .nth(1)
-        .and_then(|rest| rest.split(" WebIdentityToken: ").next());
+    let profile = text.split("Profile: ").nth(1).and_then(|rest| rest.split(" WebIdentityToken: ").next());
     if let Some(profile) = profile.filter(|part| part.contains("not defined")) {
         return profile.trim_start_matches(NOT_ENABLED).to_owned();
     }
-    let part = text
-        .rsplit("Ec2InstanceMetadata: ")
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches(NOT_ENABLED);
+    let part =
+        text.rsplit("Ec2InstanceMetadata: ").next().unwrap_or_default().trim_start_matches(NOT_ENABLED);
     if part.contains("timeout") {
         return format!("{part}; in a container the hop limit of instance metadata has to be 2");
     }
@@ -129,32 +115,21 @@ fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&st
     use FailureKind::{Rejected, Throttled, Unavailable};
     let Some(code) = error.code() else {
         let sentence = "the answer is not from EC2: is the endpoint wrong, or a proxy in between?";
-        return Failure::new(
-            Unavailable,
-            &format!("{sentence} (HTTP {status}: {})", chain(error)),
-        );
+        return Failure::new(Unavailable, &format!("{sentence} (HTTP {status}: {})", chain(error)));
     };
     let (kind, renew, sentence) = match code {
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => (
-            Rejected,
-            true,
-            "not allowed: the role or user needs the permission ec2:DescribeInstances",
-        ),
-        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => (
-            Rejected,
-            true,
-            "the credentials are wrong: check access key, secret and session token",
-        ),
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => (
-            Rejected,
-            true,
-            "the credentials have expired, or this host's clock is wrong",
-        ),
-        "OptInRequired" => (
-            Rejected,
-            false,
-            "this account may not use the region: enable it, or check region",
-        ),
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            (Rejected, true, "not allowed: the role or user needs the permission ec2:DescribeInstances")
+        }
+        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
+            (Rejected, true, "the credentials are wrong: check access key, secret and session token")
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            (Rejected, true, "the credentials have expired, or this host's clock is wrong")
+        }
+        "OptInRequired" => {
+            (Rejected, false, "this account may not use the region: enable it, or check region")
+        }
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => {
             (Throttled, false, "the account makes too many requests")
         }
@@ -166,10 +141,7 @@ fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&st
     };
     let message = error.message().unwrap_or("no message");
     let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
-    let failure = Failure::new(
-        kind,
-        &format!("{sentence} ({code}: {message}, HTTP {status}{id})"),
-    );
+    let failure = Failure::new(kind, &format!("{sentence} ({code}: {message}, HTTP {status}{id})"));
     if renew { failure.renew() } else { failure }
 }
 

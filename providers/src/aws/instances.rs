@@ -43,11 +43,7 @@ pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result
             .send()
             .await
             .map_err(|e| Failure::of_call(&e, spec.credentials.profile()))?;
-        for instance in page
-            .reservations()
-            .iter()
-            .flat_map(|reservation| reservation.instances())
-        {
+        for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
             listing.add(instance, spec.addr_type);
         }
         match page.next_token {
@@ -68,18 +64,10 @@ pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result
 }
 
 fn filters(spec: &Instances) -> Vec<Filter> {
-    let tags = spec
-        .tags
-        .iter()
-        .map(|(key, value)| Filter::builder().name(format!("tag:{key}")).values(value));
-    let states = spec
-        .states
-        .iter()
-        .map(|state| state.as_str().to_owned())
-        .collect();
-    let states = Filter::builder()
-        .name("instance-state-name")
-        .set_values(Some(states));
+    let tags =
+        spec.tags.iter().map(|(key, value)| Filter::builder().name(format!("tag:{key}")).values(value));
+    let states = spec.states.iter().map(|state| state.as_str().to_owned()).collect();
+    let states = Filter::builder().name("instance-state-name").set_values(Some(states));
     tags.chain([states]).map(|filter| filter.build()).collect()
 }
 
@@ -97,8 +85,7 @@ impl Listing {
                 Ok(_) => {}
                 Err(_) => {
                     let id = instance.instance_id().unwrap_or("an instance");
-                    self.warnings
-                        .push(format!("{id} has the address `{text}`, which is none"));
+                    self.warnings.push(format!("{id} has the address `{text}`, which is none"));
                 }
             }
         }
@@ -108,17 +95,11 @@ impl Listing {
     fn seeds(mut self, addr_type: AddrType, port: u16) -> Seeds {
         if self.bare > 0 {
             let kind = addr_type.name();
-            self.warnings.push(format!(
-                "{} of {} instances have no {kind} address",
-                self.bare, self.instances
-            ));
+            self.warnings
+                .push(format!("{} of {} instances have no {kind} address", self.bare, self.instances));
         }
         let addrs = self.ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-        Seeds {
-            addrs,
-            valid_for: None,
-            warnings: self.warnings,
-        }
+        Seeds { addrs, valid_for: None, warnings: self.warnings }
     }
 }
 
@@ -128,10 +109,7 @@ fn addrs(instance: &Instance, addr_type: AddrType) -> Vec<&str> {
         AddrType::PublicV4 => instance.public_ip_address().into_iter().collect(),
         AddrType::PrivateV6 | AddrType::PublicV6 => {
             let interfaces = instance.network_interfaces().iter();
-            interfaces
-                .flat_map(|i| i.ipv6_addresses())
-                .filter_map(|addr| addr.ipv6_address())
-                .collect()
+            interfaces.flat_map(|i| i.ipv6_addresses()).filter_map(|addr| addr.ipv6_address()).collect()
         }
     }
 }
@@ -153,12 +131,8 @@ mod tests {
     use super::*;
 
     fn instance(v6: &[&str]) -> Instance {
-        let v6 = v6
-            .iter()
-            .map(|ip| InstanceIpv6Address::builder().ipv6_address(*ip).build());
-        let interface = InstanceNetworkInterface::builder()
-            .set_ipv6_addresses(Some(v6.collect()))
-            .build();
+        let v6 = v6.iter().map(|ip| InstanceIpv6Address::builder().ipv6_address(*ip).build());
+        let interface = InstanceNetworkInterface::builder().set_ipv6_addresses(Some(v6.collect())).build();
         Instance::builder()
             .instance_id("i-1")
             .private_ip_address("10.0.0.1")
@@ -171,10 +145,7 @@ mod tests {
         listing.add(&instance(&["2001:db8::1", "fd00::1", "fd00::1"]), addr_type);
         listing.add(&instance(&["2001:db8::2", "junk"]), addr_type);
         let seeds = listing.seeds(addr_type, 7946);
-        (
-            seeds.addrs.iter().map(ToString::to_string).collect(),
-            seeds.warnings,
-        )
+        (seeds.addrs.iter().map(ToString::to_string).collect(), seeds.warnings)
     }
 
     #[test]
@@ -184,24 +155,16 @@ mod tests {
             seeds(AddrType::PrivateV6),
             (
                 vec!["[fd00::1]:7946".to_owned()],
-                vec![
-                    junk.clone(),
-                    "1 of 2 instances have no private_v6 address".to_owned()
-                ]
+                vec![junk.clone(), "1 of 2 instances have no private_v6 address".to_owned()]
             )
         );
-        let all = ["[2001:db8::1]:7946", "[2001:db8::2]:7946", "[fd00::1]:7946"]
-            .map(str::to_owned)
-            .to_vec();
+        let all = ["[2001:db8::1]:7946", "[2001:db8::2]:7946", "[fd00::1]:7946"].map(str::to_owned).to_vec();
         assert_eq!(seeds(AddrType::PublicV6), (all, vec![junk]));
     }
 
     #[test]
     fn one_private_v4_and_no_public_one() {
-        assert_eq!(
-            seeds(AddrType::PrivateV4),
-            (vec!["10.0.0.1:7946".to_owned()], vec![])
-        );
+        assert_eq!(seeds(AddrType::PrivateV4), (vec!["10.0.0.1:7946".to_owned()], vec![]));
         let none = "2 of 2 instances have no public_v4 address".to_owned();
         assert_eq!(seeds(AddrType::PublicV4), (vec![], vec![none]));
     }

@@ -62,38 +62,22 @@ impl ProvideRegion for EcsTask {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "set by ECS for whoever runs in a task; no setting of ours"
-)]
+#[expect(clippy::disallowed_methods, reason = "set by ECS for whoever runs in a task; no setting of ours")]
 fn ecs_metadata_uri() -> Option<String> {
     std::env::var(ECS_METADATA).ok()
 }
 
 /// Asks in HTTP/1.0, so that the answer ends where the connection does.
 async fn ask_ecs(uri: &str) -> Result<Region, String> {
-    let uri: http::Uri = uri
-        .parse()
-        .map_err(|e| format!("{ECS_METADATA} is no URL: {e}"))?;
-    let authority = uri
-        .authority()
-        .ok_or_else(|| format!("{ECS_METADATA} names no host"))?;
+    let uri: http::Uri = uri.parse().map_err(|e| format!("{ECS_METADATA} is no URL: {e}"))?;
+    let authority = uri.authority().ok_or_else(|| format!("{ECS_METADATA} names no host"))?;
     let addr = (authority.host(), authority.port_u16().unwrap_or(80));
     let mut stream = TcpStream::connect(addr).await.map_err(|e| e.to_string())?;
-    let request = format!(
-        "GET {}/task HTTP/1.0\r\nHost: {authority}\r\n\r\n",
-        uri.path().trim_end_matches('/')
-    );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(|e| e.to_string())?;
+    let request =
+        format!("GET {}/task HTTP/1.0\r\nHost: {authority}\r\n\r\n", uri.path().trim_end_matches('/'));
+    stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
-    stream
-        .take(ECS_ANSWER_LIMIT)
-        .read_to_end(&mut answer)
-        .await
-        .map_err(|e| e.to_string())?;
+    stream.take(ECS_ANSWER_LIMIT).read_to_end(&mut answer).await.map_err(|e| e.to_string())?;
     region_of_task(&String::from_utf8_lossy(&answer))
 }
 
@@ -126,10 +110,7 @@ mod tests {
             ("", "the answer is no HTTP"),
             ("HTTP/1.1 404 Not Found\r\n\r\n", "HTTP 404"),
             ("HTTP/1.1 200 OK\r\n\r\n{}", "the answer has no TaskARN"),
-            (
-                "HTTP/1.1 200 OK\r\n\r\n{\"TaskARN\":\"arn:aws\"}",
-                "the TaskARN arn:aws has no region",
-            ),
+            ("HTTP/1.1 200 OK\r\n\r\n{\"TaskARN\":\"arn:aws\"}", "the TaskARN arn:aws has no region"),
         ] {
             assert_eq!(ask(answer), Err(error.to_owned()));
         }

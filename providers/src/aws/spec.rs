@@ -166,11 +166,7 @@ fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
     for name in list.split(',').map(str::trim) {
         let state = InstanceStateName::try_parse(name).map_err(|_| {
             let known = InstanceStateName::values().join(", ");
-            keys.bad_value(
-                "states",
-                name,
-                format!("is no state of an instance: the states are {known}"),
-            )
+            keys.bad_value("states", name, format!("is no state of an instance: the states are {known}"))
         })?;
         states.push(state);
     }
@@ -181,11 +177,7 @@ fn region(keys: &mut Keys) -> Result<Option<String>, SpecError> {
     let region = keys.optional("region")?;
     match &region {
         // It becomes a part of a host name.
-        Some(text)
-            if !text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') =>
-        {
+        Some(text) if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') => {
             Err(keys.bad_value("region", text, "is no region: write one like us-east-1"))
         }
         _ => Ok(region),
@@ -198,9 +190,7 @@ fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
     };
     let uri = url.parse::<http::Uri>().ok();
     let good = uri.is_some_and(|uri| {
-        let user = uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'));
+        let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.query().is_none()
@@ -209,11 +199,7 @@ fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
     if good {
         Ok(Some(url))
     } else {
-        Err(keys.bad_value(
-            "endpoint",
-            &url,
-            "is no endpoint: write https://HOST[:PORT][/PATH] or http://…",
-        ))
+        Err(keys.bad_value("endpoint", &url, "is no endpoint: write https://HOST[:PORT][/PATH] or http://…"))
     }
 }
 
@@ -244,27 +230,17 @@ fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
     let Some(name) = keys.optional("addr_type")? else {
         return Ok(AddrType::PrivateV4);
     };
-    AddrType::ALL
-        .into_iter()
-        .find(|addr_type| addr_type.name() == name)
-        .ok_or_else(|| {
-            let known = AddrType::ALL.map(AddrType::name).join(", ");
-            keys.bad_value(
-                "addr_type",
-                &name,
-                format!("is no kind of address: the kinds are {known}"),
-            )
-        })
+    AddrType::ALL.into_iter().find(|addr_type| addr_type.name() == name).ok_or_else(|| {
+        let known = AddrType::ALL.map(AddrType::name).join(", ");
+        keys.bad_value("addr_type", &name, format!("is no kind of address: the kinds are {known}"))
+    })
 }
 
 fn page_size(keys: &mut Keys) -> Result<i32, SpecError> {
     let Some(text) = keys.optional("page_size")? else {
         return Ok(MAX_PAGE_SIZE);
     };
-    let size = text
-        .parse()
-        .ok()
-        .filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size));
+    let size = text.parse().ok().filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size));
     size.ok_or_else(|| {
         let remedy = format!("is no page size of EC2: a number from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}");
         keys.bad_value("page_size", &text, remedy)

@@ -50,19 +50,14 @@ impl Found {
 /// clients should not use yet are members all the same.
 pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Found, String> {
     let records = timeout(LOOKUP_TIMEOUT, service_records(resolver, name.clone()));
-    let records = records
-        .await
-        .map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
+    let records = records.await.map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
     let mut found = Found::default();
     let mut targets: BTreeMap<Name, Vec<(u16, u16)>> = BTreeMap::new();
     for (srv, ttl) in records.map_err(|e| sentence(name, &e))? {
         found.saw_ttl(ttl);
         // The root as a target says that the service is not offered (RFC 2782).
         if !srv.target.is_root() {
-            targets
-                .entry(srv.target)
-                .or_default()
-                .push((srv.priority, srv.port));
+            targets.entry(srv.target).or_default().push((srv.priority, srv.port));
         }
     }
     let mut missing: BTreeSet<Name> = targets.keys().cloned().collect();
@@ -70,36 +65,22 @@ pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Fou
         let answer = addresses(resolver, &target).await;
         (target, ports, answer)
     });
-    let mut answers = pin!(
-        lookups
-            .buffer_unordered(LOOKUPS)
-            .take_until(sleep(TARGETS_TIMEOUT))
-    );
+    let mut answers = pin!(lookups.buffer_unordered(LOOKUPS).take_until(sleep(TARGETS_TIMEOUT)));
     while let Some((target, ports, (addrs, problem))) = answers.next().await {
         missing.remove(&target);
         for (ip, ttl) in addrs {
             found.saw_ttl(ttl);
-            found.addrs.extend(
-                ports
-                    .iter()
-                    .map(|(priority, port)| (*priority, SocketAddr::new(ip, *port))),
-            );
+            found.addrs.extend(ports.iter().map(|(priority, port)| (*priority, SocketAddr::new(ip, *port))));
         }
         found.warnings.extend(problem);
     }
     found.warnings.sort();
     if !missing.is_empty() {
-        let problem = format!(
-            "{} targets were not answered for within {TARGETS_TIMEOUT:?}",
-            missing.len()
-        );
+        let problem = format!("{} targets were not answered for within {TARGETS_TIMEOUT:?}", missing.len());
         found.warnings.push(problem);
     }
     if found.addrs.is_empty() && !found.warnings.is_empty() {
-        return Err(format!(
-            "no target of {name} has an address: {}",
-            found.warnings.join("; ")
-        ));
+        return Err(format!("no target of {name} has an address: {}", found.warnings.join("; ")));
     }
     Ok(found)
 }
@@ -170,10 +151,7 @@ async fn addresses(resolver: &TokioResolver, name: &Name) -> (Vec<(IpAddr, u32)>
 }
 
 fn records<T>(lookup: &Lookup, pick: impl Fn(&RData) -> Option<T>) -> impl Iterator<Item = (T, u32)> {
-    lookup
-        .answers()
-        .iter()
-        .filter_map(move |record| Some((pick(&record.data)?, record.ttl)))
+    lookup.answers().iter().filter_map(move |record| Some((pick(&record.data)?, record.ttl)))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]

@@ -13,11 +13,8 @@ use crate::{
 };
 
 /// The keys, explained in the README.
-pub(crate) const KNOWN: Known = Known {
-    provider: super::NAME,
-    keys: &["name", "port", "resolver"],
-    secrets: &[],
-};
+pub(crate) const KNOWN: Known =
+    Known { provider: super::NAME, keys: &["name", "port", "resolver"], secrets: &[] };
 
 /// Which records to ask for, and whom.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,10 +52,7 @@ impl Records {
         };
         let resolver = keys.optional("resolver")?;
         let resolver = resolver.map(|text| text.parse().map_err(|e| keys.bad_value("resolver", &text, e)));
-        Ok(Self {
-            query,
-            resolver: resolver.transpose()?,
-        })
+        Ok(Self { query, resolver: resolver.transpose()? })
     }
 }
 

@@ -33,18 +33,11 @@ impl Keys {
             };
             if !known.keys.iter().any(fits) {
                 let hint = hint(&key, known.keys);
-                return Err(SpecError::UnknownKey {
-                    key,
-                    provider: known.provider,
-                    hint,
-                });
+                return Err(SpecError::UnknownKey { key, provider: known.provider, hint });
             }
             values.insert(key, value);
         }
-        Ok(Self {
-            provider: known.provider,
-            values,
-        })
+        Ok(Self { provider: known.provider, values })
     }
 
     /// The error for a value of this provider.
@@ -59,10 +52,7 @@ impl Keys {
 
     /// The error for keys that do not go together.
     pub(crate) fn conflict(&self, problem: impl ToString) -> SpecError {
-        SpecError::Conflict {
-            provider: self.provider,
-            problem: problem.to_string(),
-        }
+        SpecError::Conflict { provider: self.provider, problem: problem.to_string() }
     }
 
     /// Takes a value that may be empty.
@@ -83,11 +73,7 @@ impl Keys {
     /// Takes a value that must be there; `example` shows one.
     pub(crate) fn required(&mut self, key: &'static str, example: &'static str) -> Result<String, SpecError> {
         let provider = self.provider;
-        self.optional(key)?.ok_or(SpecError::MissingKey {
-            provider,
-            key,
-            example,
-        })
+        self.optional(key)?.ok_or(SpecError::MissingKey { provider, key, example })
     }
 
     /// Takes a port.
@@ -96,17 +82,13 @@ impl Keys {
         let Some(text) = self.optional("port")? else {
             return Ok(None);
         };
-        crate::address::parse_port(&text)
-            .map(Some)
-            .map_err(|e| self.bad_value("port", &text, e))
+        crate::address::parse_port(&text).map(Some).map_err(|e| self.bad_value("port", &text, e))
     }
 
     /// Takes a secret.
     #[cfg(feature = "aws")]
     pub(crate) fn secret(&mut self, key: &'static str) -> Result<Option<SecretSource>, SpecError> {
-        self.optional(key)?
-            .map(|value| SecretSource::parse(key, &value))
-            .transpose()
+        self.optional(key)?.map(|value| SecretSource::parse(key, &value)).transpose()
     }
 
     /// Takes every pair whose key begins with `prefix`, without it.

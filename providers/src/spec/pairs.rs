@@ -78,10 +78,7 @@ pub(crate) struct FaultAt {
 
 /// Reads pairs in the order given. An empty text has none.
 pub(crate) fn parse(text: &str) -> Result<Vec<Pair>, FaultAt> {
-    let mut reader = Reader {
-        text,
-        chars: text.char_indices().peekable(),
-    };
+    let mut reader = Reader { text, chars: text.char_indices().peekable() };
     let mut pairs = Vec::new();
     let mut seen = BTreeSet::new();
     while let Some((start, first)) = reader.next_token_start() {
@@ -222,23 +219,15 @@ impl Reader<'_> {
     /// Reads exactly `count` digits and appends them to `number`.
     fn digits(&mut self, start: usize, mut number: u32, count: usize, radix: u32) -> Result<u32, FaultAt> {
         for _ in 0..count {
-            let (_, c) = self
-                .chars
-                .next()
-                .ok_or_else(|| self.at(start, GrammarFault::UnterminatedEscape))?;
-            let digit = c
-                .to_digit(radix)
-                .ok_or_else(|| self.at(start, GrammarFault::UnknownEscape))?;
+            let (_, c) = self.chars.next().ok_or_else(|| self.at(start, GrammarFault::UnterminatedEscape))?;
+            let digit = c.to_digit(radix).ok_or_else(|| self.at(start, GrammarFault::UnknownEscape))?;
             number = number.wrapping_mul(radix) | digit;
         }
         Ok(number)
     }
 
     fn at(&self, byte: usize, fault: GrammarFault) -> FaultAt {
-        FaultAt {
-            column: self.text[..byte].chars().count() + 1,
-            fault,
-        }
+        FaultAt { column: self.text[..byte].chars().count() + 1, fault }
     }
 }
 
@@ -256,10 +245,7 @@ mod tests {
     }
 
     fn reads(text: &str, pairs: &[(&str, &str)]) {
-        let pairs = pairs
-            .iter()
-            .map(|(k, v)| (String::from(*k), String::from(*v)))
-            .collect();
+        let pairs = pairs.iter().map(|(k, v)| (String::from(*k), String::from(*v))).collect();
         assert_eq!(read(text), Ok(pairs), "{text}");
     }
 
@@ -270,15 +256,9 @@ mod tests {
         reads("key=a+b key2=c/d", &[("key", "a+b"), ("key2", "c/d")]);
         reads(" key=a    key2=b ", &[("key", "a"), ("key2", "b")]);
         reads(" key = a   key2 = b ", &[("key", "a"), ("key2", "b")]);
-        reads(
-            r#"  "k e \\\" y" = "a \" b" key2=c"#,
-            &[(r#"k e \" y"#, r#"a " b"#), ("key2", "c")],
-        );
+        reads(r#"  "k e \\\" y" = "a \" b" key2=c"#, &[(r#"k e \" y"#, r#"a " b"#), ("key2", "c")]);
         reads(r#"secret="fpO+GU2GvEN4=""#, &[("secret", "fpO+GU2GvEN4=")]);
-        reads(
-            r#"a=us-(?west|east).+ b="c d""#,
-            &[("a", "us-(?west|east).+"), ("b", "c d")],
-        );
+        reads(r#"a=us-(?west|east).+ b="c d""#, &[("a", "us-(?west|east).+"), ("b", "c d")]);
         reads(r#"a=b"c d=e\f"#, &[("a", "b\"c"), ("d", "e\\f")]);
         reads(r#"a="b"c=d"#, &[("a", "b"), ("c", "d")]);
         reads(r#"a="""#, &[("a", "")]);
@@ -294,55 +274,25 @@ mod tests {
 
     #[test]
     fn escapes() {
-        reads(
-            r#"a="\a\b\f\n\r\t\v\\\"""#,
-            &[("a", "\u{7}\u{8}\u{c}\n\r\t\u{b}\\\"")],
-        );
+        reads(r#"a="\a\b\f\n\r\t\v\\\"""#, &[("a", "\u{7}\u{8}\u{c}\n\r\t\u{b}\\\"")]);
         reads(r#"a="\x41\101\u00fc\U0001F980\xc3\xbc""#, &[("a", "AAü🦀ü")]);
     }
 
     #[test]
     fn faults_point_at_their_column() {
         let fault = |text, sentence: &str| assert_eq!(read(text), Err(sentence.to_owned()), "{text}");
-        fault(
-            "provider=aws foo",
-            &format!("14: {}", GrammarFault::MissingEquals),
-        );
+        fault("provider=aws foo", &format!("14: {}", GrammarFault::MissingEquals));
         fault("key key2", &format!("1: {}", GrammarFault::MissingEquals));
         fault("=a", "1: `=` without a key before it: write KEY=VALUE");
-        fault(
-            "ü=a key=",
-            "5: `key` has no value: write key=VALUE, or key=\"\" for an empty one",
-        );
-        fault(
-            "key==a",
-            "1: `key` has no value: write key=VALUE, or key=\"\" for an empty one",
-        );
-        fault(
-            "secret=abc= b=c",
-            "11: the value of `secret` has a `=` in it: quote it: secret=\"VALUE\"",
-        );
+        fault("ü=a key=", "5: `key` has no value: write key=VALUE, or key=\"\" for an empty one");
+        fault("key==a", "1: `key` has no value: write key=VALUE, or key=\"\" for an empty one");
+        fault("secret=abc= b=c", "11: the value of `secret` has a `=` in it: quote it: secret=\"VALUE\"");
         fault("key=a  key=b", "8: `key` is given twice: keep one of them");
-        fault(
-            "key=\"a",
-            "5: this quote is not closed: add another \" where the text ends",
-        );
-        fault(
-            "key='a",
-            "5: this quote is not closed: add another ' where the text ends",
-        );
+        fault("key=\"a", "5: this quote is not closed: add another \" where the text ends");
+        fault("key='a", "5: this quote is not closed: add another ' where the text ends");
         fault(r#"key="a\"#, &format!("7: {}", GrammarFault::UnterminatedEscape));
-        fault(
-            r#"key="\u00"#,
-            &format!("6: {}", GrammarFault::UnterminatedEscape),
-        );
-        for text in [
-            r#"key="\q""#,
-            r#"key="\x4""#,
-            r#"key="\777""#,
-            r#"key="\ud800""#,
-            r#"key="\'""#,
-        ] {
+        fault(r#"key="\u00"#, &format!("6: {}", GrammarFault::UnterminatedEscape));
+        for text in [r#"key="\q""#, r#"key="\x4""#, r#"key="\777""#, r#"key="\ud800""#, r#"key="\'""#] {
             fault(text, &format!("6: {}", GrammarFault::UnknownEscape));
         }
         fault(r#"key="\xff""#, &format!("5: {}", GrammarFault::NotText));
@@ -350,12 +300,7 @@ mod tests {
 
     #[test]
     fn no_fault_shows_a_value() {
-        for text in [
-            "secret=\"hunter2",
-            "secret=hunter2= ",
-            "secret=x hunter2",
-            "secret=\"hunter2\\q\"",
-        ] {
+        for text in ["secret=\"hunter2", "secret=hunter2= ", "secret=x hunter2", "secret=\"hunter2\\q\""] {
             let fault = read(text).unwrap_err();
             assert!(!fault.contains("hunter2"), "{fault}");
         }
