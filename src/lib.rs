@@ -1,3 +1,21 @@
 //! The agent as a library: bind, then run until told to stop.
 
+pub mod advertise;
+pub mod agent;
+pub mod api;
+pub mod backoff;
+pub mod cli;
+pub mod config;
+pub mod gossip;
+pub mod handle;
+pub mod http;
+pub mod membership;
+mod nearest;
 pub mod node;
+pub mod quorum;
+pub mod retry_join;
+pub mod shutdown;
+pub mod snapshot;
+pub mod state_dir;
+pub mod transport;
+pub mod wire;

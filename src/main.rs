@@ -1,3 +1,130 @@
 //! Parses, logs, dispatches, and alone picks exit codes.
 
-fn main() {}
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use chronik_agent::{
+    advertise, agent,
+    cli::{Cli, CliError, Command, Outcome, Output},
+    config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
+};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Wrong usage or configuration: EX_USAGE of sysexits.h. Clap's own 2 means something else here.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where standard output or error is closed there is nobody to tell.
+            error.print().ok();
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        Some(command) => run_command(command),
+        None => run_agent(cli.options),
+    }
+}
+
+fn run_agent(options: Options) -> ExitCode {
+    let check = options.check;
+    let config = match Config::load(options, &Host::here()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, USAGE),
+    };
+    if check {
+        return print_plan(&config);
+    }
+    log(&config);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format_args!("cannot start the runtime: {error}"), 1),
+    };
+    match runtime.block_on(agent::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_plan(config: &Config) -> ExitCode {
+    let interfaces = match advertise::interfaces() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            return fail(&format_args!("cannot list the addresses of this host: {error}"), 1);
+        }
+    };
+    let advertised = advertise::choose(config.advertise.as_ref(), config.bind, &interfaces);
+    if let Err(error) = &advertised {
+        return fail(error, USAGE);
+    }
+    for spec in &config.retry_join {
+        if let Err(error) = spec.connect(DEFAULT_GOSSIP_PORT) {
+            return fail(&format_args!("--retry-join {spec}: {error}"), USAGE);
+        }
+    }
+    match write!(io::stdout(), "{}", config.plan(&advertised)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn log(config: &Config) {
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log_level))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}
+
+fn run_command(command: Command) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format_args!("cannot start the runtime: {error}"), 1),
+    };
+    let terminal = io::stdout().is_terminal();
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let mut output = Output { out: &mut out, err: &mut err, terminal };
+    let done = runtime.block_on(command.run(&mut output, interrupted()));
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::NothingMatched) => 2.into(),
+        Ok(Outcome::TimedOut) => 3.into(),
+        Ok(Outcome::ProviderFailed) => 4.into(),
+        Err(error @ CliError::Spec(_)) => fail(&error, USAGE),
+        // `chronik-agent members | head -1` is content with less.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+/// Completes at SIGINT or SIGTERM. They are caught from the first poll on: a command that never asks ends at them.
+async fn interrupted() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    // Where standard error is closed there is nobody to tell.
+    writeln!(io::stderr(), "chronik-agent: {error}").ok();
+    code.into()
+}

@@ -1,0 +1,302 @@
+//! Which address to give to the others, and why: a pure choice among the addresses of this host.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::config::Advertise;
+
+/// An address of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceAddr {
+    /// The interface that has it.
+    pub name: String,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+/// The addresses of this host, as the system lists them.
+///
+/// # Errors
+/// Where the system does not tell.
+pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
+    let interfaces = if_addrs::get_if_addrs()?
+        .into_iter()
+        .map(|interface| InterfaceAddr { ip: interface.ip(), name: interface.name });
+    Ok(interfaces.collect())
+}
+
+/// The address to give to the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Why this one, in words that fit in brackets.
+    pub because: String,
+}
+
+/// This host has no such address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdvertiseError {
+    /// There is no such interface, or it has no address.
+    #[error(
+        "--advertise {name}: no interface of that name has a usable address here; there are {there}; name one of \
+             these, a network or an address"
+    )]
+    NoInterface {
+        /// The name.
+        name: String,
+        /// The interfaces that have one.
+        there: String,
+    },
+    /// No address lies in the network.
+    #[error(
+        "--advertise {network}: no address of this host lies in that network; there are {there}; name one of these"
+    )]
+    NotInNetwork {
+        /// The network.
+        network: String,
+        /// The addresses that there are.
+        there: String,
+    },
+    /// Nothing to choose from.
+    #[error("no address to give to the others was found on this host; name one with --advertise")]
+    Nothing,
+}
+
+/// Chooses the address to give to the others: the one asked for, else the bound one, else the host's first that is
+/// likely to be reachable.
+///
+/// # Errors
+/// Where the host has no such address.
+pub fn choose(
+    asked: Option<&Advertise>,
+    bound: SocketAddr,
+    interfaces: &[InterfaceAddr],
+) -> Result<Advertised, AdvertiseError> {
+    let at = |ip: IpAddr, port: Option<u16>, because: String| {
+        let addr = SocketAddr::new(ip, port.unwrap_or(bound.port()));
+        Ok(Advertised { addr, because })
+    };
+    match asked {
+        Some(Advertise::Addr(ip, port)) => at(*ip, *port, "as --advertise says".to_owned()),
+        Some(Advertise::Interface(name, port)) => {
+            let own = candidates(interfaces, bound, |addr| addr.name == *name);
+            let first = own.first().ok_or_else(|| AdvertiseError::NoInterface {
+                name: name.clone(),
+                there: listed(interfaces, |addr| addr.name.clone()),
+            })?;
+            at(first.ip, *port, format!("the address of {name}, as --advertise says"))
+        }
+        Some(Advertise::Network(network, port)) => {
+            let inside = candidates(interfaces, bound, |addr| network.contains(&addr.ip));
+            let first = inside.first().ok_or_else(|| AdvertiseError::NotInNetwork {
+                network: network.to_string(),
+                there: listed(interfaces, |addr| addr.ip.to_string()),
+            })?;
+            let because = format!("the address of {} in {network}, as --advertise says", first.name);
+            at(first.ip, *port, because)
+        }
+        None if !bound.ip().is_unspecified() => {
+            at(bound.ip(), None, "the address that --bind names".to_owned())
+        }
+        None => {
+            let all = candidates(interfaces, bound, |_| true);
+            let first = all.first().ok_or(AdvertiseError::Nothing)?;
+            at(first.ip, None, reason(first, all.len()))
+        }
+    }
+}
+
+/// The addresses that `wanted` picks and the bound socket can answer from, the likeliest first.
+fn candidates(
+    interfaces: &[InterfaceAddr],
+    bound: SocketAddr,
+    wanted: impl Fn(&InterfaceAddr) -> bool,
+) -> Vec<&InterfaceAddr> {
+    let usable = |addr: &&InterfaceAddr| {
+        !is_link_local(addr.ip)
+            && !addr.ip.is_unspecified()
+            && addr.ip.is_ipv4() == bound.is_ipv4()
+            && wanted(addr)
+    };
+    let mut found: Vec<&InterfaceAddr> = interfaces.iter().filter(usable).collect();
+    // Stable: within a rank the order of the system holds.
+    found.sort_by_key(|addr| rank(addr));
+    found
+}
+
+/// How likely the others reach this address; lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// RFC 1918 or RFC 4193.
+    Private,
+    /// Anything else that routers carry.
+    Public,
+    /// A network between this host and its containers or virtual machines.
+    Bridge,
+    /// This host only.
+    Loopback,
+}
+
+fn rank(addr: &InterfaceAddr) -> Rank {
+    let private = match addr.ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    };
+    match (addr.ip.is_loopback(), is_bridge(&addr.name), private) {
+        (true, _, _) => Rank::Loopback,
+        (false, true, _) => Rank::Bridge,
+        (false, false, true) => Rank::Private,
+        (false, false, false) => Rank::Public,
+    }
+}
+
+/// Docker, libvirt, podman, LXC and the usual container networks name their bridges so; inside a container the
+/// interface is `eth0`.
+fn is_bridge(name: &str) -> bool {
+    ["docker", "br-", "virbr", "veth", "podman", "cni", "lxc", "lxdbr", "flannel", "cali"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+fn reason(chosen: &InterfaceAddr, of: usize) -> String {
+    let others = match of {
+        1 => String::new(),
+        of => format!(", preferred to {} more; --advertise picks another", of - 1),
+    };
+    let name = &chosen.name;
+    match rank(chosen) {
+        Rank::Private => format!("the private address of {name}{others}"),
+        Rank::Public => format!("the address of {name}, as there is no private one{others}"),
+        Rank::Bridge => {
+            format!("the address of {name}, though that looks like a network of containers{others}")
+        }
+        Rank::Loopback => {
+            "only this host can reach it: no other address was found; name one with --advertise".to_owned()
+        }
+    }
+}
+
+/// The distinct names of what there is, for messages.
+fn listed(interfaces: &[InterfaceAddr], what: impl Fn(&InterfaceAddr) -> String) -> String {
+    let mut names: Vec<String> = interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(addrs: &[(&str, &str)]) -> Vec<InterfaceAddr> {
+        let addr =
+            |(name, ip): &(&str, &str)| InterfaceAddr { name: (*name).to_owned(), ip: ip.parse().unwrap() };
+        addrs.iter().map(addr).collect()
+    }
+
+    fn usual() -> Vec<InterfaceAddr> {
+        host(&[
+            ("lo", "127.0.0.1"),
+            ("lo", "::1"),
+            ("docker0", "172.17.0.1"),
+            ("eth0", "169.254.3.4"),
+            ("eth1", "203.0.113.9"),
+            ("eth0", "10.1.2.3"),
+            ("eth0", "fe80::1"),
+            ("eth0", "fd00::3"),
+        ])
+    }
+
+    #[track_caller]
+    fn chosen(asked: Option<Advertise>, bound: &str, interfaces: &[InterfaceAddr], expected: (&str, &str)) {
+        let choice = choose(asked.as_ref(), bound.parse().unwrap(), interfaces);
+        let expected = Advertised { addr: expected.0.parse().unwrap(), because: expected.1.to_owned() };
+        assert_eq!(choice, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_asked_for_wins() {
+        let ip = "198.51.100.7".parse().unwrap();
+        let because = "as --advertise says";
+        chosen(Some(Advertise::Addr(ip, None)), "0.0.0.0:7946", &usual(), ("198.51.100.7:7946", because));
+        chosen(Some(Advertise::Addr(ip, Some(9))), "0.0.0.0:7946", &usual(), ("198.51.100.7:9", because));
+        chosen(
+            Some(Advertise::Interface("eth1".to_owned(), None)),
+            "0.0.0.0:7946",
+            &usual(),
+            ("203.0.113.9:7946", "the address of eth1, as --advertise says"),
+        );
+        chosen(
+            Some(Advertise::Network("172.16.0.0/12".parse().unwrap(), Some(1))),
+            "0.0.0.0:7946",
+            &usual(),
+            ("172.17.0.1:1", "the address of docker0 in 172.16.0.0/12, as --advertise says"),
+        );
+    }
+
+    #[test]
+    fn a_bound_address_is_advertised() {
+        chosen(None, "127.0.0.1:7946", &usual(), ("127.0.0.1:7946", "the address that --bind names"));
+    }
+
+    #[test]
+    fn otherwise_the_likeliest_address_of_the_family() {
+        chosen(
+            None,
+            "0.0.0.0:7946",
+            &usual(),
+            ("10.1.2.3:7946", "the private address of eth0, preferred to 3 more; --advertise picks another"),
+        );
+        chosen(
+            None,
+            "[::]:7946",
+            &usual(),
+            ("[fd00::3]:7946", "the private address of eth0, preferred to 1 more; --advertise picks another"),
+        );
+        let public = host(&[("lo", "127.0.0.1"), ("eth0", "203.0.113.9")]);
+        chosen(
+            None,
+            "0.0.0.0:1",
+            &public,
+            (
+                "203.0.113.9:1",
+                "the address of eth0, as there is no private one, preferred to 1 more; --advertise picks another",
+            ),
+        );
+        chosen(
+            None,
+            "0.0.0.0:1",
+            &host(&[("lo", "127.0.0.1")]),
+            (
+                "127.0.0.1:1",
+                "only this host can reach it: no other address was found; name one with --advertise",
+            ),
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_says_what_is() {
+        let bound = "0.0.0.0:7946".parse().unwrap();
+        let error = |asked| choose(Some(&asked), bound, &usual()).unwrap_err().to_string();
+        assert_eq!(
+            error(Advertise::Interface("wlan0".to_owned(), None)),
+            "--advertise wlan0: no interface of that name has a usable address here; there are lo, docker0, eth1, eth0; \
+             name one of these, a network or an address"
+        );
+        assert_eq!(
+            error(Advertise::Network("192.168.0.0/16".parse().unwrap(), None)),
+            "--advertise 192.168.0.0/16: no address of this host lies in that network; there are 127.0.0.1, ::1, \
+             172.17.0.1, 203.0.113.9, 10.1.2.3, fd00::3; name one of these"
+        );
+        assert_eq!(choose(None, bound, &[]), Err(AdvertiseError::Nothing));
+    }
+}

@@ -1,0 +1,266 @@
+//! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
+
+mod core;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use chronik_providers::SpecError;
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+};
+
+use self::core::Core;
+use crate::{
+    advertise,
+    config::{Config, DEFAULT_GOSSIP_PORT, Profile},
+    gossip::{Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
+    handle::Handle,
+    http,
+    node::{Epoch, NodeId},
+    retry_join::Source,
+    shutdown::Signals,
+    snapshot::{About, Clock},
+    state_dir::{NodeRecord, StateDir, StateError},
+    transport::{self, Sockets},
+};
+
+/// Queues between the tasks; a full one makes its sender wait.
+const QUEUE: usize = 256;
+
+/// Why the agent could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The gossip address.
+    #[error(transparent)]
+    Bind(#[from] transport::BindError),
+    /// The API's address.
+    #[error(transparent)]
+    Http(#[from] http::BindError),
+    /// The address for the others.
+    #[error(transparent)]
+    Advertise(#[from] advertise::AdvertiseError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What this node says of itself.
+    #[error(transparent)]
+    Metadata(#[from] MetadataTooLarge),
+    /// A provider's spec.
+    #[error("--retry-join: {0}")]
+    Spec(#[from] SpecError),
+    /// The system.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A second signal came before the goodbye was said.
+    #[error("stopped by a second signal before the goodbye was said; the others will call this node failed")]
+    Aborted,
+    /// A task ended that should not have.
+    #[error("the {0} task ended by itself; this is a defect of the agent, please report it")]
+    TaskEnded(&'static str),
+    /// A task panicked.
+    #[error("a task failed: {0}; this is a defect of the agent, please report it")]
+    TaskFailed(#[from] JoinError),
+}
+
+/// Runs an agent until SIGTERM, SIGINT or a `leave`.
+///
+/// # Errors
+/// Where it cannot start, or a second signal cuts its goodbye short.
+pub async fn run(config: Config) -> Result<(), AgentError> {
+    let mut signals = Signals::catch()?;
+    let agent = Agent::bind(config).await?;
+    let (stop, stopping) = watch::channel(false);
+    let running = agent.run(async move {
+        let mut stopping = stopping;
+        // An error means that nobody can ask any more, and so nobody has.
+        if stopping.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    });
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return ended,
+        () = signals.next() => stop.send_replace(true),
+    };
+    tokio::select! {
+        ended = running => ended,
+        () = signals.next() => Err(AgentError::Aborted),
+    }
+}
+
+/// An agent that has its sockets and its state, and is about to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: Arc<Config>,
+    core: Core,
+    sources: Vec<Source>,
+    listeners: Vec<http::Listener>,
+    streams: tokio::net::TcpListener,
+    requests: mpsc::Sender<transport::Request>,
+    updates: mpsc::Sender<crate::retry_join::Update>,
+    handle: Handle,
+}
+
+impl Agent {
+    /// Finds every mistake that can be found before the first packet.
+    ///
+    /// # Errors
+    /// Names the flag, its value and the remedy.
+    pub async fn bind(config: Config) -> Result<Self, AgentError> {
+        let state = StateDir::open(&config.state_dir)?;
+        let listeners = http::bind(&config.http).await?;
+        let Sockets { udp, tcp, addr } = transport::bind(config.bind).await?;
+        let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
+        let started = clock();
+        let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
+        let node = start_of_life(&state, started, &mut rng)?;
+        let me = Peer { id: node.node_id, addr: advertised.addr, epoch: node.epoch, bump: 0 };
+        let settings = Settings {
+            cluster: config.cluster.clone(),
+            timing: timing(config.profile),
+            me,
+            metadata: metadata(&config, advertised.addr),
+            cached: state.peers(),
+            seed: rng.next_u64(),
+        };
+        let gossip = Gossip::new(settings, started.instant)?;
+        let sources = sources(&config, &mut rng)?;
+        tracing::info!(
+            node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch,
+            bound = %addr, advertised = %advertised.addr, because = advertised.because, "started"
+        );
+        let about = About {
+            id: me.id,
+            epoch: me.epoch,
+            cluster: config.cluster.clone(),
+            bound: addr,
+            advertised: advertised.addr,
+            advertised_because: advertised.because,
+            state_dir: config.state_dir.display().to_string(),
+            profile: config.profile.name(),
+            started,
+        };
+        let (commands, asked) = mpsc::channel(QUEUE);
+        let (requests, requested) = mpsc::channel(QUEUE);
+        let (updates, updated) = mpsc::channel(QUEUE);
+        let reports = sources.iter().map(Source::report).collect();
+        let inputs = core::Inputs { udp, asked, requested, updated };
+        let (core, snapshots) =
+            Core::new(gossip, state, inputs, Arc::new(about), config.bootstrap_expect, reports);
+        let handle = Handle::new(snapshots, commands);
+        Ok(Self { config: config.into(), core, sources, listeners, streams: tcp, requests, updates, handle })
+    }
+
+    /// A hold on the agent for others in this process.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until `stop` completes or somebody asks the agent to leave, and says goodbye.
+    ///
+    /// # Errors
+    /// Where a task ends that should not.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
+        let (ended, api_stops) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            self.core.run(stop).await;
+            None
+        });
+        let (config, handle) = (self.config, self.handle.clone());
+        tasks.spawn(async move {
+            let mut api_stops = api_stops;
+            let stop = async move {
+                // Either the agent says so, or it is gone.
+                api_stops.wait_for(|ended| *ended).await.ok();
+            };
+            http::serve(self.listeners, handle, &config, stop).await;
+            Some("API")
+        });
+        tasks.spawn(async move {
+            transport::accept(self.streams, self.requests).await;
+            Some("stream")
+        });
+        for source in self.sources {
+            let (handle, updates) = (self.handle.clone(), self.updates.clone());
+            tasks.spawn(async move {
+                source.run(handle, updates).await;
+                Some("retry-join")
+            });
+        }
+        let first = tasks.join_next().await.transpose()?.flatten();
+        ended.send_replace(true);
+        if let Some(task) = first {
+            return Err(AgentError::TaskEnded(task));
+        }
+        // The API alone has something to finish: the answers in flight, within a second.
+        while let Some(task) = tasks.join_next().await.transpose()? {
+            if task == Some("API") {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// This start of the node, made durable before anybody hears of it.
+fn start_of_life(state: &StateDir, started: Clock, rng: &mut StdRng) -> Result<NodeRecord, StateError> {
+    let unix_ms = started.unix_ms();
+    let known = state.node()?;
+    let node = NodeRecord {
+        node_id: known.map_or_else(|| NodeId::generate(unix_ms, rng.random()), |known| known.node_id),
+        epoch: Epoch::next(known.map(|known| known.epoch), unix_ms),
+    };
+    state.keep_node(&node)?;
+    Ok(node)
+}
+
+fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
+    let endpoints = config.endpoints.iter().map(|endpoint| {
+        let addr = match &endpoint.host {
+            Some(host) => format!("{host}:{}", endpoint.port),
+            None => SocketAddr::new(advertised.ip(), endpoint.port).to_string(),
+        };
+        (endpoint.name.clone(), addr)
+    });
+    Metadata {
+        name: config.node_name.clone(),
+        role: config.role,
+        expect: config.bootstrap_expect,
+        endpoints: endpoints.collect(),
+        tags: config.tags.clone(),
+    }
+}
+
+fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {
+    let source = |(position, spec): (usize, &chronik_providers::Spec)| {
+        let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
+        Ok(Source::new(position, spec.provider(), spec.to_string(), provider, rng.next_u64()))
+    };
+    config.retry_join.iter().enumerate().map(source).collect()
+}
+
+fn timing(profile: Profile) -> Timing {
+    match profile {
+        Profile::Local => Timing::LOCAL,
+        Profile::Lan => Timing::LAN,
+        Profile::Wan => Timing::WAN,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell reads both clocks, once and together")]
+fn clock() -> Clock {
+    Clock { instant: Instant::now(), wall: SystemTime::now() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]
+fn system_rng() -> rand::rngs::ThreadRng {
+    rand::rng()
+}

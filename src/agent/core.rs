@@ -1,0 +1,392 @@
+//! The one task that owns the gossip machine, the sockets and the clock: one `select!`, and after each wake-up the same
+//! order: take in everything, then do what is due, then persist, send, publish.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    net::UdpSocket,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    config::LEAVE_WITHIN,
+    gossip::{Event, ExchangeId, Gossip, JoinId},
+    handle::{Command, JoinOutcome},
+    membership::Membership,
+    quorum::Quorum,
+    retry_join::Update,
+    snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
+    state_dir::{NodeRecord, StateDir},
+    transport::{self, Request},
+    wire::MAX_DATAGRAM,
+};
+
+/// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
+const DATAGRAMS_A_TURN: usize = 1_024;
+/// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How often at most the members' addresses are written to the state directory.
+const KEEP_PEERS_EVERY: Duration = Duration::from_secs(10);
+/// What is left of a graceful stop for the API to finish its answers in.
+const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
+
+/// Where everything comes from.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub(super) udp: UdpSocket,
+    pub(super) asked: mpsc::Receiver<Command>,
+    pub(super) requested: mpsc::Receiver<Request>,
+    pub(super) updated: mpsc::Receiver<Update>,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(super) struct Core {
+    gossip: Gossip,
+    state: Arc<StateDir>,
+    inputs: Inputs,
+    dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
+    writes: JoinSet<()>,
+    about: Arc<About>,
+    expect: Option<NonZeroU16>,
+    membership: Arc<Membership>,
+    quorum: Arc<Quorum>,
+    discovery: Arc<Discovery>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
+    goodbyes: Vec<oneshot::Sender<()>>,
+    /// When the goodbye must be over.
+    leave_by: Option<Instant>,
+    left: bool,
+    duplicate: Option<SocketAddr>,
+    kept_peers: Vec<SocketAddr>,
+    keep_peers_after: Instant,
+    refresh_at: Instant,
+}
+
+/// What woke the task.
+enum Wake {
+    Stop,
+    Command(Command),
+    Request(Request),
+    Update(Update),
+    Dialled((ExchangeId, Result<Bytes, String>)),
+    Datagrams,
+    Time,
+}
+
+impl Core {
+    pub(super) fn new(
+        gossip: Gossip,
+        state: StateDir,
+        inputs: Inputs,
+        about: Arc<About>,
+        expect: Option<NonZeroU16>,
+        reports: Vec<ProviderReport>,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let started = about.started.instant;
+        let membership = Arc::new(gossip.membership().clone());
+        let quorum = Arc::new(Quorum { index: 1, ..Quorum::forming(&membership, expect) });
+        let discovery = Arc::new(Discovery { index: 1, providers: reports });
+        let first = Snapshot {
+            about: about.clone(),
+            membership: membership.clone(),
+            quorum: quorum.clone(),
+            discovery: discovery.clone(),
+            counters: gossip.counters(),
+            joined: false,
+            leaving: false,
+            taken: started,
+            rendered: Rendered::default(),
+        };
+        let (snapshots, seen) = watch::channel(Arc::new(first));
+        let core = Self {
+            gossip,
+            state: Arc::new(state),
+            inputs,
+            dials: JoinSet::new(),
+            writes: JoinSet::new(),
+            about,
+            expect,
+            membership,
+            quorum,
+            discovery,
+            snapshots,
+            joins: BTreeMap::new(),
+            goodbyes: Vec::new(),
+            leave_by: None,
+            left: false,
+            duplicate: None,
+            kept_peers: Vec::new(),
+            keep_peers_after: started,
+            refresh_at: started,
+        };
+        (core, seen)
+    }
+
+    /// Runs until the goodbye is said.
+    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut buffer = vec![0; MAX_DATAGRAM + 1];
+        let mut stopped = false;
+        while !self.left {
+            let due = self.due();
+            let wake = tokio::select! {
+                biased;
+                () = &mut stop, if !stopped => Wake::Stop,
+                Ok(()) = self.inputs.udp.readable() => Wake::Datagrams,
+                Some(request) = self.inputs.requested.recv() => Wake::Request(request),
+                Some(Ok(dialled)) = self.dials.join_next() => Wake::Dialled(dialled),
+                Some(command) = self.inputs.asked.recv() => Wake::Command(command),
+                Some(update) = self.inputs.updated.recv() => Wake::Update(update),
+                () = tokio::time::sleep_until(due.into()) => Wake::Time,
+            };
+            let now = now();
+            stopped |= matches!(wake, Wake::Stop);
+            self.take(wake, now);
+            self.take_what_waits(&mut buffer, now);
+            if self.gossip.poll_timeout().is_some_and(|due| due <= now) {
+                self.gossip.handle_timeout(now);
+            }
+            self.drain(now).await;
+        }
+        // A write that is under way is finished; it is short.
+        while self.writes.join_next().await.is_some() {}
+        for goodbye in self.goodbyes {
+            // Whoever asked may have gone.
+            goodbye.send(()).ok();
+        }
+    }
+
+    fn due(&self) -> Instant {
+        let due = self.gossip.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
+        self.leave_by.map_or(due, |by| due.min(by))
+    }
+
+    fn take(&mut self, wake: Wake, now: Instant) {
+        match wake {
+            Wake::Stop => self.leave(now),
+            Wake::Command(Command::Leave { reply }) => {
+                self.goodbyes.push(reply);
+                self.leave(now);
+            }
+            Wake::Command(Command::Join { addrs, reply }) => {
+                let join = self.gossip.join(addrs);
+                self.joins.insert(join, reply);
+            }
+            Wake::Request(Request { from, frame, reply }) => {
+                if let Some(answer) = self.gossip.handle_request(from, &frame, now) {
+                    // Whoever asked may have hung up.
+                    reply.send(answer).ok();
+                }
+            }
+            Wake::Dialled((exchange, answer)) => {
+                self.gossip.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+            }
+            Wake::Update(update) => self.take_update(update, now),
+            Wake::Datagrams | Wake::Time => {}
+        }
+    }
+
+    /// Takes in everything that waits, so that no timer judges before the evidence is heard.
+    fn take_what_waits(&mut self, buffer: &mut [u8], now: Instant) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            match self.inputs.udp.try_recv_from(buffer) {
+                Ok((length, from)) => self.gossip.handle_datagram(canonical(from), &buffer[..length], now),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                // An ICMP answer to something sent earlier; the next datagram is behind it.
+                Err(error) => tracing::trace!(%error, "datagram error"),
+            }
+        }
+        while let Ok(request) = self.inputs.requested.try_recv() {
+            self.take(Wake::Request(request), now);
+        }
+        while let Some(dialled) = self.dials.try_join_next() {
+            if let Ok(dialled) = dialled {
+                self.take(Wake::Dialled(dialled), now);
+            }
+        }
+    }
+
+    fn take_update(&mut self, update: Update, now: Instant) {
+        let mut discovery = Discovery::clone(&self.discovery);
+        if let Some(report) = discovery.providers.get_mut(update.position) {
+            *report = update.report;
+            discovery.index += 1;
+        }
+        let seeds: Vec<_> = discovery.providers.iter().flat_map(|report| report.addrs.clone()).collect();
+        self.discovery = Arc::new(discovery);
+        self.refresh_at = now;
+        self.gossip.set_seeds(seeds, now);
+    }
+
+    fn leave(&mut self, now: Instant) {
+        if self.leave_by.is_none() {
+            tracing::info!("saying goodbye");
+            self.leave_by = Some(now + GOODBYE_WITHIN);
+            self.refresh_at = now;
+            self.gossip.leave(now);
+        }
+    }
+
+    /// Persists, sends and publishes what the input brought about, in this order.
+    async fn drain(&mut self, now: Instant) {
+        while let Some(event) = self.gossip.poll_event() {
+            self.act_on(event, now).await;
+        }
+        while let Some(transmit) = self.gossip.poll_transmit() {
+            let to = self.reachable(transmit.to);
+            // A full buffer loses the datagram, as the network may; the protocol is made for that.
+            if let Err(error) = self.inputs.udp.try_send_to(&transmit.payload, to) {
+                tracing::trace!(%to, %error, "datagram not sent");
+            }
+        }
+        while let Some(dial) = self.gossip.poll_dial() {
+            self.dials.spawn(transport::dial(dial));
+        }
+        while self.writes.try_join_next().is_some() {}
+        self.publish(now);
+        self.left |= self.leave_by.is_some_and(|by| by <= now);
+    }
+
+    async fn act_on(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Persist(epoch) => {
+                let record = NodeRecord { node_id: self.about.id, epoch };
+                let state = self.state.clone();
+                let kept = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
+                if let Ok(Err(error)) = kept {
+                    tracing::error!(%error, "the new epoch is not kept; after a restart it will be found again");
+                }
+            }
+            Event::JoinEnded(join, outcomes) => {
+                let outcomes =
+                    outcomes.into_iter().map(|(addr, error)| JoinOutcome { addr, error }).collect();
+                if let Some(reply) = self.joins.remove(&join) {
+                    // Whoever asked may have gone.
+                    reply.send(outcomes).ok();
+                }
+            }
+            Event::Left => self.left = true,
+            Event::DuplicateId { addr, stopped } => {
+                if self.duplicate.replace(addr) != Some(addr) {
+                    tracing::error!(
+                        other = %addr, stopped,
+                        "two agents have this node id: one state directory was copied; stop one and delete its copy"
+                    );
+                }
+                self.refresh_at = now;
+            }
+        }
+    }
+
+    /// Publishes a snapshot where there is something new to see, or a second has passed.
+    fn publish(&mut self, now: Instant) {
+        let changed = self.membership.index != self.gossip.membership().index;
+        if !changed && now < self.refresh_at {
+            return;
+        }
+        self.refresh_at = now + REFRESH;
+        self.gossip.refresh_last_heard();
+        if changed {
+            self.note_changes();
+        }
+        self.membership = Arc::new(self.gossip.membership().clone());
+        self.assess_quorum();
+        let snapshot = Snapshot {
+            about: self.about.clone(),
+            membership: self.membership.clone(),
+            quorum: self.quorum.clone(),
+            discovery: self.discovery.clone(),
+            counters: self.gossip.counters(),
+            joined: self.gossip.joined(),
+            leaving: self.leave_by.is_some(),
+            taken: now,
+            rendered: Rendered::default(),
+        };
+        // Whoever waits for a change is not woken for a refresh.
+        self.snapshots.send_if_modified(|current| {
+            let news = current.membership.index != snapshot.membership.index
+                || current.quorum.index != snapshot.quorum.index
+                || current.discovery.index != snapshot.discovery.index
+                || current.joined != snapshot.joined
+                || current.leaving != snapshot.leaving;
+            *current = Arc::new(snapshot);
+            news
+        });
+        self.keep_peers(now);
+    }
+
+    fn assess_quorum(&mut self) {
+        let mut next = Quorum::forming(&self.membership, self.expect);
+        if let Some(addr) = self.duplicate {
+            next.status = crate::quorum::QuorumStatus::Conflict;
+            next.reasons = vec![format!(
+                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
+            )];
+        }
+        let mut quorum = Quorum::clone(&self.quorum);
+        if quorum.update(next) {
+            self.quorum = Arc::new(quorum);
+        }
+    }
+
+    /// Tells an operator's log what has changed.
+    fn note_changes(&self) {
+        for (id, member) in &self.gossip.membership().members {
+            let before = self.membership.members.get(id);
+            let (name, addr, status) = (&member.name, member.addr, member.status);
+            match before {
+                Some(before) if before.status == status && before.epoch == member.epoch => {}
+                Some(before) => tracing::info!(%name, %id, %addr, %status, was = %before.status, "member"),
+                None => tracing::info!(%name, %id, %addr, %status, "member"),
+            }
+        }
+    }
+
+    /// Has the addresses of the members written down where they have changed; in another thread, for a disk may be slow.
+    fn keep_peers(&mut self, now: Instant) {
+        if now < self.keep_peers_after || self.leave_by.is_some() || !self.writes.is_empty() {
+            return;
+        }
+        let others = self.membership.active().filter(|member| member.id != self.about.id);
+        let peers: Vec<_> = others.map(|member| member.addr).collect();
+        // Whoever is alone remembers whom it knew.
+        if peers.is_empty() || peers == self.kept_peers {
+            return;
+        }
+        self.kept_peers.clone_from(&peers);
+        self.keep_peers_after = now + KEEP_PEERS_EVERY;
+        let state = self.state.clone();
+        self.writes.spawn_blocking(move || {
+            if let Err(error) = state.keep_peers(&peers) {
+                tracing::warn!(%error, "the members' addresses are not kept");
+            }
+        });
+    }
+
+    /// A socket bound to an IPv6 address reaches IPv4 ones in their mapped form.
+    fn reachable(&self, to: SocketAddr) -> SocketAddr {
+        match (self.about.bound, to.ip()) {
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        }
+    }
+}
+
+fn canonical(from: SocketAddr) -> SocketAddr {
+    SocketAddr::new(from.ip().to_canonical(), from.port())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the running agent reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}

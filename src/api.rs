@@ -1,0 +1,313 @@
+//! The shapes of the HTTP API's answers and requests: what the HTTP layer writes and the command line reads.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    membership::MemberStatus,
+    node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
+    quorum::{Basis, QuorumStatus},
+};
+
+/// A time of day; RFC 3339, UTC, with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Time(pub jiff::Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = jiff::Error;
+    fn try_from(text: String) -> Result<Self, jiff::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> Self {
+        time.to_string()
+    }
+}
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+/// A duration as it stands in a field named `*_s`: seconds, to the millisecond.
+pub fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// `GET /v1/members`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Members {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The id of the agent that answers.
+    #[serde(rename = "self")]
+    pub myself: NodeId,
+    /// Grows with every change.
+    pub index: u64,
+    /// By id.
+    pub members: Vec<Member>,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: NodeName,
+    /// Where it gossips.
+    pub addr: SocketAddr,
+    /// What is known of its life.
+    pub status: MemberStatus,
+    /// What it takes part in.
+    pub role: Role,
+    /// Whether it is the agent that answers.
+    #[serde(rename = "self")]
+    pub myself: bool,
+    /// Free metadata.
+    pub tags: Tags,
+    /// Its server's addresses.
+    pub endpoints: Endpoints,
+    /// Which of its starts this is.
+    pub epoch: Epoch,
+    /// When its status last changed.
+    pub since: Time,
+    /// How long ago it was heard from directly; null for hearsay.
+    pub last_heard_s: Option<f64>,
+    /// Who named its address: a provider, or `gossip`; `self` for the agent that answers, if no provider lists it.
+    pub source: String,
+}
+
+/// `GET /v1/quorum`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Grows with every change.
+    pub index: u64,
+    /// The answer in one word.
+    pub status: QuorumStatus,
+    /// Whether a majority of the voters of a founded cluster is alive.
+    pub has_quorum: bool,
+    /// How many voters there are.
+    pub voters: usize,
+    /// How many of them are alive.
+    pub voters_alive: usize,
+    /// How many must be.
+    pub required: usize,
+    /// `--bootstrap-expect`, or null.
+    pub expect: Option<u16>,
+    /// Whether as many servers as expected are alive.
+    pub expect_met: bool,
+    /// Whom the majority is counted among.
+    pub basis: Basis,
+    /// The voters that are not there.
+    pub missing: Vec<Missing>,
+    /// The view is old.
+    pub stale: bool,
+    /// Why, a sentence each.
+    pub reasons: Vec<String>,
+}
+
+/// A voter that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: NodeName,
+    /// What is known of its life.
+    pub status: MemberStatus,
+    /// Since when.
+    pub since: Time,
+}
+
+/// `GET /v1/discovery`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Discovery {
+    /// Grows with every change.
+    pub index: u64,
+    /// One a `--retry-join`, in the order given.
+    pub providers: Vec<Provider>,
+}
+
+/// What one provider last said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provider {
+    /// As in `provider=NAME`.
+    pub provider: String,
+    /// The whole spec, secrets masked.
+    pub spec: String,
+    /// The last good answer.
+    pub addrs: Vec<SocketAddr>,
+    /// When that was.
+    pub answered: Option<Time>,
+    /// How long the last poll took.
+    pub took_s: Option<f64>,
+    /// What went wrong beside the addresses found.
+    pub warnings: Vec<String>,
+    /// What went wrong in the last poll, if it failed.
+    pub error: Option<String>,
+    /// How many polls have failed in a row.
+    pub failures: u32,
+    /// How often it was asked.
+    pub polls: u64,
+    /// When it will be asked next.
+    pub next: Option<Time>,
+}
+
+/// `GET /v1/self`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Myself {
+    /// Grows with every change of any member.
+    pub index: u64,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// This agent's id.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: NodeName,
+    /// What it takes part in.
+    pub role: Role,
+    /// What the others are told of its life; null before the first picture.
+    pub status: Option<MemberStatus>,
+    /// The address given to the others.
+    pub addr: SocketAddr,
+    /// Why that one.
+    pub addr_because: String,
+    /// Where it gossips, as bound.
+    pub bound: SocketAddr,
+    /// Free metadata.
+    pub tags: Tags,
+    /// Its server's addresses.
+    pub endpoints: Endpoints,
+    /// Which of its starts this is.
+    pub epoch: Epoch,
+    /// When it started.
+    pub started: Time,
+    /// Whether it has ever been in contact with another agent.
+    pub joined: bool,
+    /// Whether it is saying goodbye.
+    pub leaving: bool,
+}
+
+/// `GET /v1/info`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// Of the membership; counters change without it.
+    pub index: u64,
+    /// The version of the agent.
+    pub version: String,
+    /// The providers compiled in.
+    pub features: Vec<String>,
+    /// This agent's id.
+    pub id: NodeId,
+    /// When it started.
+    pub started: Time,
+    /// The configuration in use, secrets masked.
+    pub config: Settings,
+    /// What bounds this API.
+    pub limits: Limits,
+    /// Counts since the start.
+    pub counters: Counters,
+}
+
+/// The configuration in use; each field is the flag of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each field is the flag of that name, which `--help` explains")]
+pub struct Settings {
+    pub retry_join: Vec<String>,
+    pub bootstrap_expect: Option<u16>,
+    pub role: Role,
+    pub cluster: ClusterName,
+    pub node_name: NodeName,
+    pub endpoint: Vec<String>,
+    pub tag: Tags,
+    pub bind: SocketAddr,
+    pub advertise: Option<String>,
+    pub http: Vec<String>,
+    pub http_allow_host: Vec<String>,
+    pub state_dir: String,
+    pub profile: String,
+    pub log_format: String,
+    pub log_level: String,
+}
+
+/// What bounds this API.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes in the body of a request.
+    pub body_bytes: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Requests that wait for a change, at one time.
+    pub long_polls: usize,
+    /// The longest wait for a change.
+    pub wait_s: f64,
+}
+
+/// Counts since the start; the metrics have the same under the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each field is that of `snapshot::Counters`, which explains it")]
+pub struct Counters {
+    pub datagrams_in: u64,
+    pub datagrams_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub exchanges_in: u64,
+    pub exchanges_out: u64,
+    pub refused: u64,
+    pub foreign: u64,
+    pub renewals: u64,
+    pub stalls: u64,
+}
+
+/// `POST /v1/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// `ADDR` or `ADDR:PORT`.
+    pub addrs: Vec<String>,
+}
+
+/// The answer to `POST /v1/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinAnswer {
+    /// How many of the addresses worked.
+    pub joined: usize,
+    /// How each ended, in the order asked.
+    pub results: Vec<JoinResult>,
+}
+
+/// How the contact to one address ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinResult {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Null, or why it failed.
+    pub error: Option<String>,
+}
+
+/// The answer to `POST /v1/leave`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveAnswer {
+    /// The goodbye is said; the agent stops.
+    pub left: bool,
+}
+
+/// An error: an RFC 9457 problem document, `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `about:blank`: the status says what kind it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What is wrong with this request, and what to do about it.
+    pub detail: String,
+}

@@ -1,0 +1,167 @@
+//! The command line: without a subcommand it runs the agent, with one it is a client of a running agent's API.
+
+pub mod act;
+mod client;
+pub mod demo;
+mod demo_screen;
+pub mod discover;
+pub mod generate;
+pub mod members;
+pub mod show;
+mod table;
+pub mod wait;
+
+use std::{
+    future::Future,
+    io::{self, Write},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::client::ClientError;
+use crate::config::{HttpAddr, Options, flags::variable, value};
+
+/// Finds the other members of a clustered server, gossips with them, and tells the server who is there.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chronik-agent",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Every flag has an environment variable (CHRONIK_AGENT_ and its name in capitals, with _ for -) and a \
+                  key of its name in the file of --config. A flag wins over the environment, both over the file.\n\n\
+                  Exit codes: 0 done, 1 failed, 2 nothing matched, 3 timed out, 4 a provider failed, 64 wrong usage or \
+                  configuration."
+)]
+pub struct Cli {
+    /// What to do instead of running the agent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run the agent.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What to do instead of running the agent.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Who is there; exit code 2 where nobody matches
+    Members(members::MembersArgs),
+    /// Whether there is a majority, as far as the agent can see
+    Quorum(show::ShowArgs),
+    /// What each provider last said, and when it is asked next
+    Discovery(show::ShowArgs),
+    /// The agent itself
+    #[command(name = "self")]
+    Myself(show::ShowArgs),
+    /// Version, configuration, limits and counters of the agent
+    Info(show::ShowArgs),
+    /// Waits until something is so, and prints the answer; exit code 3 where it does not come in time
+    Wait(wait::WaitArgs),
+    /// Makes the agent contact these addresses now; exit code 1 where none works
+    Join(act::JoinArgs),
+    /// Makes the agent say goodbye and stop
+    Leave(act::LeaveArgs),
+    /// Asks one provider once, without an agent; exit code 2 for no address, 4 where the provider fails
+    Discover(discover::DiscoverArgs),
+    /// Whether the agent answers, for health checks of containers: exit code 0 or 1
+    Health(act::HealthArgs),
+    /// Runs a few agents on this host and shows how they find each other, until Ctrl-C
+    Demo(demo::DemoArgs),
+    /// Prints the completions for a shell
+    Completions(generate::CompletionsArgs),
+    /// Prints the manual page
+    Man(generate::ManArgs),
+}
+
+/// How a command ended that did what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Asked, and the answer is no.
+    Failed,
+    /// Nothing matched.
+    NothingMatched,
+    /// It did not come in time.
+    TimedOut,
+    /// A provider failed.
+    ProviderFailed,
+}
+
+/// Why a command could not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The agent did not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The spec of `discover`.
+    #[error("{0}")]
+    Spec(#[from] chronik_providers::SpecError),
+    /// The demo's agents.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    /// Standard output is closed or full.
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Where a command writes.
+pub struct Output<'a> {
+    /// Answers.
+    pub out: &'a mut dyn Write,
+    /// Remarks.
+    pub err: &'a mut dyn Write,
+    /// Whether a person reads the answers.
+    pub terminal: bool,
+}
+
+/// Where the agent is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct At {
+    /// Where the agent's API is: ADDR:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH", env = variable("http"), hide_env_values = true, default_value = "127.0.0.1:7947",
+          value_parser = first_http)]
+    http: HttpAddr,
+}
+
+/// An agent may listen at several addresses, and its variable then names them all; the first will do.
+fn first_http(text: &str) -> Result<HttpAddr, String> {
+    value::http(text.split(',').next().unwrap_or(text))
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// As the API gives it.
+    Json,
+    /// For people.
+    Table,
+}
+
+impl Command {
+    /// Does it. `interrupt` completes when the user wants a command to end that would run on.
+    ///
+    /// # Errors
+    /// Where the agent cannot be asked or the answer cannot be written.
+    pub async fn run(
+        self,
+        output: &mut Output<'_>,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<Outcome, CliError> {
+        match self {
+            Self::Members(args) => members::run(args, output).await,
+            Self::Quorum(args) => show::run(&args, "/v1/quorum", output).await,
+            Self::Discovery(args) => show::run(&args, "/v1/discovery", output).await,
+            Self::Myself(args) => show::run(&args, "/v1/self", output).await,
+            Self::Info(args) => show::run(&args, "/v1/info", output).await,
+            Self::Wait(args) => wait::run(&args, output).await,
+            Self::Join(args) => act::join(args, output).await,
+            Self::Leave(args) => act::leave(args, output).await,
+            Self::Discover(args) => discover::run(&args, output).await,
+            Self::Health(args) => act::health(args, output).await,
+            Self::Demo(args) => demo::run(&args, output, interrupt).await,
+            Self::Completions(args) => generate::completions(&args, output),
+            Self::Man(args) => generate::man(&args, output),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `join`, `leave` and `health`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+
+use super::{At, CliError, Outcome, Output, client::Client};
+use crate::api;
+
+/// The flags of `join`.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    #[command(flatten)]
+    at: At,
+    /// Addresses of other agents, ADDR or ADDR:PORT
+    #[arg(required = true, value_name = "ADDR")]
+    addrs: Vec<String>,
+}
+
+pub(super) async fn join(args: JoinArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = Client::new(args.at.http);
+    let request = api::JoinRequest { addrs: args.addrs };
+    let body = serde_json::to_vec(&request).expect("a list of texts serialises");
+    let answer = client.post("/v1/join", Bytes::from(body)).await?;
+    let answer: api::JoinAnswer = client.read("/v1/join", &answer)?;
+    for result in &answer.results {
+        match &result.error {
+            None => writeln!(output.out, "{} joined", result.addr)?,
+            Some(error) => writeln!(output.out, "{} failed: {error}", result.addr)?,
+        }
+    }
+    Ok(if answer.joined > 0 { Outcome::Done } else { Outcome::Failed })
+}
+
+/// The flags of `leave`.
+#[derive(Debug, Args)]
+pub struct LeaveArgs {
+    #[command(flatten)]
+    at: At,
+}
+
+pub(super) async fn leave(args: LeaveArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    Client::new(args.at.http).post("/v1/leave", Bytes::new()).await?;
+    writeln!(output.out, "the agent has left and stops")?;
+    Ok(Outcome::Done)
+}
+
+/// The flags of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    at: At,
+}
+
+pub(super) async fn health(args: HealthArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let answer = Client::new(args.at.http).get("/livez", Duration::ZERO).await?;
+    output.out.write_all(&answer.body)?;
+    Ok(Outcome::Done)
+}

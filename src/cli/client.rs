@@ -1,0 +1,197 @@
+//! A client of the API, over TCP or a unix socket: one connection a request.
+
+use std::{io, net::IpAddr, net::Ipv4Addr, net::Ipv6Addr, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, StatusCode,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+};
+
+use crate::{api, config::HttpAddr, http::INDEX_HEADER};
+
+/// How long an answer may take beside the wait that was asked for: loopback takes a millisecond, a join of many silent
+/// addresses some seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// The agent did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there, or the network is in the way.
+    #[error("cannot reach the agent at {at}: {error}: is it running? --http says where")]
+    Unreachable {
+        /// Where.
+        at: HttpAddr,
+        /// Why, in the system's words.
+        error: String,
+    },
+    /// The connection broke before the answer was whole.
+    #[error("the agent at {at} broke off its answer: {error}: did it stop?")]
+    Broken {
+        /// Where.
+        at: HttpAddr,
+        /// What broke.
+        error: hyper::Error,
+    },
+    /// No answer.
+    #[error("the agent at {at} did not answer within {} s: is it overloaded or paused?", within.as_secs())]
+    Silent {
+        /// Where.
+        at: HttpAddr,
+        /// How long it had.
+        within: Duration,
+    },
+    /// The agent says no.
+    #[error("the agent at {at} refused {path}: {detail}")]
+    Refused {
+        /// Where.
+        at: HttpAddr,
+        /// What was asked.
+        path: String,
+        /// Its words.
+        detail: String,
+    },
+    /// Something else listens there, or another version.
+    #[error("the answer of {at} to {path} is not that of a chronik-agent: {error}: --http says where it is")]
+    NotUnderstood {
+        /// Where.
+        at: HttpAddr,
+        /// What was asked.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Of the `X-Chronik-Index` header, where there is one.
+    pub(super) index: Option<u64>,
+    /// The body.
+    pub(super) body: Bytes,
+}
+
+/// Where the agent is.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    at: HttpAddr,
+}
+
+impl Client {
+    pub(super) fn new(at: HttpAddr) -> Self {
+        let at = match at {
+            HttpAddr::Tcp(addr) if addr.ip().is_unspecified() => {
+                let loopback: IpAddr =
+                    if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+                HttpAddr::Tcp(SocketAddr::new(loopback, addr.port()))
+            }
+            at @ (HttpAddr::Tcp(_) | HttpAddr::Unix(_)) => at,
+        };
+        Self { at }
+    }
+
+    /// Asks for `path`; `wait` is how long the request itself asks the agent to wait.
+    pub(super) async fn get(&self, path: &str, wait: Duration) -> Result<Answer, ClientError> {
+        self.request(Method::GET, path, Bytes::new(), wait).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Bytes) -> Result<Answer, ClientError> {
+        self.request(Method::POST, path, body, Duration::ZERO).await
+    }
+
+    /// Reads an answer to `path`.
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ClientError> {
+        serde_json::from_slice(&answer.body).map_err(|error| self.not_understood(path, error.to_string()))
+    }
+
+    fn not_understood(&self, path: &str, error: String) -> ClientError {
+        let (at, path) = (self.at.clone(), path.to_owned());
+        ClientError::NotUnderstood { at, path, error }
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Answer, ClientError> {
+        let within = wait + ANSWER_WITHIN;
+        let asked = async {
+            match &self.at {
+                HttpAddr::Tcp(addr) => {
+                    let stream = TcpStream::connect(addr).await.map_err(|error| self.unreachable(&error))?;
+                    self.exchange(stream, method, path, body).await
+                }
+                HttpAddr::Unix(socket) => {
+                    let stream =
+                        UnixStream::connect(socket).await.map_err(|error| self.unreachable(&error))?;
+                    self.exchange(stream, method, path, body).await
+                }
+            }
+        };
+        let silent = |_| ClientError::Silent { at: self.at.clone(), within };
+        tokio::time::timeout(within, asked).await.map_err(silent)?
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        // "Connection refused (os error 111)": the number tells nobody anything.
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        ClientError::Unreachable { at: self.at.clone(), error: text }
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, ClientError> {
+        let broken = |error| ClientError::Broken { at: self.at.clone(), error };
+        let host = match &self.at {
+            HttpAddr::Tcp(addr) => addr.to_string(),
+            HttpAddr::Unix(_) => "localhost".to_owned(),
+        };
+        let mut request = Request::builder().method(method).uri(path).header(HOST, host);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(body)).expect("paths are made of encoded parts");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // Dropped with its connection at the end of this function.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        let index = response.headers().get(INDEX_HEADER);
+        let index = index.and_then(|index| index.to_str().ok()?.parse().ok());
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        if status == StatusCode::OK {
+            return Ok(Answer { index, body });
+        }
+        let problem: api::Problem = serde_json::from_slice(&body)
+            .map_err(|_| self.not_understood(path, format!("status {status}")))?;
+        Err(ClientError::Refused { at: self.at.clone(), path: path.to_owned(), detail: problem.detail })
+    }
+}
+
+/// A path with a query.
+pub(super) fn with_query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    match query.finish().as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}

@@ -1,0 +1,78 @@
+//! `members`: who is there.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{
+    At, CliError, Format, Outcome, Output,
+    client::{Client, with_query},
+    table,
+};
+use crate::{api, membership::MemberStatus, node::Role};
+
+/// The flags of `members`.
+#[derive(Debug, Args)]
+pub struct MembersArgs {
+    #[command(flatten)]
+    at: At,
+    /// How to show the answer [default: a table on a terminal, else one line a member without a heading]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Only members of this status; repeatable
+    #[arg(long, value_enum)]
+    status: Vec<MemberStatus>,
+    /// Only members of this role; repeatable
+    #[arg(long, value_enum)]
+    role: Vec<Role>,
+    /// Only members with this tag; repeatable, and then all must match
+    #[arg(long, value_name = "KEY=VALUE")]
+    tag: Vec<String>,
+}
+
+pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = Client::new(args.at.http);
+    let statuses = args.status.iter().map(|status| ("status", status.to_string()));
+    let roles = args.role.iter().map(|role| ("role", role.to_string()));
+    let tags = args.tag.into_iter().map(|tag| ("tag", tag));
+    let path = with_query("/v1/members", statuses.chain(roles).chain(tags));
+    let answer = client.get(&path, Duration::ZERO).await?;
+    let members: api::Members = client.read(&path, &answer)?;
+    match args.format {
+        Some(Format::Json) => output.out.write_all(&answer.body)?,
+        Some(Format::Table) => table::write(output.out, &rows(&members.members, true))?,
+        None if output.terminal => table::write(output.out, &rows(&members.members, true))?,
+        None => {
+            for row in rows(&members.members, false) {
+                writeln!(output.out, "{}", row.join("\t"))?;
+            }
+        }
+    }
+    Ok(if members.members.is_empty() { Outcome::NothingMatched } else { Outcome::Done })
+}
+
+fn rows(members: &[api::Member], heading: bool) -> Vec<Vec<String>> {
+    let titles = ["NAME", "ADDR", "STATUS", "ROLE", "SINCE", "ENDPOINTS", "TAGS", "ID"];
+    let heading = heading.then(|| titles.map(str::to_owned).to_vec());
+    heading.into_iter().chain(members.iter().map(row)).collect()
+}
+
+fn row(member: &api::Member) -> Vec<String> {
+    let endpoints = member.endpoints.iter().map(|(name, addr)| format!("{name}={addr}"));
+    let tags = member.tags.iter().map(|(key, value)| format!("{key}={value}"));
+    vec![
+        member.name.to_string(),
+        member.addr.to_string(),
+        member.status.to_string(),
+        member.role.to_string(),
+        format!("{:.0}", member.since.0),
+        list(endpoints),
+        list(tags),
+        member.id.to_string(),
+    ]
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "-".to_owned() } else { items.join(",") }
+}

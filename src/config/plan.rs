@@ -1,0 +1,48 @@
+//! What `--check` prints: the configuration as it would be used.
+
+use super::Config;
+use crate::advertise::{AdvertiseError, Advertised};
+
+impl Config {
+    /// What the agent would do, a line each; no secret is among them.
+    pub fn plan(&self, advertised: &Result<Advertised, AdvertiseError>) -> String {
+        let list = |items: Vec<String>| {
+            if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+        };
+        let founding = match self.bootstrap_expect {
+            None => "never: --bootstrap-expect is not set".to_owned(),
+            Some(expect) => format!("once {expect} servers are there"),
+        };
+        let advertised = match advertised {
+            Ok(advertised) => format!("{} ({})", advertised.addr, advertised.because),
+            Err(error) => error.to_string(),
+        };
+        let tags = self.tags.iter().map(|(key, value)| format!("{key}={value}"));
+        let mut rows = vec![
+            ("cluster", self.cluster.to_string()),
+            ("node name", self.node_name.to_string()),
+            ("role", self.role.to_string()),
+            ("gossip", format!("{} over UDP and TCP", self.bind)),
+            ("advertised", advertised),
+            ("http", list(self.http.iter().map(ToString::to_string).collect())),
+            ("state", self.state_dir.display().to_string()),
+            ("profile", self.profile.name().to_owned()),
+            ("founding", founding),
+            ("endpoints", list(self.endpoints.iter().map(ToString::to_string).collect())),
+            ("tags", list(tags.collect())),
+        ];
+        if self.retry_join.is_empty() {
+            rows.push(("seeds", "none: waits to be joined by others".to_owned()));
+        }
+        for spec in self.seed_specs() {
+            rows.push(("seeds", spec));
+        }
+        let rows = rows.into_iter().map(|(what, value)| format!("{what:<11} {value}\n"));
+        rows.collect()
+    }
+
+    /// The specs with their secrets masked.
+    pub fn seed_specs(&self) -> Vec<String> {
+        self.retry_join.iter().map(ToString::to_string).collect()
+    }
+}

@@ -1,0 +1,409 @@
+//! The one step from what was given to a configuration that cannot be wrong.
+
+use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
+
+use chronik_providers::{Spec, SpecError};
+use clap::ValueEnum;
+
+use super::{
+    Config, DEFAULT_GOSSIP_PORT, DEFAULT_HTTP_PORT, EndpointFlag, Host, HttpAddr, LogFormat, Options,
+    Profile, file,
+    flags::{Origin, variable},
+    value,
+};
+use crate::{
+    nearest::nearest,
+    node::{InvalidName, Role, Tags},
+};
+
+/// What is wrong with the configuration, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read or is no such TOML.
+    #[error("--config {path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file has a key that is no flag.
+    #[error("{path}: unknown key `{key}`: {remedy}")]
+    UnknownKey {
+        /// The file.
+        path: String,
+        /// The key.
+        key: String,
+        /// The key that may be meant, or all that there are.
+        remedy: String,
+    },
+    /// A value is not what its flag takes.
+    #[error("--{flag} {value:?}{origin} {problem}")]
+    Value {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// As written.
+        value: String,
+        /// Where, if not on the command line.
+        origin: String,
+        /// What is wrong and what to write instead; continues the sentence.
+        problem: String,
+    },
+    /// A spec is wrong. It may hold secrets, so that its place stands for it.
+    #[error("--retry-join number {number}{origin}: {error}")]
+    Spec {
+        /// Which one, from 1.
+        number: usize,
+        /// Where, if not on the command line.
+        origin: String,
+        /// What is wrong, and the remedy.
+        error: SpecError,
+    },
+    /// Two values do not go together, or one that is needed is missing.
+    #[error("{0}")]
+    Together(String),
+}
+
+impl Config {
+    /// Reads the file of `--config`, if one is given, and checks everything.
+    ///
+    /// # Errors
+    /// The first mistake, with flag, value and remedy.
+    pub fn load(mut options: Options, host: &Host) -> Result<Self, ConfigError> {
+        if let Some(path) = options.config.clone() {
+            let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
+                path: path.display().to_string(),
+                problem: format!("cannot be read: {error}"),
+            })?;
+            options.add_from_file(&path, file::parse(&path, &text)?);
+        }
+        Self::resolve(&options, host)
+    }
+
+    /// Checks everything that was given; reads neither files nor the environment.
+    ///
+    /// # Errors
+    /// The first mistake, with flag, value and remedy.
+    pub fn resolve(options: &Options, host: &Host) -> Result<Self, ConfigError> {
+        let config = Self {
+            cluster: one(options, "cluster", rule)?
+                .unwrap_or_else(|| "chronik".parse().expect("it keeps the rule")),
+            node_name: node_name(options, host)?,
+            role: one(options, "role", choice)?.unwrap_or(Role::Server),
+            bootstrap_expect: one(options, "bootstrap-expect", count)?,
+            endpoints: endpoints(options)?,
+            tags: tags(options)?,
+            bind: one(options, "bind", value::bind)?.unwrap_or_else(|| any(DEFAULT_GOSSIP_PORT)),
+            advertise: one(options, "advertise", value::advertise)?,
+            http: http(options)?,
+            state_dir: state_dir(options, host)?,
+            profile: one(options, "profile", choice)?.unwrap_or(Profile::Lan),
+            retry_join: seeds(options)?,
+            http_allow_hosts: all(options, "http-allow-host", host_name)?,
+            log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
+            log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(|| "info".to_owned()),
+        };
+        config.goes_together()?;
+        Ok(config)
+    }
+
+    fn goes_together(&self) -> Result<(), ConfigError> {
+        let together = |message: String| Err(ConfigError::Together(message));
+        if self.bootstrap_expect == Some(NonZeroU16::MIN) && !self.retry_join.is_empty() {
+            return together(
+                "--bootstrap-expect 1 founds a cluster of one at once, but --join or --retry-join names others to \
+                 join: leave out the seeds, or say how many servers found the cluster (3, for instance)"
+                    .to_owned(),
+            );
+        }
+        if self.role == Role::Observer && self.bootstrap_expect.is_some() {
+            return together(
+                "--bootstrap-expect is for servers, but this agent is an observer: leave it out, or leave out \
+                 --role observer"
+                    .to_owned(),
+            );
+        }
+        for http in &self.http {
+            if let HttpAddr::Tcp(addr) = http
+                && addr.port() == self.bind.port()
+                && addr.port() != 0
+                && (addr.ip() == self.bind.ip()
+                    || addr.ip().is_unspecified()
+                    || self.bind.ip().is_unspecified())
+            {
+                return together(format!(
+                    "--http {addr} and --bind {} want the same port: give one of them another",
+                    self.bind
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
+/// The value of a flag that is given at most once.
+fn one<T>(
+    options: &Options,
+    flag: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, ConfigError> {
+    Ok(all(options, flag, parse)?.pop())
+}
+
+/// The values of a flag, each checked.
+fn all<T>(
+    options: &Options,
+    flag: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, ConfigError> {
+    let Some(given) = options.get(flag) else {
+        return Ok(Vec::new());
+    };
+    let parsed = given.values.iter().map(|value| {
+        parse(value).map_err(|problem| ConfigError::Value {
+            flag,
+            value: value.clone(),
+            origin: origin(flag, &given.origin),
+            problem,
+        })
+    });
+    parsed.collect()
+}
+
+fn origin(flag: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Flag => String::new(),
+        Origin::Environment => format!(" (from {})", variable(flag)),
+        Origin::File(path) => format!(" (from {})", path.display()),
+    }
+}
+
+fn rule<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: InvalidName| format!("is no {}: write {}", error.what, error.rule))
+}
+
+fn choice<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let names: Vec<String> = T::value_variants()
+            .iter()
+            .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        let all = names.join(", ");
+        match nearest(text, names.iter().map(String::as_str)) {
+            Some(near) => format!("is not one of {all}: did you mean `{near}`?"),
+            None => format!("is not one of {all}"),
+        }
+    })
+}
+
+fn count(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| {
+        "is no number of servers: write 1 to 65535, usually 3 or 5, or leave the flag out never to found a cluster"
+            .to_owned()
+    })
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    if value::is_host_name(text) {
+        Ok(text.to_lowercase())
+    } else {
+        Err("is no host name; write it without scheme and port, such as node-1.example.com".to_owned())
+    }
+}
+
+fn node_name(options: &Options, host: &Host) -> Result<crate::node::NodeName, ConfigError> {
+    if let Some(name) = one(options, "node-name", rule)? {
+        return Ok(name);
+    }
+    host.name.parse().map_err(|_| {
+        ConfigError::Together(format!(
+            "the host's name {:?} cannot be a node name: give one with --node-name",
+            host.name
+        ))
+    })
+}
+
+fn endpoints(options: &Options) -> Result<Vec<EndpointFlag>, ConfigError> {
+    let endpoints = all(options, "endpoint", value::endpoint)?;
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        if endpoints.iter().take(at).any(|earlier| earlier.name == endpoint.name) {
+            return Err(ConfigError::Together(format!(
+                "--endpoint {endpoint}: `{}` is given twice; give each endpoint one address",
+                endpoint.name
+            )));
+        }
+    }
+    Ok(endpoints)
+}
+
+fn tags(options: &Options) -> Result<Tags, ConfigError> {
+    let mut tags = Tags::new();
+    for (key, value) in all(options, "tag", value::tag)? {
+        if tags.contains_key(&key) {
+            return Err(ConfigError::Together(format!(
+                "--tag {key}={value}: `{key}` is given twice; give each tag one value"
+            )));
+        }
+        tags.insert(key, value);
+    }
+    Ok(tags)
+}
+
+fn http(options: &Options) -> Result<Vec<HttpAddr>, ConfigError> {
+    let http = all(options, "http", value::http)?;
+    let default = || vec![HttpAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], DEFAULT_HTTP_PORT)))];
+    Ok(if http.is_empty() { default() } else { http })
+}
+
+fn state_dir(options: &Options, host: &Host) -> Result<PathBuf, ConfigError> {
+    let parse = |text: &str| match text {
+        "" => Err("names no directory".to_owned()),
+        text => Ok(PathBuf::from(text)),
+    };
+    one(options, "state-dir", parse)?.or_else(|| host.state_dir()).ok_or_else(|| {
+        ConfigError::Together(
+            "no place for the agent's records: neither HOME nor XDG_STATE_HOME is set; give --state-dir DIR"
+                .to_owned(),
+        )
+    })
+}
+
+fn seeds(options: &Options) -> Result<Vec<Spec>, ConfigError> {
+    let mut specs = Vec::new();
+    if let Some(given) = options.get("retry-join") {
+        for (at, text) in given.values.iter().enumerate() {
+            specs.push(Spec::parse(text).map_err(|error| ConfigError::Spec {
+                number: at + 1,
+                origin: origin("retry-join", &given.origin),
+                error,
+            })?);
+        }
+    }
+    let addrs = all(options, "join", |addr| {
+        value::gossip_addr(addr.trim()).map(|addr| addr.to_string()).ok_or_else(|| {
+            "is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join".to_owned()
+        })
+    })?;
+    if !addrs.is_empty() {
+        specs.push(listed(&addrs));
+    }
+    Ok(specs)
+}
+
+fn listed(addrs: &[String]) -> Spec {
+    Spec::parse(&addrs.join(",")).expect("a list of addresses is a spec")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        Host { name: "box".to_owned(), is_root: false, xdg_state_home: None, home: Some("/home/me".into()) }
+    }
+
+    fn resolve<'a>(flags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
+        Config::resolve(&Options::from_flags(flags), &host()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_given_is_a_whole_configuration() {
+        let config = resolve([]).unwrap();
+        assert_eq!(config.cluster.as_str(), "chronik");
+        assert_eq!(config.node_name.as_str(), "box");
+        assert_eq!(config.bind, "0.0.0.0:7946".parse().unwrap());
+        assert_eq!(config.http, [HttpAddr::Tcp("127.0.0.1:7947".parse().unwrap())]);
+        assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/chronik-agent"));
+        assert_eq!(config.bootstrap_expect, None);
+        assert!(config.retry_join.is_empty());
+    }
+
+    #[test]
+    fn the_state_dir_follows_who_runs_the_agent() {
+        let xdg = Some(PathBuf::from("/xdg"));
+        let user = Host { xdg_state_home: xdg, ..host() };
+        assert_eq!(user.state_dir(), Some("/xdg/chronik-agent".into()));
+        let root = Host { is_root: true, ..user };
+        assert_eq!(root.state_dir(), Some("/var/lib/chronik-agent".into()));
+        let nobody = Host { home: None, ..host() };
+        let error = Config::resolve(&Options::default(), &nobody).unwrap_err().to_string();
+        assert!(error.ends_with("give --state-dir DIR"), "{error}");
+    }
+
+    #[test]
+    fn join_is_one_more_spec() {
+        let flags = [("retry-join", "10.0.0.9"), ("join", "10.0.0.1"), ("join", "10.0.0.2:9")];
+        let specs = resolve(flags).unwrap().seed_specs();
+        assert_eq!(
+            specs,
+            ["provider=static addrs=10.0.0.9", "provider=static addrs=10.0.0.1:7946,10.0.0.2:9"]
+        );
+    }
+
+    #[test]
+    fn a_wrong_spec_is_named_by_its_place() {
+        let error =
+            resolve([("retry-join", "10.0.0.9"), ("retry-join", "provider=sttic addrs=a")]).unwrap_err();
+        let expected = "--retry-join number 2: unknown provider `sttic`";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn every_message_names_flag_value_and_remedy() {
+        for (flag, value, expected) in [
+            (
+                "cluster",
+                "two words",
+                r#"--cluster "two words" is no cluster name: write 1 to 32 of the characters a-z A-Z 0-9 - _ ."#,
+            ),
+            ("role", "sever", r#"--role "sever" is not one of server, observer: did you mean `server`?"#),
+            ("profile", "moon", r#"--profile "moon" is not one of local, lan, wan"#),
+            (
+                "bootstrap-expect",
+                "0",
+                "--bootstrap-expect \"0\" is no number of servers: write 1 to 65535, usually 3 or 5, or leave the flag \
+                 out never to found a cluster",
+            ),
+            (
+                "join",
+                "db1",
+                "--join \"db1\" is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join",
+            ),
+            (
+                "http-allow-host",
+                "http://x:1",
+                "--http-allow-host \"http://x:1\" is no host name; write it without scheme and port, such as \
+                 node-1.example.com",
+            ),
+        ] {
+            assert_eq!(resolve([(flag, value)]).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (flags, expected) in [
+            (
+                vec![("bootstrap-expect", "1"), ("join", "10.0.0.1")],
+                "--bootstrap-expect 1 founds a cluster of one at once, but",
+            ),
+            (vec![("bootstrap-expect", "3"), ("role", "observer")], "--bootstrap-expect is for servers, but"),
+            (
+                vec![("http", "127.0.0.1:7946")],
+                "--http 127.0.0.1:7946 and --bind 0.0.0.0:7946 want the same port",
+            ),
+            (vec![("tag", "zone=a"), ("tag", "zone=b")], "--tag zone=b: `zone` is given twice"),
+            (
+                vec![("endpoint", "raft=:1"), ("endpoint", "raft=h:2")],
+                "--endpoint raft=h:2: `raft` is given twice",
+            ),
+        ] {
+            let error = resolve(flags).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

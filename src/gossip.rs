@@ -1,0 +1,469 @@
+//! The gossip machine: the SWIM engine and everything around it that makes a membership out of it. Pure: it is told
+//! the time and the dice, takes bytes in and gives bytes out.
+
+mod codec;
+mod contacts;
+mod inbound;
+mod metadata;
+mod peer;
+mod profile;
+mod rumours;
+mod sync;
+mod tick;
+mod timers;
+mod view;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use foca::{AccumulatingRuntime, Foca, OwnedNotification, Timer};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use self::{
+    codec::SwimCodec,
+    contacts::Contacts,
+    metadata::{Record, Stamp},
+    rumours::{Rumour, Rumours},
+    timers::{Tick, Timers},
+    view::Shown,
+};
+pub use self::{
+    metadata::{MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
+    peer::{Peer, PeerError},
+    profile::Timing,
+};
+use crate::{
+    membership::Membership,
+    node::{ClusterName, Epoch, NodeId},
+    snapshot::Counters,
+    wire::{self, Kind},
+};
+
+/// The gossip machine.
+///
+/// Drive it so: feed it with `handle_*`, and after each burst of input drain every `poll_*` until it is empty.
+///
+/// 1. Take in everything that waits on the sockets (`handle_datagram`, `handle_request`, `handle_reply`) *before*
+///    `handle_timeout`: after a pause the answers that prove others alive are in the socket, and a timer that ran
+///    first would call them failed.
+/// 2. Call `handle_timeout(now)` once `poll_timeout()` has passed.
+/// 3. Drain `poll_event` first, and make an `Event::Persist` durable before sending anything that follows it.
+/// 4. Send what `poll_transmit` gives; for each `poll_dial` open a stream, write the frame, read one frame, and hand
+///    it, or why there is none, to `handle_reply`.
+/// 5. Show `membership()`.
+pub struct Gossip {
+    cluster: ClusterName,
+    timing: Timing,
+    me: Peer,
+    phase: Phase,
+    foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
+    runtime: AccumulatingRuntime<Peer>,
+    pending_rumours: mpsc::Receiver<Rumour>,
+    /// The engine's current timer token; it gives no other way to learn it.
+    token: u8,
+    /// For how many members the engine is configured.
+    configured_size: usize,
+    rng: StdRng,
+    timers: Timers,
+    contacts: Contacts,
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    next_exchange: u64,
+    /// When the next comparison follows the one that is scheduled, and which chain of them counts.
+    compare_after: Duration,
+    compare_chain: u32,
+    joins: BTreeMap<JoinId, Join>,
+    next_join: u64,
+    records: BTreeMap<NodeId, Record>,
+    left: BTreeMap<NodeId, (Epoch, u16)>,
+    heard: BTreeMap<NodeId, Heard>,
+    membership: Membership,
+    shown: BTreeMap<NodeId, Shown>,
+    /// Something may have happened that readers can see.
+    dirty: bool,
+    /// When this node last had to renew itself; a handful in a short time means that renewing does not help.
+    renewals: VecDeque<Instant>,
+    transmits: VecDeque<Transmit>,
+    dials: VecDeque<Dial>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Gossip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.cluster, self.phase)
+    }
+}
+
+impl std::fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes to {}", self.payload.len(), self.to)
+    }
+}
+
+/// Where this node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// It has said goodbye; nothing it hears may bring it back.
+    Leaving,
+    /// Another, older process uses the same node id. This one has stopped.
+    Duplicate,
+}
+
+/// When and in which state of refutation a member was last heard from directly.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    at: Instant,
+    life: Peer,
+    incarnation: u16,
+}
+
+/// A datagram to send.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where.
+    pub to: SocketAddr,
+    /// What, sealed.
+    pub payload: Bytes,
+}
+
+/// Names a dial, so that its answer finds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExchangeId(u64);
+
+/// A stream to open: write the frame, read one frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    /// To hand back with the answer.
+    pub exchange: ExchangeId,
+    /// Where.
+    pub to: SocketAddr,
+    /// What to write, sealed.
+    pub frame: Bytes,
+}
+
+/// Names a `join`, so that its outcome finds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JoinId(u64);
+
+/// What the caller has to know beyond the membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// This node's epoch has grown; keep it before sending anything.
+    Persist(Epoch),
+    /// A `join` has ended: for each address nothing, or why it failed.
+    JoinEnded(JoinId, Vec<(SocketAddr, Option<String>)>),
+    /// The goodbye has been said often enough; the process may end.
+    Left,
+    /// Another process uses this node's id. Of the two, the one that started later stops gossiping.
+    DuplicateId {
+        /// Where it runs.
+        addr: SocketAddr,
+        /// Whether this node is the one that has stopped.
+        stopped: bool,
+    },
+}
+
+/// Why a stream was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A round of the join loop.
+    Round,
+    /// An operator asked.
+    Asked(JoinId),
+    /// A member is missing, or its metadata is, or its picture differs from ours.
+    Exchange,
+    /// Digest first.
+    Compare,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    to: SocketAddr,
+    purpose: Purpose,
+}
+
+/// An operator's request to contact some addresses.
+#[derive(Debug, Default)]
+struct Join {
+    outstanding: usize,
+    ended: Vec<(SocketAddr, Option<String>)>,
+}
+
+/// What the machine needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Agents of other clusters are never listened to.
+    pub cluster: ClusterName,
+    /// How fast the protocol runs.
+    pub timing: Timing,
+    /// This node; its epoch is persisted already.
+    pub me: Peer,
+    /// What this node says of itself.
+    pub metadata: Metadata,
+    /// Members of the last run, to try beside the seeds.
+    pub cached: Vec<SocketAddr>,
+    /// Seed of the generator: the same seed and the same input give the same output.
+    pub seed: u64,
+}
+
+impl Gossip {
+    /// A node alone, about to look for the others.
+    ///
+    /// # Errors
+    /// Where the metadata is too large to travel.
+    pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
+        let Settings { cluster, timing, me, metadata, cached, seed } = settings;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (rumours, pending_rumours) = Rumours::new();
+        let engine_rng = StdRng::seed_from_u64(rng.random());
+        let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
+        let mut gossip = Self {
+            cluster,
+            timing,
+            me,
+            phase: Phase::Running,
+            foca,
+            runtime: AccumulatingRuntime::new(),
+            pending_rumours,
+            token: 0,
+            configured_size: 1,
+            rng,
+            timers: Timers::default(),
+            contacts: Contacts::new(me.addr, cached),
+            exchanges: BTreeMap::new(),
+            next_exchange: 0,
+            compare_after: timing.compare_period,
+            compare_chain: 0,
+            joins: BTreeMap::new(),
+            next_join: 0,
+            records: BTreeMap::new(),
+            left: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            membership: Membership::default(),
+            shown: BTreeMap::new(),
+            dirty: true,
+            renewals: VecDeque::new(),
+            transmits: VecDeque::new(),
+            dials: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        };
+        gossip.set_metadata(metadata, now)?;
+        gossip.timers.schedule(now, Tick::JoinRound);
+        gossip.after(now, timing.heal_period, Tick::Heal);
+        gossip.after(now, timing.compare_period, Tick::Compare(0));
+        gossip.refresh_view(now);
+        Ok(gossip)
+    }
+
+    /// Takes `seeds` as what the providers list now. A new one is dialled at once while this node is alone.
+    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
+        if self.contacts.set_seeds(seeds) && self.is_alone() {
+            self.begin_round(now);
+        }
+    }
+
+    /// Contacts `addrs` now, and keeps them among the seeds. `Event::JoinEnded` says how each ended.
+    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> JoinId {
+        let id = JoinId(self.next_join);
+        self.next_join += 1;
+        let addrs: BTreeSet<_> = addrs.into_iter().collect();
+        self.joins.insert(id, Join { outstanding: addrs.len(), ended: Vec::new() });
+        for addr in addrs {
+            self.contacts.ask(addr);
+            self.dial(addr, Purpose::Asked(id));
+        }
+        self.finish_join(id);
+        id
+    }
+
+    /// Replaces what this node says of itself and tells everybody.
+    ///
+    /// # Errors
+    /// Where it is too large to travel; nothing changes then.
+    pub fn set_metadata(&mut self, metadata: Metadata, now: Instant) -> Result<(), MetadataTooLarge> {
+        let bytes = metadata.encode()?;
+        let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
+        let stamp = Stamp { epoch: self.me.epoch, version };
+        self.records.insert(self.me.id, Record { owner: self.me.id, stamp, bytes, metadata });
+        self.dirty = true;
+        self.tell_metadata(&self.me.clone());
+        self.refresh_view(now);
+        Ok(())
+    }
+
+    /// Says goodbye: to every member at once, then by rumour for a few rounds more. `Event::Left` when it is done.
+    /// From here on nothing that is heard changes anything.
+    pub fn leave(&mut self, now: Instant) {
+        if self.phase != Phase::Running {
+            self.events.push_back(Event::Left);
+            return;
+        }
+        self.phase = Phase::Leaving;
+        self.tell(&rumours::left_rumour(&self.me));
+        self.say_goodbye();
+        self.engine(now, |foca, runtime| foca.leave_cluster(runtime));
+        self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(1));
+        self.dirty = true;
+        self.refresh_view(now);
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next stream to open.
+    pub fn poll_dial(&mut self) -> Option<Dial> {
+        self.dials.pop_front()
+    }
+
+    /// The next thing the caller has to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Who is there.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// What this node says of itself.
+    pub fn own_metadata(&self) -> &Metadata {
+        &self.records.get(&self.me.id).expect("a node has its own metadata from the start").metadata
+    }
+
+    /// This node as it travels on the wire now.
+    pub fn me(&self) -> &Peer {
+        &self.me
+    }
+
+    /// Whether this node has ever heard from another one.
+    pub fn joined(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// Whether this node has stopped because an older process uses its id.
+    pub fn is_duplicate(&self) -> bool {
+        self.phase == Phase::Duplicate
+    }
+
+    /// Rumours that wait to be passed on: of the engine's own, and beside them.
+    pub fn backlog(&self) -> (usize, usize) {
+        (self.foca.updates_backlog(), self.foca.custom_broadcast_backlog())
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Runs one call of the engine and takes in everything it produced.
+    fn engine(
+        &mut self,
+        now: Instant,
+        call: impl FnOnce(
+            &mut Foca<Peer, SwimCodec, StdRng, Rumours>,
+            &mut AccumulatingRuntime<Peer>,
+        ) -> Result<(), foca::Error>,
+    ) {
+        if let Err(error) = call(&mut self.foca, &mut self.runtime) {
+            tracing::trace!(%error, "the engine refused");
+            self.counters.refused += 1;
+        }
+        while let Some((after, timer)) = self.runtime.to_schedule() {
+            if let Timer::ProbeRandomMember(token) = timer {
+                self.token = token;
+            }
+            self.timers.schedule(now + after, Tick::Swim(timer));
+        }
+        while let Some((peer, payload)) = self.runtime.to_send() {
+            self.transmit(peer.addr, Kind::Swim, &payload);
+        }
+        while let Some(notification) = self.runtime.to_notify() {
+            self.dirty = true;
+            self.notice(notification, now);
+        }
+        while let Ok(rumour) = self.pending_rumours.try_recv() {
+            self.hear(rumour, now);
+        }
+        self.fit_engine();
+    }
+
+    /// What the engine wants known. The membership is never built from this, for it is not all that happens.
+    fn notice(&mut self, notification: OwnedNotification<Peer>, now: Instant) {
+        match notification {
+            OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
+                if !self.records.contains_key(&peer.id) {
+                    self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
+                }
+            }
+            OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
+            OwnedNotification::Rejoin(me) => {
+                self.me = me;
+                self.counters.renewals += 1;
+                self.renewals.push_back(now);
+                tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
+            }
+            OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct => {}
+        }
+    }
+
+    /// Fits the constants that depend on the cluster's size, once that has changed by a fifth.
+    fn fit_engine(&mut self) {
+        let size = self.foca.num_members() + 1;
+        if size.abs_diff(self.configured_size) * 5 > self.configured_size {
+            self.configured_size = size;
+            if let Err(error) = self.foca.set_config(self.timing.engine(size)) {
+                tracing::debug!(%error, size, "the engine keeps its constants");
+            }
+        }
+    }
+
+    /// Has the engine pass `rumour` on.
+    fn tell(&mut self, rumour: &[u8]) {
+        if let Err(error) = self.foca.add_broadcast(rumour) {
+            tracing::debug!(%error, "rumour not told");
+        }
+    }
+
+    /// Has everybody told the metadata of `owner`.
+    fn tell_metadata(&mut self, owner: &Peer) {
+        if let Some(record) = self.records.get(&owner.id) {
+            let rumour = rumours::metadata_rumour(owner, record);
+            self.tell(&rumour);
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
+        let payload = wire::seal(&self.cluster, kind, payload);
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += payload.len() as u64;
+        self.transmits.push_back(Transmit { to, payload });
+    }
+
+    /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
+    fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
+        let jitter = self.rng.random_range(0.5..1.5);
+        self.after_exactly(now, after.mul_f64(jitter), tick);
+    }
+
+    fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
+        self.timers.schedule(now + after, tick);
+    }
+
+    fn is_alone(&self) -> bool {
+        self.foca.num_members() == 0
+    }
+}

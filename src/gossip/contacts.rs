@@ -1,0 +1,158 @@
+//! Whom to dial: the endless join and heal loop. Alone is not dead; a node without members asks everybody it has ever
+//! heard of, for ever, and one with members keeps trying those that are missing.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
+
+use super::profile::Timing;
+
+/// How many seeds a node wants to reach when it joins; one more costs a stream, one less a single point of failure.
+const WANTED: usize = 3;
+/// Most addresses dialled at the same moment.
+const MAX_OUTSTANDING: usize = 128;
+
+/// Addresses worth dialling, and the round of dialling that is going on.
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    /// What the providers list now.
+    seeds: BTreeSet<SocketAddr>,
+    /// What an operator asked to join.
+    asked: BTreeSet<SocketAddr>,
+    /// Members of the last run, from the state directory.
+    cached: BTreeSet<SocketAddr>,
+    /// Addresses that turned out to be this node.
+    own: BTreeSet<SocketAddr>,
+    round: Option<Round>,
+    /// Rounds in a row that reached nobody.
+    fruitless: u32,
+}
+
+/// One attempt to reach a few of many addresses: a few at first, then twice as many, until enough have answered.
+#[derive(Debug)]
+struct Round {
+    waiting: Vec<SocketAddr>,
+    outstanding: usize,
+    reached: usize,
+    width: usize,
+}
+
+impl Contacts {
+    pub(super) fn new(own: SocketAddr, cached: Vec<SocketAddr>) -> Self {
+        Self { own: [own].into(), cached: cached.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Takes `seeds` as what the providers list now and says whether there is a new one among them.
+    pub(super) fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>) -> bool {
+        let seeds: BTreeSet<_> = seeds.into_iter().collect();
+        let news = seeds.difference(&self.seeds).any(|addr| !self.own.contains(addr));
+        self.seeds = seeds;
+        news
+    }
+
+    pub(super) fn ask(&mut self, addr: SocketAddr) {
+        self.asked.insert(addr);
+    }
+
+    /// Remembers that `addr` is this node, so that it is never dialled again.
+    pub(super) fn is_own(&mut self, addr: SocketAddr) {
+        self.own.insert(addr);
+    }
+
+    /// Begins a round over everybody, `failed` members too, in random order.
+    pub(super) fn begin_round(&mut self, failed: impl Iterator<Item = SocketAddr>, rng: &mut StdRng) {
+        let known = self.seeds.iter().chain(&self.asked).chain(&self.cached).copied();
+        let everybody: BTreeSet<_> = known.chain(failed).filter(|addr| !self.own.contains(addr)).collect();
+        let mut waiting: Vec<_> = everybody.into_iter().collect();
+        waiting.shuffle(rng);
+        self.fruitless = self.fruitless.saturating_add(1);
+        self.round = Some(Round { waiting, outstanding: 0, reached: 0, width: WANTED });
+    }
+
+    /// The addresses to dial now; empty when the round is over.
+    pub(super) fn widen(&mut self) -> Vec<SocketAddr> {
+        let Some(round) = &mut self.round else {
+            return Vec::new();
+        };
+        if round.reached >= WANTED || round.waiting.is_empty() {
+            self.round = None;
+            return Vec::new();
+        }
+        let free = MAX_OUTSTANDING.saturating_sub(round.outstanding);
+        let count = round.width.min(free).min(round.waiting.len());
+        round.width *= 2;
+        round.outstanding += count;
+        round.waiting.split_off(round.waiting.len() - count)
+    }
+
+    /// One of the round's dials has ended.
+    pub(super) fn ended(&mut self, reached: bool) {
+        if reached {
+            self.fruitless = 0;
+        }
+        if let Some(round) = &mut self.round {
+            round.outstanding = round.outstanding.saturating_sub(1);
+            round.reached += usize::from(reached);
+        }
+    }
+
+    /// How long to wait before the next round.
+    pub(super) fn backoff(&self, timing: &Timing, rng: &mut StdRng) -> Duration {
+        timing.join_backoff.wait(self.fruitless, rng)
+    }
+
+    /// One missing address, or none this time. Every node asks with such a probability that each missing address is
+    /// dialled about once a period by the `active` nodes together.
+    pub(super) fn missing(
+        &self,
+        active: &BTreeSet<SocketAddr>,
+        failed: impl Iterator<Item = SocketAddr>,
+        rng: &mut StdRng,
+    ) -> Option<SocketAddr> {
+        let unseen = self.seeds.iter().chain(&self.asked).copied().filter(|addr| !active.contains(addr));
+        let missing: BTreeSet<_> = failed.chain(unseen).filter(|addr| !self.own.contains(addr)).collect();
+        // The addresses are few enough to pick by walking.
+        let nth = rng.random_range(0..missing.len().max(active.len()).max(1));
+        missing.into_iter().nth(nth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddr {
+        ([10, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn a_round_widens_until_three_have_answered() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut contacts = Contacts::new(addr(1), vec![]);
+        contacts.set_seeds((1..=51).map(addr));
+        contacts.begin_round(std::iter::empty(), &mut rng);
+        let first = contacts.widen();
+        assert_eq!(first.len(), 3);
+        assert!(!first.contains(&addr(1)), "a node never dials itself");
+        let sizes: Vec<_> = (0..4).map(|_| contacts.widen().len()).collect();
+        assert_eq!(sizes, [6, 12, 24, 5], "fifty addresses are dialled in five steps");
+
+        contacts.begin_round(std::iter::empty(), &mut rng);
+        contacts.widen();
+        (0..3).for_each(|_| contacts.ended(true));
+        assert_eq!(contacts.widen(), [], "three are enough");
+    }
+
+    #[test]
+    fn a_missing_address_is_dialled_about_once_a_period_by_all_together() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let contacts = Contacts::new(addr(1), vec![]);
+        let active: BTreeSet<_> = (1..=100).map(addr).collect();
+        let dials = (0..10_000)
+            .filter(|_| contacts.missing(&active, [addr(999)].into_iter(), &mut rng).is_some())
+            .count();
+        assert!((80..120).contains(&dials), "{dials} of 10,000, expected one in a hundred");
+    }
+}

@@ -1,0 +1,168 @@
+//! What a node says of itself: a record that only its owner writes, replaced as a whole, newest version wins.
+
+use std::{collections::BTreeMap, num::NonZeroU16};
+
+use minicbor::{Decode, Encode};
+
+use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
+
+/// Largest record in bytes that travels as a rumour. More would crowd membership updates out of the datagram and, past
+/// the engine's packet size, stay in its queue for ever (it accepts what it can never send).
+pub const MAX_RUMOUR: usize = 600;
+/// Largest record at all. It is sent to every member, so it is no place for data.
+pub const MAX_METADATA: usize = 16 << 10;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Its name for people.
+    pub name: NodeName,
+    /// What it takes part in.
+    pub role: Role,
+    /// How many servers it wants to see before the cluster is founded.
+    pub expect: Option<NonZeroU16>,
+    /// Its server's addresses.
+    pub endpoints: Endpoints,
+    /// Its free metadata.
+    pub tags: Tags,
+}
+
+/// The same as bytes. Fields are numbered and unknown ones skipped, so that versions can be mixed in one cluster: add
+/// fields freely, reuse no number.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Encoded {
+    #[n(0)]
+    name: String,
+    #[n(1)]
+    observer: bool,
+    #[n(2)]
+    expect: Option<NonZeroU16>,
+    #[n(3)]
+    endpoints: BTreeMap<String, String>,
+    #[n(4)]
+    tags: BTreeMap<String, String>,
+}
+
+/// Bytes that are no metadata.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not metadata: {0}")]
+pub struct MetadataError(String);
+
+/// A metadata record larger than `MAX_METADATA`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "name, endpoints and tags take {0} bytes together, more than the {MAX_METADATA} allowed: shorten the tags"
+)]
+pub struct MetadataTooLarge(usize);
+
+impl Metadata {
+    /// The bytes that travel.
+    ///
+    /// # Errors
+    /// Where they are too many.
+    pub fn encode(&self) -> Result<Vec<u8>, MetadataTooLarge> {
+        let texts = |(key, value): (String, &String)| (key, value.clone());
+        let encoded = Encoded {
+            name: self.name.as_str().to_owned(),
+            observer: self.role == Role::Observer,
+            expect: self.expect,
+            endpoints: self.endpoints.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+            tags: self.tags.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+        };
+        let bytes = super::sync::write(&encoded);
+        if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
+    }
+
+    /// Reads what `encode` wrote, here or in another version.
+    ///
+    /// # Errors
+    /// Where the bytes are too many, or break a rule of `node`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MetadataError> {
+        if bytes.len() > MAX_METADATA {
+            return Err(MetadataError(format!("{} bytes", bytes.len())));
+        }
+        let encoded: Encoded = minicbor::decode(bytes).map_err(|error| MetadataError(error.to_string()))?;
+        let invalid = |error: crate::node::InvalidName| MetadataError(error.to_string());
+        let mut metadata = Self {
+            name: encoded.name.try_into().map_err(invalid)?,
+            role: if encoded.observer { Role::Observer } else { Role::Server },
+            expect: encoded.expect,
+            endpoints: Endpoints::new(),
+            tags: Tags::new(),
+        };
+        for (name, addr) in encoded.endpoints {
+            metadata.endpoints.insert(name.try_into().map_err(invalid)?, addr);
+        }
+        for (key, value) in encoded.tags {
+            metadata.tags.insert(key.try_into().map_err(invalid)?, value);
+        }
+        Ok(metadata)
+    }
+}
+
+/// Which writing of a node's metadata: a later start beats an earlier one, a later version within it beats the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Stamp {
+    /// The start that wrote it.
+    pub(super) epoch: Epoch,
+    /// Counts the writings of that start, from 1.
+    pub(super) version: u32,
+}
+
+/// A node's metadata as it is kept and passed on: the owner's bytes, and what they mean.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) owner: NodeId,
+    pub(super) stamp: Stamp,
+    pub(super) bytes: Vec<u8>,
+    pub(super) metadata: Metadata,
+}
+
+impl Record {
+    /// A record read from the wire.
+    pub(super) fn read(owner: NodeId, stamp: Stamp, bytes: Vec<u8>) -> Result<Self, MetadataError> {
+        let metadata = Metadata::decode(&bytes)?;
+        Ok(Self { owner, stamp, bytes, metadata })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            name: "node-1".parse().unwrap(),
+            role: Role::Observer,
+            expect: NonZeroU16::new(3),
+            endpoints: [("raft".parse().unwrap(), "10.0.0.1:5001".to_owned())].into(),
+            tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn metadata_is_read_as_written_and_refused_when_cut_short() {
+        let bytes = metadata().encode().unwrap();
+        assert_eq!(Metadata::decode(&bytes), Ok(metadata()));
+        for length in 0..bytes.len() {
+            assert!(Metadata::decode(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_is_skipped() {
+        let mut bytes = metadata().encode().unwrap();
+        assert_eq!(bytes[0], 0xa5, "a map of five");
+        bytes[0] = 0xa6;
+        bytes.extend([0x18, 99, 0x63, b'n', b'e', b'w']);
+        assert_eq!(Metadata::decode(&bytes), Ok(metadata()));
+    }
+
+    #[test]
+    fn too_much_of_it_says_how_much() {
+        let tags = [("k".parse().unwrap(), "v".repeat(MAX_METADATA))].into();
+        let error = Metadata { tags, ..metadata() }.encode().unwrap_err();
+        assert!(error.to_string().contains("more than the 16384 allowed"), "{error}");
+    }
+}

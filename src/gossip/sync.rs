@@ -1,0 +1,205 @@
+//! The whole state over a stream: what is exchanged at a join, when two sides of a partition meet again, and when a
+//! comparison shows a difference. And the rules by which another node's picture changes ours.
+
+use foca::{Codec as _, Member, State};
+use minicbor::{Decode, Encode, bytes::ByteVec};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    codec::SwimCodec,
+    metadata::{Record, Stamp},
+    peer::{Peer, get_life, get_peer, put_life, put_peer},
+};
+use crate::node::{Epoch, NodeId};
+
+/// What one node asks of another. Fields and variants are numbered, unknown fields skipped: add freely, reuse none.
+#[derive(Debug, Encode, Decode)]
+pub(super) enum Request {
+    /// Here is all I know; tell me all you know.
+    #[n(0)]
+    Exchange(#[n(0)] EncodedState),
+    /// Here is a digest of all I know; tell me all you know if yours differs.
+    #[n(1)]
+    Compare(#[n(0)] u64),
+}
+
+/// What the other answers.
+#[derive(Debug, Encode, Decode)]
+pub(super) enum Reply {
+    /// All it knows.
+    #[n(0)]
+    State(#[n(0)] EncodedState),
+    /// The digests are equal.
+    #[n(1)]
+    Same,
+    /// It is leaving, or has stopped over a conflict, and tells nobody anything.
+    #[n(2)]
+    Silent,
+}
+
+/// All a node knows, as bytes in the layouts of the datagrams.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct EncodedState {
+    #[n(0)]
+    sender: ByteVec,
+    #[n(1)]
+    members: Vec<ByteVec>,
+    #[n(2)]
+    left: Vec<ByteVec>,
+    #[n(3)]
+    records: Vec<EncodedRecord>,
+}
+
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+struct EncodedRecord {
+    #[n(0)]
+    owner: ByteVec,
+    #[n(1)]
+    epoch: u64,
+    #[n(2)]
+    version: u32,
+    #[n(3)]
+    bytes: ByteVec,
+}
+
+/// All a node knows.
+#[derive(Debug)]
+pub(super) struct SharedState {
+    /// The node itself.
+    pub(super) sender: Peer,
+    /// The members of its engine, failed ones too.
+    pub(super) members: Vec<Member<Peer>>,
+    /// The lives that said goodbye.
+    pub(super) left: Vec<Peer>,
+    /// The metadata it has, its own too.
+    pub(super) records: Vec<Record>,
+}
+
+/// A frame that does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("frame does not read: {0}")]
+pub(super) struct FrameError(String);
+
+impl SharedState {
+    pub(super) fn encode(&self) -> EncodedState {
+        let write = |put: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            put(&mut out);
+            ByteVec::from(out)
+        };
+        EncodedState {
+            sender: write(&|out| put_peer(&self.sender, out)),
+            members: self
+                .members
+                .iter()
+                .map(|member| write(&|out| SwimCodec.encode_member(member, out).expect("a vector has room")))
+                .collect(),
+            left: self.left.iter().map(|peer| write(&|out| put_life(peer, out))).collect(),
+            records: self
+                .records
+                .iter()
+                .map(|record| EncodedRecord {
+                    owner: record.owner.as_bytes().to_vec().into(),
+                    epoch: record.stamp.epoch.0,
+                    version: record.stamp.version,
+                    bytes: record.bytes.clone().into(),
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn decode(encoded: EncodedState) -> Result<Self, FrameError> {
+        let failed = |error: &dyn std::fmt::Display| FrameError(error.to_string());
+        let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
+        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new() };
+        for member in &encoded.members {
+            state.members.push(SwimCodec.decode_member(member.as_slice()).map_err(|error| failed(&error))?);
+        }
+        for life in &encoded.left {
+            state.left.push(get_life(&mut life.as_slice()).map_err(|error| failed(&error))?);
+        }
+        for record in encoded.records {
+            let owner: [u8; 16] =
+                record.owner.to_vec().try_into().map_err(|_| FrameError("owner of metadata".to_owned()))?;
+            let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
+            let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
+            // One node's bad metadata is no reason to refuse what is said of the others.
+            if let Ok(record) = Record::read(owner, stamp, record.bytes.into()) {
+                state.records.push(record);
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// Reads one request or reply.
+pub(super) fn read<'b, T: Decode<'b, ()>>(payload: &'b [u8]) -> Result<T, FrameError> {
+    minicbor::decode(payload).map_err(|error| FrameError(error.to_string()))
+}
+
+/// Writes a request, a reply or metadata.
+pub(super) fn write<T: Encode<()>>(message: &T) -> Vec<u8> {
+    minicbor::to_vec(message).expect("writing to a vector cannot fail")
+}
+
+/// Equal for two nodes that list the same lives of the same members, active or not, with the same metadata. Suspicions
+/// and incarnations are left out: they come and go, and rumours carry them faster than any comparison.
+pub(super) fn digest(
+    me: &Peer,
+    members: impl Iterator<Item = (Peer, bool)>,
+    stamps: impl Iterator<Item = (NodeId, Stamp)>,
+) -> u64 {
+    let mut lives: Vec<_> =
+        members.chain([(*me, true)]).map(|(peer, active)| (peer.id, peer.epoch, peer.bump, active)).collect();
+    lives.sort_unstable();
+    let mut hash = Sha256::new();
+    for (id, epoch, bump, active) in lives {
+        hash.update(id.as_bytes());
+        hash.update(epoch.0.to_be_bytes());
+        hash.update(bump.to_be_bytes());
+        hash.update([u8::from(active)]);
+    }
+    for (owner, stamp) in stamps {
+        hash.update(owner.as_bytes());
+        hash.update(stamp.epoch.0.to_be_bytes());
+        hash.update(stamp.version.to_be_bytes());
+    }
+    hash.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// What to make of one entry of another node's picture.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Take it over.
+    Apply(Member<Peer>),
+    /// The other side says failed and we say alive: somebody is wrong. Suspect it here, so that it gets the chance to
+    /// refute; the other's word alone kills nobody.
+    Suspect(Member<Peer>),
+    /// We say failed and the other side says alive: ask it directly.
+    Reach,
+    /// No news.
+    Ignore,
+}
+
+/// Compares one entry of another node's picture with ours of the same node.
+pub(super) fn judge(theirs: &Member<Peer>, ours: Option<&Member<Peer>>) -> Verdict {
+    let Some(ours) = ours else {
+        return match theirs.state() {
+            // A suspicion about a stranger would register it as alive, with nobody to follow the suspicion up.
+            State::Suspect => Verdict::Ignore,
+            State::Alive | State::Down => Verdict::Apply(theirs.clone()),
+        };
+    };
+    let same_life = theirs.id() == ours.id();
+    match (theirs.state(), ours.state()) {
+        (State::Alive | State::Suspect, State::Down) if same_life => Verdict::Reach,
+        (State::Down, State::Alive) if same_life => {
+            let incarnation = theirs.incarnation().max(ours.incarnation());
+            Verdict::Suspect(Member::new(*ours.id(), incarnation, State::Suspect))
+        }
+        (State::Down, State::Suspect) if same_life => Verdict::Ignore,
+        _ => Verdict::Apply(theirs.clone()),
+    }
+}

@@ -1,0 +1,254 @@
+//! What happens when a time comes, and whom this node dials of its own accord.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
+
+use foca::{Member, State, Timer};
+use rand::{RngExt as _, seq::IteratorRandom as _};
+
+use super::{
+    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose,
+    sync::{self, Request, SharedState},
+    timers::Tick,
+};
+use crate::{
+    node::NodeId,
+    wire::{self, Kind},
+};
+
+/// How often the goodbye is repeated: with three listeners a round, five rounds reach everyone of a dozen and start
+/// the rumour in any larger cluster.
+const GOODBYES: u8 = 5;
+/// Most members that are told goodbye directly; the rumour tells the rest.
+const DIRECT_GOODBYES: usize = 128;
+
+impl Gossip {
+    /// Does what is due. Everything that waits on the sockets must have been taken in before.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.notice_stall(now);
+        while let Some(tick) = self.timers.pop_due(now) {
+            self.tick(tick, now);
+        }
+        self.refresh_view(now);
+    }
+
+    /// After a pause, suspicions have run out that their victims had no chance to refute towards this node: they get
+    /// their time once more.
+    fn notice_stall(&mut self, now: Instant) {
+        let Some(due) = self.timers.next() else { return };
+        let late = now.saturating_duration_since(due);
+        if late <= self.timing.stall() {
+            return;
+        }
+        self.counters.stalls += 1;
+        tracing::warn!(late_s = late.as_secs_f64(), "this process was paused; suspicions are put off");
+        let until = now + self.timing.suspicion(self.foca.num_members() + 1);
+        self.timers.defer(until, |tick| matches!(tick, Tick::Swim(Timer::ChangeSuspectToDown { .. })));
+    }
+
+    fn tick(&mut self, tick: Tick, now: Instant) {
+        match tick {
+            Tick::Swim(timer) => {
+                if self.is_still_due(&timer) {
+                    self.dirty = true;
+                    self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
+                }
+            }
+            Tick::Goodbye(round) => self.repeat_goodbye(round, now),
+            _ if self.phase != Phase::Running => {}
+            Tick::JoinRound => {
+                if self.is_alone() {
+                    self.begin_round(now);
+                }
+            }
+            Tick::Widen => self.widen(now),
+            Tick::Heal => self.heal(now),
+            Tick::Compare(chain) => {
+                if chain == self.compare_chain {
+                    self.compare(now);
+                }
+            }
+            Tick::AskMetadata(id) => {
+                if !self.records.contains_key(&id) && self.exchange_with(id) {
+                    // Asked again until it has come or the member is gone.
+                    self.after(now, std::time::Duration::from_secs(2), Tick::AskMetadata(id));
+                }
+            }
+            Tick::Reach(id) => {
+                let addr = self.foca.iter_membership_state().find(|member| member.id().id == id);
+                if let Some(addr) = addr.map(|member| member.id().addr) {
+                    self.dial(addr, Purpose::Exchange);
+                }
+            }
+        }
+    }
+
+    /// The engine of foca 2.0.0 tells a member that it is down when its suspicion ends, even where it has refuted it
+    /// in time; a healthy node then renews itself, and at 20 % loss clusters of three never come to rest. So a
+    /// suspicion that was refuted never reaches the engine.
+    fn is_still_due(&self, timer: &Timer<Peer>) -> bool {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else {
+            return true;
+        };
+        self.foca.iter_members().any(|member| {
+            member.id() == member_id
+                && member.incarnation() == *incarnation
+                && member.state() == State::Suspect
+        })
+    }
+
+    /// Dials everybody who is known, a few at first, and sees to it that this is done again.
+    pub(super) fn begin_round(&mut self, now: Instant) {
+        let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
+        self.contacts.begin_round(failed.into_iter(), &mut self.rng);
+        self.widen(now);
+        let wait = self.contacts.backoff(&self.timing, &mut self.rng);
+        self.after_exactly(now, wait, Tick::JoinRound);
+    }
+
+    fn widen(&mut self, now: Instant) {
+        let addrs = self.contacts.widen();
+        if addrs.is_empty() {
+            return;
+        }
+        for addr in addrs {
+            self.dial(addr, Purpose::Round);
+        }
+        self.after_exactly(now, self.timing.widen_after, Tick::Widen);
+    }
+
+    /// Dials one of those that are missing: a failed member may be back, and a seed that nobody lists may be the door
+    /// to another half of the cluster.
+    fn heal(&mut self, now: Instant) {
+        self.after(now, self.timing.heal_period, Tick::Heal);
+        if self.is_alone() {
+            return;
+        }
+        let active: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
+        let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
+        if let Some(addr) = self.contacts.missing(&active, failed.into_iter(), &mut self.rng) {
+            self.dial(addr, Purpose::Exchange);
+        }
+    }
+
+    /// Compares the state with one random member's, so that a rumour that missed somebody is made good: soon after
+    /// this node has joined, then ever more rarely, down to once a period.
+    fn compare(&mut self, now: Instant) {
+        let wait = self.compare_after;
+        self.compare_after = (wait * 2).min(self.timing.compare_period);
+        self.after(now, wait, Tick::Compare(self.compare_chain));
+        let chosen = self.foca.iter_members().map(|member| member.id().addr).choose(&mut self.rng);
+        if let Some(addr) = chosen {
+            self.dial(addr, Purpose::Compare);
+        }
+    }
+
+    /// Begins a new chain of comparisons, the first of them soon.
+    pub(super) fn compare_soon(&mut self, now: Instant) {
+        self.compare_chain += 1;
+        self.compare_after = self.timing.compare_period / 5;
+        self.after(now, self.timing.compare_period / 10, Tick::Compare(self.compare_chain));
+    }
+
+    /// Opens a stream to `to`, unless one is open already for the same purpose.
+    pub(super) fn dial(&mut self, to: SocketAddr, purpose: Purpose) {
+        let running =
+            self.exchanges.values().any(|exchange| exchange.to == to && exchange.purpose == purpose);
+        if running || self.phase != Phase::Running {
+            return;
+        }
+        let request = match purpose {
+            Purpose::Compare => Request::Compare(self.digest()),
+            Purpose::Round | Purpose::Asked(_) | Purpose::Exchange => {
+                Request::Exchange(self.shared_state().encode())
+            }
+        };
+        let frame = wire::seal(&self.cluster, Kind::Request, &sync::write(&request));
+        let exchange = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        self.counters.exchanges_out += 1;
+        self.exchanges.insert(exchange, Exchange { to, purpose });
+        self.dials.push_back(Dial { exchange, to, frame });
+    }
+
+    /// Exchanges states with an active member; false where there is none of that id.
+    pub(super) fn exchange_with(&mut self, id: NodeId) -> bool {
+        let addr =
+            self.foca.iter_members().find(|member| member.id().id == id).map(|member| member.id().addr);
+        if let Some(addr) = addr {
+            self.dial(addr, Purpose::Exchange);
+        }
+        addr.is_some()
+    }
+
+    /// Ends a `join` whose last address has ended.
+    pub(super) fn finish_join(&mut self, id: JoinId) {
+        if self.joins.get(&id).is_some_and(|join| join.outstanding == 0)
+            && let Some(join) = self.joins.remove(&id)
+        {
+            self.events.push_back(Event::JoinEnded(id, join.ended));
+        }
+    }
+
+    /// Tells members directly that this life ends.
+    pub(super) fn say_goodbye(&mut self) {
+        let mut payload = Vec::new();
+        super::peer::put_peer(&self.me, &mut payload);
+        let listeners = self.foca.iter_members().map(|member| member.id().addr);
+        for addr in listeners.sample(&mut self.rng, DIRECT_GOODBYES) {
+            self.transmit(addr, Kind::Goodbye, &payload);
+        }
+    }
+
+    fn repeat_goodbye(&mut self, round: u8, now: Instant) {
+        if round >= GOODBYES || self.is_alone() {
+            self.events.push_back(Event::Left);
+            return;
+        }
+        if round == 2 {
+            self.say_goodbye();
+        }
+        self.engine(now, |foca, runtime| foca.gossip(runtime));
+        self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(round + 1));
+    }
+
+    /// The members that failed and did not say goodbye.
+    fn failed(&self) -> impl Iterator<Item = &Peer> {
+        self.foca
+            .iter_membership_state()
+            .filter(|member| member.state() == State::Down)
+            .map(Member::id)
+            .filter(|peer| peer.id != self.me.id && !self.has_left(peer))
+    }
+
+    /// Whether this life of a node said goodbye.
+    pub(super) fn has_left(&self, peer: &Peer) -> bool {
+        self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch, peer.bump))
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        let members = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
+        let lives = members.map(|member| (*member.id(), member.state() != State::Down));
+        let stamps = self.records.iter().map(|(owner, record)| (*owner, record.stamp));
+        sync::digest(&self.me, lives, stamps)
+    }
+
+    pub(super) fn shared_state(&self) -> SharedState {
+        let life = |(id, (epoch, bump)): (&NodeId, &(crate::node::Epoch, u16))| Peer {
+            id: *id,
+            addr: self.me.addr,
+            epoch: *epoch,
+            bump: *bump,
+        };
+        SharedState {
+            sender: self.me,
+            members: self.foca.iter_membership_state().cloned().collect(),
+            left: self.left.iter().map(life).collect(),
+            records: self.records.values().cloned().collect(),
+        }
+    }
+
+    /// A random share of `most`, so that many who react to one event do not react together.
+    pub(super) fn spread(&mut self, most: std::time::Duration) -> std::time::Duration {
+        most.mul_f64(self.rng.random_range(0.0..1.0))
+    }
+}

@@ -1,0 +1,96 @@
+//! Everything that is to happen later, in one queue: the engine's timers and our own.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use foca::Timer;
+
+use super::peer::Peer;
+use crate::node::NodeId;
+
+/// What happens when a time comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tick {
+    /// A timer of the engine.
+    Swim(Timer<Peer>),
+    /// The next seeds of the running round are dialled.
+    Widen,
+    /// A new round of dialling begins, where it is needed.
+    JoinRound,
+    /// One failed member or unseen seed is dialled.
+    Heal,
+    /// The state is compared with that of one random member; of several chains of comparisons only the newest counts.
+    Compare(u32),
+    /// A member whose metadata is missing is asked for it.
+    AskMetadata(NodeId),
+    /// Another member is dialled, now that it is known to be reachable.
+    Reach(NodeId),
+    /// One more round of the goodbye.
+    Goodbye(u8),
+}
+
+impl Tick {
+    /// Among ticks due at one moment the lower goes first. The engine wants the indirect stage of a probe before the
+    /// next probe, even when both are late.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Swim(Timer::SendIndirectProbe { .. }) => 0,
+            Self::Swim(Timer::ProbeRandomMember(_)) => 1,
+            Self::Swim(Timer::ChangeSuspectToDown { .. }) => 2,
+            Self::Swim(
+                Timer::PeriodicAnnounce(_)
+                | Timer::PeriodicAnnounceDown(_)
+                | Timer::PeriodicGossip(_)
+                | Timer::RemoveDown(_),
+            ) => 3,
+            Self::Widen
+            | Self::JoinRound
+            | Self::Heal
+            | Self::Compare(_)
+            | Self::AskMetadata(_)
+            | Self::Reach(_)
+            | Self::Goodbye(_) => 4,
+        }
+    }
+}
+
+/// Ticks by deadline, then rank, then order of arrival: the same every time.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    queue: BTreeMap<(Instant, u8, u64), Tick>,
+    arrivals: u64,
+}
+
+impl Timers {
+    /// Has `tick` happen at `at`.
+    pub(super) fn schedule(&mut self, at: Instant, tick: Tick) {
+        self.arrivals += 1;
+        self.queue.insert((at, tick.rank(), self.arrivals), tick);
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.queue.first_key_value().map(|((at, ..), _)| *at)
+    }
+
+    /// The next one that is due by `now`.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Tick> {
+        let entry = self.queue.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Puts off to `until` whatever is due before it and satisfies `which`.
+    pub(super) fn defer(&mut self, until: Instant, which: impl Fn(&Tick) -> bool) {
+        let due: Vec<_> =
+            self.queue.range(..(until, 0, 0)).filter(|(_, tick)| which(tick)).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some(tick) = self.queue.remove(&key) {
+                self.queue.insert((until, key.1, key.2), tick);
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+    }
+}

@@ -1,0 +1,143 @@
+//! The local HTTP API: it reads snapshots and sends requests through a `Handle`, and knows nothing else of the agent.
+
+mod about;
+mod act;
+mod answer;
+mod discovery;
+mod host_check;
+mod listener;
+mod members;
+mod metrics;
+mod problem;
+mod query;
+mod quorum;
+#[cfg(test)]
+mod sample;
+mod server;
+mod ui;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, Uri},
+    middleware,
+    routing::{get, post},
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+pub use self::listener::{BindError, Listener, bind};
+use self::problem::Problem;
+use crate::{api, config::Config, handle::Handle, nearest::nearest};
+
+/// Carries the index of an answer, for the next long poll.
+pub const INDEX_HEADER: &str = "x-chronik-index";
+
+/// Bytes in the body of a request: the longest list of addresses to join takes about 4 KiB.
+const BODY_MAX: usize = 64 * 1024;
+/// Addresses in one join.
+const JOIN_ADDRS_MAX: usize = 64;
+/// Open connections over all listeners; more wait in the system's queue.
+const CONNECTIONS_MAX: usize = 1024;
+/// Requests that wait for a change: half of the connections, so that waiting never shuts out asking.
+const LONG_POLLS_MAX: usize = 512;
+/// The longest wait for a change, as in Consul's blocking queries.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+/// The wait where only an index is given: shorter than the idle time-outs of common proxies (60 s).
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What every request can reach.
+#[derive(Debug, Clone)]
+struct Api {
+    handle: Handle,
+    shared: Arc<Shared>,
+}
+
+/// What does not change while the server runs.
+#[derive(Debug)]
+struct Shared {
+    settings: api::Settings,
+    allow_hosts: Vec<String>,
+    polls: Semaphore,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Answers on all `listeners` until `shutdown` completes, then ends long polls, lets answers in flight finish, and
+/// removes socket files. Returns early only where a listener's task fails.
+pub async fn serve(
+    listeners: Vec<Listener>,
+    handle: Handle,
+    config: &Config,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        settings: about::settings(config),
+        allow_hosts: config.http_allow_hosts.clone(),
+        polls: Semaphore::new(LONG_POLLS_MAX),
+        stopping: stopping.clone(),
+    });
+    let router = router(Api { handle, shared });
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        tracing::info!(at = %listener.addr(), "the API listens");
+        loops.spawn(server::accept(listener, router.clone(), places.clone(), stopping.clone()));
+    }
+    tokio::select! {
+        () = shutdown => {}
+        Some(ended) = loops.join_next() => tracing::error!(?ended, "a listener ended"),
+    }
+    stop.send_replace(true);
+    while loops.join_next().await.is_some() {}
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/members", get(members::get))
+        .route("/v1/self", get(about::myself))
+        .route("/v1/quorum", get(quorum::get))
+        .route("/v1/discovery", get(discovery::get))
+        .route("/v1/info", get(about::info))
+        .route("/v1/join", post(act::join))
+        .route("/v1/leave", post(act::leave))
+        .route("/livez", get(about::livez))
+        .route("/readyz", get(about::readyz))
+        .route("/metrics", get(metrics::get))
+        .route("/ui", get(ui::get))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), host_check::check))
+        .with_state(api)
+}
+
+/// For the remedy of a mistyped path.
+const PATHS: [&str; 11] = [
+    "/v1/members",
+    "/v1/self",
+    "/v1/quorum",
+    "/v1/discovery",
+    "/v1/info",
+    "/v1/join",
+    "/v1/leave",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/ui",
+];
+
+async fn unknown_path(uri: Uri) -> Problem {
+    let path = uri.path();
+    let remedy = nearest(path, PATHS)
+        .map_or_else(|| format!("there are {}", PATHS.join(", ")), |near| format!("did you mean {near}?"));
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}: {remedy}"))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path = uri.path();
+    let detail = format!("{path} does not take {method}: the `Allow` header says what it takes");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

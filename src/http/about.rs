@@ -1,0 +1,140 @@
+//! This agent itself: `GET /v1/self`, `GET /v1/info`, and the probes `/livez` and `/readyz`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use clap::ValueEnum;
+
+use super::{
+    Api, BODY_MAX, CONNECTIONS_MAX, LONG_POLLS_MAX, WAIT_MAX,
+    answer::{Answer, json, time},
+    problem::Problem,
+    query::Query,
+};
+use crate::{
+    api,
+    config::Config,
+    snapshot::{Counters, Snapshot},
+};
+
+fn index(snapshot: &Snapshot) -> u64 {
+    snapshot.membership.index
+}
+
+pub(super) async fn myself(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri, &[])?;
+    let snapshot = api.snapshot(&query, index).await?;
+    let about = &snapshot.about;
+    let settings = &api.shared.settings;
+    let member = snapshot.myself();
+    let body = json(&api::Myself {
+        index: index(&snapshot),
+        cluster: about.cluster.clone(),
+        id: about.id,
+        name: member.map_or(&settings.node_name, |member| &member.name).clone(),
+        role: settings.role,
+        status: member.map(|member| member.status),
+        addr: about.advertised,
+        addr_because: about.advertised_because.clone(),
+        bound: about.bound,
+        tags: settings.tag.clone(),
+        endpoints: member.map(|member| member.endpoints.clone()).unwrap_or_default(),
+        epoch: about.epoch,
+        started: time(about, about.started.instant),
+        joined: snapshot.joined,
+        leaving: snapshot.leaving,
+    });
+    let mut answer = Answer::new(&snapshot, index(&snapshot), body);
+    answer.tag = format!("{}-{}-{}", answer.tag, u8::from(snapshot.joined), u8::from(snapshot.leaving));
+    Ok(answer.to_client(&headers))
+}
+
+pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let query = Query::of(&uri, &[])?;
+    let snapshot = api.snapshot(&query, index).await?;
+    let compiled = [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws"))];
+    let features = compiled.iter().filter(|(_, there)| *there);
+    let body = json(&api::Info {
+        index: index(&snapshot),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: features.map(|(name, _)| (*name).to_owned()).collect(),
+        id: snapshot.about.id,
+        started: time(&snapshot.about, snapshot.about.started.instant),
+        config: api.shared.settings.clone(),
+        limits: api::Limits {
+            body_bytes: BODY_MAX,
+            connections: CONNECTIONS_MAX,
+            long_polls: LONG_POLLS_MAX,
+            wait_s: api::seconds(WAIT_MAX),
+        },
+        counters: counters(&snapshot.counters),
+    });
+    let mut answer = Answer::new(&snapshot, index(&snapshot), body);
+    // The counters change without the index, and a client that asks for them wants the new ones.
+    let mut hasher = DefaultHasher::new();
+    answer.body.hash(&mut hasher);
+    answer.tag = format!("{:016x}", hasher.finish());
+    Ok(answer.to_client(&headers))
+}
+
+/// The configuration for everybody to see: secrets masked.
+pub(super) fn settings(config: &Config) -> api::Settings {
+    let named = |value: Option<clap::builder::PossibleValue>| {
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    };
+    api::Settings {
+        retry_join: config.seed_specs(),
+        bootstrap_expect: config.bootstrap_expect.map(Into::into),
+        role: config.role,
+        cluster: config.cluster.clone(),
+        node_name: config.node_name.clone(),
+        endpoint: config.endpoints.iter().map(ToString::to_string).collect(),
+        tag: config.tags.clone(),
+        bind: config.bind,
+        advertise: config.advertise.as_ref().map(ToString::to_string),
+        http: config.http.iter().map(ToString::to_string).collect(),
+        http_allow_host: config.http_allow_hosts.clone(),
+        state_dir: config.state_dir.display().to_string(),
+        profile: config.profile.name().to_owned(),
+        log_format: named(config.log_format.to_possible_value()),
+        log_level: config.log_level.clone(),
+    }
+}
+
+fn counters(counters: &Counters) -> api::Counters {
+    api::Counters {
+        datagrams_in: counters.datagrams_in,
+        datagrams_out: counters.datagrams_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        exchanges_in: counters.exchanges_in,
+        exchanges_out: counters.exchanges_out,
+        refused: counters.refused,
+        foreign: counters.foreign,
+        renewals: counters.renewals,
+        stalls: counters.stalls,
+    }
+}
+
+/// The process runs.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The API answers, the state is loaded, and the agent is not on its way out. Never "quorum": a probe on quorum
+/// deadlocks a rollout.
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    if api.handle.snapshot().leaving {
+        let leaving = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is leaving");
+        return leaving.into_response();
+    }
+    "ok\n".into_response()
+}

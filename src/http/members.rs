@@ -1,0 +1,150 @@
+//! `GET /v1/members`.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
+
+use super::{
+    Api,
+    answer::{Answer, age, json, time},
+    problem::Problem,
+    query::Query,
+};
+use crate::{
+    api,
+    membership::{Member, MemberStatus},
+    node::{Role, TagKey},
+    snapshot::Snapshot,
+};
+
+pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let query = Query::of(&uri, &["status", "role", "tag"])?;
+    let filter = Filter::of(&query)?;
+    let index = |snapshot: &Snapshot| snapshot.membership.index;
+    let snapshot = api.snapshot(&query, index).await?;
+    let render = || json(&members(&snapshot, &filter));
+    let body =
+        if filter.is_none() { snapshot.rendered.members.get_or_init(render).clone() } else { render() };
+    Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
+}
+
+/// Whom the client wants to see: every condition given must hold.
+#[derive(Debug, Default)]
+struct Filter {
+    /// One of these, or any where empty.
+    statuses: Vec<MemberStatus>,
+    /// One of these, or any where empty.
+    roles: Vec<Role>,
+    /// All of these.
+    tags: Vec<(TagKey, String)>,
+}
+
+impl Filter {
+    fn of(query: &Query) -> Result<Self, Problem> {
+        let tag = |text: &str| {
+            let pair =
+                text.split_once('=').and_then(|(key, value)| Some((key.parse().ok()?, value.to_owned())));
+            pair.ok_or_else(|| {
+                Problem::bad_request(format!("`tag={text}` is not KEY=VALUE: write tag=zone=a"))
+            })
+        };
+        Ok(Self {
+            statuses: query.choices("status")?,
+            roles: query.choices("role")?,
+            tags: query.all("tag").map(tag).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn is_none(&self) -> bool {
+        self.statuses.is_empty() && self.roles.is_empty() && self.tags.is_empty()
+    }
+
+    fn shows(&self, member: &Member) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&member.status))
+            && (self.roles.is_empty() || self.roles.contains(&member.role))
+            && self.tags.iter().all(|(key, value)| member.tags.get(key) == Some(value))
+    }
+}
+
+fn members(snapshot: &Snapshot, filter: &Filter) -> api::Members {
+    let providers = snapshot.discovery.providers.iter();
+    let sources: BTreeMap<SocketAddr, &'static str> = providers
+        .rev()
+        .flat_map(|provider| provider.addrs.iter().map(|addr| (*addr, provider.provider)))
+        .collect();
+    let shown = snapshot.membership.members.values().filter(|member| filter.shows(member));
+    api::Members {
+        cluster: snapshot.about.cluster.clone(),
+        myself: snapshot.about.id,
+        index: snapshot.membership.index,
+        members: shown.map(|member| shape(snapshot, member, &sources)).collect(),
+    }
+}
+
+fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'static str>) -> api::Member {
+    let myself = member.id == snapshot.about.id;
+    let heard = member.last_heard.map(|at| api::seconds(age(snapshot, at)));
+    let unlisted = if myself { "self" } else { "gossip" };
+    api::Member {
+        id: member.id,
+        name: member.name.clone(),
+        addr: member.addr,
+        status: member.status,
+        role: member.role,
+        myself,
+        tags: member.tags.clone(),
+        endpoints: member.endpoints.clone(),
+        epoch: member.epoch,
+        since: time(&snapshot.about, member.since),
+        last_heard_s: if myself { Some(0.0) } else { heard },
+        source: (*sources.get(&member.addr).unwrap_or(&unlisted)).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::sample;
+
+    #[test]
+    fn a_member_is_told_whole() {
+        let shown = serde_json::to_value(members(&sample::snapshot(7), &Filter::default())).unwrap();
+        let expected = serde_json::json!({
+            "cluster": "chronik", "self": sample::id(1), "index": 7,
+            "members": [
+                {"id": sample::id(1), "name": "node-1", "addr": "10.0.0.1:7946", "status": "alive", "role": "server",
+                 "self": true, "tags": {"zone": "a"}, "endpoints": {"raft": "10.0.0.1:5001"}, "epoch": 5,
+                 "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0, "source": "self"},
+                {"id": sample::id(2), "name": "node-2", "addr": "10.0.0.2:7946", "status": "failed",
+                 "role": "observer", "self": false, "tags": {}, "endpoints": {}, "epoch": 5,
+                 "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25, "source": "dns"},
+                {"id": sample::id(3), "name": "node-3", "addr": "10.0.0.3:7946", "status": "suspect",
+                 "role": "server", "self": false, "tags": {"zone": "b"}, "endpoints": {}, "epoch": 5,
+                 "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null, "source": "gossip"},
+            ],
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn every_condition_must_hold() {
+        let snapshot = sample::snapshot(7);
+        for (query, expected) in [
+            ("status=alive,failed", vec!["node-1", "node-2"]),
+            ("role=server", vec!["node-1", "node-3"]),
+            ("role=server&tag=zone=b", vec!["node-3"]),
+            ("tag=zone=a&tag=zone=b", vec![]),
+            ("tag=none=", vec![]),
+        ] {
+            let query =
+                Query::of(&format!("/?{query}").parse().unwrap(), &["status", "role", "tag"]).unwrap();
+            let shown = members(&snapshot, &Filter::of(&query).unwrap());
+            let names: Vec<&str> = shown.members.iter().map(|member| member.name.as_str()).collect();
+            assert_eq!(names, expected);
+        }
+    }
+}

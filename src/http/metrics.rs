@@ -1,0 +1,129 @@
+//! `GET /metrics`: the Prometheus text format, version 0.0.4.
+
+use std::fmt::{self, Write as _};
+
+use axum::{
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+
+use super::{Api, answer::time};
+use crate::{
+    membership::MemberStatus,
+    quorum::QuorumStatus,
+    snapshot::{ProviderReport, Snapshot},
+};
+
+pub(super) async fn get(State(api): State<Api>) -> Response {
+    let mut text = String::new();
+    write(&mut text, &api.handle.snapshot()).expect("writing to a String does not fail");
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let about = &snapshot.about;
+    let version = env!("CARGO_PKG_VERSION");
+    metric(out, "info", "gauge", "Always 1; the labels say which agent this is.")?;
+    let labels = [
+        ("cluster", about.cluster.as_str()),
+        ("node_id", &about.id.to_string()),
+        ("profile", about.profile),
+        ("version", version),
+    ];
+    sample(out, "info", &labels, 1)?;
+    metric(out, "start_time_seconds", "gauge", "When the agent started, in seconds since the Unix epoch.")?;
+    let started = time(about, about.started.instant).0.as_millisecond();
+    sample(out, "start_time_seconds", &[], format_args!("{}.{:03}", started / 1000, started % 1000))?;
+    metric(out, "joined", "gauge", "Whether the agent has ever been in contact with another one.")?;
+    sample(out, "joined", &[], u8::from(snapshot.joined))?;
+    members(out, snapshot)?;
+    quorum(out, snapshot)?;
+    discovery(out, snapshot)?;
+    counters(out, snapshot)
+}
+
+fn members(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    use MemberStatus::{Alive, Failed, Left, Suspect};
+    metric(out, "members", "gauge", "Members in the view, by status.")?;
+    for status in [Alive, Suspect, Failed, Left] {
+        let members = snapshot.membership.members.values();
+        let count = members.filter(|member| member.status == status).count();
+        sample(out, "members", &[("status", &status.to_string())], count)?;
+    }
+    metric(out, "membership_index", "counter", "Changes of the membership that a reader can see.")?;
+    sample(out, "membership_index", &[], snapshot.membership.index)
+}
+
+fn quorum(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    use QuorumStatus::{Conflict, Forming, Lost, Quorate};
+    let quorum = &snapshot.quorum;
+    metric(out, "quorum_status", "gauge", "1 for the status that the quorum has, 0 for the others.")?;
+    for (status, name) in [(Forming, "forming"), (Quorate, "quorate"), (Lost, "lost"), (Conflict, "conflict")]
+    {
+        sample(out, "quorum_status", &[("status", name)], u8::from(quorum.status == status))?;
+    }
+    for (name, help, value) in [
+        ("voters", "Voters of the cluster, or those expected before its founding.", quorum.voters),
+        ("voters_alive", "Voters that are alive.", quorum.voters_alive),
+        ("voters_required", "Voters that must be alive for a majority.", quorum.required),
+        ("quorum_stale", "Whether the view is old.", usize::from(quorum.stale)),
+    ] {
+        metric(out, name, "gauge", help)?;
+        sample(out, name, &[], value)?;
+    }
+    Ok(())
+}
+
+fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let providers = &snapshot.discovery.providers;
+    type Figure = fn(&ProviderReport) -> u64;
+    let tables: [(&str, &str, &str, Figure); 3] = [
+        ("provider_polls_total", "counter", "How often the provider was asked.", |report| report.polls),
+        ("provider_failures", "gauge", "Polls that have failed in a row.", |report| report.failures.into()),
+        ("provider_addrs", "gauge", "Addresses in the last good answer.", |report| report.addrs.len() as u64),
+    ];
+    for (name, kind, help, value) in tables {
+        metric(out, name, kind, help)?;
+        for (number, report) in providers.iter().enumerate() {
+            // The spec itself may be long; its number is its place among the --retry-join flags.
+            let labels = [("provider", report.provider), ("number", &(number + 1).to_string())];
+            sample(out, name, &labels, value(report))?;
+        }
+    }
+    Ok(())
+}
+
+fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let counters = &snapshot.counters;
+    for (name, help, value) in [
+        ("datagrams_in_total", "Datagrams taken in.", counters.datagrams_in),
+        ("datagrams_out_total", "Datagrams sent.", counters.datagrams_out),
+        ("bytes_in_total", "Bytes in the datagrams taken in.", counters.bytes_in),
+        ("bytes_out_total", "Bytes in the datagrams sent.", counters.bytes_out),
+        ("exchanges_in_total", "Exchanges over TCP that others began.", counters.exchanges_in),
+        ("exchanges_out_total", "Exchanges over TCP that this agent began.", counters.exchanges_out),
+        ("refused_total", "Packets and frames refused.", counters.refused),
+        ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
+        ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
+        ("stalls_total", "Times the process was found paused or starved.", counters.stalls),
+    ] {
+        metric(out, name, "counter", help)?;
+        sample(out, name, &[], value)?;
+    }
+    Ok(())
+}
+
+fn metric(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(out, "# HELP chronik_agent_{name} {help}")?;
+    writeln!(out, "# TYPE chronik_agent_{name} {kind}")
+}
+
+fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) -> fmt::Result {
+    write!(out, "chronik_agent_{name}")?;
+    for (at, (key, label)) in labels.iter().enumerate() {
+        let label = label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+        write!(out, "{}{key}=\"{label}\"", if at == 0 { '{' } else { ',' })?;
+    }
+    writeln!(out, "{} {value}", if labels.is_empty() { "" } else { "}" })
+}

@@ -1,0 +1,47 @@
+//! `GET /v1/quorum`.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
+
+use super::{
+    Api,
+    answer::{Answer, json, time},
+    problem::Problem,
+    query::Query,
+};
+use crate::{api, snapshot::Snapshot};
+
+pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let query = Query::of(&uri, &[])?;
+    let index = |snapshot: &Snapshot| snapshot.quorum.index;
+    let snapshot = api.snapshot(&query, index).await?;
+    let body = snapshot.rendered.quorum.get_or_init(|| json(&quorum(&snapshot)));
+    Ok(Answer::new(&snapshot, index(&snapshot), body.clone()).to_client(&headers))
+}
+
+fn quorum(snapshot: &Snapshot) -> api::Quorum {
+    let quorum = &snapshot.quorum;
+    let missing = quorum.missing.iter().map(|missing| api::Missing {
+        id: missing.id,
+        name: missing.name.clone(),
+        status: missing.status,
+        since: time(&snapshot.about, missing.since),
+    });
+    api::Quorum {
+        index: quorum.index,
+        status: quorum.status,
+        has_quorum: quorum.has_quorum(),
+        voters: quorum.voters,
+        voters_alive: quorum.voters_alive,
+        required: quorum.required,
+        expect: quorum.expect.map(Into::into),
+        expect_met: quorum.expect_met,
+        basis: quorum.basis,
+        missing: missing.collect(),
+        stale: quorum.stale,
+        reasons: quorum.reasons.clone(),
+    }
+}

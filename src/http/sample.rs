@@ -1,0 +1,121 @@
+//! A cluster of three as the tests of this layer see it.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::{Api, LONG_POLLS_MAX, Shared, about};
+use crate::{
+    config::{Config, Host, Options},
+    handle::Handle,
+    membership::{Member, MemberStatus, Membership},
+    node::{Epoch, NodeId, Role},
+    quorum::Quorum,
+    snapshot::{About, Clock, Counters, Discovery, ProviderReport, Rendered, Snapshot},
+};
+
+/// 2026-11-22T18:00:00Z.
+const STARTED: Duration = Duration::from_secs(1_795_370_400);
+
+/// The id of the nth node.
+pub(super) fn id(number: u8) -> NodeId {
+    NodeId::generate(u64::from(number), [number; 10])
+}
+
+/// An API over that cluster at index 7, the end that publishes new snapshots, and the one that stops the server.
+pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) {
+    let host = Host { name: "box".to_owned(), is_root: true, xdg_state_home: None, home: None };
+    let config = Config::resolve(&Options::default(), &host).unwrap();
+    let (snapshots, seen) = watch::channel(Arc::new(snapshot(7)));
+    let (commands, _) = mpsc::channel(1);
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        settings: about::settings(&config),
+        allow_hosts: Vec::new(),
+        polls: Semaphore::new(LONG_POLLS_MAX),
+        stopping,
+    });
+    (Api { handle: Handle::new(seen, commands), shared }, snapshots, stop)
+}
+
+/// The cluster when its membership has this index.
+pub(super) fn snapshot(index: u64) -> Snapshot {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant cannot be made otherwise; which one does not matter"
+    )]
+    let now = Instant::now();
+    let started = Clock { instant: now, wall: SystemTime::UNIX_EPOCH + STARTED };
+    let (second, ms) = (Duration::from_secs(1), Duration::from_millis(1));
+    let members = [
+        member(1, MemberStatus::Alive, Role::Server, Some("a"), now, None),
+        member(2, MemberStatus::Failed, Role::Observer, None, now + 1500 * ms, Some(now + 1750 * ms)),
+        member(3, MemberStatus::Suspect, Role::Server, Some("b"), now - second, None),
+    ];
+    let members = BTreeMap::from(members.map(|member| (member.id, member)));
+    let membership = Membership { index, members };
+    Snapshot {
+        quorum: Arc::new(Quorum::forming(&membership, None)),
+        membership: Arc::new(membership),
+        discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
+        counters: Counters::default(),
+        joined: true,
+        leaving: false,
+        taken: now + 2 * second,
+        rendered: Rendered::default(),
+        about: Arc::new(About {
+            id: id(1),
+            epoch: Epoch(5),
+            cluster: "chronik".parse().unwrap(),
+            bound: "0.0.0.0:7946".parse().unwrap(),
+            advertised: "10.0.0.1:7946".parse().unwrap(),
+            advertised_because: "as --advertise says".to_owned(),
+            state_dir: "/var/lib/chronik-agent".to_owned(),
+            profile: "lan",
+            started,
+        }),
+    }
+}
+
+fn member(
+    number: u8,
+    status: MemberStatus,
+    role: Role,
+    zone: Option<&str>,
+    since: Instant,
+    last_heard: Option<Instant>,
+) -> Member {
+    let endpoint = ("raft".parse().unwrap(), "10.0.0.1:5001".to_owned());
+    Member {
+        id: id(number),
+        name: format!("node-{number}").parse().unwrap(),
+        addr: format!("10.0.0.{number}:7946").parse().unwrap(),
+        status,
+        role,
+        tags: zone.map(|zone| ("zone".parse().unwrap(), zone.to_owned())).into_iter().collect(),
+        endpoints: (number == 1).then_some(endpoint).into_iter().collect(),
+        expect: None,
+        epoch: Epoch(5),
+        since,
+        last_heard,
+    }
+}
+
+fn provider(now: Instant) -> ProviderReport {
+    ProviderReport {
+        provider: "dns",
+        spec: "provider=dns name=agents.example".to_owned(),
+        addrs: vec!["10.0.0.2:7946".parse().unwrap()],
+        answered: Some(now),
+        took: Some(Duration::from_micros(12_345)),
+        warnings: Vec::new(),
+        error: Some("dns: timed out".to_owned()),
+        failures: 1,
+        polls: 2,
+        next: Some(now + Duration::from_secs(30)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Who is there, as this node knows it: an ordered, versioned picture computed from gossip.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU16, time::Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
+
+/// What is known of a member's life.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    /// Answers, or somebody who answers says so.
+    Alive,
+    /// Missed a probe and has not yet refuted it.
+    Suspect,
+    /// Did not answer through the whole suspicion: crashed, paused or unreachable.
+    Failed,
+    /// Said goodbye.
+    Left,
+}
+
+impl MemberStatus {
+    /// Alive until proven otherwise: a suspicion alone takes nobody out.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+impl fmt::Display for MemberStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Failed => "failed",
+            Self::Left => "left",
+        })
+    }
+}
+
+/// A node in the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its identity.
+    pub id: NodeId,
+    /// Its name for people; its id's text until its metadata has arrived.
+    pub name: NodeName,
+    /// Where it gossips.
+    pub addr: SocketAddr,
+    /// What is known of its life.
+    pub status: MemberStatus,
+    /// What it takes part in; a member whose metadata has not arrived counts as an observer.
+    pub role: Role,
+    /// Its free metadata.
+    pub tags: Tags,
+    /// Its server's addresses.
+    pub endpoints: Endpoints,
+    /// How many servers it wants to see before the cluster is founded.
+    pub expect: Option<NonZeroU16>,
+    /// Which of its starts this is.
+    pub epoch: Epoch,
+    /// When its status last changed.
+    pub since: Instant,
+    /// When it was last heard from directly; `None` for hearsay.
+    pub last_heard: Option<Instant>,
+}
+
+/// All members, this node among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Grows with every change that a reader can see, `last_heard` excepted.
+    pub index: u64,
+    /// Ordered by id, so that every listing is the same everywhere.
+    pub members: BTreeMap<NodeId, Member>,
+}
+
+impl Membership {
+    /// The members who are alive or only suspected.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| member.status.is_active())
+    }
+
+    /// The active members that stand beside a server.
+    pub fn active_servers(&self) -> impl Iterator<Item = &Member> {
+        self.active().filter(|member| member.role == Role::Server)
+    }
+}

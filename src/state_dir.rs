@@ -1,0 +1,277 @@
+//! The state directory: records that survive a crash at any moment, and a lock against a second agent.
+//!
+//! A record is one file: a line with its format and checksum, then JSON. It is written to a temporary file, synced,
+//! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
+//! whole.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+
+use crate::node::{Epoch, NodeId};
+
+/// First words of every record.
+const FORMAT: &str = "chronik-agent record 1 sha256 ";
+/// Only the agent's user may read what is here.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Who this node is. Losing it makes a new node; copying it makes two nodes with one id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The node's id.
+    pub node_id: NodeId,
+    /// Its latest start.
+    pub epoch: Epoch,
+}
+
+/// What is wrong with the state directory, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The system refused.
+    #[error("--state-dir {}: cannot {action}: {error}; give the agent's user a directory it may write to", .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was attempted.
+        action: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another agent has it.
+    #[error(
+        "--state-dir {} is in use by another agent{}; stop that one, or give this one a directory of its own",
+        .path.display(),
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, as it wrote itself.
+        pid: Option<u32>,
+    },
+    /// A record that was damaged, or was never one.
+    #[error(
+        "{} does not read ({problem}); restore it from a backup, or remove the whole directory to start as a new node",
+        .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// The directory, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// Where it cannot be written to, or another agent has it.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |action| move |error| StateError::Io { path: path.to_owned(), action, error };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIR_MODE)
+            .create(path)
+            .map_err(failed("make the directory"))?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path.join("lock"))
+            .map_err(failed("open its lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is only said to help; not knowing it changes nothing.
+                lock.read_to_string(&mut holder).ok();
+                return Err(StateError::Locked { path: path.to_owned(), pid: holder.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock it")(error)),
+        }
+        lock.set_len(0).map_err(failed("write its lock"))?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed("write its lock"))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Who this node is, or `None` on its first start.
+    ///
+    /// # Errors
+    /// Where the record is there and does not read: that is never taken for a first start.
+    pub fn node(&self) -> Result<Option<NodeRecord>, StateError> {
+        self.load("node")
+    }
+
+    /// Keeps who this node is; durable when it returns.
+    ///
+    /// # Errors
+    /// Where the system refuses; the old record is then still there.
+    pub fn keep_node(&self, record: &NodeRecord) -> Result<(), StateError> {
+        self.store("node", record)
+    }
+
+    /// The addresses of the members last seen. They only help to find the others, so an unreadable list is an empty one.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        let peers = self.load("peers").unwrap_or_else(|error| {
+            tracing::warn!(%error, "the members of the last run are unknown");
+            None
+        });
+        peers.unwrap_or_default()
+    }
+
+    /// Keeps the addresses of the members.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn keep_peers(&self, peers: &[SocketAddr]) -> Result<(), StateError> {
+        self.store("peers", &peers)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name).with_extension("json")
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let path = self.file(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(StateError::Io { path, action: "read it", error });
+            }
+        };
+        match unseal(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(problem) => Err(StateError::Damaged { path, problem }),
+        }
+    }
+
+    fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
+        let path = self.file(name);
+        let temporary = path.with_extension("new");
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(FILE_MODE)
+                .open(&temporary)?;
+            file.write_all(&seal(record))?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|error| StateError::Io { path: path.clone(), action: "write it", error })
+    }
+}
+
+fn checksum(json: &[u8]) -> String {
+    Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn seal<T: Serialize>(record: &T) -> Vec<u8> {
+    let json = serde_json::to_vec_pretty(record).expect("a record has string keys only");
+    let mut file = format!("{FORMAT}{}\n", checksum(&json)).into_bytes();
+    file.extend(json);
+    file.push(b'\n');
+    file
+}
+
+fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
+    let text = file.strip_prefix(FORMAT.as_bytes()).ok_or("it is no record of this agent")?;
+    let end = text.iter().position(|byte| *byte == b'\n').ok_or("it is cut short")?;
+    let (sum, json) = (&text[..end], &text[end + 1..]);
+    let json = json.strip_suffix(b"\n").ok_or("it is cut short")?;
+    if sum != checksum(json).as_bytes() {
+        return Err("its checksum does not fit".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("chronik-agent-{name}-{}", std::process::id()));
+            fs::remove_dir_all(&path).ok();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn record() -> NodeRecord {
+        NodeRecord { node_id: NodeId::generate(1_700_000_000_000, [1; 10]), epoch: Epoch(7) }
+    }
+
+    #[test]
+    fn a_record_is_read_as_written() {
+        let scratch = Scratch::new("read");
+        let dir = StateDir::open(&scratch.0).unwrap();
+        assert_eq!(dir.node().unwrap(), None, "a first start");
+        dir.keep_node(&record()).unwrap();
+        assert_eq!(dir.node().unwrap(), Some(record()));
+    }
+
+    #[test]
+    fn a_second_agent_is_told_who_has_the_directory() {
+        let scratch = Scratch::new("lock");
+        let first = StateDir::open(&scratch.0).unwrap();
+        let error = StateDir::open(&scratch.0).unwrap_err().to_string();
+        let holder = format!("in use by another agent (process {})", std::process::id());
+        assert!(error.contains(&holder), "{error}");
+        drop(first);
+        StateDir::open(&scratch.0).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_record_is_reported_and_never_taken_for_a_first_start() {
+        let scratch = Scratch::new("damaged");
+        let dir = StateDir::open(&scratch.0).unwrap();
+        dir.keep_node(&record()).unwrap();
+        let whole = fs::read(scratch.0.join("node.json")).unwrap();
+        for length in 0..whole.len() {
+            fs::write(scratch.0.join("node.json"), &whole[..length]).unwrap();
+            assert!(matches!(dir.node(), Err(StateError::Damaged { .. })), "cut to {length} bytes");
+        }
+        for position in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[position] ^= 1;
+            fs::write(scratch.0.join("node.json"), flipped).unwrap();
+            assert!(matches!(dir.node(), Err(StateError::Damaged { .. })), "flipped at {position}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_names_the_path_and_the_remedy() {
+        let error = StateDir::open(Path::new("/proc/nowhere")).unwrap_err().to_string();
+        assert!(error.starts_with("--state-dir /proc/nowhere: cannot make the directory: "), "{error}");
+        assert!(error.ends_with("give the agent's user a directory it may write to"), "{error}");
+    }
+}

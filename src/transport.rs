@@ -1,0 +1,162 @@
+//! The sockets: UDP and TCP on one port. Datagrams go in and out as they are; a stream carries one frame each way, its
+//! length in four bytes before it.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    gossip::{Dial, ExchangeId},
+    wire::MAX_FRAME,
+};
+
+/// How long a connection may take to be made: three round trips and a lost packet between continents.
+const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long a whole exchange may take; the state of 10,000 members is below 10 MB.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+/// Streams that others may have open at once; more wait to be accepted.
+const MAX_ACCEPTED: usize = 256;
+/// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--bind {addr}: cannot listen on {protocol}: {error}; another agent may run here: choose another --bind"
+)]
+pub struct BindError {
+    addr: SocketAddr,
+    protocol: &'static str,
+    error: io::Error,
+}
+
+/// The two sockets, on one port.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For datagrams.
+    pub udp: UdpSocket,
+    /// For streams.
+    pub tcp: TcpListener,
+    /// The address they share.
+    pub addr: SocketAddr,
+}
+
+/// Binds both sockets to `addr`. Where its port is 0, the system chooses one that is free for both.
+///
+/// # Errors
+/// Names the address and the protocol.
+pub async fn bind(addr: SocketAddr) -> Result<Sockets, BindError> {
+    let failed = |protocol| move |error| BindError { addr, protocol, error };
+    let tcp = TcpListener::bind(addr).await.map_err(failed("TCP"))?;
+    let bound = tcp.local_addr().map_err(failed("TCP"))?;
+    let udp = UdpSocket::bind(bound).await.map_err(failed("UDP"))?;
+    Ok(Sockets { udp, tcp, addr: bound })
+}
+
+/// A frame that somebody sent over a stream of his, and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// Who.
+    pub from: SocketAddr,
+    /// What.
+    pub frame: Bytes,
+    /// The answer; dropped where there is none.
+    pub reply: oneshot::Sender<Bytes>,
+}
+
+/// Accepts streams and hands their frames on, for ever.
+pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
+    let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
+    let mut streams = JoinSet::new();
+    loop {
+        while streams.try_join_next().is_some() {}
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let requests = requests.clone();
+                streams.spawn(async move {
+                    let _place = place;
+                    if let Err(error) = timeout(EXCHANGE_WITHIN, answer(stream, from, requests)).await {
+                        tracing::debug!(%from, %error, "stream given up");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a stream");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, from: SocketAddr, requests: mpsc::Sender<Request>) {
+    let frame = match read_frame(&mut stream).await {
+        Ok(frame) => frame,
+        Err(error) => return tracing::debug!(%from, %error, "no frame"),
+    };
+    let (reply, answered) = oneshot::channel();
+    if requests.send(Request { from, frame, reply }).await.is_err() {
+        return;
+    }
+    if let Ok(answer) = answered.await
+        && let Err(error) = write_frame(&mut stream, &answer).await
+    {
+        tracing::debug!(%from, %error, "answer not sent");
+    }
+}
+
+/// Opens a stream, writes the frame and reads the answer.
+pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, String>) {
+    let exchange = async {
+        let connected = timeout(CONNECT_WITHIN, TcpStream::connect(dial.to)).await;
+        let mut stream =
+            connected.map_err(|_| format!("no connection within {CONNECT_WITHIN:?}"))?.map_err(reason)?;
+        stream.set_nodelay(true).map_err(reason)?;
+        write_frame(&mut stream, &dial.frame).await.map_err(reason)?;
+        read_frame(&mut stream).await.map_err(reason)
+    };
+    let answer = timeout(EXCHANGE_WITHIN, exchange).await;
+    (dial.exchange, answer.unwrap_or_else(|_| Err(format!("no answer within {EXCHANGE_WITHIN:?}"))))
+}
+
+/// What the system said, in words that help.
+fn reason(error: io::Error) -> String {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        "connection refused: nothing listens there".to_owned()
+    } else if error.kind() == io::ErrorKind::UnexpectedEof {
+        "it closed the connection without an answer: is a chronik-agent there?".to_owned()
+    } else {
+        error.kind().to_string()
+    }
+}
+
+async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut bytes = Vec::with_capacity(4 + frame.len());
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(frame);
+    stream.write_all(&bytes).await
+}
+
+async fn read_frame(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let length = stream.read_u32().await?;
+    if length as usize > MAX_FRAME {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
+    }
+    // Grown as bytes arrive: a stranger's claim of a length reserves nothing.
+    let mut frame = Vec::new();
+    stream.take(length.into()).read_to_end(&mut frame).await?;
+    if frame.len() < length as usize {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(frame.into())
+}

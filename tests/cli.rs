@@ -1,0 +1,229 @@
+//! The command line: exit codes, and every message whole.
+
+use crate::running::{Agent, Dir, program, run, told};
+
+#[test]
+fn wrong_usage_is_64_and_help_is_not() {
+    assert_eq!(told(["--bnd", "x"]).0, 64);
+    assert_eq!(told(["members", "--stats", "alive"]).0, 64);
+    assert_eq!(told(["wait", "--for", "luck"]).0, 64);
+    assert_eq!(told(["--cluster", "x", "members"]).0, 64, "a flag of the agent means nothing to its client");
+    assert_eq!(told(["--help"]).0, 0);
+    assert_eq!(told(["--version"]).1, format!("chronik-agent {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_value_names_where_it_stands() {
+    let dir = Dir::new();
+    let file = dir.file("agent.toml", "profile = 'moon'\n");
+    let wrong = "--profile \"moon\"";
+    let remedy = "is not one of local, lan, wan\n";
+    assert_eq!(
+        told(["--check", "--profile", "moon"]),
+        (64, String::new(), format!("chronik-agent: {wrong} {remedy}"))
+    );
+    let from_file = format!("chronik-agent: {wrong} (from {file}) {remedy}");
+    assert_eq!(told(["--check", "--config", &file]), (64, String::new(), from_file));
+    let output = program().arg("--check").env("CHRONIK_AGENT_PROFILE", "moon").output().unwrap();
+    let from_environment = format!("chronik-agent: {wrong} (from CHRONIK_AGENT_PROFILE) {remedy}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), from_environment);
+}
+
+#[test]
+fn a_wrong_key_or_file_is_64() {
+    let dir = Dir::new();
+    let file = dir.file("agent.toml", "clutser = 'x'\n");
+    let expected = format!("chronik-agent: {file}: unknown key `clutser`: did you mean `cluster`?\n");
+    assert_eq!(told(["--check", "--config", &file]), (64, String::new(), expected));
+    let expected =
+        "chronik-agent: --config /none.toml: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(told(["--check", "--config", "/none.toml"]), (64, String::new(), expected.to_owned()));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_both_over_the_file() {
+    let dir = Dir::new();
+    let file = dir
+        .file("agent.toml", "cluster = 'file'\nnode-name = 'file'\nprofile = 'wan'\n[tag]\nzone = 'file'\n");
+    let output = program()
+        .args(["--check", "--config", &file, "--cluster", "flag"])
+        .env("CHRONIK_AGENT_CLUSTER", "environment")
+        .env("CHRONIK_AGENT_NODE_NAME", "environment")
+        .env("CHRONIK_AGENT_TAG", "a=1,b=2")
+        .env("CHRONIK_AGENT_ROLE", "")
+        .output()
+        .unwrap();
+    let plan = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "cluster     flag",
+        "node name   environment",
+        "role        server",
+        "profile     wan",
+        "tags        a=1, b=2",
+    ] {
+        assert!(plan.lines().any(|found| found == line), "{line} is not in\n{plan}");
+    }
+}
+
+#[test]
+fn check_prints_the_whole_plan() {
+    let (code, plan, _) = told([
+        "--check",
+        "--bind",
+        "127.0.0.1",
+        "--node-name",
+        "box",
+        "--state-dir",
+        "/state",
+        "--bootstrap-expect",
+        "3",
+        "--join",
+        "127.0.0.2,127.0.0.3:9",
+        "--endpoint",
+        "raft=:5001",
+        "--http",
+        "[::1]:1",
+        "--http",
+        "unix:/a",
+    ]);
+    let expected = "cluster     chronik\nnode name   box\nrole        server\ngossip      127.0.0.1:7946 over UDP and TCP\n\
+                    advertised  127.0.0.1:7946 (the address that --bind names)\n\
+                    http        http://[::1]:1, unix:/a\nstate       /state\nprofile     lan\n\
+                    founding    once 3 servers are there\nendpoints   raft=:5001\ntags        none\n\
+                    seeds       provider=static addrs=127.0.0.2:7946,127.0.0.3:9\n";
+    assert_eq!((code, plan.as_str()), (0, expected));
+}
+
+#[test]
+fn an_address_in_use_is_told_at_once() {
+    let agent = Agent::start(&[]);
+    let http = agent.http.to_string();
+    let dir = Dir::new();
+    let state = dir.0.join("state").display().to_string();
+    let (code, _, log) = told(["--bind", "127.0.0.1:0", "--http", &http, "--state-dir", &state]);
+    assert_eq!(code, 1);
+    let expected = format!("--http {http}: address in use: another agent? choose another --http");
+    assert!(log.contains(&expected), "{log}");
+}
+
+#[test]
+fn an_agent_that_is_not_there_is_named() {
+    let expected = "chronik-agent: cannot reach the agent at http://127.0.0.1:1: connection refused: is it running? \
+                    --http says where\n";
+    for command in ["members", "quorum", "discovery", "self", "info", "leave", "health"] {
+        assert_eq!(
+            told([command, "--http", "127.0.0.1:1"]),
+            (1, String::new(), expected.to_owned()),
+            "{command}"
+        );
+    }
+    let (code, out, error) = told(["wait", "--for", "joined", "--timeout", "300ms", "--http", "127.0.0.1:1"]);
+    let expected = "timed out after 300ms: cannot reach the agent at http://127.0.0.1:1: connection refused: is it \
+                    running? --http says where\n";
+    assert_eq!((code, out.as_str(), error.as_str()), (3, "", expected));
+}
+
+#[test]
+fn members_are_shown_as_lines_table_or_json() {
+    let agent = Agent::start(&["--tag", "zone=a", "--endpoint", "raft=:5001"]);
+    let members = |more: &[&str]| told(["members", &agent.at()].iter().chain(more));
+    let (code, lines, _) = members(&["--tag", "zone=a"]);
+    let cells: Vec<&str> = lines.trim_end().split('\t').collect();
+    assert_eq!((code, cells.len()), (0, 8), "{lines}");
+    let shown = [cells[0], cells[2], cells[3], cells[5], cells[6]];
+    assert_eq!(shown, ["box", "alive", "server", "raft=127.0.0.1:5001", "zone=a"]);
+    let (_, table, _) = members(&["--format", "table"]);
+    assert!(table.starts_with("NAME  ADDR "), "{table}");
+    let (_, json, _) = members(&["--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["members"][0]["name"], "box");
+    assert_eq!(members(&["--status", "failed"]), (2, String::new(), String::new()));
+    assert_eq!(members(&["--role", "observer", "--format", "json"]).0, 2);
+}
+
+#[test]
+fn the_like_named_endpoints_are_shown() {
+    let agent = Agent::start(&[]);
+    for (command, line) in [
+        ("quorum", "status        forming"),
+        ("discovery", "providers  -"),
+        ("self", "name          box"),
+        ("info", "config.node_name         box"),
+    ] {
+        let (code, text, _) = told([command, &agent.at()]);
+        assert!(code == 0 && text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        let (_, json, _) = told([command, &agent.at(), "--format", "json"]);
+        assert!(json.starts_with("{\"index\":"), "{json}");
+    }
+    assert_eq!(told(["health", &agent.at()]), (0, "ok\n".to_owned(), String::new()));
+}
+
+#[test]
+fn wait_ends_when_it_is_so_or_in_time() {
+    let agent = Agent::start(&[]);
+    let wait = |what: &str| told(["wait", &agent.at(), "--timeout", "400ms", "--for", what]);
+    let (code, answer, _) = wait("members=1");
+    assert!(code == 0 && answer.starts_with("{\"cluster\":\"chronik\""), "{answer}");
+    assert_eq!(
+        wait("members=9"),
+        (3, String::new(), "timed out after 400ms: 1 of 9 members are alive\n".to_owned())
+    );
+    let expected = "timed out after 400ms: the agent has not been in contact with another one\n";
+    assert_eq!(wait("joined"), (3, String::new(), expected.to_owned()));
+}
+
+#[test]
+fn join_and_leave_act_on_the_agent() {
+    let mut agent = Agent::start(&[]);
+    // Port 1 of loopback: nobody listens there.
+    let (code, out, _) = told(["join", &agent.at(), "127.0.0.1:1"]);
+    assert!(code == 1 && out.starts_with("127.0.0.1:1 failed: "), "{out}");
+    let expected = format!(
+        "chronik-agent: the agent at http://{} refused /v1/join: \"db1\" is no address: send ADDR or ADDR:PORT; names \
+         are not looked up here, --retry-join does that\n",
+        agent.http
+    );
+    assert_eq!(told(["join", &agent.at(), "db1"]), (1, String::new(), expected));
+    assert_eq!(told(["leave", &agent.at()]), (0, "the agent has left and stops\n".to_owned(), String::new()));
+    assert_eq!(agent.ended(), 0);
+}
+
+#[test]
+fn a_signal_ends_the_agent_with_success() {
+    for signal in ["TERM", "INT"] {
+        let mut agent = Agent::start(&[]);
+        let sent =
+            std::process::Command::new("kill").args([format!("-{signal}"), agent.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(agent.ended(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, text, _) = told(["completions", shell]);
+        assert!(code == 0 && text.contains("bootstrap-expect"), "{shell}");
+    }
+    assert!(told(["man"]).1.contains(".SH OPTIONS"));
+    assert!(told(["man", "wait"]).1.contains("wait"));
+    assert_eq!(run(["man", "nothing"]).status.code(), Some(64));
+}
+
+#[test]
+fn discover_asks_one_provider_once() {
+    let (code, addrs, remark) = told(["discover", "10.0.0.1,10.0.0.2:9"]);
+    assert_eq!((code, addrs.as_str()), (0, "10.0.0.1:7946\tstatic\n10.0.0.2:9\tstatic\n"));
+    assert!(remark.starts_with("2 addresses from provider=static addrs=10.0.0.1,10.0.0.2:9 in "), "{remark}");
+    let (code, json, _) = told(["discover", "--format", "json", "10.0.0.1"]);
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["took_s"] = 0.into();
+    let expected = serde_json::json!({
+        "provider": "static", "spec": "provider=static addrs=10.0.0.1", "addrs": ["10.0.0.1:7946"], "took_s": 0,
+        "valid_for_s": null, "warnings": [],
+    });
+    assert_eq!((code, json), (0, expected));
+    let (code, _, error) = told(["discover", "provider=sttic addrs=a"]);
+    assert_eq!(code, 64);
+    assert!(error.starts_with("chronik-agent: unknown provider `sttic`"), "{error}");
+}

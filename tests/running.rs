@@ -1,0 +1,188 @@
+//! The real program, started and asked.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// Nothing on loopback takes longer, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory that goes with the test.
+pub(crate) struct Dir(pub(crate) PathBuf);
+
+impl Dir {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("chronik-agent-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// The program, without what the environment of the test would tell it.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chronik-agent"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CHRONIK_AGENT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    program().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What a command said and how it ended: exit code, standard output, standard error.
+pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, String, String) {
+    let output = run(args);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A running agent on free ports of loopback.
+pub(crate) struct Agent {
+    child: Child,
+    pub(crate) http: SocketAddr,
+    pub(crate) dir: Dir,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Agent {
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let dir = Dir::new();
+        let mut child = program()
+            .args(["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"])
+            .arg("--state-dir")
+            .arg(dir.0.join("state"))
+            .args(flags.iter().map(|flag| flag.replace("DIR", dir.0.to_str().unwrap())))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = String::new();
+        // Ends with the port or, if the agent does, with the log.
+        let http = loop {
+            let from = lines.len();
+            assert_ne!(log.read_line(&mut lines).unwrap(), 0, "the agent has ended:\n{lines}");
+            if let Some((_, port)) = lines[from..].split_once("at=http://127.0.0.1:") {
+                break format!("127.0.0.1:{}", port.trim()).parse().unwrap();
+            }
+        };
+        Self { child, http, dir, log }
+    }
+
+    pub(crate) fn at(&self) -> String {
+        format!("--http={}", self.http)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n"), "")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Response {
+        self.send(
+            &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"),
+            body,
+        )
+    }
+
+    /// Sends a request whose head is `head`.
+    pub(crate) fn send(&self, head: &str, body: &str) -> Response {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        exchange(&mut stream, head, body)
+    }
+
+    /// Waits for the agent to end by itself, and gives its exit code.
+    pub(crate) fn ended(&mut self) -> i32 {
+        // The log ends when the process does.
+        self.log.read_to_end(&mut Vec::new()).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Sends a request over a unix socket.
+pub(crate) fn over_unix(path: &str, head: &str) -> Response {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(&mut stream, head, "")
+}
+
+fn exchange(stream: &mut (impl Read + Write), head: &str, body: &str) -> Response {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    write!(stream, "{head}{length}Connection: close\r\n\r\n{body}").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    Response { head: head.to_owned(), body: body.to_owned() }
+}
+
+/// An answer as it came.
+pub(crate) struct Response {
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value)).unwrap_or("")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The status and the whole problem document, checked for its shape.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let document = self.json();
+        let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["type", "title", "status", "detail"]);
+        assert_eq!(document["status"], self.status());
+        assert_eq!(document["type"], "about:blank");
+        (self.status(), document["detail"].as_str().unwrap().to_owned())
+    }
+}

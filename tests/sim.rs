@@ -1,0 +1,528 @@
+//! A simulated network and clock around the shipped gossip core: latency, loss, partitions, crashes, restarts, pauses.
+//! The same seed gives the same run, to the byte.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use chronik_agent::{
+    gossip::{Dial, Event, ExchangeId, Gossip, Metadata, Peer, Settings, Timing, Transmit},
+    membership::MemberStatus,
+    node::{ClusterName, Epoch, NodeId, Role},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+/// How long a stream may take before the shell gives it up.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(3);
+/// First retransmission of a lost segment; it doubles.
+const RETRANSMIT: Duration = Duration::from_millis(200);
+/// Datagrams that a socket of a paused process holds: 212 KB of the smallest.
+const SOCKET_BUFFER: usize = 280;
+
+/// A node's place in the world.
+pub(crate) type Node = usize;
+
+/// What crosses the network, or comes due.
+enum Happening {
+    Datagram { from: SocketAddr, to: Node, payload: Bytes },
+    Request { from: Node, boot: u32, exchange: ExchangeId, to: Node, frame: Bytes },
+    Reply { to: Node, boot: u32, exchange: ExchangeId, answer: Result<Bytes, String> },
+    Wake(Node),
+}
+
+/// One host: what survives on its disk, and the process if it runs.
+struct Host {
+    name: String,
+    addr: SocketAddr,
+    cluster: ClusterName,
+    seeds: Vec<SocketAddr>,
+    disk: Option<(NodeId, Epoch)>,
+    cached: Vec<SocketAddr>,
+    process: Option<Gossip>,
+    boot: u32,
+    /// Waits in the sockets while the process is stopped.
+    paused: Option<Vec<Happening>>,
+    seen_index: u64,
+    /// For when it is to be woken next; later wake-ups that are still queued are void.
+    alarm: Option<Instant>,
+    left: bool,
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    start: Instant,
+    /// What the hosts' wall clocks say at `start`, in milliseconds since 1970.
+    pub(crate) unix_ms: u64,
+    pub(crate) timing: Timing,
+    /// Share of datagrams lost.
+    pub(crate) loss: f64,
+    /// Directed pairs that cannot reach each other.
+    cuts: BTreeSet<(Node, Node)>,
+    /// Datagrams, and datagrams only, are lost between these.
+    pub(crate) udp_cuts: BTreeSet<(Node, Node)>,
+    hosts: Vec<Host>,
+    by_addr: BTreeMap<SocketAddr, Node>,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    sequence: u64,
+    rng: StdRng,
+    /// Every change of a status anywhere: when, who sees it, of whom, which.
+    pub(crate) changes: Vec<(Duration, Node, Node, MemberStatus)>,
+    /// Everything sent, in order, as a running hash.
+    pub(crate) log: u64,
+    /// Datagrams sent.
+    pub(crate) datagrams: u64,
+    pub(crate) events: Vec<(Node, Event)>,
+    /// Grows with everything that a condition of `run_until` can depend on.
+    version: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let start = Instant::now();
+        Self {
+            now: start,
+            start,
+            unix_ms: 1_700_000_000_000,
+            timing: Timing::LAN,
+            loss: 0.0,
+            cuts: BTreeSet::new(),
+            udp_cuts: BTreeSet::new(),
+            hosts: Vec::new(),
+            by_addr: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            rng: StdRng::seed_from_u64(seed),
+            changes: Vec::new(),
+            log: 0,
+            datagrams: 0,
+            events: Vec::new(),
+            version: 0,
+        }
+    }
+
+    /// `count` hosts of one cluster that all know the first as their seed; none runs yet.
+    pub(crate) fn hosts(&mut self, count: usize, cluster: &str) -> Vec<Node> {
+        let first = self.hosts.len();
+        let seed = Self::addr_of(first);
+        (0..count).map(|_| self.host(cluster, vec![seed])).collect()
+    }
+
+    /// One host that knows `seeds`; it does not run yet.
+    pub(crate) fn host(&mut self, cluster: &str, seeds: Vec<SocketAddr>) -> Node {
+        let node = self.hosts.len();
+        let addr = Self::addr_of(node);
+        self.by_addr.insert(addr, node);
+        self.hosts.push(Host {
+            name: format!("n{node}"),
+            addr,
+            cluster: cluster.parse().unwrap(),
+            seeds,
+            disk: None,
+            cached: vec![],
+            process: None,
+            boot: 0,
+            paused: None,
+            seen_index: 0,
+            alarm: None,
+            left: false,
+        });
+        node
+    }
+
+    pub(crate) fn addr_of(node: Node) -> SocketAddr {
+        let [.., high, low] = u32::try_from(node).unwrap().to_be_bytes();
+        ([10, 0, high, low], 7946).into()
+    }
+
+    /// Starts the process of a host, with whatever is on its disk.
+    pub(crate) fn start(&mut self, node: Node) {
+        let unix_ms = self.unix_ms + u64::try_from(self.now.duration_since(self.start).as_millis()).unwrap();
+        let random = self.rng.random();
+        let host = &mut self.hosts[node];
+        let (id, epoch) = match host.disk {
+            Some((id, epoch)) => (id, Epoch::next(Some(epoch), unix_ms)),
+            None => (NodeId::generate(unix_ms, random), Epoch::next(None, unix_ms)),
+        };
+        host.disk = Some((id, epoch));
+        host.boot += 1;
+        host.alarm = None;
+        host.seen_index = 0;
+        host.left = false;
+        let metadata = Metadata {
+            name: host.name.parse().unwrap(),
+            role: Role::Server,
+            expect: std::num::NonZeroU16::new(3),
+            endpoints: [("raft".parse().unwrap(), host.addr.to_string())].into(),
+            tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+        };
+        let settings = Settings {
+            cluster: host.cluster.clone(),
+            timing: self.timing,
+            me: Peer { id, addr: host.addr, epoch, bump: 0 },
+            metadata,
+            cached: host.cached.clone(),
+            seed: self.rng.random(),
+        };
+        let mut gossip = Gossip::new(settings, self.now).unwrap();
+        gossip.set_seeds(host.seeds.iter().copied(), self.now);
+        host.process = Some(gossip);
+        self.drain(node);
+    }
+
+    /// Starts all of them within the next 50 ms, in random order.
+    pub(crate) fn start_all(&mut self, nodes: &[Node]) {
+        let mut order: Vec<_> = nodes.iter().map(|node| (self.rng.random_range(0..50), *node)).collect();
+        order.sort_unstable();
+        let begin = self.now;
+        for (after, node) in order {
+            self.run_until_time(begin + Duration::from_millis(after));
+            self.start(node);
+        }
+    }
+
+    /// Kills a process; its host goes on answering with refusals.
+    pub(crate) fn crash(&mut self, node: Node) {
+        self.hosts[node].process = None;
+        self.hosts[node].paused = None;
+    }
+
+    /// Destroys what is on the disk of a host whose process does not run.
+    pub(crate) fn wipe(&mut self, node: Node) {
+        assert!(self.hosts[node].process.is_none());
+        self.hosts[node].disk = None;
+    }
+
+    /// Copies one host's disk to another, as a cloned volume does.
+    pub(crate) fn clone_disk(&mut self, from: Node, to: Node) {
+        self.hosts[to].disk = self.hosts[from].disk;
+    }
+
+    /// Sets the epoch on a disk, as restoring an old volume does.
+    pub(crate) fn set_epoch_on_disk(&mut self, node: Node, epoch: Epoch) {
+        if let Some((_, kept)) = &mut self.hosts[node].disk {
+            *kept = epoch;
+        }
+    }
+
+    pub(crate) fn epoch_on_disk(&self, node: Node) -> Epoch {
+        self.hosts[node].disk.unwrap().1
+    }
+
+    /// Stops a process without killing it.
+    pub(crate) fn pause(&mut self, node: Node) {
+        self.hosts[node].paused = Some(Vec::new());
+    }
+
+    /// Lets it go on: what waited in its sockets comes first, as the driving contract says.
+    pub(crate) fn resume(&mut self, node: Node) {
+        for happening in self.hosts[node].paused.take().unwrap() {
+            self.deliver(node, happening);
+        }
+        self.hosts[node].alarm = None;
+        self.wake(node);
+    }
+
+    pub(crate) fn leave(&mut self, node: Node) {
+        let now = self.now;
+        self.hosts[node].process.as_mut().unwrap().leave(now);
+        self.drain(node);
+    }
+
+    /// Cuts every connection between the two sides, both ways.
+    pub(crate) fn cut(&mut self, one: &[Node], other: &[Node]) {
+        for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
+            self.cuts.extend([(a, b), (b, a)]);
+        }
+    }
+
+    /// Cuts what `from` sends to `to`, and nothing else.
+    pub(crate) fn cut_one_way(&mut self, from: Node, to: Node) {
+        self.cuts.insert((from, to));
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.cuts.clear();
+        self.udp_cuts.clear();
+    }
+
+    pub(crate) fn gossip(&self, node: Node) -> &Gossip {
+        self.hosts[node].process.as_ref().unwrap()
+    }
+
+    /// Has `input` done to a running node, and sends what follows from it.
+    pub(crate) fn with<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
+        let now = self.now;
+        let result = input(self.hosts[node].process.as_mut().unwrap(), now);
+        self.drain(node);
+        result
+    }
+
+    pub(crate) fn id(&self, node: Node) -> NodeId {
+        self.hosts[node].disk.unwrap().0
+    }
+
+    pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
+        let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
+        Some(member.status)
+    }
+
+    /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.
+    pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|observer| {
+            let members = &self.gossip(*observer).membership().members;
+            let alive = members.values().filter(|member| member.status == MemberStatus::Alive).count();
+            alive == nodes.len()
+                && nodes.iter().all(|subject| {
+                    let member = members.get(&self.id(*subject));
+                    member.is_some_and(|member| member.name.as_str() == self.hosts[*subject].name)
+                })
+        })
+    }
+
+    /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
+    pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|observer| {
+            let members = &self.gossip(*observer).membership().members;
+            nodes.iter().all(|subject| {
+                let member = members.get(&self.id(*subject));
+                member.is_some_and(|member| {
+                    member.status.is_active() && member.name.as_str() == self.hosts[*subject].name
+                })
+            })
+        })
+    }
+
+    /// Whether each of `observers` gives `subject` this status.
+    pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
+        observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
+    }
+
+    /// Runs until `done`, and says how long that took; `None` if it is not so within `limit`.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let (begin, end) = (self.now, self.now + limit);
+        while !done(self) {
+            // Looked at a millisecond after a change, for some conditions take long to check.
+            let (version, checked) = (self.version, self.now);
+            while self.version == version || self.now < checked + Duration::from_millis(1) {
+                if self.queue.first_key_value().is_none_or(|((at, _), _)| *at > end) {
+                    self.now = end;
+                    return None;
+                }
+                self.step();
+            }
+        }
+        Some(self.now.duration_since(begin))
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        self.run_until_time(self.now + time);
+    }
+
+    fn run_until_time(&mut self, end: Instant) {
+        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    fn step(&mut self) {
+        let Some(((at, _), happening)) = self.queue.pop_first() else {
+            return;
+        };
+        self.now = self.now.max(at);
+        let node = match &happening {
+            Happening::Datagram { to, .. } | Happening::Request { to, .. } | Happening::Reply { to, .. } => {
+                *to
+            }
+            Happening::Wake(node) => *node,
+        };
+        match &mut self.hosts[node].paused {
+            Some(_) if matches!(happening, Happening::Wake(_)) => self.hosts[node].alarm = None,
+            Some(waiting) if waiting.len() < SOCKET_BUFFER => waiting.push(happening),
+            Some(_) => {}
+            None => self.deliver(node, happening),
+        }
+    }
+
+    fn deliver(&mut self, node: Node, happening: Happening) {
+        let now = self.now;
+        let boot = self.hosts[node].boot;
+        let process = self.hosts[node].process.as_mut();
+        match happening {
+            Happening::Datagram { from, payload, .. } => {
+                if let Some(gossip) = process {
+                    gossip.handle_datagram(from, &payload, now);
+                }
+            }
+            Happening::Request { from, boot, exchange, frame, .. } => {
+                let from_addr = self.hosts[from].addr;
+                let answer = match self.hosts[node].process.as_mut() {
+                    None => Err("connection refused".to_owned()),
+                    Some(gossip) => gossip
+                        .handle_request(from_addr, &frame, now)
+                        .ok_or_else(|| "closed without an answer".to_owned()),
+                };
+                let happening = Happening::Reply { to: from, boot, exchange, answer };
+                self.send_stream(node, from, happening);
+            }
+            Happening::Reply { boot: asked, exchange, answer, .. } => {
+                if let Some(gossip) = process
+                    && asked == boot
+                {
+                    gossip.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                }
+            }
+            Happening::Wake(_) => return self.wake(node),
+        }
+        self.drain(node);
+    }
+
+    fn wake(&mut self, node: Node) {
+        let now = self.now;
+        let host = &mut self.hosts[node];
+        if host.alarm.is_some_and(|alarm| alarm <= now) {
+            host.alarm = None;
+        }
+        let Some(gossip) = host.process.as_mut() else {
+            return;
+        };
+        if gossip.poll_timeout().is_some_and(|due| due <= now) {
+            gossip.handle_timeout(now);
+            self.drain(node);
+        }
+    }
+
+    fn set_alarm(&mut self, node: Node, due: Option<Instant>) {
+        let Some(due) = due else { return };
+        let alarm = &mut self.hosts[node].alarm;
+        if alarm.is_none_or(|alarm| due < alarm) {
+            *alarm = Some(due);
+            self.push(due, Happening::Wake(node));
+        }
+    }
+
+    /// Sends what the node produced, and notes what its readers can see.
+    fn drain(&mut self, node: Node) {
+        let host = &mut self.hosts[node];
+        let Some(gossip) = host.process.as_mut() else {
+            return;
+        };
+        let mut transmits = Vec::new();
+        let mut dials = Vec::new();
+        while let Some(event) = gossip.poll_event() {
+            match &event {
+                Event::Persist(epoch) => host.disk.as_mut().unwrap().1 = *epoch,
+                Event::Left => host.left = true,
+                Event::JoinEnded(..) | Event::DuplicateId { .. } => {}
+            }
+            self.events.push((node, event));
+            self.version += 1;
+        }
+        while let Some(transmit) = gossip.poll_transmit() {
+            transmits.push(transmit);
+        }
+        while let Some(dial) = gossip.poll_dial() {
+            dials.push(dial);
+        }
+        let due = gossip.poll_timeout();
+        self.note_changes(node);
+        for Transmit { to, payload } in transmits {
+            self.send_datagram(node, to, payload);
+        }
+        for dial in dials {
+            self.open_stream(node, dial);
+        }
+        self.set_alarm(node, due);
+        if std::mem::take(&mut self.hosts[node].left) {
+            self.crash(node);
+        }
+    }
+
+    fn note_changes(&mut self, node: Node) {
+        let at = self.now.duration_since(self.start);
+        let host = &mut self.hosts[node];
+        let membership = host.process.as_ref().unwrap().membership();
+        if membership.index == host.seen_index {
+            return;
+        }
+        host.seen_index = membership.index;
+        self.version += 1;
+        let now = self.now;
+        for member in membership.members.values().filter(|member| member.since == now) {
+            let subject = self.by_addr[&member.addr];
+            self.changes.push((at, node, subject, member.status));
+        }
+    }
+
+    fn push(&mut self, at: Instant, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), happening);
+    }
+
+    fn latency(&mut self) -> Duration {
+        Duration::from_micros(self.rng.random_range(200..1_000))
+    }
+
+    fn send_datagram(&mut self, from: Node, to: SocketAddr, payload: Bytes) {
+        self.datagrams += 1;
+        for byte in payload.iter() {
+            self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
+        }
+        let lost = self.rng.random_bool(self.loss);
+        let at = self.now + self.latency();
+        let Some(to) = self.by_addr.get(&to).copied() else {
+            return;
+        };
+        if !lost && !self.cuts.contains(&(from, to)) && !self.udp_cuts.contains(&(from, to)) {
+            let from = self.hosts[from].addr;
+            self.push(at, Happening::Datagram { from, to, payload });
+        }
+    }
+
+    fn open_stream(&mut self, from: Node, dial: Dial) {
+        let Dial { exchange, to, frame } = dial;
+        let boot = self.hosts[from].boot;
+        let failed =
+            |error: &str| Happening::Reply { to: from, boot, exchange, answer: Err(error.to_owned()) };
+        let Some(to) = self.by_addr.get(&to).copied() else {
+            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
+        };
+        if self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from)) {
+            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
+        }
+        self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
+    }
+
+    /// A stream loses nothing; it is late instead, or given up.
+    fn send_stream(&mut self, from: Node, to: Node, happening: Happening) {
+        let mut late = Duration::ZERO;
+        for _segment in 0..2 {
+            let mut wait = RETRANSMIT;
+            while self.rng.random_bool(self.loss) {
+                late += wait;
+                wait *= 2;
+            }
+        }
+        let at = self.now + self.latency() * 2 + late;
+        let broken =
+            late > STREAM_TIMEOUT || self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
+        let dialler = match &happening {
+            Happening::Request { from, boot, exchange, .. } => Some((*from, *boot, *exchange)),
+            Happening::Reply { to, boot, exchange, .. } => Some((*to, *boot, *exchange)),
+            Happening::Datagram { .. } | Happening::Wake(_) => None,
+        };
+        match dialler {
+            Some((to, boot, exchange)) if broken => {
+                let answer = Err("timed out".to_owned());
+                let reply = Happening::Reply { to, boot, exchange, answer };
+                self.push(self.now + STREAM_TIMEOUT, reply);
+            }
+            _ => self.push(at, happening),
+        }
+    }
+}
