@@ -178,6 +178,29 @@ fn a_pause_makes_nobody_healthy_fail() {
     }
 }
 
+/// A suspicion that ran out during the pause: its victim could not be heard meanwhile, so it gets its time once more.
+#[test]
+fn a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted() {
+    for seed in 0..30 {
+        let (mut world, nodes) = cluster(seed, 5);
+        world.loss = 0.4;
+        let suspects = |world: &World| nodes.iter().any(|node| world.status(4, *node) == Some(Suspect));
+        assert!(world.run_until(60 * SECOND, suspects).is_some(), "seed {seed}: nobody under suspicion");
+        world.loss = 0.0;
+        world.pause(4);
+        for other in 0..4 {
+            world.cut_one_way(other, 4);
+        }
+        world.run_for(2 * SECOND);
+        world.mend();
+        let before = world.changes.len();
+        world.resume(4);
+        world.run_for(10 * SECOND);
+        let accused = world.changes[before..].iter().find(|change| change.2 != 4 && change.3 == Failed);
+        assert_eq!(accused, None, "seed {seed}");
+    }
+}
+
 /// A restart within the suspicion is only a change of name to the engine; readers must still see it.
 #[test]
 fn a_quick_restart_shows_as_a_new_epoch() {
