@@ -25,6 +25,7 @@ use crate::{
     http,
     node::{Epoch, NodeId},
     retry_join::Source,
+    service_manager::ServiceManager,
     shutdown::Signals,
     snapshot::{About, Clock},
     state_dir::{NodeRecord, StateDir, StateError},
@@ -75,7 +76,8 @@ pub enum AgentError {
 /// Where it cannot start, or a second signal cuts its goodbye short.
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
-    let agent = Agent::bind(config).await?;
+    let mut agent = Agent::bind(config).await?;
+    agent.core.service_manager = ServiceManager::of_this_process();
     let (stop, stopping) = watch::channel(false);
     let running = agent.run(async move {
         let mut stopping = stopping;

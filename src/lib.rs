@@ -14,6 +14,7 @@ mod nearest;
 pub mod node;
 pub mod quorum;
 pub mod retry_join;
+pub mod service_manager;
 pub mod shutdown;
 pub mod snapshot;
 pub mod state_dir;

@@ -6,4 +6,5 @@ mod cli;
 mod convergence;
 mod guards;
 mod running;
+mod service_manager;
 mod sim;

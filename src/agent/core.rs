@@ -23,6 +23,7 @@ use crate::{
     membership::Membership,
     quorum::Quorum,
     retry_join::Update,
+    service_manager::ServiceManager,
     snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
@@ -70,6 +71,8 @@ pub(super) struct Core {
     kept_peers: Vec<SocketAddr>,
     keep_peers_after: Instant,
     refresh_at: Instant,
+    /// Nobody, unless the agent is the program.
+    pub(super) service_manager: ServiceManager,
 }
 
 /// What woke the task.
@@ -128,6 +131,7 @@ impl Core {
             kept_peers: Vec::new(),
             keep_peers_after: started,
             refresh_at: started,
+            service_manager: ServiceManager::default(),
         };
         (core, seen)
     }
@@ -295,6 +299,7 @@ impl Core {
             return;
         }
         self.refresh_at = now + REFRESH;
+        self.service_manager.tell(self.leave_by.is_some());
         self.gossip.refresh_last_heard();
         if changed {
             self.note_changes();

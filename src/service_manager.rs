@@ -1,0 +1,67 @@
+//! Telling systemd, or whoever else started the program with a `NOTIFY_SOCKET`, how it goes (sd_notify(3)): `READY=1` once
+//! the sockets are bound and the API answers, `STOPPING=1` at the goodbye, and `WATCHDOG=1` for as long as the task that
+//! does the work comes round.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// How often [`ServiceManager::tell`] must be called at least for the watchdog to be content: two signs in each of its
+/// periods, and the agent's task comes round once a second.
+const SHORTEST_WATCHDOG: Duration = Duration::from_secs(2);
+
+/// The service manager above this process, if there is one.
+#[derive(Debug, Default)]
+pub struct ServiceManager {
+    there: bool,
+    watchdog: bool,
+    said: Said,
+}
+
+/// The last change that was told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    #[default]
+    Nothing,
+    Ready,
+    Stopping,
+}
+
+impl ServiceManager {
+    /// The one that the environment names. An agent inside another program must not speak for that program, and has
+    /// [`ServiceManager::default`]: nobody.
+    pub fn of_this_process() -> Self {
+        let watchdog = sd_notify::watchdog_enabled();
+        if let Some(period) = watchdog.filter(|period| *period < SHORTEST_WATCHDOG) {
+            tracing::warn!(?period, least = ?SHORTEST_WATCHDOG, "the watchdog is too impatient; raise WatchdogSec");
+        }
+        Self { there: true, watchdog: watchdog.is_some(), said: Said::Nothing }
+    }
+
+    /// Says what is new, and that the task is alive. To be called about once a second.
+    pub fn tell(&mut self, stopping: bool) {
+        if !self.there {
+            return;
+        }
+        let now = if stopping { Said::Stopping } else { Said::Ready };
+        let news = match now {
+            Said::Stopping => NotifyState::Stopping,
+            Said::Nothing | Said::Ready => NotifyState::Ready,
+        };
+        let mut states = Vec::with_capacity(2);
+        if self.said != now {
+            states.push(news);
+        }
+        if self.watchdog {
+            states.push(NotifyState::Watchdog);
+        }
+        self.said = now;
+        if states.is_empty() {
+            return;
+        }
+        // Without a NOTIFY_SOCKET nothing is sent, and that is no error.
+        if let Err(error) = sd_notify::notify(&states) {
+            tracing::warn!(%error, "the service manager cannot be told");
+        }
+    }
+}
