@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod convergence;
+mod deploy;
 mod guards;
 mod running;
 mod service_manager;

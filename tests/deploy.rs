@@ -1,0 +1,42 @@
+//! What `deploy/` ships is what the program takes.
+
+use serde_json::{Value, json};
+
+use crate::running::told;
+
+fn shipped(file: &str) -> String {
+    format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_example_configuration_is_accepted() {
+    let file = shipped("chronik-agent.toml");
+    let state = std::env::temp_dir().join("chronik-agent-none").display().to_string();
+    let (code, plan, error) = told([
+        "--check",
+        "--config",
+        &file,
+        "--node-name",
+        "box",
+        "--state-dir",
+        &state,
+        "--bind",
+        "127.0.0.1",
+    ]);
+    let expected = format!(
+        "cluster     chronik\nnode name   box\nrole        server\ngossip      127.0.0.1:7946 over UDP and TCP\n\
+         advertised  127.0.0.1:7946 (the address that --bind names)\nhttp        http://127.0.0.1:7947\n\
+         state       {state}\nprofile     lan\nfounding    once 3 servers are there\n\
+         endpoints   kafka=:9092, raft=:5001\ntags        zone=a\n\
+         seeds       provider=static addrs=node-1.example.com:7946,node-2.example.com:7946,node-3.example.com:7946\n"
+    );
+    assert_eq!((code, plan, error), (0, expected, String::new()));
+}
+
+#[test]
+fn the_aws_policy_allows_one_call() {
+    let policy: Value = serde_json::from_slice(&std::fs::read(shipped("aws/policy.json")).unwrap()).unwrap();
+    let allowed: Vec<_> =
+        policy["Statement"].as_array().unwrap().iter().map(|one| (&one["Effect"], &one["Action"])).collect();
+    assert_eq!(allowed, [(&json!("Allow"), &json!("ec2:DescribeInstances"))]);
+}
