@@ -1,0 +1,1 @@
+//! The machine as a whole: each row of the decision, each reason to wait.
