@@ -281,7 +281,10 @@ impl World {
     fn note(&mut self, server: usize) {
         let group = match self.machine(server).decision() {
             Decision::Wait { .. } => return,
-            Decision::Conflict(conflict) => panic!("conflict: {conflict:?}"),
+            Decision::Conflict(conflict) => {
+                let clusters = conflict.clusters.clone();
+                return self.told.extend(clusters.into_iter().map(|id| (id, Vec::new())));
+            }
             Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) => group.clone(),
         };
         let founders = self
