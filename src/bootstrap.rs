@@ -224,9 +224,12 @@ impl Bootstrap {
     }
 
     fn decide(&mut self) {
-        let saving = [Reason::Saving];
+        let unwritten = match self.situation.fault.clone() {
+            Some(why) => Reason::Fault { why },
+            None => Reason::Saving,
+        };
         let waiting = if self.waiting.is_empty() {
-            &saving[..]
+            &[unwritten][..]
         } else {
             &self.waiting
         };

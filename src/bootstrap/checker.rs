@@ -14,20 +14,22 @@
     reason = "no order shows: the search visits states in the order of its queue"
 )]
 
+mod instances;
+mod verdict;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt::Write as _,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasherDefault, Hash, Hasher},
     rc::Rc,
-    time::Instant,
 };
+
+use verdict::Votes;
 
 use super::{
     acceptor::Standing,
     agreement::Agreement,
     campaign::{Campaign, Phase},
     fixture::{founder, id, name},
-    founding::{ClusterId, Founding},
     message::{Body, Promise},
     record::Record,
     terms::Terms,
@@ -79,6 +81,9 @@ pub(super) struct Explored {
 /// Room for the messages of the largest instance.
 const WORDS: usize = 12;
 
+/// A set of messages, a bit each.
+type Bits = [u64; WORDS];
+
 /// Multiply and rotate: the default hasher is most of the time of an unoptimised run.
 #[derive(Clone, Default)]
 struct FastHasher(u64);
@@ -102,7 +107,7 @@ struct World {
     /// The state of each server, by number.
     servers: [u16; 6],
     /// Which messages were ever sent, a bit each.
-    sent: [u64; WORDS],
+    sent: Bits,
 }
 
 impl Hash for World {
@@ -120,6 +125,20 @@ impl Hash for World {
 impl World {
     fn has_sent(&self, message: u16) -> bool {
         self.sent[usize::from(message) / 64] & (1 << (message % 64)) != 0
+    }
+
+    /// Those of `messages` that were sent.
+    fn sent_of(&self, messages: &Bits) -> Vec<u16> {
+        let mut numbers = Vec::new();
+        for (word, (sent, messages)) in self.sent.iter().zip(messages).enumerate() {
+            let mut rest = sent & messages;
+            while rest != 0 {
+                numbers
+                    .push(u16::try_from(word * 64).unwrap() + u16::try_from(rest.trailing_zeros()).unwrap());
+                rest &= rest - 1;
+            }
+        }
+        numbers
     }
 
     fn with(mut self, server: usize, step: &Step) -> Self {
@@ -189,10 +208,7 @@ struct Explorer<'a> {
     states: Numbers<Agreement>,
     messages: Numbers<Envelope>,
     inboxes: Vec<Inbox>,
-    /// The bits of all `Accept` and `Accepted`: all that the invariants look at.
-    votes: [u64; WORDS],
-    verdicts: HashMap<[u64; WORDS], Result<(), String>>,
-    foundings: BTreeMap<ClusterId, Founding>,
+    votes: Votes,
     delivered: HashMap<(u16, u16), Rc<Step>>,
     proposed: HashMap<(u16, Vec<u16>), Proposals>,
     own: HashMap<u16, OwnSteps>,
@@ -204,9 +220,9 @@ type OwnSteps = Rc<Vec<(Action, Rc<Step>)>>;
 /// The messages to one server, whenever they are sent.
 #[derive(Default)]
 struct Inbox {
-    promises: Vec<u16>,
-    accepts: Vec<u16>,
-    others: Vec<u16>,
+    promises: Bits,
+    accepts: Bits,
+    others: Bits,
 }
 
 /// Explores `instance` until every state was seen or an invariant is broken.
@@ -216,9 +232,7 @@ pub(super) fn explore(instance: &Instance) -> Explored {
         states: Numbers::new(),
         messages: Numbers::new(),
         inboxes: (0..instance.servers).map(|_| Inbox::default()).collect(),
-        votes: [0; WORDS],
-        verdicts: HashMap::new(),
-        foundings: BTreeMap::new(),
+        votes: Votes::default(),
         delivered: HashMap::new(),
         proposed: HashMap::new(),
         own: HashMap::new(),
@@ -250,6 +264,9 @@ impl Explorer<'_> {
             for server in 0..self.instance.servers {
                 for (action, step) in self.steps(&world, server) {
                     let next = world.with(server, &step);
+                    if next == world {
+                        continue;
+                    }
                     let count = u32::try_from(seen.len()).unwrap();
                     seen.entry(next).or_insert_with(|| {
                         ways.push((here, u8::try_from(server).unwrap(), action));
@@ -269,16 +286,7 @@ impl Explorer<'_> {
     fn steps(&mut self, world: &World, server: usize) -> Vec<(Action, Rc<Step>)> {
         let state = world.servers[server];
         let mut steps = self.own_steps(state, server).to_vec();
-        let sent = |messages: &[u16]| -> Vec<u16> {
-            messages
-                .iter()
-                .copied()
-                .filter(|message| world.has_sent(*message))
-                .collect()
-        };
-        let promises = sent(&self.inboxes[server].promises);
-        let accepts = sent(&self.inboxes[server].accepts);
-        for message in sent(&self.inboxes[server].others) {
+        for message in world.sent_of(&self.inboxes[server].others) {
             let step = self.deliver(state, server, message);
             if self.instance.mutant == Some(Mutant::ReplyBeforeFsync) {
                 let crashed = Agreement::new(self.states.things[usize::from(state)].record.clone());
@@ -290,12 +298,14 @@ impl Explorer<'_> {
             }
             steps.push((Action::Deliver(message), step));
         }
+        let promises = world.sent_of(&self.inboxes[server].promises);
         steps.extend(
             self.propose(state, server, promises)
                 .iter()
                 .map(|step| (Action::Propose, Rc::clone(step))),
         );
         if self.instance.learning {
+            let accepts = world.sent_of(&self.inboxes[server].accepts);
             let concluded = self.conclude(state, server, &accepts);
             steps.extend(concluded.map(|step| (Action::Conclude, Rc::new(step))));
         }
@@ -307,26 +317,16 @@ impl Explorer<'_> {
         let known = self.messages.things.len();
         let number = self.messages.number(Envelope { from, to, body });
         if usize::from(number) == known {
+            self.note_vote(known);
             let inbox = &mut self.inboxes[to];
-            let vote = match &self.messages.things[known].body {
-                Body::Promise(_) => {
-                    inbox.promises.push(number);
-                    false
-                }
-                Body::Accepted(_) => {
-                    inbox.accepts.push(number);
-                    true
-                }
-                Body::Accept(_) => {
-                    inbox.others.push(number);
-                    true
-                }
-                Body::Prepare(_) | Body::Founded(_) | Body::Nack(_) | Body::Ask => {
-                    inbox.others.push(number);
-                    false
+            let kind = match &self.messages.things[known].body {
+                Body::Promise(_) => &mut inbox.promises,
+                Body::Accepted(_) => &mut inbox.accepts,
+                Body::Prepare(_) | Body::Accept(_) | Body::Founded(_) | Body::Nack(_) | Body::Ask => {
+                    &mut inbox.others
                 }
             };
-            self.votes[known / 64] |= u64::from(vote) << (known % 64);
+            kind[known / 64] |= 1 << (known % 64);
         }
         number
     }
@@ -632,132 +632,6 @@ impl Explorer<'_> {
             .map(|to| self.post(from, to, body.clone()))
             .collect()
     }
-
-    fn check(&mut self, world: &World) -> Result<(), String> {
-        let mut votes = self.votes;
-        votes
-            .iter_mut()
-            .zip(world.sent)
-            .for_each(|(votes, sent)| *votes &= sent);
-        if let Some(verdict) = self.verdicts.get(&votes) {
-            return verdict.clone();
-        }
-        let verdict = self.judge(world);
-        self.verdicts.insert(votes, verdict.clone());
-        verdict
-    }
-
-    /// The invariants: equal ids mean equal bytes, and one founding (strict: no two that share a member).
-    fn judge(&mut self, world: &World) -> Result<(), String> {
-        for founding in self.chosen(world) {
-            let first = self
-                .foundings
-                .entry(founding.id())
-                .or_insert_with(|| founding.clone());
-            assert_eq!(*first, founding, "equal ids, different bytes");
-        }
-        let chosen = self.chosen(world);
-        for (index, one) in chosen.iter().enumerate() {
-            for other in &chosen[index + 1..] {
-                let overlap = one.ids().any(|id| other.founder(id).is_some());
-                if one != other && (self.instance.relaxed || overlap) {
-                    return Err(format!("two foundings: {} and {}", show(one), show(other)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The foundings that enough servers have accepted, whether or not anybody has noticed.
-    fn chosen(&self, world: &World) -> Vec<Founding> {
-        let mut ballots: BTreeMap<_, (Option<&Founding>, Vec<NodeId>)> = BTreeMap::new();
-        for (number, envelope) in (0_u16..).zip(&self.messages.things) {
-            if !world.has_sent(number) {
-                continue;
-            }
-            match &envelope.body {
-                Body::Accept(accept) => {
-                    let fixed = &mut ballots
-                        .entry((accept.ballot, accept.founding.id()))
-                        .or_default()
-                        .0;
-                    *fixed = Some(&accept.founding);
-                }
-                Body::Prepare(_) | Body::Promise(_) | Body::Accepted(_) => {}
-                Body::Nack(_) | Body::Founded(_) | Body::Ask => {}
-            }
-        }
-        // An `Accepted` names its ballot only, as on the wire. A ballot has one founding; where a mutant runs a
-        // ballot twice, its accepts count for both, as they would for the two proposers.
-        for (number, envelope) in (0_u16..).zip(&self.messages.things) {
-            if let (Body::Accepted(ballot), true) = (&envelope.body, world.has_sent(number)) {
-                let same = ballots.iter_mut().filter(|((of, _), _)| of == ballot);
-                same.for_each(|(_, (_, accepted))| accepted.push(id(envelope.from)));
-            }
-        }
-        let forged: Vec<Option<usize>> = match self.instance.mutant {
-            Some(Mutant::SmallQuorum) => (0..self.instance.servers).map(Some).collect(),
-            _ => vec![None],
-        };
-        let mut chosen = Vec::new();
-        for ((ballot, _), (founding, accepted)) in ballots {
-            let Some(founding) = founding else { continue };
-            let enough = forged.iter().any(|forged| {
-                let accepted = accepted.iter().copied().chain(forged.map(id)).collect();
-                let phase = Phase::Accepting {
-                    founding: founding.clone(),
-                    accepted,
-                };
-                let campaign = Campaign {
-                    ballot,
-                    relaxed: self.instance.relaxed,
-                    phase,
-                };
-                campaign.chosen(&self.instance.terms).is_some()
-            });
-            if enough && !chosen.contains(founding) {
-                chosen.push(founding.clone());
-            }
-        }
-        chosen
-    }
-
-    fn trace(&self, seen: &Seen, ways: &[(u32, u8, Action)], end: u32) -> String {
-        let worlds: HashMap<u32, &World> = seen.iter().map(|(world, number)| (*number, world)).collect();
-        let mut path = vec![end];
-        while let Some(&last) = path.last().filter(|last| **last != 0) {
-            path.push(ways[last as usize].0);
-        }
-        path.reverse();
-        let mut trace = String::new();
-        for pair in path.windows(2) {
-            let (_, server, action) = ways[pair[1] as usize];
-            let action = if let Action::Deliver(message) = action {
-                let envelope = &self.messages.things[usize::from(message)];
-                format!(
-                    "receives from {}: {}",
-                    envelope.from + 1,
-                    describe(&envelope.body)
-                )
-            } else {
-                format!("{action:?}")
-            };
-            writeln!(trace, "{} {action}", server + 1).unwrap();
-            for (number, envelope) in (0_u16..).zip(&self.messages.things) {
-                if worlds[&pair[1]].has_sent(number) && !worlds[&pair[0]].has_sent(number) {
-                    let body = describe(&envelope.body);
-                    writeln!(
-                        trace,
-                        "    sends {} -> {}: {body}",
-                        envelope.from + 1,
-                        envelope.to + 1
-                    )
-                    .unwrap();
-                }
-            }
-        }
-        trace
-    }
 }
 
 fn is_accepting(campaign: &Campaign) -> bool {
@@ -792,179 +666,4 @@ fn choices(from: &[NodeId], count: usize) -> Vec<Vec<NodeId>> {
                 .collect()
         })
         .collect()
-}
-
-fn show(founding: &Founding) -> String {
-    let names: Vec<&str> = founding
-        .founders()
-        .iter()
-        .map(|founder| founder.name.as_str())
-        .collect();
-    format!("{{{}}} of round {}", names.join(","), founding.ballot().round)
-}
-
-fn describe(body: &Body) -> String {
-    match body {
-        Body::Prepare(prepare) => format!("Prepare({})", prepare.ballot.round),
-        Body::Promise(promise) => {
-            let accepted = promise.accepted.as_ref();
-            let accepted = accepted.map_or_else(
-                || "nothing".to_owned(),
-                |accepted| format!("{} in {}", show(&accepted.founding), accepted.ballot.round),
-            );
-            format!("Promise({}, accepted {accepted})", promise.ballot.round)
-        }
-        Body::Accept(accept) => format!("Accept({}, {})", accept.ballot.round, show(&accept.founding)),
-        Body::Accepted(ballot) => format!("Accepted({})", ballot.round),
-        Body::Founded(cluster) => format!(
-            "Founded({})",
-            cluster.founding.as_ref().map_or_else(String::new, show)
-        ),
-        Body::Nack(_) | Body::Ask => format!("{body:?}"),
-    }
-}
-
-/// The ways in which so many ballots can belong to servers, up to renaming.
-const TWO: [&[usize]; 2] = [&[0, 0], &[0, 1]];
-const THREE: [&[usize]; 5] = [&[0, 0, 0], &[0, 0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 2]];
-
-fn count(n: u16) -> Terms {
-    Terms::Count(n.try_into().unwrap())
-}
-
-/// Explores an instance for every assignment of ballots, and fails with the trace where one is broken.
-fn holds(servers: usize, terms: &Terms, ballots: &[&'static [usize]], relaxed: bool, learning: bool) {
-    let mut states = 0;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the figure that is printed; nothing depends on it"
-    )]
-    let start = Instant::now();
-    for owners in ballots {
-        let instance = Instance {
-            servers,
-            terms: terms.clone(),
-            owners,
-            relaxed,
-            learning,
-            mutant: None,
-        };
-        let explored = explore(&instance);
-        states += explored.states;
-        assert_eq!(explored.violation, None);
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{servers} servers, {terms:?}, relaxed {relaxed}, learning {learning}: {states} states, {seconds:.1} s"
-    );
-}
-
-/// Explores an instance with a broken rule, and fails if nobody notices.
-fn caught(
-    servers: usize,
-    terms: &Terms,
-    ballots: &[&'static [usize]],
-    relaxed: bool,
-    mutant: Option<Mutant>,
-) {
-    let found = ballots.iter().find_map(|owners| {
-        let terms = terms.clone();
-        let explored = explore(&Instance {
-            servers,
-            terms,
-            owners,
-            relaxed,
-            learning: false,
-            mutant,
-        });
-        explored.violation.map(|trace| (explored.states, trace))
-    });
-    let (states, trace) = found.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
-    println!("{mutant:?} caught after {states} states:\n{trace}\n");
-}
-
-#[test]
-fn three_servers_expecting_two_agree_in_three_ballots() {
-    holds(3, &count(2), &THREE, true, false);
-}
-
-#[test]
-fn three_servers_expecting_two_agree_and_learn_in_two_ballots() {
-    holds(3, &count(2), &TWO, true, true);
-}
-
-#[test]
-fn four_servers_expecting_three_agree_in_two_ballots() {
-    holds(4, &count(3), &TWO, true, false);
-}
-
-#[test]
-fn five_servers_expecting_three_agree_in_two_ballots() {
-    holds(5, &count(3), &TWO, true, false);
-}
-
-#[test]
-fn three_named_servers_agree_in_three_ballots() {
-    let named = (0..3).map(id).collect::<std::collections::BTreeSet<_>>();
-    holds(3, &Terms::Named(named.try_into().unwrap()), &THREE, true, false);
-}
-
-#[test]
-fn strict_foundings_of_too_many_servers_never_overlap_in_three_ballots() {
-    holds(4, &count(2), &THREE, false, false);
-}
-
-#[test]
-fn strict_foundings_of_six_servers_never_overlap_in_two_ballots() {
-    holds(6, &count(3), &TWO, false, false);
-}
-
-#[test]
-fn a_reply_before_fsync_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::ReplyBeforeFsync));
-}
-
-#[test]
-fn a_ballot_announced_before_fsync_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::PrepareBeforeFsync));
-}
-
-#[test]
-fn a_quorum_too_small_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::SmallQuorum));
-}
-
-#[test]
-fn a_promise_that_omits_what_was_accepted_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::OmitAccepted));
-}
-
-#[test]
-fn an_own_value_in_spite_of_an_accepted_one_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::OwnValue));
-}
-
-#[test]
-fn an_accept_below_the_promise_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::AcceptBelowPromise));
-}
-
-#[test]
-fn a_wiped_disk_that_keeps_its_id_is_caught() {
-    caught(3, &count(2), &TWO, true, Some(Mutant::WipedDisk));
-}
-
-#[test]
-fn too_many_servers_without_the_guard_found_twice() {
-    caught(4, &count(2), &TWO, true, None);
-}
-
-#[test]
-fn a_take_over_without_the_promises_of_the_founders_is_caught() {
-    caught(4, &count(2), &THREE, false, Some(Mutant::TakeOverWithoutFounders));
-}
-
-#[test]
-fn founders_from_outside_the_counted_promises_are_caught() {
-    caught(4, &count(2), &TWO, false, Some(Mutant::FoundersFromOutside));
 }

@@ -157,24 +157,22 @@ impl Host {
     }
 
     fn reasons(&self) -> Vec<&'static str> {
-        match self.machine.decision() {
-            Decision::Wait { reasons } => {
-                assert!(
-                    reasons.iter().all(|reason| reason.to_string().contains(": ")),
-                    "no remedy: {reasons:?}"
-                );
-                reasons.iter().map(Reason::code).collect()
-            }
-            other => panic!("{other:?}"),
-        }
+        let Decision::Wait { reasons } = self.machine.decision() else {
+            panic!("{:?}", self.machine.decision())
+        };
+        assert!(
+            reasons.iter().all(|reason| reason.to_string().contains(": ")),
+            "no remedy: {reasons:?}"
+        );
+        reasons.iter().map(Reason::code).collect()
     }
 }
 
 /// The ballot of the first `Prepare` that was sent.
 fn prepared(said: &[(NodeId, Body)]) -> Ballot {
-    let ballot = said.iter().find_map(|(_, body)| match body {
-        Body::Prepare(prepare) => Some(prepare.ballot),
-        _ => None,
+    let ballot = said.iter().find_map(|(_, body)| {
+        let Body::Prepare(prepare) = body else { return None };
+        Some(prepare.ballot)
     });
     ballot.unwrap_or_else(|| panic!("no ballot in {said:?}"))
 }
@@ -193,9 +191,9 @@ fn promise(server: usize, ballot: Ballot, accepted: Option<(Ballot, &Founding)>)
 }
 
 fn accepts(said: &[(NodeId, Body)]) -> Vec<(NodeId, Founding)> {
-    let accept = |(to, body): &(NodeId, Body)| match body {
-        Body::Accept(accept) => Some((*to, accept.founding.clone())),
-        _ => None,
+    let accept = |(to, body): &(NodeId, Body)| {
+        let Body::Accept(accept) = body else { return None };
+        Some((*to, accept.founding.clone()))
     };
     said.iter().filter_map(accept).collect()
 }
