@@ -58,10 +58,10 @@ fn caught(
             learning: false,
             mutant,
         });
-        explored.violation.map(|trace| (explored.states, trace))
+        explored.violation.map(|trace| (owners, explored.states, trace))
     });
-    let (states, trace) = found.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
-    println!("{mutant:?} caught after {states} states:\n{trace}\n");
+    let (owners, states, trace) = found.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
+    println!("{mutant:?} caught in {owners:?} after {states} states:\n{trace}\n");
 }
 
 #[test]
@@ -150,7 +150,13 @@ fn too_many_servers_without_the_guard_found_twice() {
 
 #[test]
 fn a_take_over_without_the_promises_of_the_founders_is_caught() {
-    caught(4, &count(2), &THREE, false, Some(Mutant::TakeOverWithoutFounders));
+    caught(
+        4,
+        &count(2),
+        &[&[0, 1, 2]],
+        false,
+        Some(Mutant::TakeOverWithoutFounders),
+    );
 }
 
 #[test]
