@@ -136,3 +136,19 @@ fn different_expects_wait_until_they_agree() {
         assert_founded(world);
     });
 }
+
+#[test]
+fn two_halves_that_never_met_found_twice_and_say_so_once_they_meet() {
+    // What a count cannot prevent, and only a provider that lists all six, or named founders, would.
+    every_seed(SEEDS / 10, |world| {
+        world.add_all(&[3; 6]);
+        (3..6).for_each(|server| world.servers[server].side = 1);
+        world.run(seconds(20));
+        let foundings: Vec<_> = world.told.values().collect();
+        assert_eq!(foundings.len(), 2);
+        assert!(foundings[0].iter().all(|founder| !foundings[1].contains(founder)));
+        (3..6).for_each(|server| world.servers[server].side = 0);
+        world.run(seconds(10));
+        assert_eq!(world.decisions(), ["conflict"].into());
+    });
+}

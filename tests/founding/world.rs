@@ -283,14 +283,17 @@ impl World {
             Decision::Wait { .. } => return,
             Decision::Conflict(conflict) => {
                 let clusters = conflict.clusters.clone();
-                return self.told.extend(clusters.into_iter().map(|id| (id, Vec::new())));
+                for id in clusters {
+                    self.told.entry(id).or_default();
+                }
+                return;
             }
             Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) => group.clone(),
         };
-        let founders = self
-            .told
-            .entry(group.cluster_id)
-            .or_insert_with(|| group.founders.clone());
+        let founders = self.told.entry(group.cluster_id).or_default();
+        if founders.is_empty() {
+            founders.clone_from(&group.founders);
+        }
         assert_eq!(*founders, group.founders, "one cluster id, two lists of founders");
     }
 
