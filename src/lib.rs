@@ -6,6 +6,7 @@ pub mod advertise;
 pub mod agent;
 pub mod api;
 pub mod backoff;
+pub mod bootstrap;
 pub mod cli;
 pub mod config;
 pub mod gossip;

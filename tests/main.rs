@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod convergence;
+mod founding;
 mod guards;
 mod running;
 mod sim;
