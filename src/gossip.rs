@@ -36,7 +36,7 @@ use self::{
     view::Shown,
 };
 pub use self::{
-    metadata::{MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
+    metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
     peer::{Peer, PeerError},
     profile::Timing,
 };
@@ -88,6 +88,8 @@ pub struct Gossip {
     shown: BTreeMap<NodeId, Shown>,
     /// Something may have happened that readers can see.
     dirty: bool,
+    /// When this process last found itself paused.
+    stalled: Option<Instant>,
     /// When this node last had to renew itself; a handful in a short time means that renewing does not help.
     renewals: VecDeque<Instant>,
     transmits: VecDeque<Transmit>,
@@ -161,6 +163,8 @@ pub enum Event {
     Persist(Epoch),
     /// A `join` has ended: for each address nothing, or why it failed.
     JoinEnded(JoinId, Vec<(SocketAddr, Option<String>)>),
+    /// A message about the founding, for whoever decides it.
+    Founding(NodeId, Vec<u8>),
     /// The goodbye has been said often enough; the process may end.
     Left,
     /// Another process uses this node's id. Of the two, the one that started later stops gossiping.
@@ -183,6 +187,8 @@ enum Purpose {
     Exchange,
     /// Digest first.
     Compare,
+    /// A message about the founding.
+    Founding,
 }
 
 #[derive(Debug)]
@@ -251,6 +257,7 @@ impl Gossip {
             membership: Membership::default(),
             shown: BTreeMap::new(),
             dirty: true,
+            stalled: None,
             renewals: VecDeque::new(),
             transmits: VecDeque::new(),
             dials: VecDeque::new(),
@@ -352,6 +359,35 @@ impl Gossip {
         &self.me
     }
 
+    /// How fast the protocol runs.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// When a node was last heard from directly.
+    pub fn last_heard(&self, id: NodeId) -> Option<Instant> {
+        self.heard.get(&id).map(|heard| heard.at)
+    }
+
+    /// Whether an agent has ever answered from `addr`.
+    pub fn has_answered(&self, addr: SocketAddr) -> bool {
+        self.contacts.has_answered(addr)
+    }
+
+    /// Whether `addr` is this node's.
+    pub fn is_own(&self, addr: SocketAddr) -> bool {
+        self.contacts.owns(addr)
+    }
+
+    /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for ten probe
+    /// periods though it has members.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        let bound = self.timing.probe_period * 10;
+        let deaf = !self.is_alone()
+            && self.heard.values().all(|heard| now.saturating_duration_since(heard.at) > bound);
+        deaf || self.stalled.is_some_and(|at| now.saturating_duration_since(at) < self.timing.stall() * 2)
+    }
+
     /// Whether this node has ever heard from another one.
     pub fn joined(&self) -> bool {
         !self.heard.is_empty()
@@ -414,6 +450,7 @@ mod tests {
             expect: None,
             endpoints: BTreeMap::new(),
             tags: BTreeMap::new(),
+            founding: FoundingNews::default(),
         };
         let cluster = "test".parse().unwrap();
         let settings =

@@ -12,6 +12,7 @@ pub mod config;
 pub mod gossip;
 pub mod handle;
 pub mod http;
+pub mod machine;
 pub mod membership;
 mod nearest;
 pub mod node;

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    num::NonZeroU16,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,14 +15,18 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::Ended;
 use crate::{
+    bootstrap::{Decision, Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, Gossip, JoinId},
-    handle::{Command, JoinOutcome},
+    gossip::{Event, ExchangeId, JoinId},
+    handle::{Command, Forgotten, JoinOutcome},
+    machine::{Machine, Save},
     membership::Membership,
+    node::NodeId,
     quorum::Quorum,
     retry_join::Update,
-    snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
     wire::MAX_DATAGRAM,
@@ -48,17 +51,16 @@ pub(super) struct Inputs {
 }
 
 /// The task's state.
-#[derive(Debug)]
 pub(super) struct Core {
-    gossip: Gossip,
+    machine: Machine,
     state: Arc<StateDir>,
     inputs: Inputs,
     dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
     writes: JoinSet<()>,
     about: Arc<About>,
-    expect: Option<NonZeroU16>,
     membership: Arc<Membership>,
     quorum: Arc<Quorum>,
+    founding: Arc<Founding>,
     discovery: Arc<Discovery>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
@@ -66,11 +68,24 @@ pub(super) struct Core {
     /// When the goodbye must be over.
     leave_by: Option<Instant>,
     left: bool,
-    duplicate: Option<SocketAddr>,
+    /// Answers to be given once what they speak of is on disk.
+    answers: Vec<Answer>,
+    new_id: fn() -> NodeId,
+    /// What to keep after the goodbye, where an operator had this node forget everything.
+    start_over: Option<NodeRecord>,
     kept_peers: Vec<SocketAddr>,
     keep_peers_after: Instant,
     refresh_at: Instant,
 }
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.machine.fmt(f)
+    }
+}
+
+/// An answer that waits for the disk.
+type Answer = Box<dyn FnOnce() + Send>;
 
 /// What woke the task.
 enum Wake {
@@ -85,23 +100,25 @@ enum Wake {
 
 impl Core {
     pub(super) fn new(
-        gossip: Gossip,
+        machine: Machine,
         state: StateDir,
         inputs: Inputs,
         about: Arc<About>,
-        expect: Option<NonZeroU16>,
         reports: Vec<ProviderReport>,
+        new_id: fn() -> NodeId,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let started = about.started.instant;
-        let membership = Arc::new(gossip.membership().clone());
-        let quorum = Arc::new(Quorum { index: 1, ..Quorum::forming(&membership, expect) });
+        let membership = Arc::new(machine.membership().clone());
+        let quorum = Arc::new(machine.quorum().clone());
+        let founding = Arc::new(machine.founding().clone());
         let discovery = Arc::new(Discovery { index: 1, providers: reports });
         let first = Snapshot {
             about: about.clone(),
             membership: membership.clone(),
             quorum: quorum.clone(),
+            founding: founding.clone(),
             discovery: discovery.clone(),
-            counters: gossip.counters(),
+            counters: machine.counters(),
             joined: false,
             leaving: false,
             taken: started,
@@ -109,22 +126,24 @@ impl Core {
         };
         let (snapshots, seen) = watch::channel(Arc::new(first));
         let core = Self {
-            gossip,
+            machine,
             state: Arc::new(state),
             inputs,
             dials: JoinSet::new(),
             writes: JoinSet::new(),
             about,
-            expect,
             membership,
             quorum,
+            founding,
             discovery,
             snapshots,
             joins: BTreeMap::new(),
             goodbyes: Vec::new(),
             leave_by: None,
             left: false,
-            duplicate: None,
+            answers: Vec::new(),
+            new_id,
+            start_over: None,
             kept_peers: Vec::new(),
             keep_peers_after: started,
             refresh_at: started,
@@ -133,7 +152,7 @@ impl Core {
     }
 
     /// Runs until the goodbye is said.
-    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) -> Ended {
         tokio::pin!(stop);
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stopped = false;
@@ -153,9 +172,7 @@ impl Core {
             stopped |= matches!(wake, Wake::Stop);
             self.take(wake, now);
             self.take_what_waits(&mut buffer, now);
-            if self.gossip.poll_timeout().is_some_and(|due| due <= now) {
-                self.gossip.handle_timeout(now);
-            }
+            self.machine.handle_timeout(now);
             self.drain(now).await;
         }
         // A write that is under way is finished; it is short.
@@ -164,10 +181,15 @@ impl Core {
             // Whoever asked may have gone.
             goodbye.send(()).ok();
         }
+        let Some(record) = self.start_over else { return Ended::Left };
+        if let Err(error) = self.state.keep_node(&record) {
+            tracing::error!(%error, "nothing is forgotten: the new record cannot be written");
+        }
+        Ended::StartOver
     }
 
     fn due(&self) -> Instant {
-        let due = self.gossip.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
+        let due = self.machine.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
         self.leave_by.map_or(due, |by| due.min(by))
     }
 
@@ -179,17 +201,30 @@ impl Core {
                 self.leave(now);
             }
             Wake::Command(Command::Join { addrs, reply }) => {
-                let join = self.gossip.join(addrs);
+                let join = self.machine.join(addrs);
                 self.joins.insert(join, reply);
             }
+            Wake::Command(Command::Attest { report, reply }) => {
+                self.machine.server_attests(report, now);
+                self.answer(reply, ());
+            }
+            Wake::Command(Command::Establish { report, reply }) => {
+                let taken = self.machine.established(&report, now);
+                self.answer(reply, taken);
+            }
+            Wake::Command(Command::Override { founders, reply }) => {
+                let founded = self.machine.override_founders(&founders, now);
+                self.answer(reply, founded);
+            }
+            Wake::Command(Command::Reset { lose_data, reply }) => self.reset(lose_data, reply, now),
             Wake::Request(Request { from, frame, reply }) => {
-                if let Some(answer) = self.gossip.handle_request(from, &frame, now) {
+                if let Some(answer) = self.machine.handle_request(from, &frame, now) {
                     // Whoever asked may have hung up.
                     reply.send(answer).ok();
                 }
             }
             Wake::Dialled((exchange, answer)) => {
-                self.gossip.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
             }
             Wake::Update(update) => self.take_update(update, now),
             Wake::Datagrams | Wake::Time => {}
@@ -200,7 +235,7 @@ impl Core {
     fn take_what_waits(&mut self, buffer: &mut [u8], now: Instant) {
         for _ in 0..DATAGRAMS_A_TURN {
             match self.inputs.udp.try_recv_from(buffer) {
-                Ok((length, from)) => self.gossip.handle_datagram(canonical(from), &buffer[..length], now),
+                Ok((length, from)) => self.machine.handle_datagram(canonical(from), &buffer[..length], now),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 // An ICMP answer to something sent earlier; the next datagram is behind it.
                 Err(error) => tracing::trace!(%error, "datagram error"),
@@ -225,7 +260,7 @@ impl Core {
         let seeds: Vec<_> = discovery.providers.iter().flat_map(|report| report.addrs.clone()).collect();
         self.discovery = Arc::new(discovery);
         self.refresh_at = now;
-        self.gossip.set_seeds(seeds, now);
+        self.machine.set_seeds(seeds, now);
     }
 
     fn leave(&mut self, now: Instant) {
@@ -233,23 +268,58 @@ impl Core {
             tracing::info!("saying goodbye");
             self.leave_by = Some(now + GOODBYE_WITHIN);
             self.refresh_at = now;
-            self.gossip.leave(now);
+            self.machine.leave(now);
         }
+    }
+
+    /// Answers once what was done is on disk.
+    fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        self.answers.push(Box::new(move || {
+            // Whoever asked may have gone.
+            reply.send(answer).ok();
+        }));
+    }
+
+    fn reset(
+        &mut self,
+        lose_data: bool,
+        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+        now: Instant,
+    ) {
+        let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
+            Ok(Reset::RivalForgotten) => Ok(Forgotten::Rival),
+            Ok(Reset::StartOver(record)) => {
+                let new_id = record.node_id;
+                self.start_over = Some(NodeRecord { epoch: self.about.epoch, founding: *record });
+                self.leave(now);
+                Ok(Forgotten::Everything { new_id })
+            }
+            Err(refused) => Err(refused),
+        };
+        self.answer(reply, forgotten);
     }
 
     /// Persists, sends and publishes what the input brought about, in this order.
     async fn drain(&mut self, now: Instant) {
-        while let Some(event) = self.gossip.poll_event() {
-            self.act_on(event, now).await;
+        self.machine.turn(now);
+        while let Some(save) = self.machine.poll_save() {
+            self.save(save, now).await;
         }
-        while let Some(transmit) = self.gossip.poll_transmit() {
+        // What was asked is on disk now, where it had to be.
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+        while let Some(event) = self.machine.poll_event() {
+            self.act_on(event, now);
+        }
+        while let Some(transmit) = self.machine.poll_transmit() {
             let to = self.reachable(transmit.to);
             // A full buffer loses the datagram, as the network may; the protocol is made for that.
             if let Err(error) = self.inputs.udp.try_send_to(&transmit.payload, to) {
                 tracing::trace!(%to, %error, "datagram not sent");
             }
         }
-        while let Some(dial) = self.gossip.poll_dial() {
+        while let Some(dial) = self.machine.poll_dial() {
             self.dials.spawn(transport::dial(dial));
         }
         while self.writes.try_join_next().is_some() {}
@@ -257,16 +327,24 @@ impl Core {
         self.left |= self.leave_by.is_some_and(|by| by <= now);
     }
 
-    async fn act_on(&mut self, event: Event, now: Instant) {
+    /// Writes in another thread, for a disk may be slow; nothing else happens meanwhile, for what follows depends on it.
+    async fn save(&mut self, save: Save, now: Instant) {
+        let (state, record) = (self.state.clone(), save.record().clone());
+        let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
+        let failed = match written {
+            Ok(Ok(())) => return self.machine.saved(save, now),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(
+            error = failed,
+            "the record cannot be written: this agent votes no more until it is restarted"
+        );
+        self.machine.handle_fault(failed, now);
+    }
+
+    fn act_on(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Persist(epoch) => {
-                let record = NodeRecord { node_id: self.about.id, epoch };
-                let state = self.state.clone();
-                let kept = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
-                if let Ok(Err(error)) = kept {
-                    tracing::error!(%error, "the new epoch is not kept; after a restart it will be found again");
-                }
-            }
             Event::JoinEnded(join, outcomes) => {
                 let outcomes =
                     outcomes.into_iter().map(|(addr, error)| JoinOutcome { addr, error }).collect();
@@ -277,37 +355,45 @@ impl Core {
             }
             Event::Left => self.left = true,
             Event::DuplicateId { addr, stopped } => {
-                if self.duplicate.replace(addr) != Some(addr) {
-                    tracing::error!(
-                        other = %addr, stopped,
-                        "two agents have this node id: one state directory was copied; stop one and delete its copy"
-                    );
-                }
+                tracing::error!(
+                    other = %addr, stopped,
+                    "two agents have this node id: one state directory was copied; stop one and delete its copy"
+                );
                 self.refresh_at = now;
             }
+            Event::Persist(_) | Event::Founding(..) => {}
         }
     }
 
     /// Publishes a snapshot where there is something new to see, or a second has passed.
     fn publish(&mut self, now: Instant) {
-        let changed = self.membership.index != self.gossip.membership().index;
-        if !changed && now < self.refresh_at {
+        let changed = self.membership.index != self.machine.membership().index;
+        let founding = self.founding.index != self.machine.founding().index;
+        let quorum = self.quorum.index != self.machine.quorum().index;
+        if !changed && !founding && !quorum && now < self.refresh_at {
             return;
         }
         self.refresh_at = now + REFRESH;
-        self.gossip.refresh_last_heard();
+        self.machine.refresh_last_heard();
         if changed {
             self.note_changes();
         }
-        self.membership = Arc::new(self.gossip.membership().clone());
-        self.assess_quorum();
+        self.membership = Arc::new(self.machine.membership().clone());
+        if quorum {
+            self.quorum = Arc::new(self.machine.quorum().clone());
+        }
+        if founding {
+            self.founding = Arc::new(self.machine.founding().clone());
+            self.note_decision();
+        }
         let snapshot = Snapshot {
             about: self.about.clone(),
             membership: self.membership.clone(),
             quorum: self.quorum.clone(),
+            founding: self.founding.clone(),
             discovery: self.discovery.clone(),
-            counters: self.gossip.counters(),
-            joined: self.gossip.joined(),
+            counters: self.machine.counters(),
+            joined: self.machine.gossip().joined(),
             leaving: self.leave_by.is_some(),
             taken: now,
             rendered: Rendered::default(),
@@ -316,6 +402,7 @@ impl Core {
         self.snapshots.send_if_modified(|current| {
             let news = current.membership.index != snapshot.membership.index
                 || current.quorum.index != snapshot.quorum.index
+                || current.founding.index != snapshot.founding.index
                 || current.discovery.index != snapshot.discovery.index
                 || current.joined != snapshot.joined
                 || current.leaving != snapshot.leaving;
@@ -325,23 +412,26 @@ impl Core {
         self.keep_peers(now);
     }
 
-    fn assess_quorum(&mut self) {
-        let mut next = Quorum::forming(&self.membership, self.expect);
-        if let Some(addr) = self.duplicate {
-            next.status = crate::quorum::QuorumStatus::Conflict;
-            next.reasons = vec![format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
-            )];
-        }
-        let mut quorum = Quorum::clone(&self.quorum);
-        if quorum.update(next) {
-            self.quorum = Arc::new(quorum);
+    /// Tells an operator's log what the server is told.
+    fn note_decision(&self) {
+        match &self.founding.decision {
+            Decision::Wait { reasons } => {
+                for reason in reasons {
+                    tracing::info!(decision = "wait", code = reason.code(), "{reason}");
+                }
+            }
+            Decision::Bootstrap(group) => tracing::info!(decision = "bootstrap", cluster = %group.cluster_id),
+            Decision::Resume(group) => tracing::info!(decision = "resume", cluster = %group.cluster_id),
+            Decision::Join(group) => tracing::info!(decision = "join", cluster = %group.cluster_id),
+            Decision::Conflict(conflict) => {
+                tracing::error!(decision = "conflict", clusters = ?conflict.clusters, "nothing is decided until an operator says which is meant");
+            }
         }
     }
 
     /// Tells an operator's log what has changed.
     fn note_changes(&self) {
-        for (id, member) in &self.gossip.membership().members {
+        for (id, member) in &self.machine.membership().members {
             let before = self.membership.members.get(id);
             let (name, addr, status) = (&member.name, member.addr, member.status);
             match before {

@@ -1,5 +1,7 @@
 //! A cluster that exists: who founded it, who votes in it now, and which of two that are known is meant.
 
+use std::fmt;
+
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +70,22 @@ impl Voter {
     }
 
     /// Whether this voter is the server of agent `id`, which announces `endpoints`.
-    pub(super) fn is(&self, id: NodeId, endpoints: &Endpoints) -> bool {
+    pub fn is(&self, id: NodeId, endpoints: &Endpoints) -> bool {
         match self.id {
             Some(voter) => voter == id,
             None => self.endpoints.iter().any(|(name, address)| endpoints.get(name) == Some(address)),
+        }
+    }
+}
+
+impl fmt::Display for Voter {
+    /// Its name, else its id, else one of its endpoints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.id, self.endpoints.first_key_value()) {
+            (Some(VoterName(name)), ..) => name.fmt(f),
+            (None, Some(id), _) => id.fmt(f),
+            (None, None, Some((name, address))) => write!(f, "{name}={address}"),
+            (None, None, None) => f.write_str("unknown"),
         }
     }
 }

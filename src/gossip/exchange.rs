@@ -61,6 +61,12 @@ impl Gossip {
                 self.apply(state, true, now);
                 Some(Reply::State(self.shared_state().encode()))
             }
+            Ok(Request::Founding(sender, message)) => {
+                let sender: [u8; NodeId::LEN] = sender.to_vec().try_into().ok()?;
+                let sender = NodeId::try_from(sender).ok().filter(|sender| *sender != self.me.id)?;
+                self.events.push_back(Event::Founding(sender, message.into()));
+                Some(Reply::Taken)
+            }
             Err(error) => {
                 tracing::debug!(%error, "request refused");
                 self.counters.refused += 1;
@@ -81,7 +87,7 @@ impl Gossip {
         match purpose {
             Purpose::Round => self.contacts.ended(outcome.is_ok()),
             Purpose::Asked(join) => self.end_asked(join, to, outcome),
-            Purpose::Exchange | Purpose::Compare => {}
+            Purpose::Exchange | Purpose::Compare | Purpose::Founding => {}
         }
         self.refresh_view(now);
     }
@@ -114,7 +120,7 @@ impl Gossip {
             return Err("this agent is leaving".to_owned());
         }
         let state = match reply {
-            Reply::Same => return Ok(()),
+            Reply::Same | Reply::Taken => return Ok(()),
             Reply::Silent => {
                 return Err("the agent there is leaving, or has stopped over a duplicate node id".to_owned());
             }
@@ -125,6 +131,7 @@ impl Gossip {
         let addr = state.sender.addr;
         match self.apply(state, !joining, now) {
             Told::Peer => {
+                self.contacts.has_answer(to);
                 if joining {
                     self.engine(now, |foca, runtime| foca.gossip(runtime));
                     self.compare_soon(now);

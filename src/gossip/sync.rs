@@ -22,6 +22,16 @@ pub(super) enum Request {
     /// Here is a digest of all I know; tell me all you know if yours differs.
     #[n(1)]
     Compare(#[n(0)] u64),
+    /// A message about the founding; its answer is a message of its own.
+    #[n(2)]
+    Founding(#[n(0)] ByteVec, #[n(1)] ByteVec),
+}
+
+impl Request {
+    /// A message about the founding from `sender`.
+    pub(super) fn founding(sender: NodeId, message: Vec<u8>) -> Self {
+        Self::Founding(sender.as_bytes().to_vec().into(), message.into())
+    }
 }
 
 /// What the other answers.
@@ -36,6 +46,9 @@ pub(super) enum Reply {
     /// It is leaving, or has stopped over a conflict, and tells nobody anything.
     #[n(2)]
     Silent,
+    /// The message has arrived.
+    #[n(3)]
+    Taken,
 }
 
 /// All a node knows, as bytes in the layouts of the datagrams.
