@@ -17,7 +17,7 @@ use tokio::{
 
 use super::Ended;
 use crate::{
-    bootstrap::{Decision, Reset, ResetRefused},
+    bootstrap::{Decision, Reason, Reset, ResetRefused},
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, JoinId},
     handle::{Command, Forgotten, JoinOutcome},
@@ -383,8 +383,8 @@ impl Core {
             self.quorum = Arc::new(self.machine.quorum().clone());
         }
         if founding {
-            self.founding = Arc::new(self.machine.founding().clone());
-            self.note_decision();
+            let before = std::mem::replace(&mut self.founding, Arc::new(self.machine.founding().clone()));
+            self.note_decision(&before.decision);
         }
         let snapshot = Snapshot {
             about: self.about.clone(),
@@ -412,19 +412,32 @@ impl Core {
         self.keep_peers(now);
     }
 
-    /// Tells an operator's log what the server is told.
-    fn note_decision(&self) {
+    /// Tells an operator's log what the server is told: once for each kind of reason, not for each count in it.
+    fn note_decision(&self, before: &Decision) {
         match &self.founding.decision {
             Decision::Wait { reasons } => {
-                for reason in reasons {
+                let known: Vec<_> = match before {
+                    Decision::Wait { reasons } => reasons.iter().map(Reason::code).collect(),
+                    Decision::Bootstrap(_)
+                    | Decision::Resume(_)
+                    | Decision::Join(_)
+                    | Decision::Conflict(_) => vec![],
+                };
+                for reason in reasons.iter().filter(|reason| !known.contains(&reason.code())) {
                     tracing::info!(decision = "wait", code = reason.code(), "{reason}");
                 }
             }
+            same if same == before => {}
             Decision::Bootstrap(group) => tracing::info!(decision = "bootstrap", cluster = %group.cluster_id),
             Decision::Resume(group) => tracing::info!(decision = "resume", cluster = %group.cluster_id),
             Decision::Join(group) => tracing::info!(decision = "join", cluster = %group.cluster_id),
             Decision::Conflict(conflict) => {
-                tracing::error!(decision = "conflict", clusters = ?conflict.clusters, "nothing is decided until an operator says which is meant");
+                let clusters = &conflict.clusters;
+                tracing::error!(
+                    decision = "conflict",
+                    ?clusters,
+                    "an operator has to say which cluster is meant"
+                );
             }
         }
     }
