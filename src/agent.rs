@@ -1,6 +1,7 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
 mod core;
+mod publish;
 
 use std::{
     io,
@@ -19,10 +20,12 @@ use tokio::{
 use self::core::Core;
 use crate::{
     advertise,
+    bootstrap::{self, Record},
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
-    gossip::{Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
+    gossip::{FoundingNews, Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
     handle::Handle,
     http,
+    machine::{Machine, zone_of},
     node::{Epoch, NodeId},
     retry_join::Source,
     service_manager::ServiceManager,
@@ -76,6 +79,23 @@ pub enum AgentError {
 /// Where it cannot start, or a second signal cuts its goodbye short.
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
+    let config = Arc::new(config);
+    while run_life(config.clone(), &mut signals).await? == Ended::StartOver {
+        tracing::info!("starting over as a new node");
+    }
+    Ok(())
+}
+
+/// How a life of the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It said goodbye.
+    Left,
+    /// An operator had it forget everything: bind again, and a new node starts.
+    StartOver,
+}
+
+async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
     let mut agent = Agent::bind(config).await?;
     agent.core.service_manager = ServiceManager::of_this_process();
     let (stop, stopping) = watch::channel(false);
@@ -115,15 +135,16 @@ impl Agent {
     ///
     /// # Errors
     /// Names the flag, its value and the remedy.
-    pub async fn bind(config: Config) -> Result<Self, AgentError> {
+    pub async fn bind(config: impl Into<Arc<Config>>) -> Result<Self, AgentError> {
+        let config = config.into();
         let state = StateDir::open(&config.state_dir)?;
         let listeners = http::bind(&config.http).await?;
         let Sockets { udp, tcp, addr } = transport::bind(config.bind).await?;
         let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
-        let node = start_of_life(&state, started, &mut rng)?;
-        let me = Peer { id: node.node_id, addr: advertised.addr, epoch: node.epoch, bump: 0 };
+        let node = start_of_life(&state, started)?;
+        let me = Peer { id: node.founding.node_id, addr: advertised.addr, epoch: node.epoch, bump: 0 };
         let settings = Settings {
             cluster: config.cluster.clone(),
             timing: timing(config.profile),
@@ -132,7 +153,10 @@ impl Agent {
             cached: state.peers(),
             seed: rng.next_u64(),
         };
+        let founding = founding(&config, &settings);
         let gossip = Gossip::new(settings, started.instant)?;
+        let founding_rng = StdRng::from_rng(&mut rng);
+        let machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         let sources = sources(&config, &mut rng)?;
         tracing::info!(
             node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch,
@@ -154,10 +178,9 @@ impl Agent {
         let (updates, updated) = mpsc::channel(QUEUE);
         let reports = sources.iter().map(Source::report).collect();
         let inputs = core::Inputs { udp, asked, requested, updated };
-        let (core, snapshots) =
-            Core::new(gossip, state, inputs, Arc::new(about), config.bootstrap_expect, reports);
+        let (core, snapshots) = Core::new(machine, state, inputs, Arc::new(about), reports, new_id);
         let handle = Handle::new(snapshots, commands);
-        Ok(Self { config: config.into(), core, sources, listeners, streams: tcp, requests, updates, handle })
+        Ok(Self { config, core, sources, listeners, streams: tcp, requests, updates, handle })
     }
 
     /// A hold on the agent for others in this process.
@@ -169,13 +192,10 @@ impl Agent {
     ///
     /// # Errors
     /// Where a task ends that should not.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
-        let (ended, api_stops) = watch::channel(false);
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
+        let (api_ends, api_stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            self.core.run(stop).await;
-            None
-        });
+        tasks.spawn(async move { Task::Core(self.core.run(stop).await) });
         let (config, handle) = (self.config, self.handle.clone());
         tasks.spawn(async move {
             let mut api_stops = api_stops;
@@ -184,42 +204,50 @@ impl Agent {
                 api_stops.wait_for(|ended| *ended).await.ok();
             };
             http::serve(self.listeners, handle, &config, stop).await;
-            Some("API")
+            Task::Other("API")
         });
         tasks.spawn(async move {
             transport::accept(self.streams, self.requests).await;
-            Some("stream")
+            Task::Other("stream")
         });
         for source in self.sources {
             let (handle, updates) = (self.handle.clone(), self.updates.clone());
             tasks.spawn(async move {
                 source.run(handle, updates).await;
-                Some("retry-join")
+                Task::Other("retry-join")
             });
         }
-        let first = tasks.join_next().await.transpose()?.flatten();
-        ended.send_replace(true);
-        if let Some(task) = first {
-            return Err(AgentError::TaskEnded(task));
-        }
+        let first = tasks.join_next().await.transpose()?;
+        api_ends.send_replace(true);
+        let how = match first {
+            Some(Task::Core(how)) => how,
+            Some(Task::Other(task)) => return Err(AgentError::TaskEnded(task)),
+            None => return Err(AgentError::TaskEnded("only")),
+        };
         // The API alone has something to finish: the answers in flight, within a second.
         while let Some(task) = tasks.join_next().await.transpose()? {
-            if task == Some("API") {
+            if matches!(task, Task::Other("API")) {
                 break;
             }
         }
-        Ok(())
+        Ok(how)
     }
 }
 
+/// A task that has ended.
+enum Task {
+    Core(Ended),
+    Other(&'static str),
+}
+
 /// This start of the node, made durable before anybody hears of it.
-fn start_of_life(state: &StateDir, started: Clock, rng: &mut StdRng) -> Result<NodeRecord, StateError> {
+fn start_of_life(state: &StateDir, started: Clock) -> Result<NodeRecord, StateError> {
     let unix_ms = started.unix_ms();
     let known = state.node()?;
-    let node = NodeRecord {
-        node_id: known.map_or_else(|| NodeId::generate(unix_ms, rng.random()), |known| known.node_id),
-        epoch: Epoch::next(known.map(|known| known.epoch), unix_ms),
-    };
+    let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
+    let founding = known.map(|known| known.founding);
+    let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
+    let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
     Ok(node)
 }
@@ -238,6 +266,22 @@ fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
         expect: config.bootstrap_expect,
         endpoints: endpoints.collect(),
         tags: config.tags.clone(),
+        founding: FoundingNews::default(),
+    }
+}
+
+fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
+    bootstrap::Config {
+        cluster_name: config.cluster.clone(),
+        role: config.role,
+        name: config.node_name.clone(),
+        addr: settings.me.addr,
+        endpoints: settings.metadata.endpoints.clone(),
+        zone: zone_of(&config.tags),
+        terms: config.terms(),
+        admission: config.admission,
+        seed_gate: config.seed_gate,
+        timing: bootstrap::Timing::LAN,
     }
 }
 
@@ -265,4 +309,9 @@ fn clock() -> Clock {
 #[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]
 fn system_rng() -> rand::rngs::ThreadRng {
     rand::rng()
+}
+
+/// A new node's id.
+fn new_id() -> NodeId {
+    NodeId::generate(clock().unix_ms(), system_rng().random())
 }

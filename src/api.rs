@@ -115,14 +115,17 @@ pub struct Quorum {
 /// A voter that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Its id.
-    pub id: NodeId,
-    /// Its name for people.
-    pub name: NodeName,
-    /// What is known of its life.
-    pub status: MemberStatus,
+    /// Its id; absent for a voter that is known by an endpoint only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<NodeId>,
+    /// Its name for people, or what else is known of it.
+    pub name: String,
+    /// What is known of its life; absent where it was not seen since this agent started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<MemberStatus>,
     /// Since when.
-    pub since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 /// `GET /v1/discovery`.

@@ -14,6 +14,7 @@ use chronik_providers::Spec;
 use ipnet::IpNet;
 
 pub use self::{flags::Options, host::Host, resolve::ConfigError};
+use crate::bootstrap::{Admission, NamedFounders, SeedGate, Terms};
 use crate::node::{ClusterName, EndpointName, NodeName, Role, Tags};
 
 /// Where the agent gossips unless told otherwise, UDP and TCP.
@@ -32,6 +33,12 @@ pub struct Config {
     pub role: Role,
     /// `--bootstrap-expect`.
     pub bootstrap_expect: Option<NonZeroU16>,
+    /// Whether this agent may found at all: `--join-only` and `--cluster-id` forbid it.
+    pub admission: Admission,
+    /// `--founders`: exactly these found the cluster.
+    pub founders: Option<NamedFounders>,
+    /// `--seed-gate`.
+    pub seed_gate: SeedGate,
     /// `--endpoint NAME=[HOST]:PORT`; without a host the advertised one is published.
     pub endpoints: Vec<EndpointFlag>,
     /// `--tag`.
@@ -85,6 +92,14 @@ pub enum HttpAddr {
     Tcp(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
+}
+
+impl Config {
+    /// On which terms this agent takes part in a founding; `None`: it never founds.
+    pub fn terms(&self) -> Option<Terms> {
+        let named = self.founders.clone().map(Terms::Named);
+        named.or(self.bootstrap_expect.map(Terms::Count))
+    }
 }
 
 impl fmt::Display for HttpAddr {

@@ -3,6 +3,9 @@
 
 mod codec;
 mod contacts;
+mod engine;
+mod exchange;
+mod frame;
 mod inbound;
 mod metadata;
 mod peer;
@@ -21,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use foca::{AccumulatingRuntime, Foca, OwnedNotification, Timer};
+use foca::{AccumulatingRuntime, Foca};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
@@ -33,7 +36,7 @@ use self::{
     view::Shown,
 };
 pub use self::{
-    metadata::{MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
+    metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
     peer::{Peer, PeerError},
     profile::Timing,
 };
@@ -85,6 +88,8 @@ pub struct Gossip {
     shown: BTreeMap<NodeId, Shown>,
     /// Something may have happened that readers can see.
     dirty: bool,
+    /// When this process last found itself paused.
+    stalled: Option<Instant>,
     /// When this node last had to renew itself; a handful in a short time means that renewing does not help.
     renewals: VecDeque<Instant>,
     transmits: VecDeque<Transmit>,
@@ -158,6 +163,8 @@ pub enum Event {
     Persist(Epoch),
     /// A `join` has ended: for each address nothing, or why it failed.
     JoinEnded(JoinId, Vec<(SocketAddr, Option<String>)>),
+    /// A message about the founding, for whoever decides it.
+    Founding(NodeId, Vec<u8>),
     /// The goodbye has been said often enough; the process may end.
     Left,
     /// Another process uses this node's id. Of the two, the one that started later stops gossiping.
@@ -180,6 +187,8 @@ enum Purpose {
     Exchange,
     /// Digest first.
     Compare,
+    /// A message about the founding.
+    Founding,
 }
 
 #[derive(Debug)]
@@ -248,6 +257,7 @@ impl Gossip {
             membership: Membership::default(),
             shown: BTreeMap::new(),
             dirty: true,
+            stalled: None,
             renewals: VecDeque::new(),
             transmits: VecDeque::new(),
             dials: VecDeque::new(),
@@ -349,6 +359,35 @@ impl Gossip {
         &self.me
     }
 
+    /// How fast the protocol runs.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// When a node was last heard from directly.
+    pub fn last_heard(&self, id: NodeId) -> Option<Instant> {
+        self.heard.get(&id).map(|heard| heard.at)
+    }
+
+    /// Whether an agent has ever answered from `addr`.
+    pub fn has_answered(&self, addr: SocketAddr) -> bool {
+        self.contacts.has_answered(addr)
+    }
+
+    /// Whether `addr` is this node's.
+    pub fn is_own(&self, addr: SocketAddr) -> bool {
+        self.contacts.owns(addr)
+    }
+
+    /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for ten probe
+    /// periods though it has members.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        let bound = self.timing.probe_period * 10;
+        let deaf = !self.is_alone()
+            && self.heard.values().all(|heard| now.saturating_duration_since(heard.at) > bound);
+        deaf || self.stalled.is_some_and(|at| now.saturating_duration_since(at) < self.timing.stall() * 2)
+    }
+
     /// Whether this node has ever heard from another one.
     pub fn joined(&self) -> bool {
         !self.heard.is_empty()
@@ -367,83 +406,6 @@ impl Gossip {
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// Runs one call of the engine and takes in everything it produced.
-    fn engine(
-        &mut self,
-        now: Instant,
-        call: impl FnOnce(
-            &mut Foca<Peer, SwimCodec, StdRng, Rumours>,
-            &mut AccumulatingRuntime<Peer>,
-        ) -> Result<(), foca::Error>,
-    ) {
-        if let Err(error) = call(&mut self.foca, &mut self.runtime) {
-            tracing::trace!(%error, "the engine refused");
-            self.counters.refused += 1;
-        }
-        while let Some((after, timer)) = self.runtime.to_schedule() {
-            if let Timer::ProbeRandomMember(token) = timer {
-                self.token = token;
-            }
-            self.timers.schedule(now + after, Tick::Swim(timer));
-        }
-        while let Some((peer, payload)) = self.runtime.to_send() {
-            self.transmit(peer.addr, Kind::Swim, &payload);
-        }
-        while let Some(notification) = self.runtime.to_notify() {
-            self.dirty = true;
-            self.notice(notification, now);
-        }
-        while let Ok(rumour) = self.pending_rumours.try_recv() {
-            self.hear(rumour, now);
-        }
-        self.fit_engine();
-    }
-
-    /// What the engine wants known. The membership is never built from this, for it is not all that happens.
-    fn notice(&mut self, notification: OwnedNotification<Peer>, now: Instant) {
-        match notification {
-            OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
-                if !self.records.contains_key(&peer.id) {
-                    self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
-                }
-            }
-            OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
-            OwnedNotification::Rejoin(me) => {
-                self.me = me;
-                self.counters.renewals += 1;
-                self.renewals.push_back(now);
-                tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
-            }
-            OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct => {}
-        }
-    }
-
-    /// Fits the constants that depend on the cluster's size, once that has changed by a fifth.
-    fn fit_engine(&mut self) {
-        let size = self.foca.num_members() + 1;
-        if size.abs_diff(self.configured_size) * 5 > self.configured_size {
-            self.configured_size = size;
-            if let Err(error) = self.foca.set_config(self.timing.engine(size)) {
-                tracing::debug!(%error, size, "the engine keeps its constants");
-            }
-        }
-    }
-
-    /// Has the engine pass `rumour` on.
-    fn tell(&mut self, rumour: &[u8]) {
-        if let Err(error) = self.foca.add_broadcast(rumour) {
-            tracing::debug!(%error, "rumour not told");
-        }
-    }
-
-    /// Has everybody told the metadata of `owner`.
-    fn tell_metadata(&mut self, owner: &Peer) {
-        if let Some(record) = self.records.get(&owner.id) {
-            let rumour = rumours::metadata_rumour(owner, record);
-            self.tell(&rumour);
-        }
     }
 
     fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
@@ -488,6 +450,7 @@ mod tests {
             expect: None,
             endpoints: BTreeMap::new(),
             tags: BTreeMap::new(),
+            founding: FoundingNews::default(),
         };
         let cluster = "test".parse().unwrap();
         let settings =
@@ -497,18 +460,8 @@ mod tests {
 
     /// Hands everything that one has to send to the other, and back, until nothing is left.
     fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
-        loop {
-            let mut silent = true;
-            for (from, to) in [(&mut *a, &mut *b)] {
-                silent &= !hand_over(from, to, now);
-            }
-            for (from, to) in [(&mut *b, &mut *a)] {
-                silent &= !hand_over(from, to, now);
-            }
-            if silent {
-                return;
-            }
-        }
+        // Both, not either: each may have something new after the other has spoken.
+        while hand_over(a, b, now) | hand_over(b, a, now) {}
     }
 
     fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {

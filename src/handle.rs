@@ -1,11 +1,15 @@
 //! What a client of the running agent holds, inside this process: the latest snapshot, and a way to ask for something
 //! to be done.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::snapshot::Snapshot;
+use crate::{
+    bootstrap::{ClusterId, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport},
+    node::NodeId,
+    snapshot::Snapshot,
+};
 
 /// A request to the agent.
 #[derive(Debug)]
@@ -17,10 +21,50 @@ pub enum Command {
         /// How each ended, once all have.
         reply: oneshot::Sender<Vec<JoinOutcome>>,
     },
+    /// The co-located server says who it is and whether it holds data. Repeated, it is its heartbeat.
+    Attest {
+        /// What it says.
+        report: ServerReport,
+        /// Answered when it is taken in, and on disk where that matters.
+        reply: oneshot::Sender<()>,
+    },
+    /// The co-located server reports that its group exists, and who votes in it.
+    Establish {
+        /// What it reports.
+        report: EstablishedReport,
+        /// Whether that is taken in.
+        reply: oneshot::Sender<Result<(), ReportRefused>>,
+    },
+    /// An operator names the founders against what is known.
+    Override {
+        /// The founders.
+        founders: BTreeSet<NodeId>,
+        /// The new cluster's id, or why not.
+        reply: oneshot::Sender<Result<ClusterId, OverrideRefused>>,
+    },
+    /// An operator has this node forget its cluster.
+    Reset {
+        /// Even where the cluster is established.
+        lose_data: bool,
+        /// What was forgotten, or why nothing was. After `StartOver` the agent stops and starts as a new node.
+        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+    },
     /// Say goodbye and stop.
     Leave {
         /// Answered when the goodbye is said.
         reply: oneshot::Sender<()>,
+    },
+}
+
+/// What a reset made this node forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// The second cluster of the same name; the established one stays.
+    Rival,
+    /// Everything: the node starts again, under this new id.
+    Everything {
+        /// The new id.
+        new_id: NodeId,
     },
 }
 
@@ -71,9 +115,42 @@ impl Handle {
     /// # Errors
     /// `Stopped` where the agent has ended.
     pub async fn join(&self, addrs: Vec<SocketAddr>) -> Result<Vec<JoinOutcome>, Stopped> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Join { addrs, reply }).await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+        self.ask(|reply| Command::Join { addrs, reply }).await
+    }
+
+    /// Passes on what the co-located server says of itself.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn attest(&self, report: ServerReport) -> Result<(), Stopped> {
+        self.ask(|reply| Command::Attest { report, reply }).await
+    }
+
+    /// Passes on that the co-located server's group exists, and who votes in it.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn establish(&self, report: EstablishedReport) -> Result<Result<(), ReportRefused>, Stopped> {
+        self.ask(|reply| Command::Establish { report, reply }).await
+    }
+
+    /// Founds with exactly these servers, against what is known.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn override_founders(
+        &self,
+        founders: BTreeSet<NodeId>,
+    ) -> Result<Result<ClusterId, OverrideRefused>, Stopped> {
+        self.ask(|reply| Command::Override { founders, reply }).await
+    }
+
+    /// Has this node forget its cluster.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn reset(&self, lose_data: bool) -> Result<Result<Forgotten, ResetRefused>, Stopped> {
+        self.ask(|reply| Command::Reset { lose_data, reply }).await
     }
 
     /// Says goodbye to the cluster and stops the agent.
@@ -81,8 +158,12 @@ impl Handle {
     /// # Errors
     /// `Stopped` where the agent has ended already.
     pub async fn leave(&self) -> Result<(), Stopped> {
+        self.ask(|reply| Command::Leave { reply }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Leave { reply }).await.map_err(|_| Stopped)?;
+        self.commands.send(command(reply)).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 }

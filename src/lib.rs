@@ -1,14 +1,18 @@
-//! The agent as a library: bind, then run until told to stop.
+//! The agent as a library: [`agent::Agent::bind`], then [`agent::Agent::run`] until told to stop.
+//!
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod advertise;
 pub mod agent;
 pub mod api;
 pub mod backoff;
+pub mod bootstrap;
 pub mod cli;
 pub mod config;
 pub mod gossip;
 pub mod handle;
 pub mod http;
+pub mod machine;
 pub mod membership;
 mod nearest;
 pub mod node;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU16, time::In
 
 use serde::{Deserialize, Serialize};
 
+use crate::gossip::FoundingNews;
 use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
 
 /// What is known of a member's life.
@@ -59,6 +60,8 @@ pub struct Member {
     pub endpoints: Endpoints,
     /// How many servers it wants to see before the cluster is founded.
     pub expect: Option<NonZeroU16>,
+    /// What it knows of the cluster.
+    pub founding: FoundingNews,
     /// Which of its starts this is.
     pub epoch: Epoch,
     /// When its status last changed.

@@ -1,13 +1,15 @@
 //! Is there a majority, as far as this node can see? An advice computed from rumours, never a substitute for the
 //! server's own consensus.
 
-use std::{num::NonZeroU16, time::Instant};
+use std::{net::SocketAddr, num::NonZeroU16, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    membership::{MemberStatus, Membership},
-    node::{NodeId, NodeName, Role},
+    bootstrap::{Cluster, Decision, Voter},
+    membership::{Member, MemberStatus, Membership},
+    node::{NodeId, Role},
+    snapshot::Founding,
 };
 
 /// The answer in one word.
@@ -37,14 +39,14 @@ pub enum Basis {
 /// A voter that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// Its id.
-    pub id: NodeId,
-    /// Its name for people.
-    pub name: NodeName,
-    /// What is known of its life.
-    pub status: MemberStatus,
+    /// Its id, where it is known.
+    pub id: Option<NodeId>,
+    /// Its name for people, or what else is known of it.
+    pub name: String,
+    /// What is known of its life; nothing where it was not seen since this agent started.
+    pub status: Option<MemberStatus>,
     /// Since when.
-    pub since: Instant,
+    pub since: Option<Instant>,
 }
 
 /// What this node sees of the quorum.
@@ -80,21 +82,103 @@ impl Quorum {
         self.status == QuorumStatus::Quorate
     }
 
+    /// What can be said now. `duplicate` is where another agent uses this node's id.
+    pub fn assess(
+        membership: &Membership,
+        founding: &Founding,
+        expect: Option<NonZeroU16>,
+        stale: bool,
+        duplicate: Option<SocketAddr>,
+    ) -> Self {
+        let mut quorum = match &founding.cluster {
+            Some(cluster) => Self::of_voters(membership, cluster, expect),
+            None => Self::forming(membership, expect),
+        };
+        quorum.stale = stale;
+        if stale {
+            quorum.reasons.push("this agent was paused or hears nobody: its picture is old".to_owned());
+        }
+        if let Some(addr) = duplicate {
+            quorum.status = QuorumStatus::Conflict;
+            quorum.reasons = vec![format!(
+                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
+            )];
+        } else if let Decision::Conflict(conflict) = &founding.decision {
+            let clusters: Vec<_> = conflict.clusters.iter().map(ToString::to_string).collect();
+            quorum.status = QuorumStatus::Conflict;
+            quorum.reasons = vec![format!(
+                "clusters {} both claim this name: `chronik-agent bootstrap` says more",
+                clusters.join(" and ")
+            )];
+        }
+        quorum
+    }
+
+    /// After the founding: the majority of the last known voters, so that a restart with a dead voter is quorate at
+    /// once. A voter is there while its agent is, and its server where that reports itself.
+    fn of_voters(membership: &Membership, cluster: &Cluster, expect: Option<NonZeroU16>) -> Self {
+        let member_of =
+            |voter: &Voter| membership.members.values().find(|member| voter.is(member.id, &member.endpoints));
+        let is_there =
+            |member: &Member| member.status.is_active() && member.founding.server_up != Some(false);
+        let (mut alive, mut missing, mut reasons) = (0, Vec::new(), Vec::new());
+        for voter in &cluster.voters {
+            match member_of(voter) {
+                Some(member) if is_there(member) => alive += 1,
+                Some(member) => {
+                    let what =
+                        if member.status.is_active() { "has a server that is silent" } else { "is gone" };
+                    reasons.push(format!("voter {} {what} ({})", member.name, member.status));
+                    missing.push(Missing {
+                        id: Some(member.id),
+                        name: member.name.to_string(),
+                        status: Some(member.status),
+                        since: Some(member.since),
+                    });
+                }
+                None => {
+                    let name = voter.to_string();
+                    reasons.push(format!("voter {name} has not been seen since this agent started"));
+                    missing.push(Missing { id: voter.id, name, status: None, since: None });
+                }
+            }
+        }
+        let voters = cluster.voters.len();
+        let required = voters / 2 + 1;
+        let status = if voters > 0 && alive >= required { QuorumStatus::Quorate } else { QuorumStatus::Lost };
+        if voters == 0 {
+            reasons.push("the cluster's voters are unknown: its server has not reported them".to_owned());
+        }
+        let servers = membership.active_servers().count();
+        Self {
+            index: 0,
+            status,
+            voters,
+            voters_alive: alive,
+            required,
+            expect,
+            expect_met: expect.is_some_and(|expect| servers >= usize::from(expect.get())),
+            basis: Basis::Voters,
+            missing,
+            stale: false,
+            reasons,
+        }
+    }
+
     /// Before the founding: nothing votes yet, so the answer is always `forming`, counted against `expect`.
     pub fn forming(membership: &Membership, expect: Option<NonZeroU16>) -> Self {
         let alive = membership.active_servers().count();
         let voters = expect.map_or(0, |expect| usize::from(expect.get()));
-        let gone =
-            |member: &&crate::membership::Member| !member.status.is_active() && member.role == Role::Server;
+        let gone = |member: &&Member| !member.status.is_active() && member.role == Role::Server;
         let missing: Vec<Missing> = membership
             .members
             .values()
             .filter(gone)
             .map(|member| Missing {
-                id: member.id,
-                name: member.name.clone(),
-                status: member.status,
-                since: member.since,
+                id: Some(member.id),
+                name: member.name.to_string(),
+                status: Some(member.status),
+                since: Some(member.since),
             })
             .collect();
         let reason = match expect {

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    bootstrap::{Cluster, Decision, ServerReport},
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub membership: Arc<Membership>,
     /// Whether that is a majority.
     pub quorum: Arc<Quorum>,
+    /// What the server is to do, and the cluster as it is known here.
+    pub founding: Arc<Founding>,
     /// What each provider last said.
     pub discovery: Arc<Discovery>,
     /// Counters for metrics and diagnosis.
@@ -45,6 +48,8 @@ pub struct Rendered {
     pub members: OnceLock<Bytes>,
     /// `GET /v1/quorum`.
     pub quorum: OnceLock<Bytes>,
+    /// `GET /v1/bootstrap`.
+    pub founding: OnceLock<Bytes>,
 }
 
 impl Snapshot {
@@ -100,6 +105,38 @@ impl Clock {
             None => self.wall - self.instant.duration_since(instant),
         }
     }
+}
+
+/// What the server is to do, and the cluster as it is known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// Grows with every change.
+    pub index: u64,
+    /// The one decision, as far as it is on disk.
+    pub decision: Decision,
+    /// The cluster that is known, as far as it is on disk.
+    pub cluster: Option<Cluster>,
+    /// The co-located server, where it has said who it is.
+    pub server: Option<Server>,
+}
+
+impl Founding {
+    /// Takes `next` as the new state, with a grown index where it differs.
+    pub fn update(&mut self, next: Self) -> bool {
+        let next = Self { index: self.index, ..next };
+        let changed = *self != next;
+        *self = Self { index: self.index + u64::from(changed), ..next };
+        changed
+    }
+}
+
+/// What the co-located server said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its last word.
+    pub report: ServerReport,
+    /// Whether that was recent enough for it to count as running.
+    pub up: bool,
 }
 
 /// What the providers said.

@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::node::{Epoch, NodeId};
+use crate::{bootstrap::Record, node::Epoch};
 
 /// First words of every record.
 const FORMAT: &str = "chronik-agent record 1 sha256 ";
@@ -23,13 +23,15 @@ const FORMAT: &str = "chronik-agent record 1 sha256 ";
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Who this node is. Losing it makes a new node; copying it makes two nodes with one id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who this node is and what it has voted, in one file, so that whoever loses the vote loses the id. Losing it makes a
+/// new node; copying it makes two nodes with one id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeRecord {
-    /// The node's id.
-    pub node_id: NodeId,
     /// Its latest start.
     pub epoch: Epoch,
+    /// Its id and its part in the founding.
+    pub founding: Record,
 }
 
 /// What is wrong with the state directory, and what to do about it.
@@ -209,6 +211,7 @@ fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NodeId;
 
     struct Scratch(PathBuf);
 
@@ -227,7 +230,7 @@ mod tests {
     }
 
     fn record() -> NodeRecord {
-        NodeRecord { node_id: NodeId::generate(1_700_000_000_000, [1; 10]), epoch: Epoch(7) }
+        NodeRecord { epoch: Epoch(7), founding: Record::blank(NodeId::generate(1_700_000_000_000, [1; 10])) }
     }
 
     #[test]

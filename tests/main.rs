@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod convergence;
 mod deploy;
+mod founding;
 mod guards;
 mod running;
 mod service_manager;

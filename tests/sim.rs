@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use chronik_agent::{
-    gossip::{Dial, Event, ExchangeId, Gossip, Metadata, Peer, Settings, Timing, Transmit},
+    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, Metadata, Peer, Settings, Timing, Transmit},
     membership::MemberStatus,
     node::{ClusterName, Epoch, NodeId, Role},
 };
@@ -159,6 +159,7 @@ impl World {
             expect: std::num::NonZeroU16::new(3),
             endpoints: [("raft".parse().unwrap(), host.addr.to_string())].into(),
             tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+            founding: FoundingNews::default(),
         };
         let settings = Settings {
             cluster: host.cluster.clone(),
@@ -418,7 +419,7 @@ impl World {
             match &event {
                 Event::Persist(epoch) => host.disk.as_mut().unwrap().1 = *epoch,
                 Event::Left => host.left = true,
-                Event::JoinEnded(..) | Event::DuplicateId { .. } => {}
+                Event::Founding(..) | Event::JoinEnded(..) | Event::DuplicateId { .. } => {}
             }
             self.events.push((node, event));
             self.version += 1;

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    num::NonZeroU16,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,15 +15,19 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::Ended;
 use crate::{
+    bootstrap::{Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, Gossip, JoinId},
-    handle::{Command, JoinOutcome},
+    gossip::{Event, ExchangeId, JoinId},
+    handle::{Command, Forgotten, JoinOutcome},
+    machine::{Machine, Save},
     membership::Membership,
+    node::NodeId,
     quorum::Quorum,
     retry_join::Update,
     service_manager::ServiceManager,
-    snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
     wire::MAX_DATAGRAM,
@@ -32,10 +35,6 @@ use crate::{
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 1_024;
-/// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
-const REFRESH: Duration = Duration::from_secs(1);
-/// How often at most the members' addresses are written to the state directory.
-const KEEP_PEERS_EVERY: Duration = Duration::from_secs(10);
 /// What is left of a graceful stop for the API to finish its answers in.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
@@ -49,31 +48,43 @@ pub(super) struct Inputs {
 }
 
 /// The task's state.
-#[derive(Debug)]
 pub(super) struct Core {
-    gossip: Gossip,
-    state: Arc<StateDir>,
-    inputs: Inputs,
-    dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
-    writes: JoinSet<()>,
-    about: Arc<About>,
-    expect: Option<NonZeroU16>,
-    membership: Arc<Membership>,
-    quorum: Arc<Quorum>,
-    discovery: Arc<Discovery>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
-    goodbyes: Vec<oneshot::Sender<()>>,
+    pub(super) machine: Machine,
+    pub(super) state: Arc<StateDir>,
+    pub(super) inputs: Inputs,
+    pub(super) dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
+    pub(super) writes: JoinSet<()>,
+    pub(super) about: Arc<About>,
+    pub(super) membership: Arc<Membership>,
+    pub(super) quorum: Arc<Quorum>,
+    pub(super) founding: Arc<Founding>,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
+    pub(super) goodbyes: Vec<oneshot::Sender<()>>,
     /// When the goodbye must be over.
-    leave_by: Option<Instant>,
-    left: bool,
-    duplicate: Option<SocketAddr>,
-    kept_peers: Vec<SocketAddr>,
-    keep_peers_after: Instant,
-    refresh_at: Instant,
+    pub(super) leave_by: Option<Instant>,
+    pub(super) left: bool,
+    /// Answers to be given once what they speak of is on disk.
+    pub(super) answers: Vec<Answer>,
+    pub(super) new_id: fn() -> NodeId,
+    /// What to keep after the goodbye, where an operator had this node forget everything.
+    pub(super) start_over: Option<NodeRecord>,
+    pub(super) kept_peers: Vec<SocketAddr>,
+    pub(super) keep_peers_after: Instant,
+    pub(super) refresh_at: Instant,
     /// Nobody, unless the agent is the program.
     pub(super) service_manager: ServiceManager,
 }
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.machine.fmt(f)
+    }
+}
+
+/// An answer that waits for the disk.
+type Answer = Box<dyn FnOnce() + Send>;
 
 /// What woke the task.
 enum Wake {
@@ -88,23 +99,25 @@ enum Wake {
 
 impl Core {
     pub(super) fn new(
-        gossip: Gossip,
+        machine: Machine,
         state: StateDir,
         inputs: Inputs,
         about: Arc<About>,
-        expect: Option<NonZeroU16>,
         reports: Vec<ProviderReport>,
+        new_id: fn() -> NodeId,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let started = about.started.instant;
-        let membership = Arc::new(gossip.membership().clone());
-        let quorum = Arc::new(Quorum { index: 1, ..Quorum::forming(&membership, expect) });
+        let membership = Arc::new(machine.membership().clone());
+        let quorum = Arc::new(machine.quorum().clone());
+        let founding = Arc::new(machine.founding().clone());
         let discovery = Arc::new(Discovery { index: 1, providers: reports });
         let first = Snapshot {
             about: about.clone(),
             membership: membership.clone(),
             quorum: quorum.clone(),
+            founding: founding.clone(),
             discovery: discovery.clone(),
-            counters: gossip.counters(),
+            counters: machine.counters(),
             joined: false,
             leaving: false,
             taken: started,
@@ -112,22 +125,24 @@ impl Core {
         };
         let (snapshots, seen) = watch::channel(Arc::new(first));
         let core = Self {
-            gossip,
+            machine,
             state: Arc::new(state),
             inputs,
             dials: JoinSet::new(),
             writes: JoinSet::new(),
             about,
-            expect,
             membership,
             quorum,
+            founding,
             discovery,
             snapshots,
             joins: BTreeMap::new(),
             goodbyes: Vec::new(),
             leave_by: None,
             left: false,
-            duplicate: None,
+            answers: Vec::new(),
+            new_id,
+            start_over: None,
             kept_peers: Vec::new(),
             keep_peers_after: started,
             refresh_at: started,
@@ -137,7 +152,7 @@ impl Core {
     }
 
     /// Runs until the goodbye is said.
-    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) -> Ended {
         tokio::pin!(stop);
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stopped = false;
@@ -157,9 +172,7 @@ impl Core {
             stopped |= matches!(wake, Wake::Stop);
             self.take(wake, now);
             self.take_what_waits(&mut buffer, now);
-            if self.gossip.poll_timeout().is_some_and(|due| due <= now) {
-                self.gossip.handle_timeout(now);
-            }
+            self.machine.handle_timeout(now);
             self.drain(now).await;
         }
         // A write that is under way is finished; it is short.
@@ -168,10 +181,15 @@ impl Core {
             // Whoever asked may have gone.
             goodbye.send(()).ok();
         }
+        let Some(record) = self.start_over else { return Ended::Left };
+        if let Err(error) = self.state.keep_node(&record) {
+            tracing::error!(%error, "nothing is forgotten: the new record cannot be written");
+        }
+        Ended::StartOver
     }
 
     fn due(&self) -> Instant {
-        let due = self.gossip.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
+        let due = self.machine.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
         self.leave_by.map_or(due, |by| due.min(by))
     }
 
@@ -183,17 +201,30 @@ impl Core {
                 self.leave(now);
             }
             Wake::Command(Command::Join { addrs, reply }) => {
-                let join = self.gossip.join(addrs);
+                let join = self.machine.join(addrs);
                 self.joins.insert(join, reply);
             }
+            Wake::Command(Command::Attest { report, reply }) => {
+                self.machine.server_attests(report, now);
+                self.answer(reply, ());
+            }
+            Wake::Command(Command::Establish { report, reply }) => {
+                let taken = self.machine.established(&report, now);
+                self.answer(reply, taken);
+            }
+            Wake::Command(Command::Override { founders, reply }) => {
+                let founded = self.machine.override_founders(&founders, now);
+                self.answer(reply, founded);
+            }
+            Wake::Command(Command::Reset { lose_data, reply }) => self.reset(lose_data, reply, now),
             Wake::Request(Request { from, frame, reply }) => {
-                if let Some(answer) = self.gossip.handle_request(from, &frame, now) {
+                if let Some(answer) = self.machine.handle_request(from, &frame, now) {
                     // Whoever asked may have hung up.
                     reply.send(answer).ok();
                 }
             }
             Wake::Dialled((exchange, answer)) => {
-                self.gossip.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
             }
             Wake::Update(update) => self.take_update(update, now),
             Wake::Datagrams | Wake::Time => {}
@@ -204,7 +235,7 @@ impl Core {
     fn take_what_waits(&mut self, buffer: &mut [u8], now: Instant) {
         for _ in 0..DATAGRAMS_A_TURN {
             match self.inputs.udp.try_recv_from(buffer) {
-                Ok((length, from)) => self.gossip.handle_datagram(canonical(from), &buffer[..length], now),
+                Ok((length, from)) => self.machine.handle_datagram(canonical(from), &buffer[..length], now),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 // An ICMP answer to something sent earlier; the next datagram is behind it.
                 Err(error) => tracing::trace!(%error, "datagram error"),
@@ -229,7 +260,7 @@ impl Core {
         let seeds: Vec<_> = discovery.providers.iter().flat_map(|report| report.addrs.clone()).collect();
         self.discovery = Arc::new(discovery);
         self.refresh_at = now;
-        self.gossip.set_seeds(seeds, now);
+        self.machine.set_seeds(seeds, now);
     }
 
     fn leave(&mut self, now: Instant) {
@@ -237,23 +268,58 @@ impl Core {
             tracing::info!("saying goodbye");
             self.leave_by = Some(now + GOODBYE_WITHIN);
             self.refresh_at = now;
-            self.gossip.leave(now);
+            self.machine.leave(now);
         }
+    }
+
+    /// Answers once what was done is on disk.
+    fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        self.answers.push(Box::new(move || {
+            // Whoever asked may have gone.
+            reply.send(answer).ok();
+        }));
+    }
+
+    fn reset(
+        &mut self,
+        lose_data: bool,
+        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+        now: Instant,
+    ) {
+        let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
+            Ok(Reset::RivalForgotten) => Ok(Forgotten::Rival),
+            Ok(Reset::StartOver(record)) => {
+                let new_id = record.node_id;
+                self.start_over = Some(NodeRecord { epoch: self.about.epoch, founding: *record });
+                self.leave(now);
+                Ok(Forgotten::Everything { new_id })
+            }
+            Err(refused) => Err(refused),
+        };
+        self.answer(reply, forgotten);
     }
 
     /// Persists, sends and publishes what the input brought about, in this order.
     async fn drain(&mut self, now: Instant) {
-        while let Some(event) = self.gossip.poll_event() {
-            self.act_on(event, now).await;
+        self.machine.turn(now);
+        while let Some(save) = self.machine.poll_save() {
+            self.save(save, now).await;
         }
-        while let Some(transmit) = self.gossip.poll_transmit() {
+        // What was asked is on disk now, where it had to be.
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+        while let Some(event) = self.machine.poll_event() {
+            self.act_on(event, now);
+        }
+        while let Some(transmit) = self.machine.poll_transmit() {
             let to = self.reachable(transmit.to);
             // A full buffer loses the datagram, as the network may; the protocol is made for that.
             if let Err(error) = self.inputs.udp.try_send_to(&transmit.payload, to) {
                 tracing::trace!(%to, %error, "datagram not sent");
             }
         }
-        while let Some(dial) = self.gossip.poll_dial() {
+        while let Some(dial) = self.machine.poll_dial() {
             self.dials.spawn(transport::dial(dial));
         }
         while self.writes.try_join_next().is_some() {}
@@ -261,16 +327,24 @@ impl Core {
         self.left |= self.leave_by.is_some_and(|by| by <= now);
     }
 
-    async fn act_on(&mut self, event: Event, now: Instant) {
+    /// Writes in another thread, for a disk may be slow; nothing else happens meanwhile, for what follows depends on it.
+    async fn save(&mut self, save: Save, now: Instant) {
+        let (state, record) = (self.state.clone(), save.record().clone());
+        let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
+        let failed = match written {
+            Ok(Ok(())) => return self.machine.saved(save, now),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(
+            error = failed,
+            "the record cannot be written: this agent votes no more until it is restarted"
+        );
+        self.machine.handle_fault(failed, now);
+    }
+
+    fn act_on(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Persist(epoch) => {
-                let record = NodeRecord { node_id: self.about.id, epoch };
-                let state = self.state.clone();
-                let kept = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
-                if let Ok(Err(error)) = kept {
-                    tracing::error!(%error, "the new epoch is not kept; after a restart it will be found again");
-                }
-            }
             Event::JoinEnded(join, outcomes) => {
                 let outcomes =
                     outcomes.into_iter().map(|(addr, error)| JoinOutcome { addr, error }).collect();
@@ -281,101 +355,14 @@ impl Core {
             }
             Event::Left => self.left = true,
             Event::DuplicateId { addr, stopped } => {
-                if self.duplicate.replace(addr) != Some(addr) {
-                    tracing::error!(
-                        other = %addr, stopped,
-                        "two agents have this node id: one state directory was copied; stop one and delete its copy"
-                    );
-                }
+                tracing::error!(
+                    other = %addr, stopped,
+                    "two agents have this node id: one state directory was copied; stop one and delete its copy"
+                );
                 self.refresh_at = now;
             }
+            Event::Persist(_) | Event::Founding(..) => {}
         }
-    }
-
-    /// Publishes a snapshot where there is something new to see, or a second has passed.
-    fn publish(&mut self, now: Instant) {
-        let changed = self.membership.index != self.gossip.membership().index;
-        if !changed && now < self.refresh_at {
-            return;
-        }
-        self.refresh_at = now + REFRESH;
-        self.service_manager.tell(self.leave_by.is_some());
-        self.gossip.refresh_last_heard();
-        if changed {
-            self.note_changes();
-        }
-        self.membership = Arc::new(self.gossip.membership().clone());
-        self.assess_quorum();
-        let snapshot = Snapshot {
-            about: self.about.clone(),
-            membership: self.membership.clone(),
-            quorum: self.quorum.clone(),
-            discovery: self.discovery.clone(),
-            counters: self.gossip.counters(),
-            joined: self.gossip.joined(),
-            leaving: self.leave_by.is_some(),
-            taken: now,
-            rendered: Rendered::default(),
-        };
-        // Whoever waits for a change is not woken for a refresh.
-        self.snapshots.send_if_modified(|current| {
-            let news = current.membership.index != snapshot.membership.index
-                || current.quorum.index != snapshot.quorum.index
-                || current.discovery.index != snapshot.discovery.index
-                || current.joined != snapshot.joined
-                || current.leaving != snapshot.leaving;
-            *current = Arc::new(snapshot);
-            news
-        });
-        self.keep_peers(now);
-    }
-
-    fn assess_quorum(&mut self) {
-        let mut next = Quorum::forming(&self.membership, self.expect);
-        if let Some(addr) = self.duplicate {
-            next.status = crate::quorum::QuorumStatus::Conflict;
-            next.reasons = vec![format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
-            )];
-        }
-        let mut quorum = Quorum::clone(&self.quorum);
-        if quorum.update(next) {
-            self.quorum = Arc::new(quorum);
-        }
-    }
-
-    /// Tells an operator's log what has changed.
-    fn note_changes(&self) {
-        for (id, member) in &self.gossip.membership().members {
-            let before = self.membership.members.get(id);
-            let (name, addr, status) = (&member.name, member.addr, member.status);
-            match before {
-                Some(before) if before.status == status && before.epoch == member.epoch => {}
-                Some(before) => tracing::info!(%name, %id, %addr, %status, was = %before.status, "member"),
-                None => tracing::info!(%name, %id, %addr, %status, "member"),
-            }
-        }
-    }
-
-    /// Has the addresses of the members written down where they have changed; in another thread, for a disk may be slow.
-    fn keep_peers(&mut self, now: Instant) {
-        if now < self.keep_peers_after || self.leave_by.is_some() || !self.writes.is_empty() {
-            return;
-        }
-        let others = self.membership.active().filter(|member| member.id != self.about.id);
-        let peers: Vec<_> = others.map(|member| member.addr).collect();
-        // Whoever is alone remembers whom it knew.
-        if peers.is_empty() || peers == self.kept_peers {
-            return;
-        }
-        self.kept_peers.clone_from(&peers);
-        self.keep_peers_after = now + KEEP_PEERS_EVERY;
-        let state = self.state.clone();
-        self.writes.spawn_blocking(move || {
-            if let Err(error) = state.keep_peers(&peers) {
-                tracing::warn!(%error, "the members' addresses are not kept");
-            }
-        });
     }
 
     /// A socket bound to an IPv6 address reaches IPv4 ones in their mapped form.

@@ -12,6 +12,7 @@ use super::{
     value,
 };
 use crate::{
+    bootstrap::{Admission, SeedGate},
     nearest::nearest,
     node::{InvalidName, Role, Tags},
 };
@@ -91,6 +92,9 @@ impl Config {
             node_name: node_name(options, host)?,
             role: one(options, "role", choice)?.unwrap_or(Role::Server),
             bootstrap_expect: one(options, "bootstrap-expect", count)?,
+            founders: None,
+            admission: Admission::Found,
+            seed_gate: SeedGate::Patient,
             endpoints: endpoints(options)?,
             tags: tags(options)?,
             bind: one(options, "bind", value::bind)?.unwrap_or_else(|| any(DEFAULT_GOSSIP_PORT)),

@@ -23,6 +23,8 @@ pub(super) struct Contacts {
     cached: BTreeSet<SocketAddr>,
     /// Addresses that turned out to be this node.
     own: BTreeSet<SocketAddr>,
+    /// Addresses from which an agent has answered, whatever address it gives itself.
+    answered: BTreeSet<SocketAddr>,
     round: Option<Round>,
     /// Rounds in a row that reached nobody.
     fruitless: u32,
@@ -57,6 +59,22 @@ impl Contacts {
     /// Remembers that `addr` is this node, so that it is never dialled again.
     pub(super) fn is_own(&mut self, addr: SocketAddr) {
         self.own.insert(addr);
+    }
+
+    pub(super) fn owns(&self, addr: SocketAddr) -> bool {
+        self.own.contains(&addr)
+    }
+
+    /// Remembers that an agent answers at `addr`, as long as a provider lists it.
+    pub(super) fn has_answer(&mut self, addr: SocketAddr) {
+        if self.answered.len() > self.seeds.len() + 1_024 {
+            self.answered.retain(|addr| self.seeds.contains(addr));
+        }
+        self.answered.insert(addr);
+    }
+
+    pub(super) fn has_answered(&self, addr: SocketAddr) -> bool {
+        self.answered.contains(&addr) || self.own.contains(&addr)
     }
 
     /// Begins a round over everybody, `failed` members too, in random order.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, num::NonZeroU16};
 
 use minicbor::{Decode, Encode};
 
-use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
+use crate::{
+    bootstrap::{Attestation, ClusterId},
+    node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags},
+};
 
 /// Largest record in bytes that travels as a rumour. More would crowd membership updates out of the datagram and, past
 /// the engine's packet size, stay in its queue for ever (it accepts what it can never send).
@@ -25,6 +28,36 @@ pub struct Metadata {
     pub endpoints: Endpoints,
     /// Its free metadata.
     pub tags: Tags,
+    /// What it knows of the cluster.
+    pub founding: FoundingNews,
+}
+
+/// What a node knows of the cluster, as it tells everybody; whole records travel on request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundingNews {
+    /// The cluster it knows.
+    pub cluster_id: Option<ClusterId>,
+    /// How new its knowledge of the voters is.
+    pub config_index: u64,
+    /// Whether it knows that the group exists.
+    pub established: bool,
+    /// What its server said of its data.
+    pub attestation: Attestation,
+    /// Whether its server has reported itself of late, where it does at all.
+    pub server_up: Option<bool>,
+}
+
+impl Default for FoundingNews {
+    /// Nothing known, nothing said.
+    fn default() -> Self {
+        Self {
+            cluster_id: None,
+            config_index: 0,
+            established: false,
+            attestation: Attestation::Silent,
+            server_up: None,
+        }
+    }
 }
 
 /// The same as bytes. Fields are numbered and unknown ones skipped, so that versions can be mixed in one cluster: add
@@ -42,6 +75,17 @@ struct Encoded {
     endpoints: BTreeMap<String, String>,
     #[n(4)]
     tags: BTreeMap<String, String>,
+    #[n(5)]
+    cluster_id: Option<ClusterId>,
+    #[n(6)]
+    config_index: Option<u64>,
+    #[n(7)]
+    established: Option<bool>,
+    /// Whether the server holds data, where it says.
+    #[n(8)]
+    holds_data: Option<bool>,
+    #[n(9)]
+    server_up: Option<bool>,
 }
 
 /// Bytes that are no metadata.
@@ -69,8 +113,17 @@ impl Metadata {
             expect: self.expect,
             endpoints: self.endpoints.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
             tags: self.tags.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+            cluster_id: self.founding.cluster_id,
+            config_index: Some(self.founding.config_index).filter(|index| *index > 0),
+            established: Some(true).filter(|_| self.founding.established),
+            holds_data: match self.founding.attestation {
+                Attestation::Silent => None,
+                Attestation::Blank => Some(false),
+                Attestation::HoldsData => Some(true),
+            },
+            server_up: self.founding.server_up,
         };
-        let bytes = super::sync::write(&encoded);
+        let bytes = super::frame::write(&encoded);
         if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
     }
 
@@ -82,7 +135,7 @@ impl Metadata {
         if bytes.len() > MAX_METADATA {
             return Err(MetadataError(format!("{} bytes", bytes.len())));
         }
-        let encoded: Encoded = minicbor::decode(bytes).map_err(|error| MetadataError(error.to_string()))?;
+        let encoded: Encoded = super::frame::read(bytes).map_err(|error| MetadataError(error.to_string()))?;
         let invalid = |error: crate::node::InvalidName| MetadataError(error.to_string());
         let mut metadata = Self {
             name: encoded.name.try_into().map_err(invalid)?,
@@ -90,6 +143,17 @@ impl Metadata {
             expect: encoded.expect,
             endpoints: Endpoints::new(),
             tags: Tags::new(),
+            founding: FoundingNews {
+                cluster_id: encoded.cluster_id,
+                config_index: encoded.config_index.unwrap_or(0),
+                established: encoded.established.unwrap_or(false),
+                attestation: match encoded.holds_data {
+                    None => Attestation::Silent,
+                    Some(false) => Attestation::Blank,
+                    Some(true) => Attestation::HoldsData,
+                },
+                server_up: encoded.server_up,
+            },
         };
         for (name, addr) in encoded.endpoints {
             metadata.endpoints.insert(name.try_into().map_err(invalid)?, addr);
@@ -138,6 +202,13 @@ mod tests {
             expect: NonZeroU16::new(3),
             endpoints: [("raft".parse().unwrap(), "10.0.0.1:5001".to_owned())].into(),
             tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+            founding: FoundingNews {
+                cluster_id: Some([7; 16].into()),
+                config_index: 3,
+                established: true,
+                attestation: Attestation::HoldsData,
+                server_up: Some(true),
+            },
         }
     }
 
@@ -153,8 +224,8 @@ mod tests {
     #[test]
     fn a_field_of_a_later_version_is_skipped() {
         let mut bytes = metadata().encode().unwrap();
-        assert_eq!(bytes[0], 0xa5, "a map of five");
-        bytes[0] = 0xa6;
+        assert_eq!(bytes[0], 0xaa, "a map of ten");
+        bytes[0] = 0xab;
         bytes.extend([0x18, 99, 0x63, b'n', b'e', b'w']);
         assert_eq!(Metadata::decode(&bytes), Ok(metadata()));
     }

@@ -6,7 +6,7 @@ use foca::{Member, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose,
+    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame,
     sync::{self, Request, SharedState},
     timers::Tick,
 };
@@ -40,6 +40,7 @@ impl Gossip {
             return;
         }
         self.counters.stalls += 1;
+        self.stalled = Some(now);
         tracing::warn!(late_s = late.as_secs_f64(), "this process was paused; suspicions are put off");
         let until = now + self.timing.suspicion(self.foca.num_members() + 1);
         self.timers.defer(until, |tick| matches!(tick, Tick::Swim(Timer::ChangeSuspectToDown { .. })));
@@ -153,16 +154,31 @@ impl Gossip {
     pub(super) fn dial(&mut self, to: SocketAddr, purpose: Purpose) {
         let running =
             self.exchanges.values().any(|exchange| exchange.to == to && exchange.purpose == purpose);
-        if running || self.phase != Phase::Running {
+        if running {
             return;
         }
-        let request = match purpose {
-            Purpose::Compare => Request::Compare(self.digest()),
-            Purpose::Round | Purpose::Asked(_) | Purpose::Exchange => {
-                Request::Exchange(self.shared_state().encode())
-            }
+        let request = if purpose == Purpose::Compare {
+            Request::Compare(self.digest())
+        } else {
+            Request::Exchange(self.shared_state().encode())
         };
-        let frame = wire::seal(&self.cluster, Kind::Request, &sync::write(&request));
+        self.request(to, purpose, &request);
+    }
+
+    /// Sends a message about the founding to a member; to nobody where it is unknown or gone.
+    pub fn send_founding(&mut self, to: NodeId, message: Vec<u8>) {
+        let member = self.foca.iter_members().find(|member| member.id().id == to);
+        if let Some(addr) = member.map(|member| member.id().addr) {
+            let request = Request::founding(self.me.id, message);
+            self.request(addr, Purpose::Founding, &request);
+        }
+    }
+
+    fn request(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let frame = wire::seal(&self.cluster, Kind::Request, &frame::write(request));
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         self.counters.exchanges_out += 1;

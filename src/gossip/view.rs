@@ -84,6 +84,7 @@ impl Gossip {
             tags: metadata.map_or_else(Tags::new, |metadata| metadata.tags.clone()),
             endpoints: metadata.map_or_else(Endpoints::new, |metadata| metadata.endpoints.clone()),
             expect: metadata.and_then(|metadata| metadata.expect),
+            founding: metadata.map(|metadata| metadata.founding).unwrap_or_default(),
             epoch: peer.epoch,
             since: unchanged.map_or(now, |known| known.since),
             last_heard: self.heard.get(&peer.id).map(|heard| heard.at),

@@ -28,7 +28,7 @@ fn quorum(snapshot: &Snapshot) -> api::Quorum {
         id: missing.id,
         name: missing.name.clone(),
         status: missing.status,
-        since: time(&snapshot.about, missing.since),
+        since: missing.since.map(|since| time(&snapshot.about, since)),
     });
     api::Quorum {
         index: quorum.index,

@@ -10,12 +10,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{Api, LONG_POLLS_MAX, Shared, about};
 use crate::{
+    bootstrap::Decision,
     config::{Config, Host, Options},
+    gossip::FoundingNews,
     handle::Handle,
     membership::{Member, MemberStatus, Membership},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
-    snapshot::{About, Clock, Counters, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Snapshot},
 };
 
 /// 2026-11-22T18:00:00Z.
@@ -61,6 +63,12 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
     Snapshot {
         quorum: Arc::new(Quorum::forming(&membership, None)),
         membership: Arc::new(membership),
+        founding: Arc::new(Founding {
+            index: 1,
+            decision: Decision::Wait { reasons: vec![] },
+            cluster: None,
+            server: None,
+        }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: Counters::default(),
         joined: true,
@@ -91,6 +99,7 @@ fn member(
 ) -> Member {
     let endpoint = ("raft".parse().unwrap(), "10.0.0.1:5001".to_owned());
     Member {
+        founding: FoundingNews::default(),
         id: id(number),
         name: format!("node-{number}").parse().unwrap(),
         addr: format!("10.0.0.{number}:7946").parse().unwrap(),

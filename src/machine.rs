@@ -1,0 +1,419 @@
+//! The whole pure core of an agent: gossip, the founding decision, and what each tells the other. The running agent and
+//! the simulator drive this same machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    num::NonZeroU16,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+
+use crate::{
+    bootstrap::{
+        self, Bootstrap, ClusterId, Contact, EstablishedReport, Founder, Message, OverrideRefused,
+        ReportRefused, Reset, ResetRefused, ServerReport, Sighting, Unsaved, View,
+    },
+    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, Peer, Transmit},
+    membership::{Member, MemberStatus, Membership},
+    node::{Epoch, NodeId, Role},
+    quorum::Quorum,
+    snapshot::{Counters, Founding, Server},
+    state_dir::NodeRecord,
+};
+
+/// A server that reports itself counts as running for this long: three of the heartbeats of ten seconds that the
+/// documentation asks for.
+const SERVER_UP_FOR: Duration = Duration::from_secs(30);
+/// Contact counts as direct for this long, or for three rounds of probing everybody, whichever is longer.
+const DIRECT_FOR: Duration = Duration::from_secs(5);
+
+/// The whole pure core. Drive it like [`Gossip`], with one thing more: before anything is sent, make what
+/// [`Self::poll_save`] gives durable and hand it back to [`Self::saved`], until there is nothing left.
+#[derive(Debug)]
+pub struct Machine {
+    gossip: Gossip,
+    bootstrap: Bootstrap,
+    /// The latest start of this node; a later one than on disk waits to be saved.
+    epoch: Epoch,
+    epoch_saved: bool,
+    record: bootstrap::Record,
+    expect: Option<NonZeroU16>,
+    server: Option<(ServerReport, Instant)>,
+    seeds: BTreeMap<SocketAddr, Instant>,
+    duplicate: Option<SocketAddr>,
+    /// The gossip's membership that the founding has seen.
+    viewed: Option<u64>,
+    viewed_at: Instant,
+    quorum: Quorum,
+    founding: Founding,
+    events: Vec<Event>,
+}
+
+/// What must be durable before anything else is sent.
+#[derive(Debug)]
+pub struct Save {
+    record: NodeRecord,
+    founding: Option<Unsaved>,
+}
+
+impl Save {
+    /// What to write.
+    pub fn record(&self) -> &NodeRecord {
+        &self.record
+    }
+}
+
+impl Machine {
+    /// Joins the two halves. `record` is on disk already.
+    pub fn new(
+        gossip: Gossip,
+        founding: bootstrap::Config,
+        record: NodeRecord,
+        rng: StdRng,
+        now: Instant,
+    ) -> Self {
+        let expect =
+            founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
+        let NodeRecord { epoch, founding: record } = record;
+        let bootstrap = Bootstrap::new(founding, record.clone(), now, rng);
+        let quorum = Quorum { index: 1, ..Quorum::forming(gossip.membership(), expect) };
+        let founding = Founding {
+            index: 1,
+            decision: bootstrap.decision().clone(),
+            cluster: bootstrap.cluster().cloned(),
+            server: None,
+        };
+        let mut machine = Self {
+            gossip,
+            bootstrap,
+            epoch,
+            epoch_saved: true,
+            record,
+            expect,
+            server: None,
+            seeds: BTreeMap::new(),
+            duplicate: None,
+            viewed: None,
+            viewed_at: now,
+            quorum,
+            founding,
+            events: Vec::new(),
+        };
+        machine.turn(now);
+        machine
+    }
+
+    /// Takes in one datagram.
+    pub fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        self.gossip.handle_datagram(from, datagram, now);
+    }
+
+    /// Takes in a frame that somebody sent over a stream he opened, and says what to answer.
+    pub fn handle_request(&mut self, from: SocketAddr, frame: &[u8], now: Instant) -> Option<Bytes> {
+        self.gossip.handle_request(from, frame, now)
+    }
+
+    /// Takes in the answer to a dial, or why there is none.
+    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
+        self.gossip.handle_reply(exchange, reply, now);
+    }
+
+    /// Does what is due. Everything that waits on the sockets must have been taken in before.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.gossip.poll_timeout().is_some_and(|due| due <= now) {
+            self.gossip.handle_timeout(now);
+        }
+        if self.bootstrap.poll_timeout().is_some_and(|due| due <= now) {
+            self.bootstrap.handle_timeout(now);
+        }
+    }
+
+    /// Takes `seeds` as what the providers list now.
+    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
+        let known = std::mem::take(&mut self.seeds);
+        self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
+        self.gossip.set_seeds(self.seeds.keys().copied(), now);
+        self.viewed = None;
+    }
+
+    /// Contacts `addrs` now, and keeps them among the seeds.
+    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> JoinId {
+        self.gossip.join(addrs)
+    }
+
+    /// Says goodbye.
+    pub fn leave(&mut self, now: Instant) {
+        self.gossip.leave(now);
+    }
+
+    /// The server beside this agent says who it is. Repeated, it is its heartbeat.
+    pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
+        self.server = Some((report.clone(), now));
+        self.bootstrap.server_attests(report, now);
+    }
+
+    /// The server reports that its group exists, and who votes in it.
+    ///
+    /// # Errors
+    /// Says what contradicts what is known here.
+    pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
+        self.bootstrap.established(report, now)
+    }
+
+    /// An operator names the founders against what is known.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn override_founders(
+        &mut self,
+        founders: &BTreeSet<NodeId>,
+        now: Instant,
+    ) -> Result<ClusterId, OverrideRefused> {
+        self.bootstrap.override_founders(founders, now)
+    }
+
+    /// An operator has this node forget its cluster. After `StartOver`, write the new record and build a new machine.
+    ///
+    /// # Errors
+    /// Something is established, and losing it was not agreed to.
+    pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
+        self.bootstrap.reset(new_id, lose_data, now)
+    }
+
+    /// The record can no longer be written: nothing is voted from here on.
+    pub fn handle_fault(&mut self, why: String, now: Instant) {
+        self.bootstrap.handle_fault(why, now);
+        self.turn(now);
+    }
+
+    /// What must be durable before anything that `poll_transmit` and `poll_dial` give from now on is sent.
+    pub fn poll_save(&mut self) -> Option<Save> {
+        let founding = self.bootstrap.poll_persist();
+        if let Some(unsaved) = &founding {
+            self.record = unsaved.record().clone();
+        }
+        let due = founding.is_some() || !self.epoch_saved;
+        due.then(|| Save {
+            record: NodeRecord { epoch: self.epoch, founding: self.record.clone() },
+            founding,
+        })
+    }
+
+    /// That is durable now.
+    pub fn saved(&mut self, save: Save, now: Instant) {
+        self.epoch_saved |= save.record.epoch == self.epoch;
+        if let Some(founding) = save.founding {
+            self.bootstrap.persisted(founding);
+        }
+        self.turn(now);
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.gossip.poll_transmit()
+    }
+
+    /// The next stream to open.
+    pub fn poll_dial(&mut self) -> Option<Dial> {
+        self.gossip.poll_dial()
+    }
+
+    /// The next thing the caller has to know; never `Persist` or `Founding`, which end here.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        (!self.events.is_empty()).then(|| self.events.remove(0))
+    }
+
+    /// When `handle_timeout` wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.gossip.poll_timeout(), self.bootstrap.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Ends every burst of input: what gossip brought goes to the founding, what the founding says goes out by gossip.
+    pub fn turn(&mut self, now: Instant) {
+        while let Some(event) = self.gossip.poll_event() {
+            self.take_event(event, now);
+        }
+        let index = self.gossip.membership().index;
+        // Contact grows old without any change of the membership.
+        if self.viewed != Some(index) || now.duration_since(self.viewed_at) >= Duration::from_secs(1) {
+            self.viewed = Some(index);
+            self.viewed_at = now;
+            let view = self.view(now);
+            self.bootstrap.handle_view(view, now);
+        }
+        while let Some((to, message)) = self.bootstrap.poll_message() {
+            self.gossip.send_founding(to, minicbor_bytes(&message));
+        }
+        self.tell_news(now);
+        self.refresh(now);
+    }
+
+    fn take_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Persist(epoch) => {
+                self.epoch = epoch;
+                self.epoch_saved = false;
+            }
+            Event::Founding(from, bytes) => match minicbor::decode::<Message>(&bytes) {
+                Ok(message) => self.bootstrap.handle_message(from, &message, now),
+                Err(error) => tracing::debug!(%from, %error, "founding message refused"),
+            },
+            Event::DuplicateId { addr, .. } => {
+                self.duplicate = Some(addr);
+                self.viewed = None;
+                self.events.push(event);
+            }
+            Event::JoinEnded(..) | Event::Left => self.events.push(event),
+        }
+    }
+
+    /// What gossip and the providers know that matters to the founding.
+    fn view(&self, now: Instant) -> View {
+        let me = self.gossip.me().id;
+        let members = &self.gossip.membership().members;
+        let others = members.values().filter(|member| member.id != me);
+        let nodes: BTreeMap<_, _> = others.map(|member| (member.id, self.sighting(member, now))).collect();
+        let unanswered = self.unanswered();
+        let replaced = |member: &Member| {
+            // Its address belongs to somebody else now: that process is gone, and its record with it.
+            let lives_there = |other: &Member| other.addr == member.addr && other.status.is_active();
+            !member.status.is_active() && members.values().any(lives_there)
+        };
+        let servers =
+            members.values().filter(|member| member.role == Role::Server && !replaced(member)).count();
+        View {
+            nodes,
+            distinct_servers: servers + unanswered.len(),
+            seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
+            unanswered_seeds: unanswered,
+            duplicate_id: self.duplicate.is_some(),
+        }
+    }
+
+    fn sighting(&self, member: &Member, now: Instant) -> Sighting {
+        let round = self.gossip.timing().probe_period
+            * u32::try_from(self.gossip.membership().members.len()).unwrap_or(u32::MAX);
+        let bound = DIRECT_FOR.max(round * 3);
+        let heard = self.gossip.last_heard(member.id).is_some_and(|at| now.duration_since(at) <= bound);
+        let news = member.founding;
+        Sighting {
+            founder: Founder {
+                id: member.id,
+                name: member.name.clone(),
+                addr: member.addr,
+                endpoints: member.endpoints.clone(),
+            },
+            zone: zone_of(&member.tags),
+            role: member.role,
+            contact: match member.status {
+                MemberStatus::Alive if heard => Contact::Direct,
+                MemberStatus::Alive | MemberStatus::Suspect => Contact::Reported,
+                MemberStatus::Failed | MemberStatus::Left => Contact::Remembered,
+            },
+            expect: member.expect.map(NonZeroU16::get),
+            cluster_id: news.cluster_id,
+            config_index: news.config_index,
+            established: news.established,
+            attestation: news.attestation,
+        }
+    }
+
+    /// The addresses that a provider lists and nobody has answered from. Those of another family than ours are left
+    /// out: a name that resolves to both lists each server twice, and we could not reach it there.
+    fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
+        let here = self.gossip.me().addr;
+        let members: BTreeSet<_> =
+            self.gossip.membership().members.values().map(|member| member.addr).collect();
+        let silent = |addr: &SocketAddr| {
+            addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
+        };
+        self.seeds.iter().filter(|(addr, _)| silent(addr)).map(|(addr, since)| (*addr, *since)).collect()
+    }
+
+    /// Tells the others what is known of the cluster here.
+    fn tell_news(&mut self, now: Instant) {
+        let cluster = self.bootstrap.cluster();
+        let news = FoundingNews {
+            cluster_id: cluster.map(|cluster| cluster.id),
+            config_index: cluster.map_or(0, |cluster| cluster.config_index),
+            established: cluster.is_some_and(|cluster| cluster.established),
+            attestation: self.bootstrap.attestation(),
+            server_up: self.server_up(now),
+        };
+        if self.gossip.own_metadata().founding != news {
+            let metadata = crate::gossip::Metadata { founding: news, ..self.gossip.own_metadata().clone() };
+            if let Err(error) = self.gossip.set_metadata(metadata, now) {
+                tracing::error!(%error, "what is known of the cluster cannot be told");
+            }
+        }
+    }
+
+    fn server_up(&self, now: Instant) -> Option<bool> {
+        self.server.as_ref().map(|(_, at)| now.duration_since(*at) <= SERVER_UP_FOR)
+    }
+
+    fn refresh(&mut self, now: Instant) {
+        let up = self.server_up(now).unwrap_or(false);
+        self.founding.update(Founding {
+            index: 0,
+            decision: self.bootstrap.decision().clone(),
+            cluster: self.bootstrap.cluster().cloned(),
+            server: self.server.as_ref().map(|(report, _)| Server { report: report.clone(), up }),
+        });
+        let quorum = Quorum::assess(
+            self.gossip.membership(),
+            &self.founding,
+            self.expect,
+            self.gossip.is_stale(now),
+            self.duplicate,
+        );
+        self.quorum.update(quorum);
+    }
+
+    /// Who is there.
+    pub fn membership(&self) -> &Membership {
+        self.gossip.membership()
+    }
+
+    /// When each member was last heard from, for a membership that is otherwise unchanged.
+    pub fn refresh_last_heard(&mut self) {
+        self.gossip.refresh_last_heard();
+    }
+
+    /// Whether that is a majority.
+    pub fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
+    /// What the server is to do, and the cluster as it is known here.
+    pub fn founding(&self) -> &Founding {
+        &self.founding
+    }
+
+    /// This node as it travels on the wire now.
+    pub fn me(&self) -> &Peer {
+        self.gossip.me()
+    }
+
+    /// The gossip half, to look at.
+    pub fn gossip(&self) -> &Gossip {
+        &self.gossip
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.gossip.counters()
+    }
+}
+
+/// Where a node runs: the tag by which founders are spread.
+pub fn zone_of(tags: &crate::node::Tags) -> Option<String> {
+    tags.iter().find(|(key, _)| key.as_str() == "zone").map(|(_, zone)| zone.clone())
+}
+
+fn minicbor_bytes(message: &Message) -> Vec<u8> {
+    minicbor::to_vec(message).expect("writing to a vector cannot fail")
+}
