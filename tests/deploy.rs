@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::running::told;
+use crate::running::{program, told};
 
 fn shipped(file: &str) -> String {
     format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"))
@@ -31,6 +31,19 @@ fn the_example_configuration_is_accepted() {
          seeds       provider=static addrs=node-1.example.com:7946,node-2.example.com:7946,node-3.example.com:7946\n"
     );
     assert_eq!((code, plan, error), (0, expected, String::new()));
+}
+
+#[test]
+fn the_environment_in_the_compose_file_is_accepted() {
+    let compose = std::fs::read_to_string(shipped("compose.yaml")).unwrap();
+    let settings = compose.lines().filter_map(|line| line.trim().split_once(": "));
+    let settings = settings.filter(|(name, _)| name.starts_with("CHRONIK_AGENT_"));
+    let settings = settings.map(|(name, value)| (name, value.trim_matches('"')));
+    let mut agent = program();
+    let output = agent.args(["--check", "--bind", "127.0.0.1"]).envs(settings).output().unwrap();
+    let plan = String::from_utf8(output.stdout).unwrap();
+    let seeds = "seeds       provider=static addrs=agent-1:7946,agent-2:7946,agent-3:7946";
+    assert!(plan.lines().any(|line| line == seeds), "{seeds} is not in\n{plan}{:?}", output.stderr);
 }
 
 #[test]
