@@ -28,7 +28,7 @@ fn the_example_configuration_is_accepted() {
          advertised  127.0.0.1:7946 (the address that --bind names)\nhttp        http://127.0.0.1:7947\n\
          state       {state}\nprofile     lan\nfounding    once 3 servers are there\n\
          endpoints   kafka=:9092, raft=:5001\ntags        zone=a\n\
-         seeds       provider=static addrs=node-1.example.com:7946,node-2.example.com:7946,node-3.example.com:7946\n"
+         seeds       provider=static addrs=node-1.example.com,node-2.example.com,node-3.example.com\n"
     );
     assert_eq!((code, plan, error), (0, expected, String::new()));
 }
@@ -42,7 +42,7 @@ fn the_environment_in_the_compose_file_is_accepted() {
     let mut agent = program();
     let output = agent.args(["--check", "--bind", "127.0.0.1"]).envs(settings).output().unwrap();
     let plan = String::from_utf8(output.stdout).unwrap();
-    let seeds = "seeds       provider=static addrs=agent-1:7946,agent-2:7946,agent-3:7946";
+    let seeds = "seeds       provider=static addrs=agent-1,agent-2,agent-3";
     assert!(plan.lines().any(|line| line == seeds), "{seeds} is not in\n{plan}{:?}", output.stderr);
 }
 
