@@ -47,6 +47,8 @@ pub struct Machine {
     /// The gossip's membership that the founding has seen.
     viewed: Option<u64>,
     viewed_at: Instant,
+    /// The founding may have come to another end since it was last looked at.
+    touched: bool,
     quorum: Quorum,
     founding: Founding,
     events: Vec<Event>,
@@ -98,6 +100,7 @@ impl Machine {
             duplicate: None,
             viewed: None,
             viewed_at: now,
+            touched: true,
             quorum,
             founding,
             events: Vec::new(),
@@ -128,6 +131,7 @@ impl Machine {
         }
         if self.bootstrap.poll_timeout().is_some_and(|due| due <= now) {
             self.bootstrap.handle_timeout(now);
+            self.touched = true;
         }
     }
 
@@ -151,6 +155,7 @@ impl Machine {
 
     /// The server beside this agent says who it is. Repeated, it is its heartbeat.
     pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
+        self.touched = true;
         self.server = Some((report.clone(), now));
         self.bootstrap.server_attests(report, now);
     }
@@ -160,6 +165,7 @@ impl Machine {
     /// # Errors
     /// Says what contradicts what is known here.
     pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
+        self.touched = true;
         self.bootstrap.established(report, now)
     }
 
@@ -172,6 +178,7 @@ impl Machine {
         founders: &BTreeSet<NodeId>,
         now: Instant,
     ) -> Result<ClusterId, OverrideRefused> {
+        self.touched = true;
         self.bootstrap.override_founders(founders, now)
     }
 
@@ -180,11 +187,13 @@ impl Machine {
     /// # Errors
     /// Something is established, and losing it was not agreed to.
     pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
+        self.touched = true;
         self.bootstrap.reset(new_id, lose_data, now)
     }
 
     /// The record can no longer be written: nothing is voted from here on.
     pub fn handle_fault(&mut self, why: String, now: Instant) {
+        self.touched = true;
         self.bootstrap.handle_fault(why, now);
         self.turn(now);
     }
@@ -206,6 +215,7 @@ impl Machine {
     pub fn saved(&mut self, save: Save, now: Instant) {
         self.epoch_saved |= save.record.epoch == self.epoch;
         if let Some(founding) = save.founding {
+            self.touched = true;
             self.bootstrap.persisted(founding);
         }
         self.turn(now);
@@ -243,6 +253,11 @@ impl Machine {
             self.viewed_at = now;
             let view = self.view(now);
             self.bootstrap.handle_view(view, now);
+            self.touched = true;
+        }
+        // Most datagrams change nothing that is looked at below.
+        if !std::mem::take(&mut self.touched) {
+            return;
         }
         while let Some((to, message)) = self.bootstrap.poll_message() {
             self.gossip.send_founding(to, minicbor_bytes(&message));
@@ -258,7 +273,10 @@ impl Machine {
                 self.epoch_saved = false;
             }
             Event::Founding(from, bytes) => match minicbor::decode::<Message>(&bytes) {
-                Ok(message) => self.bootstrap.handle_message(from, &message, now),
+                Ok(message) => {
+                    self.touched = true;
+                    self.bootstrap.handle_message(from, &message, now);
+                }
                 Err(error) => tracing::debug!(%from, %error, "founding message refused"),
             },
             Event::DuplicateId { addr, .. } => {
