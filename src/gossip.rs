@@ -370,3 +370,83 @@ impl Gossip {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foca::{Codec as _, Header, Member, Message};
+
+    use super::*;
+    use crate::node::Role;
+
+    fn machine(number: u8, now: Instant) -> Gossip {
+        let me = Peer {
+            id: NodeId::try_from([number; 16]).unwrap(),
+            addr: ([127, 0, 0, number], 7946).into(),
+            epoch: Epoch(1),
+            bump: 0,
+        };
+        let metadata = Metadata {
+            name: format!("n{number}").parse().unwrap(),
+            role: Role::Server,
+            expect: None,
+            endpoints: BTreeMap::new(),
+            tags: BTreeMap::new(),
+        };
+        let cluster = "test".parse().unwrap();
+        let settings =
+            Settings { cluster, timing: Timing::LAN, me, metadata, cached: vec![], seed: number.into() };
+        Gossip::new(settings, now).unwrap()
+    }
+
+    /// Hands everything that one has to send to the other, and back, until nothing is left.
+    fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
+        loop {
+            let mut silent = true;
+            for (from, to) in [(&mut *a, &mut *b)] {
+                silent &= !hand_over(from, to, now);
+            }
+            for (from, to) in [(&mut *b, &mut *a)] {
+                silent &= !hand_over(from, to, now);
+            }
+            if silent {
+                return;
+            }
+        }
+    }
+
+    fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(Transmit { payload, .. }) = from.poll_transmit() {
+            to.handle_datagram(from.me.addr, &payload, now);
+            any = true;
+        }
+        while let Some(Dial { exchange, frame, .. }) = from.poll_dial() {
+            let answer = to.handle_request(from.me.addr, &frame, now);
+            let answer = answer.as_deref().ok_or_else(|| "none".to_owned());
+            from.handle_reply(exchange, answer, now);
+            any = true;
+        }
+        any
+    }
+
+    /// The engine rejoins when it hears of its own death, even when it has just left.
+    #[test]
+    fn whoever_has_left_does_not_come_back_when_told_that_he_is_dead() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr], now);
+        talk(&mut a, &mut b, now);
+        assert_eq!((a.membership().members.len(), b.membership().members.len()), (2, 2));
+        a.leave(now);
+        while a.poll_transmit().is_some() {}
+        let header = Header { src: b.me, src_incarnation: 0, dst: a.me, message: Message::Gossip };
+        let mut packet = Vec::new();
+        SwimCodec.encode_header(&header, &mut packet).unwrap();
+        packet.extend(1_u16.to_be_bytes());
+        SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
+        a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &packet), now);
+        assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
+        assert_eq!(a.poll_transmit(), None, "it speaks again");
+    }
+}

@@ -38,6 +38,8 @@ pub const INDEX_HEADER: &str = "x-chronik-index";
 
 /// Bytes in the body of a request: the longest list of addresses to join takes about 4 KiB.
 const BODY_MAX: usize = 64 * 1024;
+/// How long that body may take, as long as the head of a request.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Addresses in one join.
 const JOIN_ADDRS_MAX: usize = 64;
 /// Open connections over all listeners; more wait in the system's queue.

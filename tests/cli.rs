@@ -1,5 +1,10 @@
 //! The command line: exit codes, and every message whole.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use crate::running::{Agent, Dir, program, run, told};
 
 #[test]
@@ -226,4 +231,52 @@ fn discover_asks_one_provider_once() {
     let (code, _, error) = told(["discover", "provider=sttic addrs=a"]);
     assert_eq!(code, 64);
     assert!(error.starts_with("chronik-agent: unknown provider `sttic`"), "{error}");
+}
+
+#[test]
+fn two_agents_are_waited_for_listed_and_joined() {
+    let first = Agent::start(&["--profile", "local"]);
+    let wait = program()
+        .args(["wait", &first.at(), "--for", "members=2", "--timeout", "30s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let addr = first.get("/v1/self").json()["addr"].as_str().unwrap().to_owned();
+    let second = Agent::start(&["--profile", "local", "--join", &addr]);
+    let met = wait.wait_with_output().unwrap();
+    assert_eq!(met.status.code(), Some(0));
+    let members: serde_json::Value = serde_json::from_slice(&met.stdout).unwrap();
+    assert_eq!(members["members"].as_array().unwrap().len(), 2);
+    let (code, myself, _) = told(["wait", &second.at(), "--for", "joined", "--timeout", "30s"]);
+    assert!(code == 0 && myself.contains("\"joined\":true"), "{myself}");
+    let seen = second.get("/v1/members").json();
+    let seed =
+        seen["members"].as_array().unwrap().iter().find(|member| member["addr"] == addr.as_str()).unwrap();
+    assert_eq!(seed["source"], "static");
+
+    let third = Agent::start(&["--profile", "local"]);
+    let expected = (0, format!("{addr} joined\n"), String::new());
+    assert_eq!(told(["join", &third.at(), &addr]), expected);
+    let (code, _, error) = told(["wait", &first.at(), "--for", "members=3", "--timeout", "30s"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+}
+
+#[test]
+fn the_demo_shows_agents_that_find_each_other_and_cleans_up() {
+    let dir = Dir::new();
+    let mut demo = program()
+        .args(["demo", "--nodes", "2"])
+        .env("TMPDIR", &dir.0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    // Ends when they have met, or with the demo; kept open, since a demo without readers ends by itself.
+    let met = lines.find(|line| line.contains("running; sees 2 alive"));
+    assert!(met.is_some());
+    let sent = std::process::Command::new("kill").args(["-INT", &demo.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+    drop(lines);
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "state and logs are gone");
 }

@@ -104,3 +104,32 @@ async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     }
     Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than a label may be, so that the look-up fails without a name server being asked.
+    fn unknown() -> (Host, u16) {
+        (Host::Name("a".repeat(64)), 1)
+    }
+
+    #[tokio::test]
+    async fn what_fails_beside_what_is_found_is_a_warning() {
+        let provider = Provider { hosts: vec![unknown(), (Host::Ip([10, 0, 0, 1].into()), 2)] };
+        let seeds = provider.discover().await.unwrap();
+        assert_eq!(seeds.addrs, ["10.0.0.1:2".parse().unwrap()]);
+        let [warning] = seeds.warnings.as_slice() else { panic!("{seeds:?}") };
+        assert!(
+            warning.starts_with(&format!("{}: the name cannot be looked up: ", "a".repeat(64))),
+            "{warning}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_found_is_a_failure() {
+        let error = Provider { hosts: vec![unknown(), unknown()] }.discover().await.unwrap_err();
+        assert_eq!((error.provider, error.kind), ("static", FailureKind::Unavailable));
+        assert_eq!(error.message.lines().count(), 1, "{error}");
+    }
+}

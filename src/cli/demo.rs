@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener, UdpSocket},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     process::Stdio,
@@ -166,7 +167,10 @@ async fn watch(
     loop {
         for node in nodes.iter_mut() {
             if let Ok(Some(status)) = node.child.try_wait() {
-                node.ended = Some(status.to_string());
+                node.ended = Some(status.signal().map_or_else(
+                    || format!("exit code {}", status.code().unwrap_or_default()),
+                    |signal| format!("signal {signal}"),
+                ));
             }
         }
         if nodes.iter().all(|node| node.ended.is_some()) {
@@ -222,7 +226,7 @@ async fn rows(nodes: &[Node]) -> Vec<Row> {
         seen_as.dedup();
         let own = views.get(number).and_then(Option::as_ref);
         let process = match (&node.ended, own) {
-            (Some(ended), _) => format!("ended: {ended}"),
+            (Some(ended), _) => format!("ended, {ended}"),
             (None, Some(_)) => "running".to_owned(),
             (None, None) => "silent".to_owned(),
         };

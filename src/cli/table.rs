@@ -34,7 +34,12 @@ fn fields(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
                 fields(&path, value, rows);
             }
         }
-        Value::Array(items) if items.iter().any(|item| item.is_object() || items.len() > 1) => {
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (at, item) in items.iter().enumerate() {
+                fields(&format!("{path}.{}", at + 1), item, rows);
+            }
+        }
+        Value::Array(items) if items.len() > 1 => {
             for item in items {
                 rows.push(vec![path.to_owned(), line(item)]);
             }
@@ -80,9 +85,18 @@ mod tests {
         });
         let mut out = Vec::new();
         outline(&mut out, &value).unwrap();
-        let expected = "status             lost\nexpect             -\nok                 yes\nnone               -\n\
-                        one                a\ntwo                a\ntwo                b\n\
-                        missing            name=node-1 since=now\nlimits.body_bytes  7\n";
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let expected = [
+            "status             lost",
+            "expect             -",
+            "ok                 yes",
+            "none               -",
+            "one                a",
+            "two                a",
+            "two                b",
+            "missing.1.name     node-1",
+            "missing.1.since    now",
+            "limits.body_bytes  7",
+        ];
+        assert_eq!(String::from_utf8(out).unwrap().lines().collect::<Vec<_>>(), expected);
     }
 }

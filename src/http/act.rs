@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{Api, BODY_MAX, JOIN_ADDRS_MAX, answer::json, problem::Problem};
+use super::{Api, BODY_MAX, BODY_WITHIN, JOIN_ADDRS_MAX, answer::json, problem::Problem};
 use crate::{api, config::value::gossip_addr, handle::JoinOutcome};
 
 const JOIN_SHAPE: &str = r#"send {"addrs":["10.0.0.1:7946"]}"#;
@@ -83,8 +83,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if declared.is_some_and(|declared| declared > BODY_MAX) {
         return Err(too_large());
     }
+    let slow = |_| {
+        let detail = format!("the body did not arrive within {} s", BODY_WITHIN.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    };
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MAX)).await.map_err(slow)?;
     // What is left to fail is a body without a declared length that grows too large, and a client that goes away.
-    to_bytes(body, BODY_MAX).await.map_err(|_| too_large())
+    read.map_err(|_| too_large())
 }
 
 fn good(body: Bytes) -> Response {

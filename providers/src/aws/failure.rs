@@ -13,6 +13,9 @@ use crate::FailureKind;
 /// Longest sentence: a denial has an encoded message of a thousand characters in it that only AWS can read.
 const MAX_CHARS: usize = 400;
 
+/// What the SDK says before every reason for having no credentials, and which says nothing.
+const NOT_ENABLED: &str = "the credential provider was not enabled: ";
+
 /// A failed poll.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -40,13 +43,14 @@ impl Failure {
     }
 }
 
-impl From<SdkError<DescribeInstancesError>> for Failure {
-    fn from(error: SdkError<DescribeInstancesError>) -> Self {
+impl Failure {
+    /// What a call came to that was made with the credentials of `profile`, if the spec names one.
+    pub(crate) fn of_call(error: &SdkError<DescribeInstancesError>, profile: Option<&str>) -> Self {
         use FailureKind::{Rejected, Unavailable};
-        if let Some(credentials) = find::<CredentialsError>(&error) {
-            return of_credentials(credentials).renew();
+        if let Some(credentials) = find::<CredentialsError>(error) {
+            return of_credentials(credentials, profile).renew();
         }
-        let (kind, sentence) = match &error {
+        let (kind, sentence) = match error {
             SdkError::ServiceError(service) => {
                 return of_answer(service.err(), service.raw().status().as_u16(), error.request_id());
             }
@@ -63,33 +67,47 @@ impl From<SdkError<DescribeInstancesError>> for Failure {
             SdkError::ConstructionFailure(_) => (Rejected, "the request cannot be made"),
             _ => (Unavailable, "the request to EC2 failed"),
         };
-        Self::new(kind, &format!("{sentence} ({})", chain(&error)))
+        Self::new(kind, &format!("{sentence} ({})", chain(error)))
     }
 }
 
 /// The sentence for credentials that could not be had.
-fn of_credentials(error: &CredentialsError) -> Failure {
+fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
     use FailureKind::{Rejected, Unavailable};
     let text = chain(error);
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) => {
-            // The text lists every place that was tried, a line each; the last one is the one that people wonder about.
-            let last = text.rsplit("Ec2InstanceMetadata: ").next().unwrap_or_default();
-            let last = last.trim_start_matches("the credential provider was not enabled: ");
-            let sentence = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or instance \
-                metadata: give the instance a role that allows ec2:DescribeInstances";
-            Failure::new(Rejected, &format!("{sentence} ({last})"))
+    let (kind, sentence) = match (error, profile) {
+        (CredentialsError::CredentialsNotLoaded(_), Some(name)) => {
+            let sentence =
+                format!("the profile `{name}` gives no credentials: check the AWS configuration files");
+            return Failure::new(Rejected, &format!("{sentence} ({})", text.trim_start_matches(NOT_ENABLED)));
         }
-        CredentialsError::InvalidConfiguration(_) => {
-            Failure::new(Rejected, &format!("the credentials are configured wrongly: {text}"))
+        (CredentialsError::CredentialsNotLoaded(_), None) => {
+            let sentence = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or \
+                instance metadata: give the instance a role that allows ec2:DescribeInstances";
+            return Failure::new(Rejected, &format!("{sentence} ({})", telling_part(&text)));
         }
-        CredentialsError::ProviderTimedOut(_) => {
-            Failure::new(Unavailable, &format!("no credentials in time: {text}"))
+        (CredentialsError::InvalidConfiguration(_), _) => {
+            (Rejected, "the credentials are configured wrongly")
         }
-        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
-            Failure::new(Unavailable, &format!("the credentials cannot be had: {text}"))
-        }
+        (CredentialsError::ProviderTimedOut(_), _) => (Unavailable, "no credentials in time"),
+        _ => (Unavailable, "the credentials cannot be had"),
+    };
+    Failure::new(kind, &format!("{sentence} ({text})"))
+}
+
+/// The SDK lists every place that it tried. One of them tells why there is nothing: a profile that was asked for by name
+/// and is not there, or else instance metadata, which is the last resort.
+fn telling_part(text: &str) -> String {
+    let profile = text.split("Profile: ").nth(1).and_then(|rest| rest.split(" WebIdentityToken: ").next());
+    if let Some(profile) = profile.filter(|part| part.contains("not defined")) {
+        return profile.trim_start_matches(NOT_ENABLED).to_owned();
     }
+    let part =
+        text.rsplit("Ec2InstanceMetadata: ").next().unwrap_or_default().trim_start_matches(NOT_ENABLED);
+    if part.contains("timeout") {
+        return format!("{part}; in a container the hop limit of instance metadata has to be 2");
+    }
+    part.to_owned()
 }
 
 /// The sentence for an answer that is no list.

@@ -41,7 +41,8 @@ pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result
             .max_results(spec.page_size)
             .set_next_token(token.take())
             .send()
-            .await?;
+            .await
+            .map_err(|e| Failure::of_call(&e, spec.credentials.profile()))?;
         for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
             listing.add(instance, spec.addr_type);
         }

@@ -18,7 +18,7 @@ pub(crate) const KNOWN: Known = Known {
     keys: &[
         "tag_key",
         "tag_value",
-        "tag.",
+        "tag.KEY",
         "region",
         "addr_type",
         "endpoint",
@@ -69,6 +69,16 @@ pub(crate) enum Credentials {
     Profile(String),
     /// Wherever the SDK finds them.
     Chain,
+}
+
+impl Credentials {
+    /// The profile that the spec names.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        match self {
+            Self::Profile(name) => Some(name),
+            Self::Keys(_) | Self::Chain => None,
+        }
+    }
 }
 
 /// An access key.

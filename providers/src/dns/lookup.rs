@@ -19,9 +19,9 @@ use tokio::time::{sleep, timeout};
 /// Targets looked up at a time: two queries each, well below the 150 that dnsmasq forwards at a time by default.
 const LOOKUPS: usize = 16;
 
-/// For the one name that is asked for first: a dead name server costs 2 s (see [`super::TIMEOUT`]), so a live one behind it
-/// is still reached, also by TCP.
-const NAME_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one kind of record of one name: a dead name server costs 2 s (see [`super::TIMEOUT`]), so a live one behind it is
+/// still reached, also by TCP.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For all targets together. What was found by then is kept. 120 targets take 0.07 s when they are answered.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(6);
@@ -49,8 +49,8 @@ impl Found {
 /// The hosts that a service name lists, at the ports it lists. Every target counts, whatever its priority: the ones that
 /// clients should not use yet are members all the same.
 pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Found, String> {
-    let records = timeout(NAME_TIMEOUT, service_records(resolver, name.clone()));
-    let records = records.await.map_err(|_| format!("no answer for {name} within {NAME_TIMEOUT:?}"))?;
+    let records = timeout(LOOKUP_TIMEOUT, service_records(resolver, name.clone()));
+    let records = records.await.map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
     let mut found = Found::default();
     let mut targets: BTreeMap<Name, Vec<(u16, u16)>> = BTreeMap::new();
     for (srv, ttl) in records.map_err(|e| sentence(name, &e))? {
@@ -87,9 +87,7 @@ pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Fou
 
 /// The addresses of a name, all at one port.
 pub(crate) async fn hosts(resolver: &TokioResolver, name: &Name, port: u16) -> Result<Found, String> {
-    let (addrs, problem) = timeout(NAME_TIMEOUT, addresses(resolver, name))
-        .await
-        .map_err(|_| format!("no answer for {name} within {NAME_TIMEOUT:?}"))?;
+    let (addrs, problem) = addresses(resolver, name).await;
     let mut found = Found::default();
     for (ip, ttl) in addrs {
         found.saw_ttl(ttl);
@@ -127,7 +125,10 @@ async fn service_records(resolver: &TokioResolver, mut name: Name) -> Result<Vec
 
 /// The addresses of a name with their times to live, and what kept others from being found.
 async fn addresses(resolver: &TokioResolver, name: &Name) -> (Vec<(IpAddr, u32)>, Option<String>) {
-    let ask = |kind| resolver.lookup(name.clone(), kind);
+    let ask = async |kind| {
+        let answer = timeout(LOOKUP_TIMEOUT, resolver.lookup(name.clone(), kind)).await;
+        answer.unwrap_or(Err(NetError::Timeout))
+    };
     let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
     let mut found = Vec::new();
     let mut none = None;

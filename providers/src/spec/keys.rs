@@ -10,7 +10,7 @@ use crate::secret::SecretSource;
 pub(crate) struct Known {
     /// The provider's name, as in `provider=NAME`.
     pub(crate) provider: &'static str,
-    /// Its keys; one that ends in a dot takes any name after the dot.
+    /// Its keys; `KEY` at the end of one stands for any name.
     pub(crate) keys: &'static [&'static str],
     /// Those of them whose values are never shown.
     pub(crate) secrets: &'static [&'static str],
@@ -27,8 +27,8 @@ impl Keys {
     pub(crate) fn new(known: &Known, pairs: Vec<Pair>) -> Result<Self, SpecError> {
         let mut values = BTreeMap::new();
         for Pair { key, value } in pairs {
-            let fits = |known: &&str| match known.strip_suffix('.') {
-                Some(_) => key.len() > known.len() && key.starts_with(*known),
+            let fits = |known: &&str| match known.strip_suffix("KEY") {
+                Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
                 None => key == *known,
             };
             if !known.keys.iter().any(fits) {

@@ -1,0 +1,154 @@
+//! `provider=dns`: what knot and dnsmasq say, and what happens where a name server misbehaves.
+
+use std::time::Duration;
+
+use chronik_providers::{DiscoverError, FailureKind, Seeds, Spec};
+
+use crate::{
+    fault_name_server,
+    knot::{Dnsmasq, Knot},
+};
+
+async fn ask(spec: &str) -> Result<Seeds, DiscoverError> {
+    Spec::parse(spec).unwrap().connect(7946).unwrap().discover().await
+}
+
+fn seeds(addrs: &[&str], ttl: u64, warnings: &[&str]) -> Seeds {
+    Seeds {
+        addrs: addrs.iter().map(|addr| addr.parse().unwrap()).collect(),
+        valid_for: Some(Duration::from_secs(ttl)),
+        warnings: warnings.iter().map(|warning| String::from(*warning)).collect(),
+    }
+}
+
+fn failure(message: &str) -> Result<Seeds, DiscoverError> {
+    Err(DiscoverError { provider: "dns", kind: FailureKind::Unavailable, message: message.to_owned() })
+}
+
+/// `_gossip._udp.svc.test`, the lowest priority first; the time to live is that of one AAAA record.
+fn gossip() -> Seeds {
+    seeds(&["10.0.0.1:7001", "10.0.0.2:7002", "[fd00::1]:7001", "[fd00::3]:7003"], 20, &[])
+}
+
+#[tokio::test]
+async fn services() {
+    let knot = Knot::start();
+    let ask = |name| {
+        let spec = knot.spec(name);
+        async move { ask(&spec).await }
+    };
+    assert_eq!(ask("_gossip._udp.svc.test").await, Ok(gossip()));
+    assert_eq!(ask("_gossip._udp.svc.test.").await, Ok(gossip()), "a final dot");
+    assert_eq!(ask("_alias._udp.svc.test").await, Ok(gossip()), "an alias for the service");
+    let target = seeds(&["10.0.0.1:7001", "[fd00::1]:7001"], 20, &[]);
+    assert_eq!(ask("_target._udp.svc.test").await, Ok(target), "an alias for the target");
+    assert_eq!(ask("_none._udp.svc.test").await, Ok(seeds(&[], 300, &[])), "not offered");
+    assert_eq!(ask("_zero._udp.svc.test").await, Ok(seeds(&["10.0.0.2:7001"], 0, &[])));
+    let part = seeds(
+        &["10.0.0.1:7001", "[fd00::1]:7001"],
+        20,
+        &[
+            "missing.svc.test. does not exist (NXDOMAIN)",
+            "the name server answered Server Failure for n.servfail.test.",
+            "txt.svc.test. has neither an A nor an AAAA record",
+        ],
+    );
+    assert_eq!(ask("_part._udp.svc.test").await, Ok(part), "some targets have no address");
+    let lost =
+        "no target of _lost._udp.svc.test. has an address: missing.svc.test. does not exist (NXDOMAIN)";
+    assert_eq!(ask("_lost._udp.svc.test").await, failure(lost));
+    let many: Vec<_> = (1..=120).map(|n| format!("10.1.0.{n}:7946")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_eq!(ask("_many._udp.svc.test").await, Ok(seeds(&many, 300, &[])), "over TCP");
+    assert_eq!(ask("_x._udp.svc.test").await, failure("_x._udp.svc.test. does not exist (NXDOMAIN)"));
+    assert_eq!(
+        ask("_x._udp.servfail.test").await,
+        failure("the name server answered Server Failure for _x._udp.servfail.test.")
+    );
+    assert_eq!(
+        ask("_x._udp.foreign.test").await,
+        failure("the name server answered Query Refused for _x._udp.foreign.test.")
+    );
+    assert!(ask("_loop._udp.svc.test").await.is_err());
+}
+
+#[tokio::test]
+async fn hosts() {
+    let knot = Knot::start();
+    let ask = |name, port| {
+        let spec = format!("{} {port}", knot.spec(name));
+        async move { ask(&spec).await }
+    };
+    assert_eq!(ask("n1.svc.test", "").await, Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[])));
+    assert_eq!(ask("n2.svc.test", "port=1").await, Ok(seeds(&["10.0.0.2:1"], 300, &[])));
+    assert_eq!(ask("n3.svc.test", "").await, Ok(seeds(&["[fd00::3]:7946"], 300, &[])));
+    assert_eq!(ask("alias.svc.test", "").await, Ok(seeds(&["10.0.0.1:7946", "[fd00::1]:7946"], 20, &[])));
+    assert_eq!(ask("txt.svc.test", "").await, failure("txt.svc.test. has neither an A nor an AAAA record"));
+    assert_eq!(ask("x.svc.test", "").await, failure("x.svc.test. does not exist (NXDOMAIN)"));
+    assert_eq!(
+        ask("_gossip._udp.svc.test", "port=1").await,
+        failure("_gossip._udp.svc.test. has neither an A nor an AAAA record"),
+        "with a port the name is a host's"
+    );
+}
+
+#[tokio::test]
+async fn a_change_shows_at_the_next_poll() {
+    let knot = Knot::start();
+    let spec = knot.spec("_live._udp.svc.test");
+    let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
+    let first = seeds(&["10.0.0.1:7001", "[fd00::1]:7001"], 5, &[]);
+    assert_eq!(provider.discover().await, Ok(first));
+    knot.update("add _live._udp.svc.test. 5 SRV 0 0 7002 n2.svc.test.");
+    let both = seeds(&["10.0.0.1:7001", "10.0.0.2:7002", "[fd00::1]:7001"], 5, &[]);
+    assert_eq!(provider.discover().await, Ok(both));
+    knot.update("delete _live._udp.svc.test. SRV 0 0 7001 n1.svc.test.");
+    assert_eq!(provider.discover().await, Ok(seeds(&["10.0.0.2:7002"], 5, &[])));
+}
+
+#[tokio::test]
+async fn a_cache_in_between() {
+    let knot = Knot::start();
+    let dnsmasq = Dnsmasq::start(&knot);
+    for _ in 0..2 {
+        let seeds = ask(&dnsmasq.spec("_gossip._udp.svc.test")).await.unwrap();
+        assert_eq!((seeds.addrs, seeds.warnings), (gossip().addrs, vec![]));
+        assert!(seeds.valid_for <= Some(Duration::from_secs(20)), "ages in the cache");
+    }
+    assert_eq!(ask(&dnsmasq.spec("_many._udp.svc.test")).await.unwrap().addrs.len(), 120);
+}
+
+#[tokio::test]
+async fn name_servers_that_misbehave() {
+    let port = fault_name_server::start();
+    let ask = |name: &str| {
+        let spec = format!("provider=dns resolver=localhost:{port} name={name}.bad.test");
+        async move { ask(&spec).await }
+    };
+    let silent = |name: &str| failure(&format!("no name server answered for {name}.bad.test. in time"));
+    let one = Ok(seeds(&["10.9.0.1:7946"], 7, &[]));
+    let (drop, id, garbage, second, refused, cut, aonly, mixed, mute) = tokio::join!(
+        ask("drop"),
+        ask("id"),
+        ask("garbage"),
+        ask("second"),
+        ask("refused"),
+        ask("cut"),
+        ask("aonly"),
+        ask("_mixed._udp"),
+        ask("_mute._udp"),
+    );
+    assert_eq!(drop, silent("drop"));
+    assert_eq!(id, silent("id"));
+    assert_eq!(garbage, silent("garbage"));
+    assert_eq!(second, one, "the first packet is lost");
+    assert_eq!(refused, failure("the name server answered Query Refused for refused.bad.test."));
+    assert_eq!(cut, one, "truncated, so asked again by TCP");
+    let half = seeds(&["10.9.0.1:7946"], 7, &["no name server answered for aonly.bad.test. in time"]);
+    assert_eq!(aonly, Ok(half.clone()), "A is answered, AAAA is not");
+    let mut warnings = half.warnings.clone();
+    warnings.push("no name server answered for drop.bad.test. in time".to_owned());
+    assert_eq!(mixed, Ok(Seeds { warnings, ..half }), "some targets are answered");
+    let lost = "no target of _mute._udp.bad.test. has an address: no name server answered for drop.bad.test. in time";
+    assert_eq!(mute, failure(lost));
+}

@@ -1,0 +1,137 @@
+//! An HTTP server whose answers the test decides, also such as no HTTP server gives.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// What was asked.
+pub(crate) struct Request {
+    /// `GET`, `PUT`, `POST`.
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    /// As text.
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// The value of a header, by its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What is sent back.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// Status, header lines and body.
+    Answer(u16, &'static str, String),
+    /// The connection ends.
+    Close,
+    /// The connection ends in the middle of the body.
+    Truncated,
+    /// Nothing, and the connection stays.
+    Silence,
+}
+
+/// A running server; it lives as long as the test.
+pub(crate) struct HttpDouble {
+    addr: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl HttpDouble {
+    /// Starts it. `answer` is told the request and how many there were before.
+    pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let double = Self { addr, requests: Arc::clone(&requests), connections: Arc::clone(&connections) };
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
+                thread::spawn(move || serve(stream, answer.as_ref(), &requests));
+            }
+        });
+        double
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: TcpStream, answer: &dyn Fn(&Request, usize) -> Reply, requests: &AtomicUsize) {
+    let mut writer = stream.try_clone().unwrap();
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = read(&mut reader) {
+        let sent = match answer(&request, requests.fetch_add(1, Ordering::SeqCst)) {
+            Reply::Answer(status, headers, body) => {
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n{headers}\r\n");
+                writer.write_all((head + &body).as_bytes())
+            }
+            Reply::Close => return,
+            Reply::Truncated => {
+                let _ = writer.write_all(b"HTTP/1.1 200 x\r\nContent-Length: 5000\r\n\r\n<DescribeInst");
+                return;
+            }
+            Reply::Silence => Ok(()),
+        };
+        if sent.is_err() || request.header("connection") == Some("close") {
+            return;
+        }
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        Some(line.trim_end().to_owned())
+    };
+    let first = line()?;
+    let mut first = first.split(' ').map(str::to_owned);
+    let (method, path) = (first.next()?, first.next()?);
+    let old = first.next()? == "HTTP/1.0";
+    let mut headers = Vec::new();
+    loop {
+        let line = line()?;
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    if old {
+        headers.push(("connection".to_owned(), "close".to_owned()));
+    }
+    let mut request = Request { method, path, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    request.body = String::from_utf8(body).unwrap();
+    Some(request)
+}

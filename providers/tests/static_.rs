@@ -1,0 +1,46 @@
+//! `provider=static`.
+
+use std::time::Duration;
+
+use chronik_providers::{Cadence, Seeds, Spec};
+
+use crate::command::discover;
+
+async fn seeds(spec: &str) -> Seeds {
+    Spec::parse(spec).unwrap().connect(7946).unwrap().discover().await.unwrap()
+}
+
+#[tokio::test]
+async fn addresses_keep_their_order_and_come_once() {
+    let seeds = seeds("10.0.0.2, 10.0.0.1:1 [fd00::1]:2 fd00::1,10.0.0.2:7946").await;
+    let addrs = ["10.0.0.2:7946", "10.0.0.1:1", "[fd00::1]:2", "[fd00::1]:7946"];
+    let addrs = addrs.map(|addr| addr.parse().unwrap()).to_vec();
+    assert_eq!(seeds, Seeds { addrs, valid_for: None, warnings: vec![] });
+}
+
+#[tokio::test]
+async fn names_are_looked_up() {
+    let seeds = seeds("provider=static addrs=localhost:9").await;
+    assert!(seeds.addrs.contains(&"127.0.0.1:9".parse().unwrap()), "{seeds:?}");
+    assert_eq!(seeds.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn it_may_be_asked_every_second() {
+    let cadence = Spec::parse("a").unwrap().connect(1).unwrap().cadence();
+    let wanted = Cadence { floor: Duration::from_secs(1), settled: Duration::from_secs(30), rationed: false };
+    assert_eq!(cadence, wanted);
+}
+
+#[test]
+fn the_example_prints_addresses_and_errors() {
+    let output = discover("10.0.0.1,10.0.0.2:1", 1, &[]);
+    assert_eq!(
+        (output.code, output.addrs, output.complaints.len()),
+        (0, vec!["10.0.0.1:7946".to_owned(), "10.0.0.2:1".to_owned()], 0)
+    );
+    let output = discover("provider=satic addrs=a", 1, &[]);
+    let error = "error: unknown provider `satic`; did you mean `static`?: the providers are aws, dns, static";
+    assert_eq!((output.code, output.complaints), (64, vec![error.to_owned()]));
+    assert!(output.took < Duration::from_secs(30));
+}
