@@ -377,6 +377,7 @@ mod tests {
 
     use super::*;
     use crate::node::Role;
+    use crate::wire::{self, Kind};
 
     fn machine(number: u8, now: Instant) -> Gossip {
         let me = Peer {

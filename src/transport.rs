@@ -158,6 +158,8 @@ fn reason(error: io::Error) -> String {
         "connection refused: nothing listens there".to_owned()
     } else if error.kind() == io::ErrorKind::UnexpectedEof {
         "it closed the connection without an answer: is a chronik-agent there?".to_owned()
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        "something else than gossip answers there: give the port of --bind, not that of --http".to_owned()
     } else {
         error.kind().to_string()
     }

@@ -137,13 +137,15 @@ fn the_api_is_served_while_datagrams_pour_in() {
     let [a, b, c] = trio(&[]);
     let to = gossip_addr(&a);
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // The dearest kind of rubbish: all of it is read before it is refused.
+    let rubbish = wire::seal(&"chronik".parse().unwrap(), wire::Kind::Swim, &[0xC7; 1100]);
     let flood = |_| {
-        let stop = stop.clone();
+        let (stop, rubbish) = (stop.clone(), rubbish.clone());
         std::thread::spawn(move || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 // What the kernel drops is sent again soon.
-                socket.send_to(&[0xC7; 900], to).ok();
+                socket.send_to(&rubbish, to).ok();
             }
         })
     };

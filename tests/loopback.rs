@@ -185,3 +185,12 @@ fn an_agent_without_seeds_is_joined_by_hand() {
     let refused = answer["results"].as_array().unwrap().iter().find(|result| result["error"].is_string());
     assert_eq!(refused.unwrap()["error"], "connection refused: nothing listens there");
 }
+
+#[test]
+fn joining_the_port_of_the_api_says_so() {
+    let a = start("a", &loopback().to_string(), &[]);
+    let b = start("b", &loopback().to_string(), &[]);
+    let answer = a.post("/v1/join", &format!("{{\"addrs\":[\"{}\"]}}", b.http)).json();
+    let why = "something else than gossip answers there: give the port of --bind, not that of --http";
+    assert_eq!((&answer["joined"], &answer["results"][0]["error"]), (&json!(0), &json!(why)));
+}

@@ -12,10 +12,24 @@ mod awaiting;
 mod cli;
 mod cluster;
 mod convergence;
+#[cfg(any(feature = "aws", feature = "dns"))]
+#[path = "../providers/tests/daemon.rs"]
+mod daemon;
+#[cfg(feature = "aws")]
+mod discovery_aws;
+#[cfg(feature = "dns")]
+mod discovery_dns;
 mod guards;
 mod hostile;
 mod identity;
+#[cfg(feature = "dns")]
+#[path = "../providers/tests/knot.rs"]
+#[expect(dead_code, reason = "the providers' own tests ask a cache too")]
+mod knot;
 mod loopback;
+#[cfg(feature = "aws")]
+#[path = "../providers/tests/moto.rs"]
+mod moto;
 mod running;
 mod sim;
 mod tidy;
