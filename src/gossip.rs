@@ -403,12 +403,8 @@ mod tests {
     fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
         loop {
             let mut silent = true;
-            for (from, to) in [(&mut *a, &mut *b)] {
-                silent &= !hand_over(from, to, now);
-            }
-            for (from, to) in [(&mut *b, &mut *a)] {
-                silent &= !hand_over(from, to, now);
-            }
+            silent &= !hand_over(a, b, now);
+            silent &= !hand_over(b, a, now);
             if silent {
                 return;
             }

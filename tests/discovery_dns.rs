@@ -22,7 +22,7 @@ fn list(knot: &Knot, name: &str, addr: &str) {
 }
 
 /// Three agents that the name server lists and that have no other seeds.
-fn trio(knot: &Knot, expect: &str) -> [Agent; 3] {
+fn trio(knot: &Knot, expect: &str) -> ([Agent; 3], Duration) {
     let (addrs, _) = addrs(3);
     let names = ["a", "b", "c"];
     for (name, addr) in names.iter().zip(&addrs) {
@@ -33,8 +33,7 @@ fn trio(knot: &Knot, expect: &str) -> [Agent; 3] {
     let begin = now();
     let agents = std::array::from_fn(|n| start(names[n], &addrs[n], &flags));
     within(2 * SECOND, || all_say(&agents, &ALL));
-    println!("all list three {:?} after the first start", begin.elapsed());
-    agents
+    (agents, begin.elapsed())
 }
 
 fn provider(agent: &Agent) -> Value {
@@ -44,7 +43,8 @@ fn provider(agent: &Agent) -> Value {
 #[test]
 fn one_that_is_listed_later_is_found_by_those_that_run() {
     let knot = Knot::start();
-    let [a, b, c] = trio(&knot, "4");
+    let ([a, b, c], took) = trio(&knot, "4");
+    println!("all list three {took:?} after the first start");
     let (addr, _) = addrs(1);
     // It has no seeds: only the others can find it.
     let d = start("d", &addr[0], &[]);
@@ -58,7 +58,7 @@ fn one_that_is_listed_later_is_found_by_those_that_run() {
 #[test]
 fn a_name_server_that_is_gone_costs_nothing() {
     let mut knot = Knot::start();
-    let [a, b, c] = trio(&knot, "3");
+    let ([a, b, c], _) = trio(&knot, "3");
     let before = provider(&a);
     assert_eq!((&before["error"], before["addrs"].as_array().unwrap().len()), (&Value::Null, 3));
     knot.stop();
