@@ -1,10 +1,11 @@
 //! The gossip machine: the SWIM engine and everything around it that makes a membership out of it. Pure: it is told
 //! the time and the dice, takes bytes in and gives bytes out.
 
-mod claims;
 mod codec;
 mod contacts;
 mod engine;
+mod exchange;
+mod frame;
 mod inbound;
 mod metadata;
 mod peer;
@@ -43,6 +44,7 @@ use crate::{
     membership::Membership,
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
+    wire::{self, Kind},
 };
 
 /// The gossip machine.
@@ -369,6 +371,27 @@ impl Gossip {
     pub fn counters(&self) -> Counters {
         self.counters
     }
+
+    fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
+        let payload = wire::seal(&self.cluster, kind, payload);
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += payload.len() as u64;
+        self.transmits.push_back(Transmit { to, payload });
+    }
+
+    /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
+    fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
+        let jitter = self.rng.random_range(0.5..1.5);
+        self.after_exactly(now, after.mul_f64(jitter), tick);
+    }
+
+    fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
+        self.timers.schedule(now + after, tick);
+    }
+
+    fn is_alone(&self) -> bool {
+        self.foca.num_members() == 0
+    }
 }
 
 #[cfg(test)]
@@ -377,7 +400,6 @@ mod tests {
 
     use super::*;
     use crate::node::Role;
-    use crate::wire::{self, Kind};
 
     fn machine(number: u8, now: Instant) -> Gossip {
         let me = Peer {
@@ -401,14 +423,8 @@ mod tests {
 
     /// Hands everything that one has to send to the other, and back, until nothing is left.
     fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
-        loop {
-            let mut silent = true;
-            silent &= !hand_over(a, b, now);
-            silent &= !hand_over(b, a, now);
-            if silent {
-                return;
-            }
-        }
+        // Both, not either: each may have something new after the other has spoken.
+        while hand_over(a, b, now) | hand_over(b, a, now) {}
     }
 
     fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {

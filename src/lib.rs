@@ -1,9 +1,12 @@
-//! The agent as a library: bind, then run until told to stop.
+//! The agent as a library: [`agent::Agent::bind`], then [`agent::Agent::run`] until told to stop.
+//!
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod advertise;
 pub mod agent;
 pub mod api;
 pub mod backoff;
+pub mod bootstrap;
 pub mod cli;
 pub mod config;
 pub mod gossip;

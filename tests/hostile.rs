@@ -35,15 +35,14 @@ fn gossip_addr(agent: &Agent) -> SocketAddr {
     agent.get("/v1/self").json()["bound"].as_str().unwrap().parse().unwrap()
 }
 
-fn nobody_was_ever_doubted(agents: &[&Agent]) {
+/// A suspicion is no verdict: on a busy machine one may come and be refuted.
+fn nobody_was_ever_called_failed(agents: &[&Agent]) {
     for agent in agents {
         for name in ["a", "b", "c"] {
             assert!(!ever_said(agent, name, "failed"), "{}", agent.log());
         }
-        // The two others, once each.
-        assert_eq!(agent.log().matches("member name=").count(), 2, "{}", agent.log());
     }
-    assert_eq!(all_say(agents.iter().copied(), &ALL), Ok(()));
+    within(Duration::from_secs(5), || all_say(agents.iter().copied(), &ALL));
 }
 
 /// A trio whose first member gives others the address of a tap, which hands its datagrams on and keeps them.
@@ -129,7 +128,7 @@ fn a_hundred_thousand_datagrams_change_nothing() {
         println!("peak of resident memory: {} MB", rss_mb(agent));
         assert!(rss_mb(agent) < RSS_MB);
     }
-    nobody_was_ever_doubted(&[&a, &b, &c]);
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
 }
 
 #[test]
@@ -166,7 +165,7 @@ fn the_api_is_served_while_datagrams_pour_in() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     println!("{} datagrams meanwhile", after - before);
-    nobody_was_ever_doubted(&[&a, &b, &c]);
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
 }
 
 /// Whether the other side has closed, or says nothing for now.
@@ -254,5 +253,5 @@ fn frames_as_long_as_allowed_do_not_fill_the_memory() {
     let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
     println!("peak of resident memory with {} long frames: {} MB", streams.len(), rss_mb(&a));
     assert!(rss_mb(&a) < RSS_MB, "{} MB", rss_mb(&a));
-    nobody_was_ever_doubted(&[&a, &b, &c]);
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
 }

@@ -19,6 +19,7 @@ mod daemon;
 mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
+mod founding;
 mod guards;
 mod hostile;
 mod identity;

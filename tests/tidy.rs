@@ -48,6 +48,24 @@ fn files(ending: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The files but for those that are `#[cfg(test)] mod NAME;` somewhere, and what is below those.
+fn without_test_modules(mut files: Vec<(String, String)>) -> Vec<(String, String)> {
+    let tests: Vec<String> = files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let below = |path: &str, test: &str| {
+        path.strip_prefix(test).is_some_and(|rest| [".rs", "/"].iter().any(|next| rest.starts_with(next)))
+    };
+    files.retain(|(path, _)| !tests.iter().any(|test| below(path, test)));
+    files
+}
+
+/// Where the modules are that `text` declares for tests alone, without `.rs`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let folder = path.trim_end_matches(".rs").trim_end_matches("/lib");
+    let declared =
+        text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    declared.map(|name| format!("{folder}/{name}")).collect()
+}
+
 /// The text without comments and without what stands in quotes; lines stay where they are.
 fn code(text: &str) -> String {
     let mut out = String::new();
@@ -105,7 +123,10 @@ fn raw(text: &str) -> usize {
 
 /// What comes before the tests at the end of a file.
 fn without_tests(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text)
+    let tests = text
+        .match_indices("\n#[cfg(test)]\nmod ")
+        .find(|(at, _)| text[at + 1..].lines().nth(1).is_some_and(|declared| declared.contains('{')));
+    tests.map_or(text, |(at, _)| &text[..at])
 }
 
 /// The words of `forbidden` that stand in the code as words of their own; `env!` is no `env`.
@@ -186,7 +207,7 @@ fn the_core_knows_no_runtime_no_socket_no_file_no_environment_and_no_clock() {
         let name = path.strip_prefix("src/").unwrap_or("").trim_end_matches(".rs");
         PURE.contains(&name.split('/').next().unwrap_or(""))
     };
-    let files = files(".rs").into_iter().filter(|(path, _)| pure(path) && !path.ends_with("/tests.rs"));
+    let files = without_test_modules(files(".rs")).into_iter().filter(|(path, _)| pure(path));
     let found = files.flat_map(|(path, text)| {
         impure(&text).into_iter().map(|word| format!("{path}: {word}")).collect::<Vec<_>>()
     });
@@ -228,12 +249,14 @@ fn a_file_says_first_what_it_is_for() {
 
 #[test]
 fn a_file_is_read_in_a_sitting() {
-    let files = files(".rs").into_iter().filter(|(path, _)| is_source(path) && !path.ends_with("/tests.rs"));
+    let files = without_test_modules(files(".rs")).into_iter().filter(|(path, _)| is_source(path));
     let found = files.filter(|(_, text)| is_too_long(text));
     none(found.map(|(path, _)| path).collect(), "a file has 400 lines at most, without its tests");
     let long = "let x = 1;\n".repeat(MAX_LINES);
     assert!(!is_too_long(&long) && is_too_long(&format!("{long}{long}")));
     assert!(!is_too_long(&format!("{long}\n#[cfg(test)]\nmod tests {{\n{long}}}")));
+    assert!(is_too_long(&format!("\n#[cfg(test)]\nmod tests;\n{long}{long}")));
+    assert_eq!(test_modules("src/a.rs", "#[cfg(test)]\nmod b;\nmod c;"), ["src/a/b"]);
 }
 
 #[test]

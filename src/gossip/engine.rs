@@ -1,20 +1,17 @@
-//! The calls of the SWIM engine, and what follows from each: timers, packets, news.
+//! The SWIM engine at work: one call at a time, and everything it produced taken in before the next.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use foca::{AccumulatingRuntime, Foca, OwnedNotification, Timer};
-use rand::{RngExt as _, rngs::StdRng};
+use rand::rngs::StdRng;
 
 use super::{
-    Gossip, Peer, Transmit,
+    Gossip, Peer,
     codec::SwimCodec,
     rumours::{self, Rumours},
     timers::Tick,
 };
-use crate::wire::{self, Kind};
+use crate::wire::Kind;
 
 impl Gossip {
     /// Runs one call of the engine and takes in everything it produced.
@@ -92,26 +89,5 @@ impl Gossip {
             let rumour = rumours::metadata_rumour(owner, record);
             self.tell(&rumour);
         }
-    }
-
-    pub(super) fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
-        let payload = wire::seal(&self.cluster, kind, payload);
-        self.counters.datagrams_out += 1;
-        self.counters.bytes_out += payload.len() as u64;
-        self.transmits.push_back(Transmit { to, payload });
-    }
-
-    /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
-    pub(super) fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
-        let jitter = self.rng.random_range(0.5..1.5);
-        self.after_exactly(now, after.mul_f64(jitter), tick);
-    }
-
-    pub(super) fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
-        self.timers.schedule(now + after, tick);
-    }
-
-    pub(super) fn is_alone(&self) -> bool {
-        self.foca.num_members() == 0
     }
 }

@@ -1,42 +1,24 @@
-//! What others tell this node: datagrams, requests, replies, rumours, and whole states.
+//! What others tell this node by datagram: messages of the engine, goodbyes, rumours.
 
 use std::{net::SocketAddr, time::Instant};
 
-use bytes::Bytes;
-use foca::{Codec as _, Header, Member, Message, State, Timer};
+use foca::{Codec as _, Header, Member, Message, State};
 
 use super::{
-    Exchange, ExchangeId, Gossip, Heard, JoinId, Peer, Phase, Purpose,
+    Gossip, Heard, Peer, Phase, Purpose,
     codec::SwimCodec,
     metadata::Record,
     peer::get_peer,
     rumours::{self, Rumour},
-    sync::{self, Reply, Request, SharedState, Verdict},
     timers::Tick,
 };
-use crate::{
-    node::NodeId,
-    wire::{self, Kind, WireError},
-};
+use crate::wire::{self, Kind, WireError};
 
 /// Renewing once answers being taken for failed. Where that does not end it within this many, somebody knows a later
 /// life of this node, and only an exchange of states tells which.
 const MAX_RENEWALS: usize = 3;
 /// The time in which those are counted.
 const RENEWALS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// Most members dialled because another node calls alive what this one calls failed.
-const MAX_REACHED: usize = 16;
-
-/// Who a state came from.
-pub(super) enum Told {
-    /// Another node.
-    Peer,
-    /// This node itself, under another address.
-    Myself,
-    /// Another process with this node's id.
-    Duplicate,
-}
-
 impl Gossip {
     /// Takes in one datagram.
     pub fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
@@ -56,7 +38,7 @@ impl Gossip {
         self.refresh_view(now);
     }
 
-    fn refuse(&mut self, from: SocketAddr, error: &WireError) {
+    pub(super) fn refuse(&mut self, from: SocketAddr, error: &WireError) {
         self.counters.refused += 1;
         if matches!(error, WireError::OtherCluster(_)) {
             self.counters.foreign += 1;
@@ -120,7 +102,7 @@ impl Gossip {
     }
 
     /// Remembers that a life said goodbye, and takes it out at once.
-    fn note_left(&mut self, left: &Peer, now: Instant) {
+    pub(super) fn note_left(&mut self, left: &Peer, now: Instant) {
         let life = (left.epoch, left.bump);
         let known = self.left.entry(left.id).or_insert(life);
         *known = life.max(*known);
@@ -165,7 +147,7 @@ impl Gossip {
     }
 
     /// Keeps a record that is newer than the one we have; only we write our own.
-    fn keep(&mut self, record: Record) -> bool {
+    pub(super) fn keep(&mut self, record: Record) -> bool {
         let newer = record.owner != self.me.id
             && self.records.get(&record.owner).is_none_or(|known| known.stamp < record.stamp);
         if newer {
@@ -173,188 +155,5 @@ impl Gossip {
             self.dirty = true;
         }
         newer
-    }
-
-    /// Takes in a frame that somebody sent over a stream he opened, and says what to answer; nothing to a stranger.
-    pub fn handle_request(&mut self, from: SocketAddr, frame: &[u8], now: Instant) -> Option<Bytes> {
-        self.counters.exchanges_in += 1;
-        let payload = match wire::open(&self.cluster, frame) {
-            Ok((Kind::Request, payload)) => payload,
-            Ok((Kind::Swim | Kind::Goodbye | Kind::Reply | Kind::Refusal, _)) => {
-                self.counters.refused += 1;
-                return None;
-            }
-            Err(error) => {
-                self.refuse(from, &error);
-                let known = matches!(error, WireError::OtherCluster(_));
-                return known.then(|| wire::seal(&self.cluster, Kind::Refusal, &[]));
-            }
-        };
-        let reply = self.answer(payload, now)?;
-        self.refresh_view(now);
-        Some(wire::seal(&self.cluster, Kind::Reply, &sync::write(&reply)))
-    }
-
-    fn answer(&mut self, payload: &[u8], now: Instant) -> Option<Reply> {
-        if self.phase != Phase::Running {
-            return Some(Reply::Silent);
-        }
-        match sync::read(payload) {
-            Ok(Request::Compare(digest)) if digest == self.digest() => Some(Reply::Same),
-            Ok(Request::Compare(_)) => Some(Reply::State(self.shared_state().encode())),
-            Ok(Request::Exchange(state)) => {
-                let state = SharedState::decode(state).ok()?;
-                self.apply(state, true, now);
-                Some(Reply::State(self.shared_state().encode()))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "request refused");
-                self.counters.refused += 1;
-                None
-            }
-        }
-    }
-
-    /// Takes in the answer to a dial, or why there is none.
-    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
-        let Some(Exchange { to, purpose }) = self.exchanges.remove(&exchange) else {
-            return;
-        };
-        let outcome = reply.and_then(|frame| self.take_reply(to, purpose, frame, now));
-        if let Err(error) = &outcome {
-            tracing::debug!(%to, %error, ?purpose, "no contact");
-        }
-        match purpose {
-            Purpose::Round => self.contacts.ended(outcome.is_ok()),
-            Purpose::Asked(join) => self.end_asked(join, to, outcome),
-            Purpose::Exchange | Purpose::Compare => {}
-        }
-        self.refresh_view(now);
-    }
-
-    fn end_asked(&mut self, id: JoinId, to: SocketAddr, outcome: Result<(), String>) {
-        if let Some(join) = self.joins.get_mut(&id) {
-            join.outstanding -= 1;
-            join.ended.push((to, outcome.err()));
-        }
-        self.finish_join(id);
-    }
-
-    fn take_reply(
-        &mut self,
-        to: SocketAddr,
-        purpose: Purpose,
-        frame: &[u8],
-        now: Instant,
-    ) -> Result<(), String> {
-        let payload = match wire::open(&self.cluster, frame) {
-            Ok((Kind::Reply, payload)) => payload,
-            Ok(_) => return Err(WireError::Foreign.to_string()),
-            Err(error) => {
-                self.refuse(to, &error);
-                return Err(error.to_string());
-            }
-        };
-        let reply: Reply = sync::read(payload).map_err(|error| error.to_string())?;
-        if self.phase != Phase::Running {
-            return Err("this agent is leaving".to_owned());
-        }
-        let state = match reply {
-            Reply::Same => return Ok(()),
-            Reply::Silent => {
-                return Err("the agent there is leaving, or has stopped over a duplicate node id".to_owned());
-            }
-            Reply::State(state) => SharedState::decode(state).map_err(|error| error.to_string())?,
-        };
-        // A node that joins learns of everybody at once; all of them know each other already.
-        let joining = self.is_alone();
-        let addr = state.sender.addr;
-        match self.apply(state, !joining, now) {
-            Told::Peer => {
-                if joining {
-                    self.engine(now, |foca, runtime| foca.gossip(runtime));
-                    self.compare_soon(now);
-                }
-                if purpose == Purpose::Compare {
-                    self.dial(to, Purpose::Exchange);
-                }
-                Ok(())
-            }
-            Told::Myself => {
-                self.contacts.is_own(to);
-                Err("this is the agent's own address".to_owned())
-            }
-            Told::Duplicate => Err(format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one of the two and delete its copy"
-            )),
-        }
-    }
-
-    /// Takes over another node's picture, by the rules of `sync::judge`.
-    fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
-        let SharedState { sender, members, left, records } = state;
-        if sender.id == self.me.id {
-            return if sender == self.me { Told::Myself } else { self.meet_duplicate(&sender) };
-        }
-        let direct = Heard { at: now, life: sender, incarnation: 0 };
-        self.heard.insert(sender.id, direct);
-        self.dirty = true;
-        let me = self.me.id;
-        for life in left.iter().filter(|life| life.id != me) {
-            self.note_left(life, now);
-        }
-        for record in records {
-            let (owner, newer) = (record.owner, self.keep(record));
-            if newer && owner == sender.id {
-                self.tell_metadata(&sender);
-            }
-        }
-        let contact = Member::new(sender, 0, State::Alive);
-        self.engine(now, |foca, runtime| foca.apply_many([contact].into_iter(), true, runtime));
-        let (mine, others): (Vec<_>, Vec<_>) =
-            members.into_iter().partition(|member| member.id().id == self.me.id);
-        self.take_over(others, pass_on, now);
-        for claim in mine {
-            self.answer_claim(&claim, now);
-        }
-        Told::Peer
-    }
-
-    fn take_over(&mut self, theirs: Vec<Member<Peer>>, pass_on: bool, now: Instant) {
-        let mut updates = Vec::new();
-        let mut unreached = Vec::new();
-        for member in theirs {
-            let ours = self.foca.iter_membership_state().find(|ours| ours.id().id == member.id().id);
-            match sync::judge(&member, ours) {
-                Verdict::Apply(update) => updates.push(update),
-                Verdict::Suspect(suspect) => {
-                    self.start_suspicion(&suspect, now);
-                    updates.push(suspect);
-                }
-                Verdict::Reach => unreached.push(member.id().id),
-                Verdict::Ignore => {}
-            }
-        }
-        self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), pass_on, runtime));
-        for id in unreached.into_iter().take(MAX_REACHED) {
-            let wait = self.spread(self.timing.gossip_period);
-            self.after_exactly(now, wait, Tick::Reach(id));
-        }
-    }
-
-    /// The engine follows up only the suspicions of its own probes.
-    fn start_suspicion(&mut self, suspect: &Member<Peer>, now: Instant) {
-        let timer = Timer::ChangeSuspectToDown {
-            member_id: *suspect.id(),
-            incarnation: suspect.incarnation(),
-            token: self.token,
-        };
-        let wait = self.timing.suspicion(self.foca.num_members() + 1);
-        self.after_exactly(now, wait, Tick::Swim(timer));
-    }
-
-    /// The ids this node has heard from directly.
-    pub fn heard_from(&self) -> impl Iterator<Item = NodeId> {
-        self.heard.keys().copied()
     }
 }

@@ -70,7 +70,7 @@ impl Metadata {
             endpoints: self.endpoints.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
             tags: self.tags.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
         };
-        let bytes = super::sync::write(&encoded);
+        let bytes = super::frame::write(&encoded);
         if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
     }
 
@@ -82,7 +82,7 @@ impl Metadata {
         if bytes.len() > MAX_METADATA {
             return Err(MetadataError(format!("{} bytes", bytes.len())));
         }
-        let encoded: Encoded = minicbor::decode(bytes).map_err(|error| MetadataError(error.to_string()))?;
+        let encoded: Encoded = super::frame::read(bytes).map_err(|error| MetadataError(error.to_string()))?;
         let invalid = |error: crate::node::InvalidName| MetadataError(error.to_string());
         let mut metadata = Self {
             name: encoded.name.try_into().map_err(invalid)?,

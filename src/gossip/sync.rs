@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     codec::SwimCodec,
+    frame::FrameError,
     metadata::{Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
 };
@@ -77,11 +78,6 @@ pub(super) struct SharedState {
     pub(super) records: Vec<Record>,
 }
 
-/// A frame that does not hold what it should.
-#[derive(Debug, thiserror::Error)]
-#[error("frame does not read: {0}")]
-pub(super) struct FrameError(String);
-
 impl SharedState {
     pub(super) fn encode(&self) -> EncodedState {
         let write = |put: &dyn Fn(&mut Vec<u8>)| {
@@ -111,7 +107,7 @@ impl SharedState {
     }
 
     pub(super) fn decode(encoded: EncodedState) -> Result<Self, FrameError> {
-        let failed = |error: &dyn std::fmt::Display| FrameError(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
         let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new() };
         for member in &encoded.members {
@@ -121,8 +117,11 @@ impl SharedState {
             state.left.push(get_life(&mut life.as_slice()).map_err(|error| failed(&error))?);
         }
         for record in encoded.records {
-            let owner: [u8; 16] =
-                record.owner.to_vec().try_into().map_err(|_| FrameError("owner of metadata".to_owned()))?;
+            let owner: [u8; 16] = record
+                .owner
+                .to_vec()
+                .try_into()
+                .map_err(|_| FrameError::new("owner of metadata".to_owned()))?;
             let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others.
@@ -132,16 +131,6 @@ impl SharedState {
         }
         Ok(state)
     }
-}
-
-/// Reads one request or reply.
-pub(super) fn read<'b, T: Decode<'b, ()>>(payload: &'b [u8]) -> Result<T, FrameError> {
-    minicbor::decode(payload).map_err(|error| FrameError(error.to_string()))
-}
-
-/// Writes a request, a reply or metadata.
-pub(super) fn write<T: Encode<()>>(message: &T) -> Vec<u8> {
-    minicbor::to_vec(message).expect("writing to a vector cannot fail")
 }
 
 /// Equal for two nodes that list the same lives of the same members, active or not, with the same metadata. Suspicions

@@ -6,7 +6,7 @@ use foca::{Member, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose,
+    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame,
     sync::{self, Request, SharedState},
     timers::Tick,
 };
@@ -162,7 +162,7 @@ impl Gossip {
                 Request::Exchange(self.shared_state().encode())
             }
         };
-        let frame = wire::seal(&self.cluster, Kind::Request, &sync::write(&request));
+        let frame = wire::seal(&self.cluster, Kind::Request, &frame::write(&request));
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         self.counters.exchanges_out += 1;

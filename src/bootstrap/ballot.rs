@@ -1,0 +1,31 @@
+//! Ballots: the numbers by which attempts to found are ordered.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use super::cbor;
+use crate::node::NodeId;
+
+/// One attempt to agree on a founding. Ballots are ordered by round, then by node, so that no two nodes ever run the
+/// same one; a node never runs one twice, because it records its own promise before anybody hears of the ballot.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Ballot {
+    /// Grows with every attempt, across restarts.
+    #[n(0)]
+    pub round: u64,
+    /// Who runs the ballot.
+    #[cbor(n(1), with = "cbor::node_id")]
+    pub node: NodeId,
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.round, self.node)
+    }
+}

@@ -1,0 +1,106 @@
+//! How the names of `node` are written in messages: ids as sixteen bytes, the rest as text.
+
+/// A node id as a byte string.
+pub(super) mod node_id {
+    use minicbor::{Decoder, Encoder};
+
+    use crate::node::NodeId;
+
+    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+        id: &NodeId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(id.as_bytes())?.ok()
+    }
+
+    pub(in super::super) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<NodeId, minicbor::decode::Error> {
+        let bytes: [u8; NodeId::LEN] = d.bytes()?.try_into().map_err(minicbor::decode::Error::custom)?;
+        NodeId::try_from(bytes).map_err(minicbor::decode::Error::custom)
+    }
+}
+
+/// A node id that may be missing.
+pub(super) mod maybe_node_id {
+    use minicbor::{Decoder, Encoder, data::Type};
+
+    use crate::node::NodeId;
+
+    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+        id: &Option<NodeId>,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        match id {
+            Some(id) => super::node_id::encode(id, e, context),
+            None => e.null()?.ok(),
+        }
+    }
+
+    pub(in super::super) fn decode<C>(
+        d: &mut Decoder<'_>,
+        context: &mut C,
+    ) -> Result<Option<NodeId>, minicbor::decode::Error> {
+        if d.datatype()? == Type::Null {
+            d.null()?;
+            return Ok(None);
+        }
+        super::node_id::decode(d, context).map(Some)
+    }
+}
+
+/// Whatever prints and parses as text: names and addresses.
+pub(super) mod text {
+    use std::{error::Error, fmt::Display, str::FromStr};
+
+    use minicbor::{Decoder, Encoder};
+
+    pub(in super::super) fn encode<C, W: minicbor::encode::Write, T: Display>(
+        value: &T,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&value.to_string())?.ok()
+    }
+
+    pub(in super::super) fn decode<C, T>(d: &mut Decoder<'_>, _: &mut C) -> Result<T, minicbor::decode::Error>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static>,
+    {
+        d.str()?.parse().map_err(minicbor::decode::Error::custom)
+    }
+}
+
+/// Endpoints as a map of text to text.
+pub(super) mod endpoints {
+    use minicbor::{Decoder, Encoder};
+
+    use crate::node::Endpoints;
+
+    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+        endpoints: &Endpoints,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.map(endpoints.len() as u64)?;
+        for (name, address) in endpoints {
+            e.str(name.as_str())?.str(address)?;
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Endpoints, minicbor::decode::Error> {
+        d.map_iter::<String, String>()?
+            .map(|entry| {
+                let (name, address) = entry?;
+                Ok((name.try_into().map_err(minicbor::decode::Error::custom)?, address))
+            })
+            .collect()
+    }
+}

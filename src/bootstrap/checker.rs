@@ -1,0 +1,584 @@
+//! The exhaustive check of the agreement: every interleaving of a small instance, run with the shipped machine.
+//!
+//! The network delivers anything that was ever sent, at any time, any number of times, or never; servers crash and
+//! restart with nothing but their record. What one server does with one input is computed once, by [`Agreement`], and
+//! remembered; the search then works on small numbers.
+//!
+//! Three things are left out because they add no behaviour: a promise is counted at the moment the proposer uses it
+//! (its state before is seen by nobody), a `Nack` is never delivered (all it does is end a ballot, as a crash does,
+//! and `a_nack_ends_a_ballot_or_does_nothing` in `agreement` tests that), and the owners of ballots are tried only up
+//! to renaming (AAB and BBA are the same up to the order of ids, on which nothing but the order of ballots depends;
+//! rounds are given, so that any order of ballots is tried).
+#![expect(
+    clippy::disallowed_types,
+    reason = "no order shows: the search visits states in the order of its queue"
+)]
+
+mod instances;
+mod verdict;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hash, Hasher},
+    rc::Rc,
+};
+
+use verdict::Votes;
+
+use super::{
+    acceptor::Standing,
+    agreement::Agreement,
+    campaign::{Campaign, Phase},
+    fixture::{founder, id, name},
+    message::{Body, Promise},
+    record::Record,
+    terms::Terms,
+};
+use crate::node::NodeId;
+
+/// A small cluster to be explored whole.
+pub(super) struct Instance {
+    pub(super) servers: usize,
+    pub(super) terms: Terms,
+    /// Who runs the ballot of round 1, 2, …
+    pub(super) owners: &'static [usize],
+    /// Whether any quorum may complete a ballot, at any moment; if not, only all founders may.
+    pub(super) relaxed: bool,
+    /// Whether chosen foundings are learnt and spread; the others then stop voting.
+    pub(super) learning: bool,
+    pub(super) mutant: Option<Mutant>,
+}
+
+/// A rule that is broken on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mutant {
+    /// An answer leaves, then the server crashes, and its record was not written.
+    ReplyBeforeFsync,
+    /// A ballot is announced, then the server crashes, and its record was not written.
+    PrepareBeforeFsync,
+    /// N − 1 promises and accepts suffice.
+    SmallQuorum,
+    /// Server 1 promises without telling what it accepted.
+    OmitAccepted,
+    /// The proposer ignores what others accepted.
+    OwnValue,
+    /// A server accepts in a ballot below its promise.
+    AcceptBelowPromise,
+    /// A server loses its record and keeps its id.
+    WipedDisk,
+    /// Strict, but a founding is taken over without the promises of its founders.
+    TakeOverWithoutFounders,
+    /// Strict, but founders are picked from outside the counted promises.
+    FoundersFromOutside,
+}
+
+/// What an exploration found.
+pub(super) struct Explored {
+    pub(super) states: usize,
+    pub(super) violation: Option<String>,
+}
+
+/// Room for the messages of the largest instance.
+const WORDS: usize = 12;
+
+/// A set of messages, a bit each.
+type Bits = [u64; WORDS];
+
+/// Multiply and rotate: the default hasher is most of the time of an unoptimised run.
+#[derive(Clone, Default)]
+struct FastHasher(u64);
+
+impl Hasher for FastHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct World {
+    /// The state of each server, by number.
+    servers: [u16; 6],
+    /// Which messages were ever sent, a bit each.
+    sent: Bits,
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let [a, b, c, d, e, f] = self.servers.map(u64::from);
+        hasher.write_u64(a << 32 | b << 16 | c);
+        hasher.write_u64(d << 32 | e << 16 | f);
+        self.sent.iter().filter(|word| **word != 0).for_each(|word| hasher.write_u64(*word));
+    }
+}
+
+impl World {
+    fn has_sent(&self, message: u16) -> bool {
+        self.sent[usize::from(message) / 64] & (1 << (message % 64)) != 0
+    }
+
+    /// Those of `messages` that were sent.
+    fn sent_of(&self, messages: &Bits) -> Vec<u16> {
+        let mut numbers = Vec::new();
+        for (word, (sent, messages)) in self.sent.iter().zip(messages).enumerate() {
+            let mut rest = sent & messages;
+            while rest != 0 {
+                numbers
+                    .push(u16::try_from(word * 64).unwrap() + u16::try_from(rest.trailing_zeros()).unwrap());
+                rest &= rest - 1;
+            }
+        }
+        numbers
+    }
+
+    fn with(mut self, server: usize, step: &Step) -> Self {
+        self.servers[server] = step.state;
+        for &message in &step.sent {
+            self.sent[usize::from(message) / 64] |= 1 << (message % 64);
+        }
+        self
+    }
+}
+
+type Seen = HashMap<World, u32, BuildHasherDefault<FastHasher>>;
+
+/// What one server does: its state after, and what it sends.
+#[derive(Clone, PartialEq, Eq)]
+struct Step {
+    state: u16,
+    sent: Vec<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Envelope {
+    from: usize,
+    to: usize,
+    body: Body,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Start,
+    Crash,
+    Begin,
+    Deliver(u16),
+    Propose,
+    Relax,
+    Conclude,
+    Mutate,
+}
+
+/// Numbers for things, in the order they turn up.
+struct Numbers<T> {
+    things: Vec<T>,
+    numbers: HashMap<T, u16>,
+}
+
+impl<T: Clone + Eq + Hash> Numbers<T> {
+    fn new() -> Self {
+        Self { things: Vec::new(), numbers: HashMap::new() }
+    }
+
+    fn number(&mut self, thing: T) -> u16 {
+        if let Some(&number) = self.numbers.get(&thing) {
+            return number;
+        }
+        let number = u16::try_from(self.things.len()).unwrap();
+        self.things.push(thing.clone());
+        self.numbers.insert(thing, number);
+        number
+    }
+}
+
+struct Explorer<'a> {
+    instance: &'a Instance,
+    states: Numbers<Agreement>,
+    messages: Numbers<Envelope>,
+    inboxes: Vec<Inbox>,
+    votes: Votes,
+    delivered: HashMap<(u16, u16), Rc<Step>>,
+    proposed: HashMap<(u16, Vec<u16>), Proposals>,
+    own: HashMap<u16, OwnSteps>,
+}
+
+type Proposals = Rc<Vec<Rc<Step>>>;
+type OwnSteps = Rc<Vec<(Action, Rc<Step>)>>;
+
+/// The messages to one server, whenever they are sent.
+#[derive(Default)]
+struct Inbox {
+    promises: Bits,
+    accepts: Bits,
+    others: Bits,
+}
+
+/// Explores `instance` until every state was seen or an invariant is broken.
+pub(super) fn explore(instance: &Instance) -> Explored {
+    let mut explorer = Explorer {
+        instance,
+        states: Numbers::new(),
+        messages: Numbers::new(),
+        inboxes: (0..instance.servers).map(|_| Inbox::default()).collect(),
+        votes: Votes::default(),
+        delivered: HashMap::new(),
+        proposed: HashMap::new(),
+        own: HashMap::new(),
+    };
+    explorer.search()
+}
+
+impl Explorer<'_> {
+    fn search(&mut self) -> Explored {
+        let mut start = World { servers: [0; 6], sent: [0; WORDS] };
+        for server in 0..self.instance.servers {
+            start.servers[server] = self.states.number(Agreement::new(Record::blank(id(server))));
+        }
+        let mut seen = Seen::from_iter([(start, 0_u32)]);
+        let mut ways = vec![(0_u32, 0_u8, Action::Start)];
+        let mut queue = VecDeque::from([start]);
+        while let Some(world) = queue.pop_front() {
+            let here = seen[&world];
+            if let Err(broken) = self.check(&world) {
+                let trace = self.trace(&seen, &ways, here);
+                return Explored { states: seen.len(), violation: Some(format!("{trace}{broken}")) };
+            }
+            for server in 0..self.instance.servers {
+                for (action, step) in self.steps(&world, server) {
+                    let next = world.with(server, &step);
+                    if next == world {
+                        continue;
+                    }
+                    let count = u32::try_from(seen.len()).unwrap();
+                    seen.entry(next).or_insert_with(|| {
+                        ways.push((here, u8::try_from(server).unwrap(), action));
+                        queue.push_back(next);
+                        count
+                    });
+                }
+            }
+        }
+        Explored { states: seen.len(), violation: None }
+    }
+
+    /// Everything that `server` can do now.
+    fn steps(&mut self, world: &World, server: usize) -> Vec<(Action, Rc<Step>)> {
+        let state = world.servers[server];
+        let mut steps = self.own_steps(state, server).to_vec();
+        for message in world.sent_of(&self.inboxes[server].others) {
+            let step = self.deliver(state, server, message);
+            if self.instance.mutant == Some(Mutant::ReplyBeforeFsync) {
+                let crashed = Agreement::new(self.states.things[usize::from(state)].record.clone());
+                let crashed = Step { state: self.states.number(crashed), sent: step.sent.clone() };
+                steps.push((Action::Mutate, Rc::new(crashed)));
+            }
+            steps.push((Action::Deliver(message), step));
+        }
+        let promises = world.sent_of(&self.inboxes[server].promises);
+        steps.extend(
+            self.propose(state, server, promises).iter().map(|step| (Action::Propose, Rc::clone(step))),
+        );
+        if self.instance.learning {
+            let accepts = world.sent_of(&self.inboxes[server].accepts);
+            let concluded = self.conclude(state, server, &accepts);
+            steps.extend(concluded.map(|step| (Action::Conclude, Rc::new(step))));
+        }
+        steps
+    }
+
+    /// The number of a message.
+    fn post(&mut self, from: usize, to: usize, body: Body) -> u16 {
+        let known = self.messages.things.len();
+        let number = self.messages.number(Envelope { from, to, body });
+        if usize::from(number) == known {
+            self.note_vote(known);
+            let inbox = &mut self.inboxes[to];
+            let kind = match &self.messages.things[known].body {
+                Body::Promise(_) => &mut inbox.promises,
+                Body::Accepted(_) => &mut inbox.accepts,
+                Body::Prepare(_) | Body::Accept(_) | Body::Founded(_) | Body::Nack(_) | Body::Ask => {
+                    &mut inbox.others
+                }
+            };
+            kind[known / 64] |= 1 << (known % 64);
+        }
+        number
+    }
+
+    /// Runs the shipped machine of `server` in `state`.
+    fn run<R>(
+        &self,
+        state: u16,
+        server: usize,
+        action: impl FnOnce(&mut Agreement, &Standing<'_>) -> R,
+    ) -> (Agreement, R) {
+        let mut agreement = self.states.things[usize::from(state)].clone();
+        let me = founder(server);
+        let name = name();
+        let standing =
+            Standing { cluster_name: &name, terms: Ok(&self.instance.terms), founder: &me, zone: None };
+        let before = agreement.record.clone();
+        let result = action(&mut agreement, &standing);
+        if self.instance.mutant.is_none() {
+            check_record(&before, &agreement.record);
+        }
+        (agreement, result)
+    }
+
+    /// Crashes and new ballots: what needs no message.
+    fn own_steps(&mut self, state: u16, server: usize) -> OwnSteps {
+        if let Some(steps) = self.own.get(&state) {
+            return Rc::clone(steps);
+        }
+        let mut steps = Vec::new();
+        let agreement = self.states.things[usize::from(state)].clone();
+        let crashed = self.states.number(Agreement::new(agreement.record.clone()));
+        if crashed != state {
+            steps.push((Action::Crash, Rc::new(Step { state: crashed, sent: Vec::new() })));
+        }
+        for (round, _) in (1_u64..).zip(self.instance.owners).filter(|(_, owner)| **owner == server) {
+            let (begun, ballot) =
+                self.run(state, server, |agreement, standing| agreement.begin(round - 1, standing));
+            if ballot.is_none_or(|ballot| ballot.round != round) {
+                continue;
+            }
+            let campaign = begun.campaign.clone().unwrap();
+            let body = Body::Prepare(campaign.prepare(&self.instance.terms));
+            let sent = self.send_all(server, |_| true, &body);
+            if self.instance.mutant == Some(Mutant::PrepareBeforeFsync) {
+                let unwritten = Agreement { record: agreement.record.clone(), ..begun.clone() };
+                let unwritten = Step { state: self.states.number(unwritten), sent: sent.clone() };
+                steps.push((Action::Mutate, Rc::new(unwritten)));
+            }
+            steps.push((Action::Begin, Rc::new(Step { state: self.states.number(begun), sent })));
+        }
+        if self.instance.relaxed && agreement.campaign.as_ref().is_some_and(is_accepting) {
+            let (relaxed, ()) = self.run(state, server, |agreement, standing| agreement.relax(standing));
+            let step = self.second_phase(server, relaxed);
+            steps.push((Action::Relax, Rc::new(step)));
+        }
+        if self.instance.mutant == Some(Mutant::WipedDisk) {
+            let wiped = self.states.number(Agreement::new(Record::blank(id(server))));
+            steps.push((Action::Mutate, Rc::new(Step { state: wiped, sent: Vec::new() })));
+        }
+        let steps = Rc::new(steps);
+        self.own.insert(state, Rc::clone(&steps));
+        steps
+    }
+
+    /// Hands `message` to `server`.
+    fn deliver(&mut self, state: u16, server: usize, message: u16) -> Rc<Step> {
+        if let Some(step) = self.delivered.get(&(state, message)) {
+            return Rc::clone(step);
+        }
+        let envelope = self.messages.things[usize::from(message)].clone();
+        let below = self.instance.mutant == Some(Mutant::AcceptBelowPromise);
+        let (agreement, answer) = if let (Body::Accept(accept), true) = (&envelope.body, below) {
+            let mut forgetful = self.states.things[usize::from(state)].clone();
+            let promised = forgetful.record.promised;
+            forgetful.record.promised = promised.min(Some(accept.ballot));
+            let forgetful = self.states.number(forgetful);
+            let (mut agreement, answer) = self.run(forgetful, server, |agreement, standing| {
+                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            });
+            agreement.record.promised = agreement.record.promised.max(promised);
+            (agreement, answer)
+        } else {
+            self.run(state, server, |agreement, standing| {
+                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            })
+        };
+        let answer =
+            answer.filter(|body| !matches!(body, Body::Nack(_))).map(|body| self.corrupt(server, body));
+        let sent = answer.map(|body| self.post(server, envelope.from, body)).into_iter().collect();
+        let step = Rc::new(Step { state: self.states.number(agreement), sent });
+        self.delivered.insert((state, message), Rc::clone(&step));
+        step
+    }
+
+    fn corrupt(&self, server: usize, mut body: Body) -> Body {
+        if let (Body::Promise(promise), Some(Mutant::OmitAccepted), 0) =
+            (&mut body, self.instance.mutant, server)
+        {
+            promise.accepted = None;
+        }
+        body
+    }
+
+    /// Every founding that a ballot of `server` can fix with some of the promises that were sent.
+    fn propose(&mut self, state: u16, server: usize, promises: Vec<u16>) -> Proposals {
+        let preparing = |campaign: &Campaign| matches!(campaign.phase, Phase::Preparing(_));
+        if !self.states.things[usize::from(state)].campaign.as_ref().is_some_and(preparing) {
+            return Rc::default();
+        }
+        if let Some(steps) = self.proposed.get(&(state, promises.clone())) {
+            return Rc::clone(steps);
+        }
+        let mut steps = Vec::new();
+        for subset in 0..1_u32 << promises.len() {
+            let counted: Vec<u16> =
+                (0..).zip(&promises).filter(|(bit, _)| subset & (1 << bit) != 0).map(|(_, &m)| m).collect();
+            for forged in self.forgeries() {
+                for relaxed in [false, true] {
+                    if relaxed && !self.instance.relaxed {
+                        continue;
+                    }
+                    self.propose_with(state, server, &counted, &forged, relaxed, &mut steps);
+                }
+            }
+        }
+        let steps = Rc::new(steps);
+        self.proposed.insert((state, promises), Rc::clone(&steps));
+        steps
+    }
+
+    /// Which blank promises a mutant adds to the real ones.
+    fn forgeries(&self) -> Vec<Vec<usize>> {
+        let everyone = 0..self.instance.servers;
+        match self.instance.mutant {
+            Some(Mutant::SmallQuorum) => everyone.map(|server| vec![server]).chain([vec![]]).collect(),
+            Some(Mutant::FoundersFromOutside) => vec![vec![], everyone.collect()],
+            _ => vec![vec![]],
+        }
+    }
+
+    fn propose_with(
+        &mut self,
+        state: u16,
+        server: usize,
+        counted: &[u16],
+        forged: &[usize],
+        relaxed: bool,
+        steps: &mut Vec<Rc<Step>>,
+    ) {
+        let terms = self.instance.terms.clone();
+        let mutant = self.instance.mutant;
+        let (mut gathered, ()) = self.run(state, server, |agreement, standing| {
+            for message in counted {
+                let envelope = &self.messages.things[usize::from(*message)];
+                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+            }
+            if relaxed {
+                agreement.relax(standing);
+            }
+        });
+        let campaign = gathered.campaign.as_mut().unwrap();
+        let ballot = campaign.ballot;
+        campaign.relaxed |= mutant == Some(Mutant::TakeOverWithoutFounders);
+        let Phase::Preparing(promises) = &mut campaign.phase else {
+            return;
+        };
+        if mutant == Some(Mutant::OwnValue) {
+            promises.values_mut().for_each(|promise| promise.accepted = None);
+        }
+        if mutant == Some(Mutant::FoundersFromOutside) && !forged.is_empty() {
+            let taken_over = promises.values().any(|promise| promise.accepted.is_some());
+            if taken_over || promises.len() < terms.quorum() {
+                return;
+            }
+        }
+        for &other in forged {
+            promises.entry(id(other)).or_insert_with(|| Promise {
+                ballot,
+                accepted: None,
+                founder: founder(other),
+                zone: None,
+            });
+        }
+        let promised: Vec<NodeId> = match &terms {
+            Terms::Named(named) => named.ids().iter().copied().collect(),
+            Terms::Count(_) => promises.keys().copied().collect(),
+        };
+        let gathered = self.states.number(gathered);
+        for choice in choices(&promised, terms.expect()) {
+            let mut asked = false;
+            let (mut proposed, done) = self.run(gathered, server, |agreement, standing| {
+                agreement.propose(standing, |_| {
+                    asked = true;
+                    Some(choice.iter().map(|id| (0..6).map(founder).find(|f| f.id == *id).unwrap()).collect())
+                })
+            });
+            if done {
+                if mutant == Some(Mutant::TakeOverWithoutFounders) {
+                    proposed.campaign.as_mut().unwrap().relaxed = false;
+                }
+                let step = Rc::new(self.second_phase(server, proposed));
+                if !steps.contains(&step) {
+                    steps.push(step);
+                }
+            }
+            if !asked {
+                break;
+            }
+        }
+    }
+
+    /// The `Accept`s of a ballot whose founding is fixed. Where nothing is left to do but to count the accepts, which
+    /// [`Self::chosen`] does for everybody, the ballot is dropped at once, as by a crash.
+    fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
+        let campaign = agreement.campaign.clone().unwrap();
+        let accept = campaign.accept(&self.instance.terms).unwrap();
+        let ballot = accept.ballot;
+        let body = Body::Accept(Box::new(accept));
+        let mut sent = self.send_all(server, |to| campaign.asks_to_accept(to), &body);
+        if campaign.has_answered(id(server)) {
+            sent.push(self.post(server, server, Body::Accepted(ballot)));
+        }
+        let relaxes = self.instance.relaxed && !campaign.relaxed;
+        if !relaxes && !self.instance.learning {
+            agreement.campaign = None;
+        }
+        Step { state: self.states.number(agreement), sent }
+    }
+
+    fn conclude(&mut self, state: u16, server: usize, accepts: &[u16]) -> Option<Step> {
+        let (agreement, cluster) = self.run(state, server, |agreement, standing| {
+            for message in accepts {
+                let envelope = &self.messages.things[usize::from(*message)];
+                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+            }
+            agreement.conclude(standing)
+        });
+        let sent = self.send_all(server, |_| true, &Body::Founded(Box::new(cluster?)));
+        Some(Step { state: self.states.number(agreement), sent })
+    }
+
+    fn send_all(&mut self, from: usize, wanted: impl Fn(NodeId) -> bool, body: &Body) -> Vec<u16> {
+        (0..self.instance.servers)
+            .filter(|to| *to != from && wanted(id(*to)))
+            .map(|to| self.post(from, to, body.clone()))
+            .collect()
+    }
+}
+
+fn is_accepting(campaign: &Campaign) -> bool {
+    !campaign.relaxed && matches!(campaign.phase, Phase::Accepting { .. })
+}
+
+/// Records never go back.
+fn check_record(before: &Record, after: &Record) {
+    assert_eq!(before.node_id, after.node_id);
+    assert!(before.promised <= after.promised, "a promise was taken back");
+    let ballot = |record: &Record| record.accepted.as_ref().map(|accepted| accepted.ballot);
+    assert!(ballot(before) <= ballot(after), "an accept was taken back");
+    assert!(ballot(after) <= after.promised, "accepted without a promise");
+    if let Some(cluster) = &before.cluster {
+        assert_eq!(Some(cluster.id), after.cluster.as_ref().map(|after| after.id), "a cluster was forgotten");
+    }
+}
+
+/// Every way to choose `count` of `from`.
+fn choices(from: &[NodeId], count: usize) -> Vec<Vec<NodeId>> {
+    (0..1_u32 << from.len())
+        .filter(|subset| subset.count_ones() as usize == count)
+        .map(|subset| {
+            (0..).zip(from).filter(|(bit, _)| subset & (1 << bit) != 0).map(|(_, id)| *id).collect()
+        })
+        .collect()
+}

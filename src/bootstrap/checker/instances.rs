@@ -1,0 +1,142 @@
+//! The instances that are explored, and the broken rules that must be noticed.
+
+use std::time::Instant;
+
+use super::{Instance, Mutant, explore};
+use crate::bootstrap::{fixture::id, terms::Terms};
+
+/// The ways in which so many ballots can belong to servers, up to renaming.
+const TWO: [&[usize]; 2] = [&[0, 0], &[0, 1]];
+const THREE: [&[usize]; 5] = [&[0, 0, 0], &[0, 0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 2]];
+
+fn count(n: u16) -> Terms {
+    Terms::Count(n.try_into().unwrap())
+}
+
+/// Explores an instance for every assignment of ballots, and fails with the trace where one is broken.
+fn holds(servers: usize, terms: &Terms, ballots: &[&'static [usize]], relaxed: bool, learning: bool) {
+    let mut states = 0;
+    #[expect(clippy::disallowed_methods, reason = "the figure that is printed; nothing depends on it")]
+    let start = Instant::now();
+    for owners in ballots {
+        let instance = Instance { servers, terms: terms.clone(), owners, relaxed, learning, mutant: None };
+        let explored = explore(&instance);
+        states += explored.states;
+        assert_eq!(explored.violation, None);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{servers} servers, {terms:?}, relaxed {relaxed}, learning {learning}: {states} states, {seconds:.1} s"
+    );
+}
+
+/// Explores an instance with a broken rule, and fails if nobody notices.
+fn caught(
+    servers: usize,
+    terms: &Terms,
+    ballots: &[&'static [usize]],
+    relaxed: bool,
+    mutant: Option<Mutant>,
+) {
+    let found = ballots.iter().find_map(|owners| {
+        let terms = terms.clone();
+        let explored = explore(&Instance { servers, terms, owners, relaxed, learning: false, mutant });
+        explored.violation.map(|trace| (owners, explored.states, trace))
+    });
+    let (owners, states, trace) = found.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
+    println!("{mutant:?} caught in {owners:?} after {states} states:\n{trace}\n");
+}
+
+#[test]
+fn three_servers_expecting_two_agree_in_three_ballots() {
+    holds(3, &count(2), &THREE, true, false);
+}
+
+#[test]
+fn three_servers_expecting_two_agree_and_learn_in_two_ballots() {
+    holds(3, &count(2), &TWO, true, true);
+}
+
+#[test]
+fn four_servers_expecting_three_agree_in_two_ballots() {
+    holds(4, &count(3), &TWO, true, false);
+}
+
+#[test]
+#[ignore = "6.6 million states: a minute or two with --release"]
+fn five_servers_expecting_three_agree_in_two_ballots() {
+    holds(5, &count(3), &TWO, true, false);
+}
+
+#[test]
+fn three_named_servers_agree_in_three_ballots() {
+    let named = (0..3).map(id).collect::<std::collections::BTreeSet<_>>();
+    holds(3, &Terms::Named(named.try_into().unwrap()), &THREE, true, false);
+}
+
+#[test]
+fn strict_foundings_of_too_many_servers_never_overlap_in_two_ballots() {
+    holds(4, &count(2), &TWO, false, false);
+}
+
+#[test]
+#[ignore = "1.2 million states: half a minute with --release"]
+fn strict_foundings_of_too_many_servers_never_overlap_in_three_ballots() {
+    holds(4, &count(2), &THREE, false, false);
+}
+
+#[test]
+#[ignore = "1.7 million states: a minute with --release"]
+fn strict_foundings_of_six_servers_never_overlap_in_two_ballots() {
+    holds(6, &count(3), &TWO, false, false);
+}
+
+#[test]
+fn a_reply_before_fsync_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::ReplyBeforeFsync));
+}
+
+#[test]
+fn a_ballot_announced_before_fsync_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::PrepareBeforeFsync));
+}
+
+#[test]
+fn a_quorum_too_small_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::SmallQuorum));
+}
+
+#[test]
+fn a_promise_that_omits_what_was_accepted_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::OmitAccepted));
+}
+
+#[test]
+fn an_own_value_in_spite_of_an_accepted_one_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::OwnValue));
+}
+
+#[test]
+fn an_accept_below_the_promise_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::AcceptBelowPromise));
+}
+
+#[test]
+fn a_wiped_disk_that_keeps_its_id_is_caught() {
+    caught(3, &count(2), &TWO, true, Some(Mutant::WipedDisk));
+}
+
+#[test]
+fn too_many_servers_without_the_guard_found_twice() {
+    caught(4, &count(2), &TWO, true, None);
+}
+
+#[test]
+fn a_take_over_without_the_promises_of_the_founders_is_caught() {
+    caught(4, &count(2), &[&[0, 1, 2]], false, Some(Mutant::TakeOverWithoutFounders));
+}
+
+#[test]
+fn founders_from_outside_the_counted_promises_are_caught() {
+    caught(4, &count(2), &TWO, false, Some(Mutant::FoundersFromOutside));
+}

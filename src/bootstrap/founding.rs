@@ -1,0 +1,207 @@
+//! What is agreed on: exactly which servers found the cluster, under an id that is the digest of that.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{ballot::Ballot, cbor};
+use crate::node::{ClusterName, Endpoints, InvalidName, NodeId, NodeName};
+
+/// The identity of a cluster, printed like a UUID. Of a founding it is the first 128 bits of the SHA-256 over all of
+/// it; of a cluster that existed before its agents it is what its servers report.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterId(Uuid);
+
+impl From<[u8; 16]> for ClusterId {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidName {
+            what: "cluster id",
+            value: text.to_owned(),
+            rule: "a UUID as `chronik-agent bootstrap` prints it",
+        })
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl<C> Encode<C> for ClusterId {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(self.0.as_bytes())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for ClusterId {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let bytes: [u8; 16] = d.bytes()?.try_into().map_err(minicbor::decode::Error::custom)?;
+        Ok(bytes.into())
+    }
+}
+
+/// A server as it stands in a founding: what it said about itself when it promised.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Founder {
+    /// Its identity.
+    #[cbor(n(0), with = "cbor::node_id")]
+    pub id: NodeId,
+    /// Its name, for people.
+    #[cbor(n(1), with = "cbor::text")]
+    pub name: NodeName,
+    /// Where its agent gossips.
+    #[cbor(n(2), with = "cbor::text")]
+    pub addr: SocketAddr,
+    /// Where its server is reached.
+    #[cbor(n(3), with = "cbor::endpoints")]
+    pub endpoints: Endpoints,
+}
+
+/// A set of founders, frozen. Two foundings with the same id are equal to the last byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Founding {
+    #[n(0)]
+    id: ClusterId,
+    /// The ballot it was first proposed in; a later ballot that takes it over leaves it as it is.
+    #[n(1)]
+    ballot: Ballot,
+    #[n(2)]
+    founders: Vec<Founder>,
+    #[n(3)]
+    operator: Option<Override>,
+}
+
+/// That an operator named the founders, in spite of what was founded before.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Override {
+    /// The clusters it puts an end to; empty where none was known.
+    #[n(0)]
+    pub overrides: BTreeSet<ClusterId>,
+}
+
+impl Founding {
+    /// The founding of exactly `founders`, in any order, by the cluster called `name`.
+    pub fn new(
+        name: &ClusterName,
+        ballot: Ballot,
+        mut founders: Vec<Founder>,
+        operator: Option<Override>,
+    ) -> Self {
+        founders.sort();
+        let id = digest(name, ballot, &founders, operator.as_ref());
+        Self { id, ballot, founders, operator }
+    }
+
+    /// Whether the id is the digest of the rest and the founders are ordered and different. What another node sends
+    /// is believed only if it is.
+    pub fn is_genuine(&self, name: &ClusterName) -> bool {
+        self.founders.is_sorted_by(|earlier, later| earlier.id < later.id)
+            && !self.founders.is_empty()
+            && self.id == digest(name, self.ballot, &self.founders, self.operator.as_ref())
+    }
+
+    /// The identity of the cluster.
+    pub fn id(&self) -> ClusterId {
+        self.id
+    }
+
+    /// The ballot it was first proposed in.
+    pub fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// The founders, ordered by node id; the first has ordinal 1.
+    pub fn founders(&self) -> &[Founder] {
+        &self.founders
+    }
+
+    /// What an operator's founding overrides; nothing where servers agreed on it.
+    pub fn operator(&self) -> Option<&Override> {
+        self.operator.as_ref()
+    }
+
+    /// The entry of this node, if it is a founder.
+    pub fn founder(&self, id: NodeId) -> Option<&Founder> {
+        self.founders.iter().find(|founder| founder.id == id)
+    }
+
+    /// The number of this founder, from 1 to N, the same on every node.
+    pub fn ordinal(&self, id: NodeId) -> Option<u16> {
+        let position = self.founders.iter().position(|founder| founder.id == id)?;
+        u16::try_from(position + 1).ok()
+    }
+
+    /// The ids of the founders.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> {
+        self.founders.iter().map(|founder| founder.id)
+    }
+}
+
+/// Every field with its length before it, so that no two foundings are written alike.
+fn digest(
+    name: &ClusterName,
+    ballot: Ballot,
+    founders: &[Founder],
+    operator: Option<&Override>,
+) -> ClusterId {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    let number = |count: usize| (count as u64).to_be_bytes();
+    field(b"chronik-founding-1");
+    field(name.as_str().as_bytes());
+    field(&ballot.round.to_be_bytes());
+    field(ballot.node.as_bytes());
+    field(&number(founders.len()));
+    for founder in founders {
+        field(founder.id.as_bytes());
+        field(founder.name.as_str().as_bytes());
+        field(founder.addr.to_string().as_bytes());
+        field(&number(founder.endpoints.len()));
+        for (name, address) in &founder.endpoints {
+            field(name.as_str().as_bytes());
+            field(address.as_bytes());
+        }
+    }
+    if let Some(operator) = operator {
+        field(b"operator");
+        for overridden in &operator.overrides {
+            field(overridden.0.as_bytes());
+        }
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    bytes.into()
+}

@@ -1,0 +1,155 @@
+//! What agents say to each other about the founding.
+//!
+//! Every struct is a map of numbered fields, so that versions can be mixed: an unknown field is skipped, an unknown
+//! kind of message is an error and dropped by the caller.
+
+use minicbor::{Decode, Encode};
+
+use super::{
+    ballot::Ballot,
+    cbor,
+    cluster::Cluster,
+    founding::{Founder, Founding},
+    terms::Terms,
+};
+use crate::node::ClusterName;
+
+/// One message; who sent it is known from the authenticated envelope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Message {
+    /// The cluster that the sender wants to found or knows.
+    #[cbor(n(0), with = "cbor::text")]
+    pub cluster_name: ClusterName,
+    /// What it says.
+    #[n(1)]
+    pub body: Body,
+}
+
+/// The kinds of messages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum Body {
+    /// Will you keep to this ballot?
+    #[n(0)]
+    Prepare(#[n(0)] Prepare),
+    /// Yes; this is what I accepted before, and this is me.
+    #[n(1)]
+    Promise(#[n(0)] Box<Promise>),
+    /// Accept this founding in this ballot.
+    #[n(2)]
+    Accept(#[n(0)] Box<Accept>),
+    /// I did.
+    #[n(3)]
+    Accepted(#[n(0)] Ballot),
+    /// No to a `Prepare` or an `Accept`.
+    #[n(4)]
+    Nack(#[n(0)] Nack),
+    /// This is the cluster that I know.
+    #[n(5)]
+    Founded(#[n(0)] Box<Cluster>),
+    /// Which cluster do you know?
+    #[n(6)]
+    Ask,
+}
+
+/// The first phase of a ballot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Prepare {
+    /// The ballot.
+    #[n(0)]
+    pub ballot: Ballot,
+    /// The proposer's terms.
+    #[n(1)]
+    pub terms: Terms,
+}
+
+/// The answer to a [`Prepare`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Promise {
+    /// The ballot that is promised.
+    #[n(0)]
+    pub ballot: Ballot,
+    /// What the sender accepted last, and in which ballot.
+    #[n(1)]
+    pub accepted: Option<AcceptedBefore>,
+    /// How the sender would stand in a founding.
+    #[n(2)]
+    pub founder: Founder,
+    /// Where the sender runs, such as a data centre; founders are spread over zones.
+    #[n(3)]
+    pub zone: Option<String>,
+}
+
+/// A founding that was accepted in an earlier ballot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct AcceptedBefore {
+    /// The ballot it was accepted in.
+    #[n(0)]
+    pub ballot: Ballot,
+    /// The founding.
+    #[n(1)]
+    pub founding: Founding,
+}
+
+/// The second phase of a ballot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Accept {
+    /// The ballot.
+    #[n(0)]
+    pub ballot: Ballot,
+    /// The proposer's terms.
+    #[n(1)]
+    pub terms: Terms,
+    /// The one founding that this ballot is about.
+    #[n(2)]
+    pub founding: Founding,
+}
+
+/// The refusal of a [`Prepare`] or an [`Accept`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Nack {
+    /// The ballot that is refused.
+    #[n(0)]
+    pub ballot: Ballot,
+    /// The highest ballot that the sender promised.
+    #[n(1)]
+    pub promised: Option<Ballot>,
+    /// Why.
+    #[n(2)]
+    pub refusal: Refusal,
+}
+
+/// Why a ballot is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Refusal {
+    /// A higher ballot was promised.
+    #[n(0)]
+    Promised,
+    /// The sender has other terms, or accepted a founding on other terms.
+    #[n(1)]
+    OtherTerms,
+    /// The sender does not take part: no expect, an observer, joining only, or not among the named founders.
+    #[n(2)]
+    NotTakingPart,
+    /// The sender knows too many servers for the terms.
+    #[n(3)]
+    TooManyServers,
+    /// The sender's server holds data.
+    #[n(4)]
+    ServerHoldsData,
+    /// The founding lists the sender otherwise than it is.
+    #[n(5)]
+    NotMyEntry,
+    /// The founding is not what its id says, or does not fit the terms.
+    #[n(6)]
+    NotGenuine,
+    /// The sender cannot write its record, or its id is used twice.
+    #[n(7)]
+    Fault,
+}
