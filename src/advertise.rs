@@ -188,8 +188,12 @@ fn reason(chosen: &InterfaceAddr, of: usize) -> String {
 
 /// The distinct names of what there is, for messages.
 fn listed(interfaces: &[InterfaceAddr], what: impl Fn(&InterfaceAddr) -> String) -> String {
-    let mut names: Vec<String> = interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what).collect();
-    names.dedup();
+    let mut names: Vec<String> = Vec::new();
+    for name in interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names.join(", ")
 }
 
@@ -206,8 +210,8 @@ mod tests {
     fn usual() -> Vec<InterfaceAddr> {
         host(&[
             ("lo", "127.0.0.1"),
-            ("lo", "::1"),
             ("docker0", "172.17.0.1"),
+            ("lo", "::1"),
             ("eth0", "169.254.3.4"),
             ("eth1", "203.0.113.9"),
             ("eth0", "10.1.2.3"),
@@ -294,8 +298,8 @@ mod tests {
         );
         assert_eq!(
             error(Advertise::Network("192.168.0.0/16".parse().unwrap(), None)),
-            "--advertise 192.168.0.0/16: no address of this host lies in that network; there are 127.0.0.1, ::1, \
-             172.17.0.1, 203.0.113.9, 10.1.2.3, fd00::3; name one of these"
+            "--advertise 192.168.0.0/16: no address of this host lies in that network; there are 127.0.0.1, \
+             172.17.0.1, ::1, 203.0.113.9, 10.1.2.3, fd00::3; name one of these"
         );
         assert_eq!(choose(None, bound, &[]), Err(AdvertiseError::Nothing));
     }

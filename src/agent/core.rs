@@ -244,6 +244,12 @@ impl Core {
         while let Ok(request) = self.inputs.requested.try_recv() {
             self.take(Wake::Request(request), now);
         }
+        while let Ok(command) = self.inputs.asked.try_recv() {
+            self.take(Wake::Command(command), now);
+        }
+        while let Ok(update) = self.inputs.updated.try_recv() {
+            self.take(Wake::Update(update), now);
+        }
         while let Some(dialled) = self.dials.try_join_next() {
             if let Ok(dialled) = dialled {
                 self.take(Wake::Dialled(dialled), now);
