@@ -1,4 +1,6 @@
-//! What `deploy/` ships is what the program takes.
+//! What `deploy/` ships and README.md says is what the program takes.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -52,4 +54,23 @@ fn the_aws_policy_allows_one_call() {
     let allowed: Vec<_> =
         policy["Statement"].as_array().unwrap().iter().map(|one| (&one["Effect"], &one["Action"])).collect();
     assert_eq!(allowed, [(&json!("Allow"), &json!("ec2:DescribeInstances"))]);
+}
+
+#[test]
+fn the_readme_lists_the_flags_that_there_are() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `--"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let listed: BTreeSet<_> = cells.flat_map(|cell| cell.split('`')).filter_map(flag).collect();
+    let (_, help, _) = told(["--help"]);
+    let (_, flags) = help.split_once("Running the agent:").unwrap();
+    let there: BTreeSet<_> =
+        flags.lines().filter_map(|line| line.strip_prefix("      ")).filter_map(flag).collect();
+    assert_eq!(listed, there);
+}
+
+/// The flag that `text` begins with.
+fn flag(text: &str) -> Option<&str> {
+    let name = text.split(' ').next()?;
+    name.starts_with("--").then_some(name)
 }
