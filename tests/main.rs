@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod convergence;
 mod founding;
+mod founding_api;
 mod guards;
 mod running;
 mod sim;

@@ -8,6 +8,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    rc::Rc,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -69,15 +70,19 @@ pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, 
 pub(crate) struct Agent {
     child: Child,
     pub(crate) http: SocketAddr,
-    pub(crate) dir: Dir,
+    pub(crate) dir: Rc<Dir>,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Agent {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let dir = Dir::new();
+        let anywhere = ["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"];
+        Self::start_in(Rc::new(Dir::new()), &[&anywhere, flags].concat())
+    }
+
+    /// Starts an agent whose state is in `dir`, and may be from an earlier start.
+    pub(crate) fn start_in(dir: Rc<Dir>, flags: &[&str]) -> Self {
         let mut child = program()
-            .args(["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"])
             .arg("--state-dir")
             .arg(dir.0.join("state"))
             .args(flags.iter().map(|flag| flag.replace("DIR", dir.0.to_str().unwrap())))
@@ -109,6 +114,13 @@ impl Agent {
     pub(crate) fn post(&self, path: &str, body: &str) -> Response {
         self.send(
             &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"),
+            body,
+        )
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &str) -> Response {
+        self.send(
+            &format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"),
             body,
         )
     }

@@ -141,8 +141,8 @@ pub struct Server {
     pub has_state: bool,
     /// Of which one, if it said so.
     pub cluster_id: Option<ClusterId>,
-    /// Whether it said so recently enough to count as running.
-    pub up: bool,
+    /// Whether it said so recently enough to count as running; null where it speaks only once.
+    pub up: Option<bool>,
 }
 
 /// `PUT /v1/server`.
@@ -156,6 +156,9 @@ pub struct ServerRequest {
     /// Of which one, if it knows.
     #[serde(default)]
     pub cluster_id: Option<String>,
+    /// It will not say so again: its silence does not count as its end.
+    #[serde(default)]
+    pub once: bool,
 }
 
 /// `PUT /v1/bootstrap/established`.

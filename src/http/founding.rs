@@ -50,6 +50,7 @@ pub(super) async fn server(
         server_id: request.server_id.try_into().map_err(|error| wrong("server_id", &error))?,
         has_state: request.has_state,
         cluster_id: request.cluster_id.as_deref().map(|id| parse("cluster_id", id)).transpose()?,
+        once: request.once,
     };
     api.handle.attest(report).await?;
     Ok(good(rendered(&api.handle.snapshot())))

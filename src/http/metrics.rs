@@ -97,7 +97,7 @@ fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     if let Some(id) = facts.cluster_id {
         sample(out, "cluster_info", &[("cluster_id", &id.to_string())], 1)?;
     }
-    let up = snapshot.founding.server.as_ref().map(|server| u8::from(server.up));
+    let up = snapshot.founding.server.as_ref().and_then(|server| server.up).map(u8::from);
     for (name, help, value) in [
         ("conflict", "Whether two clusters, or two agents with one id, claim to be this one.", {
             u64::from(facts.decision == DecisionName::Conflict)
@@ -112,7 +112,7 @@ fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         metric(out, name, "gauge", help)?;
         sample(out, name, &[], value)?;
     }
-    metric(out, "server_up", "gauge", "Whether the server reports itself; absent where it never did.")?;
+    metric(out, "server_up", "gauge", "Whether the server reports itself; absent where it does not.")?;
     up.map_or(Ok(()), |up| sample(out, "server_up", &[], up))
 }
 
