@@ -26,7 +26,7 @@ impl Place {
     fn start(&self, flags: &[&str]) -> Agent {
         let own =
             ["--profile", "local", "--bind", &self.gossip, "--http", &self.http, "--node-name", &self.name];
-        Agent::start_in(self.dir.clone(), &[&own, flags].concat())
+        Agent::launch(self.dir.clone(), &[&own, flags].concat())
     }
 
     fn server(&self, seeds: &str) -> Agent {
