@@ -1,10 +1,13 @@
 //! The shapes of the HTTP API's answers and requests: what the HTTP layer writes and the command line reads.
 
+pub mod founding;
+
 use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bootstrap::ClusterId,
     membership::MemberStatus,
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
     quorum::{Basis, QuorumStatus},
@@ -195,6 +198,8 @@ pub struct Myself {
     pub joined: bool,
     /// Whether it is saying goodbye.
     pub leaving: bool,
+    /// What the co-located server said of itself; null before it does.
+    pub server: Option<founding::Server>,
 }
 
 /// `GET /v1/info`.
@@ -214,8 +219,23 @@ pub struct Info {
     pub config: Settings,
     /// What bounds this API.
     pub limits: Limits,
+    /// What became of the founding.
+    pub founding: Founding,
     /// Counts since the start.
     pub counters: Counters,
+}
+
+/// The founding in short; `GET /v1/bootstrap` has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// What the server is to do.
+    pub decision: founding::DecisionName,
+    /// The cluster that is known here; null before.
+    pub cluster_id: Option<ClusterId>,
+    /// Whether a server reported that the cluster's group exists.
+    pub established: bool,
+    /// How new the list of voters is.
+    pub config_index: u64,
 }
 
 /// The configuration in use; each field is the flag of that name.
@@ -224,6 +244,10 @@ pub struct Info {
 pub struct Settings {
     pub retry_join: Vec<String>,
     pub bootstrap_expect: Option<u16>,
+    pub founders: Option<Vec<NodeId>>,
+    pub cluster_id: Option<ClusterId>,
+    pub join_only: bool,
+    pub seed_gate: String,
     pub role: Role,
     pub cluster: ClusterName,
     pub node_name: NodeName,

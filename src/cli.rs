@@ -1,14 +1,19 @@
 //! The command line: without a subcommand it runs the agent, with one it is a client of a running agent's API.
 
 pub mod act;
+pub mod bootstrap;
 mod client;
+mod condition;
+mod data_dir;
 pub mod demo;
 mod demo_screen;
 pub mod discover;
+pub mod exec;
 pub mod generate;
 pub mod members;
 pub mod show;
 mod table;
+mod template;
 pub mod wait;
 
 use std::{
@@ -18,7 +23,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::client::ClientError;
+pub use self::{client::ClientError, template::TemplateError};
 use crate::config::{HttpAddr, Options, flags::variable, value};
 
 /// Finds the other members of a clustered server, gossips with them, and tells the server who is there.
@@ -48,6 +53,8 @@ pub enum Command {
     Members(members::MembersArgs),
     /// Whether there is a majority, as far as the agent can see
     Quorum(show::ShowArgs),
+    /// What the server is to do: wait, found the cluster, resume or join; and what an operator may change about it
+    Bootstrap(bootstrap::BootstrapArgs),
     /// What each provider last said, and when it is asked next
     Discovery(show::ShowArgs),
     /// The agent itself
@@ -57,6 +64,8 @@ pub enum Command {
     Info(show::ShowArgs),
     /// Waits until something is so, and prints the answer; exit code 3 where it does not come in time
     Wait(wait::WaitArgs),
+    /// Waits for the decision, fills a command from it, and becomes that command
+    Exec(exec::ExecArgs),
     /// Makes the agent contact these addresses now; exit code 1 where none works
     Join(act::JoinArgs),
     /// Makes the agent say goodbye and stop
@@ -100,6 +109,9 @@ pub enum CliError {
     /// The demo's agents.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
+    /// The command of `exec`.
+    #[error(transparent)]
+    Exec(#[from] exec::ExecError),
     /// Standard output is closed or full.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
@@ -151,10 +163,12 @@ impl Command {
         match self {
             Self::Members(args) => members::run(args, output).await,
             Self::Quorum(args) => show::run(&args, "/v1/quorum", output).await,
+            Self::Bootstrap(args) => bootstrap::run(args, output).await,
             Self::Discovery(args) => show::run(&args, "/v1/discovery", output).await,
             Self::Myself(args) => show::run(&args, "/v1/self", output).await,
             Self::Info(args) => show::run(&args, "/v1/info", output).await,
             Self::Wait(args) => wait::run(&args, output).await,
+            Self::Exec(args) => exec::run(args, output).await,
             Self::Join(args) => act::join(args, output).await,
             Self::Leave(args) => act::leave(args, output).await,
             Self::Discover(args) => discover::run(&args, output).await,

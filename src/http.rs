@@ -3,7 +3,9 @@
 mod about;
 mod act;
 mod answer;
+mod body;
 mod discovery;
+mod founding;
 mod host_check;
 mod listener;
 mod members;
@@ -22,7 +24,7 @@ use axum::{
     Router,
     http::{Method, StatusCode, Uri},
     middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -102,6 +104,11 @@ fn router(api: Api) -> Router {
         .route("/v1/members", get(members::get))
         .route("/v1/self", get(about::myself))
         .route("/v1/quorum", get(quorum::get))
+        .route("/v1/bootstrap", get(founding::get))
+        .route("/v1/bootstrap/established", put(founding::established))
+        .route("/v1/bootstrap/override", post(founding::override_founders))
+        .route("/v1/bootstrap/reset", post(founding::reset))
+        .route("/v1/server", put(founding::server))
         .route("/v1/discovery", get(discovery::get))
         .route("/v1/info", get(about::info))
         .route("/v1/join", post(act::join))
@@ -117,10 +124,15 @@ fn router(api: Api) -> Router {
 }
 
 /// For the remedy of a mistyped path.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 16] = [
     "/v1/members",
     "/v1/self",
     "/v1/quorum",
+    "/v1/bootstrap",
+    "/v1/bootstrap/established",
+    "/v1/bootstrap/override",
+    "/v1/bootstrap/reset",
+    "/v1/server",
     "/v1/discovery",
     "/v1/info",
     "/v1/join",

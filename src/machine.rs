@@ -309,11 +309,12 @@ impl Machine {
     }
 
     fn server_up(&self, now: Instant) -> Option<bool> {
-        self.server.as_ref().map(|(_, at)| now.duration_since(*at) <= SERVER_UP_FOR)
+        let (_, at) = self.server.as_ref().filter(|(report, _)| !report.once)?;
+        Some(now.duration_since(*at) <= SERVER_UP_FOR)
     }
 
     fn refresh(&mut self, now: Instant) {
-        let up = self.server_up(now).unwrap_or(false);
+        let up = self.server_up(now);
         self.founding.update(Founding {
             index: 0,
             decision: self.bootstrap.decision().clone(),

@@ -7,7 +7,7 @@ use std::{
 
 use chronik_agent::{
     advertise, agent,
-    cli::{Cli, CliError, Command, Outcome, Output},
+    cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
 };
 use clap::Parser;
@@ -103,7 +103,7 @@ fn run_command(command: Command) -> ExitCode {
         Ok(Outcome::NothingMatched) => 2.into(),
         Ok(Outcome::TimedOut) => 3.into(),
         Ok(Outcome::ProviderFailed) => 4.into(),
-        Err(error @ CliError::Spec(_)) => fail(&error, USAGE),
+        Err(error @ (CliError::Spec(_) | CliError::Exec(ExecError::Usage(_)))) => fail(&error, USAGE),
         // `chronik-agent members | head -1` is content with less.
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),

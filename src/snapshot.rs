@@ -135,8 +135,8 @@ impl Founding {
 pub struct Server {
     /// Its last word.
     pub report: ServerReport,
-    /// Whether that was recent enough for it to count as running.
-    pub up: bool,
+    /// Whether that was recent enough for it to count as running; nothing where it speaks only once.
+    pub up: Option<bool>,
 }
 
 /// What the providers said.

@@ -95,6 +95,8 @@ fn metrics_are_prometheus_text() {
         "chronik_agent_members{status=\"alive\"} 1",
         "chronik_agent_quorum_status{status=\"forming\"} 1",
         "chronik_agent_voters 3",
+        "chronik_agent_bootstrap_decision{decision=\"wait\"} 1",
+        "chronik_agent_conflict 0",
         "# TYPE chronik_agent_refused_total counter",
     ] {
         assert!(answer.body.lines().any(|found| found == line), "{line} is not in\n{}", answer.body);
@@ -116,7 +118,7 @@ fn the_page_needs_nothing_from_elsewhere() {
 #[test]
 fn what_the_client_has_is_not_sent_again() {
     let agent = agent();
-    for path in ["/v1/members", "/v1/quorum", "/v1/discovery", "/v1/self"] {
+    for path in ["/v1/members", "/v1/quorum", "/v1/bootstrap", "/v1/discovery", "/v1/self"] {
         let etag = agent.get(path).header("etag").to_owned();
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {etag}\r\n");
         let again = agent.send(&head, "");

@@ -21,6 +21,7 @@ mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
 mod founding;
+mod founding_api;
 mod guards;
 mod hostile;
 mod identity;

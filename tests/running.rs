@@ -8,6 +8,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    rc::Rc,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -72,7 +73,7 @@ pub(crate) struct Agent {
     child: Child,
     args: Vec<String>,
     pub(crate) http: SocketAddr,
-    pub(crate) dir: Dir,
+    pub(crate) dir: Rc<Dir>,
 }
 
 impl Agent {
@@ -83,9 +84,12 @@ impl Agent {
     }
 
     /// Starts one with its state and its log in `dir`, for which `DIR` stands in `flags`.
-    pub(crate) fn launch(dir: Dir, flags: &[&str]) -> Self {
+    pub(crate) fn launch(dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
+        let dir = dir.into();
         let place = dir.0.to_str().unwrap();
-        let own = ["--http", "127.0.0.1:0", "--state-dir", "DIR/state"];
+        let placed = flags.windows(2).any(|pair| pair[0] == "--http" && !pair[1].starts_with("unix:"));
+        let http: &[&str] = if placed { &[] } else { &["--http", "127.0.0.1:0"] };
+        let own = [http, &["--state-dir", "DIR/state"]].concat();
         let args: Vec<_> = own.iter().chain(flags).map(|flag| flag.replace("DIR", place)).collect();
         let (child, http) = spawn(&dir, &args);
         Self { child, args, http, dir }
@@ -124,6 +128,13 @@ impl Agent {
     pub(crate) fn post(&self, path: &str, body: &str) -> Response {
         self.send(
             &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"),
+            body,
+        )
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &str) -> Response {
+        self.send(
+            &format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"),
             body,
         )
     }

@@ -311,10 +311,6 @@ impl Core {
         while let Some(save) = self.machine.poll_save() {
             self.save(save, now).await;
         }
-        // What was asked is on disk now, where it had to be.
-        for answer in self.answers.drain(..) {
-            answer();
-        }
         while let Some(event) = self.machine.poll_event() {
             self.act_on(event, now);
         }
@@ -330,6 +326,10 @@ impl Core {
         }
         while self.writes.try_join_next().is_some() {}
         self.publish(now);
+        // What was asked is on disk now, where it had to be, and whoever asks next sees it.
+        for answer in self.answers.drain(..) {
+            answer();
+        }
         self.left |= self.leave_by.is_some_and(|by| by <= now);
     }
 

@@ -61,6 +61,35 @@ pub struct Conflict {
     pub duplicate_id: bool,
 }
 
+impl Conflict {
+    /// What contradicts what and how to end it: a code and a sentence each.
+    pub fn reasons(&self) -> Vec<(&'static str, String)> {
+        let mut reasons = Vec::new();
+        if self.duplicate_id {
+            reasons.push((
+                "duplicate_id",
+                "another agent has this node's id, so that one state directory is a copy: stop one of the two and \
+                 delete its copy"
+                    .to_owned(),
+            ));
+        }
+        if let [ours, rivals @ ..] = self.clusters.as_slice()
+            && !rivals.is_empty()
+        {
+            let rivals: Vec<String> = rivals.iter().map(ToString::to_string).collect();
+            let rivals = rivals.join(" and ");
+            reasons.push((
+                "two_clusters",
+                format!(
+                    "cluster {ours} is known here and {rivals} has the same name: start one of them with another \
+                     --cluster, or give one up with `chronik-agent bootstrap reset` on each of its nodes"
+                ),
+            ));
+        }
+        reasons
+    }
+}
+
 /// The decision that follows from a `durable` record; `waiting` are the reasons while no cluster is known.
 pub(super) fn decide(durable: &Record, situation: &Situation, waiting: &[Reason]) -> Decision {
     let duplicate_id = situation.view.duplicate_id;

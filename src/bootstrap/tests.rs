@@ -65,7 +65,7 @@ fn founding(founders: impl IntoIterator<Item = usize>, round: u64) -> Founding {
 
 fn server(server_id: &str, has_state: bool) -> ServerReport {
     let server_id = server_id.to_owned().try_into().unwrap();
-    ServerReport { server_id, has_state, cluster_id: None }
+    ServerReport { server_id, has_state, cluster_id: None, once: false }
 }
 
 fn report(cluster_id: ClusterId, config_index: u64, voters: &[VoterRef]) -> EstablishedReport {

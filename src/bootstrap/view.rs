@@ -80,6 +80,8 @@ pub struct ServerReport {
     pub has_state: bool,
     /// Of which one, if it knows.
     pub cluster_id: Option<ClusterId>,
+    /// It will not say so again, so that its silence tells nothing about whether it runs.
+    pub once: bool,
 }
 
 /// Everything that the agreement stands on here, apart from the record.

@@ -109,6 +109,10 @@ impl Client {
         self.request(Method::POST, path, body, Duration::ZERO).await
     }
 
+    pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<Answer, ClientError> {
+        self.request(Method::PUT, path, body, Duration::ZERO).await
+    }
+
     /// Reads an answer to `path`.
     pub(super) fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ClientError> {
         serde_json::from_slice(&answer.body).map_err(|error| self.not_understood(path, error.to_string()))

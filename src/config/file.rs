@@ -25,6 +25,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Ve
         let texts = texts(flag, value).ok_or_else(|| ConfigError::File {
             path: file(),
             problem: match (flag.many, pairs(flag)) {
+                _ if flag.switch => format!("`{key}` must be true or false"),
                 (false, _) => format!("`{key}` must be one text or number"),
                 (true, false) => format!("`{key}` must be a text or a list of texts"),
                 (true, true) => format!("`{key}` must be a list of `KEY=VALUE` texts or a table"),
@@ -58,6 +59,9 @@ fn texts(flag: &Flag, value: Value) -> Option<Vec<String>> {
     if let Value::Table(table) = value {
         let pair = |(key, value)| Some(format!("{key}={}", text(value)?));
         return if pairs(flag) { table.into_iter().map(pair).collect() } else { None };
+    }
+    if let Value::Boolean(on) = value {
+        return flag.switch.then(|| vec![on.to_string()]);
     }
     Some(vec![text(value)?])
 }

@@ -20,16 +20,22 @@ pub struct Flag {
     pub many: bool,
     /// What separates several values in one text, on the command line and in the environment.
     comma: bool,
+    /// Is there or not: its value may be left out on the command line.
+    pub switch: bool,
     /// The help text.
     help: &'static str,
 }
 
 const fn one(name: &'static str, value_name: &'static str, help: &'static str) -> Flag {
-    Flag { name, value_name, many: false, comma: false, help }
+    Flag { name, value_name, many: false, comma: false, switch: false, help }
 }
 
 const fn many(name: &'static str, value_name: &'static str, comma: bool, help: &'static str) -> Flag {
-    Flag { name, value_name, many: true, comma, help }
+    Flag { name, value_name, many: true, comma, switch: false, help }
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Flag {
+    Flag { name, value_name: "true|false", many: false, comma: false, switch: true, help }
 }
 
 /// Every setting, in the order of the help text.
@@ -48,6 +54,21 @@ pub const FLAGS: &[Flag] = &[
         "Addresses of other agents, comma-separated: short for a static --retry-join. Repeatable",
     ),
     one("bootstrap-expect", "N", "How many servers found the cluster [default: unset, never found one]"),
+    many(
+        "founders",
+        "ID",
+        true,
+        "Exactly these nodes found the cluster, instead of any --bootstrap-expect of them; the ids are those that \
+         `members` lists",
+    ),
+    one("cluster-id", "ID", "Join the cluster with this id, and found none [default: any, or found one]"),
+    switch("join-only", "Join a cluster that others found, and found none"),
+    one(
+        "seed-gate",
+        "GATE",
+        "What an address means that a provider lists and nobody answers from: `patient` founds without it after a \
+         while, `strict` never does [default: patient]",
+    ),
     one(
         "role",
         "ROLE",
@@ -206,6 +227,7 @@ fn arg(flag: &Flag) -> Arg {
         .hide_env_values(true)
         .help(flag.help);
     match (flag.many, flag.comma) {
+        _ if flag.switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         (true, true) => arg.action(ArgAction::Append).value_delimiter(','),
         (true, false) => arg.action(ArgAction::Append),
         (false, _) => arg,

@@ -1,7 +1,10 @@
 //! What `--check` prints: the configuration as it would be used.
 
 use super::Config;
-use crate::advertise::{AdvertiseError, Advertised};
+use crate::{
+    advertise::{AdvertiseError, Advertised},
+    bootstrap::{Admission, SeedGate},
+};
 
 impl Config {
     /// What the agent would do, a line each; no secret is among them.
@@ -9,10 +12,7 @@ impl Config {
         let list = |items: Vec<String>| {
             if items.is_empty() { "none".to_owned() } else { items.join(", ") }
         };
-        let founding = match self.bootstrap_expect {
-            None => "never: --bootstrap-expect is not set".to_owned(),
-            Some(expect) => format!("once {expect} servers are there"),
-        };
+        let founding = self.founding();
         let advertised = match advertised {
             Ok(advertised) => format!("{} ({})", advertised.addr, advertised.because),
             Err(error) => error.to_string(),
@@ -39,6 +39,24 @@ impl Config {
         }
         let rows = rows.into_iter().map(|(what, value)| format!("{what:<11} {value}\n"));
         rows.collect()
+    }
+
+    /// When and with whom this agent founds.
+    fn founding(&self) -> String {
+        let gate = match self.seed_gate {
+            SeedGate::Patient => "",
+            SeedGate::Strict => ", and every seed has answered",
+        };
+        match (self.admission, &self.founders, self.bootstrap_expect) {
+            (Admission::Only(id), ..) => format!("never: joins cluster {id} or none"),
+            (Admission::JoinOnly, ..) => "never: joins a cluster that others found".to_owned(),
+            (Admission::Found, Some(founders), _) => {
+                let ids: Vec<String> = founders.ids().iter().map(ToString::to_string).collect();
+                format!("once these servers are there{gate}: {}", ids.join(", "))
+            }
+            (Admission::Found, None, Some(expect)) => format!("once {expect} servers are there{gate}"),
+            (Admission::Found, None, None) => "never: --bootstrap-expect is not set".to_owned(),
+        }
     }
 
     /// The specs with their secrets masked.

@@ -1,6 +1,6 @@
 //! The one step from what was given to a configuration that cannot be wrong.
 
-use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
+use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use chronik_providers::{Spec, SpecError};
 use clap::ValueEnum;
@@ -12,9 +12,9 @@ use super::{
     value,
 };
 use crate::{
-    bootstrap::{Admission, SeedGate},
+    bootstrap::{Admission, NamedFounders, NoFounders, SeedGate},
     nearest::nearest,
-    node::{InvalidName, Role, Tags},
+    node::{InvalidName, NodeId, Role, Tags},
 };
 
 /// What is wrong with the configuration, and what to do about it.
@@ -92,9 +92,9 @@ impl Config {
             node_name: node_name(options, host)?,
             role: one(options, "role", choice)?.unwrap_or(Role::Server),
             bootstrap_expect: one(options, "bootstrap-expect", count)?,
-            founders: None,
-            admission: Admission::Found,
-            seed_gate: SeedGate::Patient,
+            founders: founders(options)?,
+            admission: admission(options)?,
+            seed_gate: one(options, "seed-gate", seed_gate)?.unwrap_or(SeedGate::Patient),
             endpoints: endpoints(options)?,
             tags: tags(options)?,
             bind: one(options, "bind", value::bind)?.unwrap_or_else(|| any(DEFAULT_GOSSIP_PORT)),
@@ -107,8 +107,42 @@ impl Config {
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
             log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(|| "info".to_owned()),
         };
+        config.founding_goes_together()?;
         config.goes_together()?;
         Ok(config)
+    }
+
+    fn founding_goes_together(&self) -> Result<(), ConfigError> {
+        let together = |message: String| Err(ConfigError::Together(message));
+        if let (Some(founders), Some(expect)) = (&self.founders, self.bootstrap_expect)
+            && founders.ids().len() != usize::from(expect.get())
+        {
+            return together(format!(
+                "--founders names {} servers, but --bootstrap-expect says {expect}: leave out --bootstrap-expect",
+                founders.ids().len()
+            ));
+        }
+        let founding = match (&self.founders, self.bootstrap_expect) {
+            (Some(_), _) => Some("--founders"),
+            (None, Some(_)) => Some("--bootstrap-expect"),
+            (None, None) => None,
+        };
+        if let Some(founding) = founding.filter(|_| self.role == Role::Observer) {
+            return together(format!(
+                "{founding} is for servers, but this agent is an observer: leave it out, or leave out --role observer"
+            ));
+        }
+        match self.admission {
+            Admission::JoinOnly if self.founders.is_some() => together(
+                "--founders names who founds, but --join-only founds nothing: leave out one of them"
+                    .to_owned(),
+            ),
+            Admission::Only(id) if self.founders.is_some() => together(format!(
+                "--founders names who founds, but --cluster-id {id} joins that cluster and founds nothing: leave out \
+                 one of them"
+            )),
+            Admission::Found | Admission::JoinOnly | Admission::Only(_) => Ok(()),
+        }
     }
 
     fn goes_together(&self) -> Result<(), ConfigError> {
@@ -117,13 +151,6 @@ impl Config {
             return together(
                 "--bootstrap-expect 1 founds a cluster of one at once, but --join or --retry-join names others to \
                  join: leave out the seeds, or say how many servers found the cluster (3, for instance)"
-                    .to_owned(),
-            );
-        }
-        if self.role == Role::Observer && self.bootstrap_expect.is_some() {
-            return together(
-                "--bootstrap-expect is for servers, but this agent is an observer: leave it out, or leave out \
-                 --role observer"
                     .to_owned(),
             );
         }
@@ -208,6 +235,46 @@ fn count(text: &str) -> Result<NonZeroU16, String> {
     text.parse().map_err(|_| {
         "is no number of servers: write 1 to 65535, usually 3 or 5, or leave the flag out never to found a cluster"
             .to_owned()
+    })
+}
+
+fn seed_gate(text: &str) -> Result<SeedGate, String> {
+    match text {
+        "patient" => Ok(SeedGate::Patient),
+        "strict" => Ok(SeedGate::Strict),
+        _ => Err("is not one of patient, strict".to_owned()),
+    }
+}
+
+fn founders(options: &Options) -> Result<Option<NamedFounders>, ConfigError> {
+    let ids: Vec<NodeId> = all(options, "founders", |id| rule(id.trim()))?;
+    let set: BTreeSet<NodeId> = ids.iter().copied().collect();
+    if set.len() != ids.len() {
+        let twice =
+            ids.iter().enumerate().find(|(at, id)| ids.iter().take(*at).any(|earlier| earlier == *id));
+        let twice = twice.map_or_else(String::new, |(_, id)| id.to_string());
+        return Err(ConfigError::Together(format!(
+            "--founders {twice} is given twice; name each founder once"
+        )));
+    }
+    if set.is_empty() {
+        return Ok(None);
+    }
+    set.try_into()
+        .map(Some)
+        .map_err(|error: NoFounders| ConfigError::Together(format!("--founders: {error}")))
+}
+
+/// Whether this agent may found; a cluster's id says that it joins, so that --join-only beside it says nothing more.
+fn admission(options: &Options) -> Result<Admission, ConfigError> {
+    let cluster_id = one(options, "cluster-id", rule)?;
+    let join_only = one(options, "join-only", |text| {
+        text.parse::<bool>().map_err(|_| "is neither true nor false".to_owned())
+    })?;
+    Ok(match (cluster_id, join_only) {
+        (Some(id), _) => Admission::Only(id),
+        (None, Some(true)) => Admission::JoinOnly,
+        (None, Some(false) | None) => Admission::Found,
     })
 }
 
@@ -310,6 +377,27 @@ mod tests {
         Host { name: "box".to_owned(), is_root: false, xdg_state_home: None, home: Some("/home/me".into()) }
     }
 
+    const ID: &str = "0191b3a0-0000-7000-8000-000000000001";
+
+    #[test]
+    fn the_founding_is_narrowed() {
+        let config = resolve([("founders", ID), ("seed-gate", "strict")]).unwrap();
+        assert_eq!(config.terms().map(|terms| terms.expect()), Some(1));
+        assert_eq!((config.seed_gate, config.admission), (SeedGate::Strict, Admission::Found));
+        let joins = |flags: &[(&str, &str)]| resolve(flags.iter().copied()).unwrap().admission;
+        assert_eq!(joins(&[("join-only", "true"), ("bootstrap-expect", "3")]), Admission::JoinOnly);
+        assert_eq!(joins(&[("join-only", "false")]), Admission::Found);
+        let only = Admission::Only(ID.parse().unwrap());
+        assert_eq!(joins(&[("cluster-id", ID), ("join-only", "true")]), only);
+        assert_eq!(
+            resolve([("join-only", "yes")]).unwrap_err(),
+            "--join-only \"yes\" is neither true nor false"
+        );
+        let expected =
+            "--cluster-id \"x\" is no cluster id: write a UUID as `chronik-agent bootstrap` prints it";
+        assert_eq!(resolve([("cluster-id", "x")]).unwrap_err(), expected);
+    }
+
     fn resolve<'a>(flags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
         Config::resolve(&Options::from_flags(flags), &host()).map_err(|error| error.to_string())
     }
@@ -396,6 +484,26 @@ mod tests {
                 "--bootstrap-expect 1 founds a cluster of one at once, but",
             ),
             (vec![("bootstrap-expect", "3"), ("role", "observer")], "--bootstrap-expect is for servers, but"),
+            (
+                vec![("founders", ID), ("role", "observer")],
+                "--founders is for servers, but this agent is an observer",
+            ),
+            (
+                vec![("founders", ID), ("bootstrap-expect", "3")],
+                "--founders names 1 servers, but --bootstrap-expect says 3",
+            ),
+            (
+                vec![("founders", ID), ("founders", ID)],
+                "--founders 0191b3a0-0000-7000-8000-000000000001 is given",
+            ),
+            (
+                vec![("founders", ID), ("join-only", "true")],
+                "--founders names who founds, but --join-only founds nothing",
+            ),
+            (
+                vec![("founders", ID), ("cluster-id", ID)],
+                "--founders names who founds, but --cluster-id 0191b3a0-0000-7000-8000-000000000001 joins",
+            ),
             (
                 vec![("http", "127.0.0.1:7946")],
                 "--http 127.0.0.1:7946 and --bind 0.0.0.0:7946 want the same port",

@@ -12,11 +12,13 @@ use clap::ValueEnum;
 use super::{
     Api, BODY_MAX, CONNECTIONS_MAX, LONG_POLLS_MAX, WAIT_MAX,
     answer::{Answer, json, time},
+    founding,
     problem::Problem,
     query::Query,
 };
 use crate::{
     api,
+    bootstrap::{Admission, SeedGate},
     config::Config,
     snapshot::{Counters, Snapshot},
 };
@@ -51,9 +53,11 @@ pub(super) async fn myself(
         started: time(about, about.started.instant),
         joined: snapshot.joined,
         leaving: snapshot.leaving,
+        server: snapshot.founding.server.as_ref().map(founding::attested),
     });
     let mut answer = Answer::new(&snapshot, index(&snapshot), body);
-    answer.tag = format!("{}-{}-{}", answer.tag, u8::from(snapshot.joined), u8::from(snapshot.leaving));
+    let (joined, leaving) = (u8::from(snapshot.joined), u8::from(snapshot.leaving));
+    answer.tag = format!("{}-{joined}-{leaving}-{}", answer.tag, snapshot.founding.index);
     Ok(answer.to_client(&headers))
 }
 
@@ -75,6 +79,7 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
             long_polls: LONG_POLLS_MAX,
             wait_s: api::seconds(WAIT_MAX),
         },
+        founding: founding::summary(&snapshot.founding),
         counters: counters(&snapshot.counters),
     });
     let mut answer = Answer::new(&snapshot, index(&snapshot), body);
@@ -93,6 +98,16 @@ pub(super) fn settings(config: &Config) -> api::Settings {
     api::Settings {
         retry_join: config.seed_specs(),
         bootstrap_expect: config.bootstrap_expect.map(Into::into),
+        founders: config.founders.as_ref().map(|founders| founders.ids().iter().copied().collect()),
+        cluster_id: match config.admission {
+            Admission::Only(id) => Some(id),
+            Admission::Found | Admission::JoinOnly => None,
+        },
+        join_only: config.admission != Admission::Found,
+        seed_gate: match config.seed_gate {
+            SeedGate::Patient => "patient".to_owned(),
+            SeedGate::Strict => "strict".to_owned(),
+        },
         role: config.role,
         cluster: config.cluster.clone(),
         node_name: config.node_name.clone(),

@@ -10,6 +10,7 @@ use axum::{
 
 use super::{Api, answer::time};
 use crate::{
+    api::founding::DecisionName,
     membership::MemberStatus,
     quorum::QuorumStatus,
     snapshot::{ProviderReport, Snapshot},
@@ -39,6 +40,7 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     sample(out, "joined", &[], u8::from(snapshot.joined))?;
     members(out, snapshot)?;
     quorum(out, snapshot)?;
+    founding(out, snapshot)?;
     discovery(out, snapshot)?;
     counters(out, snapshot)
 }
@@ -73,6 +75,45 @@ fn quorum(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         sample(out, name, &[], value)?;
     }
     Ok(())
+}
+
+fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let facts = super::founding::summary(&snapshot.founding);
+    metric(
+        out,
+        "bootstrap_decision",
+        "gauge",
+        "1 for the decision that the server is given, 0 for the others.",
+    )?;
+    for decision in DecisionName::ALL {
+        let labels = [("decision", decision.as_str())];
+        sample(out, "bootstrap_decision", &labels, u8::from(facts.decision == decision))?;
+    }
+    metric(out, "bootstrap_reason", "gauge", "1 for each reason to wait, or for a conflict.")?;
+    for code in super::founding::codes(&snapshot.founding.decision) {
+        sample(out, "bootstrap_reason", &[("code", code)], 1)?;
+    }
+    metric(out, "cluster_info", "gauge", "1 where a cluster is known; the label says which.")?;
+    if let Some(id) = facts.cluster_id {
+        sample(out, "cluster_info", &[("cluster_id", &id.to_string())], 1)?;
+    }
+    let up = snapshot.founding.server.as_ref().and_then(|server| server.up).map(u8::from);
+    for (name, help, value) in [
+        ("conflict", "Whether two clusters, or two agents with one id, claim to be this one.", {
+            u64::from(facts.decision == DecisionName::Conflict)
+        }),
+        (
+            "established",
+            "Whether a server reported that the cluster's group exists.",
+            facts.established.into(),
+        ),
+        ("config_index", "How new the list of voters is.", facts.config_index),
+    ] {
+        metric(out, name, "gauge", help)?;
+        sample(out, name, &[], value)?;
+    }
+    metric(out, "server_up", "gauge", "Whether the server reports itself; absent where it does not.")?;
+    up.map_or(Ok(()), |up| sample(out, "server_up", &[], up))
 }
 
 fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {

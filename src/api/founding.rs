@@ -1,0 +1,234 @@
+//! The shapes of the founding: `/v1/bootstrap` with what is below it, and `/v1/server`.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bootstrap::ClusterId,
+    node::{Endpoints, NodeId, NodeName},
+};
+
+/// `GET /v1/bootstrap`: exactly one decision. `PUT /v1/server` and `PUT /v1/bootstrap/established` answer with it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// Grows with every change.
+    pub index: u64,
+    /// What the server is to do.
+    pub decision: DecisionName,
+    /// The cluster that is known here; null before.
+    pub cluster_id: Option<ClusterId>,
+    /// Whether a server reported that the cluster's group exists.
+    pub established: bool,
+    /// How new the list of voters is; 0 until a server reports.
+    pub config_index: u64,
+    /// How this server stands in the cluster; absent while it waits and in a conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub me: Option<Me>,
+    /// Who founded it, by ordinal; absent while it waits and in a conflict, so that nobody uses it by mistake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founders: Option<Vec<Founder>>,
+    /// Who votes in it; absent like the founders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voters: Option<Vec<Voter>>,
+    /// The clusters that claim one name, this server's first; in a conflict only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<Vec<ClusterId>>,
+    /// Why it waits, or what contradicts what.
+    pub reasons: Vec<Reason>,
+}
+
+impl Bootstrap {
+    /// The reasons as one sentence.
+    pub fn why(&self) -> String {
+        let messages: Vec<&str> = self.reasons.iter().map(|reason| reason.message.as_str()).collect();
+        messages.join("; ")
+    }
+}
+
+/// What the server is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecisionName {
+    /// Nothing yet.
+    Wait,
+    /// Initialise with exactly the founders.
+    Bootstrap,
+    /// Start with its data, never initialise.
+    Resume,
+    /// Ask the voters to be added.
+    Join,
+    /// Nothing is decided until an operator says what is meant.
+    Conflict,
+}
+
+impl DecisionName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Wait, Self::Bootstrap, Self::Resume, Self::Join, Self::Conflict];
+
+    /// The name in answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Bootstrap => "bootstrap",
+            Self::Resume => "resume",
+            Self::Join => "join",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+impl fmt::Display for DecisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A reason: the code is for programs, the message says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Its name.
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// How this server stands in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// Whether it is a founder.
+    pub founder: bool,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Its number among the founders, from 1; null for all others.
+    pub ordinal: Option<u16>,
+}
+
+/// A founder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founder {
+    /// Its number, from 1, the same on every node.
+    pub ordinal: u16,
+    /// Its agent's id.
+    pub id: NodeId,
+    /// Its name, for people.
+    pub name: NodeName,
+    /// Where its agent gossiped when it founded.
+    pub addr: SocketAddr,
+    /// Where its server was reached then.
+    pub endpoints: Endpoints,
+}
+
+/// A voter, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voter {
+    /// Its number among the founders, if it is one.
+    pub ordinal: Option<u16>,
+    /// Its agent's id; null where the server named an endpoint that no known agent announces.
+    pub id: Option<NodeId>,
+    /// Its name, if it is known.
+    pub name: Option<NodeName>,
+    /// Where it is reached.
+    pub endpoints: Endpoints,
+}
+
+/// What the co-located server said of itself, in `GET /v1/self`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Who it is.
+    pub server_id: String,
+    /// Whether it holds data of a cluster.
+    pub has_state: bool,
+    /// Of which one, if it said so.
+    pub cluster_id: Option<ClusterId>,
+    /// Whether it said so recently enough to count as running; null where it speaks only once.
+    pub up: Option<bool>,
+}
+
+/// `PUT /v1/server`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerRequest {
+    /// Who the server is; it keeps that beside its data.
+    pub server_id: String,
+    /// Whether it holds data of a cluster.
+    pub has_state: bool,
+    /// Of which one, if it knows.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
+    /// It will not say so again: its silence does not count as its end.
+    #[serde(default)]
+    pub once: bool,
+}
+
+/// `PUT /v1/bootstrap/established`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EstablishedRequest {
+    /// The cluster whose group exists.
+    pub cluster_id: String,
+    /// How new the list of voters is; the highest wins.
+    #[serde(default)]
+    pub config_index: u64,
+    /// The voters; none leaves those that are known.
+    #[serde(default)]
+    pub voters: Vec<VoterRequest>,
+}
+
+/// A voter, by exactly one of what a server may know of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoterRequest {
+    /// Its agent's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its number among the founders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<u16>,
+    /// One of its endpoints: a name and an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<BTreeMap<String, String>>,
+}
+
+/// `POST /v1/bootstrap/override`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRequest {
+    /// The ids of the founders.
+    pub founders: Vec<String>,
+}
+
+/// The answer to `POST /v1/bootstrap/override`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideAnswer {
+    /// The new cluster.
+    pub cluster_id: ClusterId,
+}
+
+/// `POST /v1/bootstrap/reset`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetRequest {
+    /// Even where the cluster is established.
+    #[serde(default)]
+    pub i_will_lose_data: bool,
+}
+
+/// The answer to `POST /v1/bootstrap/reset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetAnswer {
+    /// What was forgotten.
+    pub forgotten: Forgotten,
+    /// The id under which the agent starts over; null where it goes on.
+    pub new_id: Option<NodeId>,
+}
+
+/// What a reset made the agent forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forgotten {
+    /// The second cluster of the same name; the established one stays.
+    Rival,
+    /// Everything: the agent starts over as a new node.
+    Everything,
+}

@@ -1,0 +1,285 @@
+//! Texts filled from the decision. A name that the answer does not have, or has as null, is an error that says which
+//! one, because a server that starts with an empty argument founds something else.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, Value,
+    value::{Rest, Serde},
+};
+use serde_json::{Map, Value as Json};
+
+/// A text that cannot be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It names what the answer does not have.
+    #[error(
+        "{place}, line {line}: `{name}` is not defined: the decision is `{decision}`, and has {known}; --set adds more"
+    )]
+    Undefined {
+        /// The argument, variable or file.
+        place: String,
+        /// The line in it.
+        line: usize,
+        /// The expression.
+        name: String,
+        /// The decision at that moment.
+        decision: String,
+        /// What is defined.
+        known: String,
+    },
+    /// Its syntax, or what it asks for, is wrong.
+    #[error("{place}, line {line}: {problem}")]
+    Wrong {
+        /// The argument, variable or file.
+        place: String,
+        /// The line in it.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// What texts are filled from.
+#[derive(Debug)]
+pub(super) struct Filler {
+    environment: Environment<'static>,
+    values: Value,
+    known: String,
+    decision: String,
+}
+
+impl Filler {
+    /// From the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and what the user sets.
+    pub(super) fn new(bootstrap: Json, node: Json, set: &[(String, String)]) -> Self {
+        let decision = bootstrap["decision"].as_str().unwrap_or_default().to_owned();
+        let mut values = match without_nulls(bootstrap) {
+            Json::Object(values) => values,
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
+        };
+        values.insert("node".to_owned(), without_nulls(node));
+        for (key, value) in set {
+            // A number stays one, so that ids can be sorted and added to.
+            let value = value.parse::<u64>().map_or_else(|_| Json::from(value.as_str()), Json::from);
+            values.insert(key.clone(), value);
+        }
+        let known: Vec<&str> = values.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        Self { environment: environment(), values: Serde(values).into(), known, decision }
+    }
+
+    /// The decision that texts are filled from.
+    pub(super) fn decision(&self) -> &str {
+        &self.decision
+    }
+
+    /// Fills `text`; `place` says in errors where it stands.
+    pub(super) fn fill(&self, place: &str, text: &str) -> Result<String, TemplateError> {
+        self.environment
+            .render_str(text, self.values.clone())
+            .map_err(|error| self.explain(place, text, &error))
+    }
+
+    fn explain(&self, place: &str, text: &str, error: &Error) -> TemplateError {
+        let place = place.to_owned();
+        let line = error.line().unwrap_or(1);
+        if error.kind() == ErrorKind::UndefinedError {
+            let name = error.range().and_then(|range| whole(text, range)).unwrap_or("something").to_owned();
+            let (decision, known) = (self.decision.clone(), self.known.clone());
+            return TemplateError::Undefined { place, line, name, decision, known };
+        }
+        let problem = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        TemplateError::Wrong { place, line, problem }
+    }
+}
+
+/// The expression in `range`, with the name before it where that begins with an index.
+fn whole(text: &str, range: Range<usize>) -> Option<&str> {
+    let before = text.get(..range.start)?;
+    let name = before.rfind(|char: char| !char.is_ascii_alphanumeric() && char != '_').map_or(0, |at| at + 1);
+    let begins = if text.get(range.clone())?.starts_with(['[', '.']) { name } else { range.start };
+    text.get(begins..range.end).map(str::trim)
+}
+
+/// Null is as good as not there.
+fn without_nulls(value: Json) -> Json {
+    match value {
+        Json::Object(fields) => {
+            let there = fields.into_iter().filter(|(_, value)| !value.is_null());
+            there.map(|(key, value)| (key, without_nulls(value))).collect::<Map<_, _>>().into()
+        }
+        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) => value,
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_debug(true);
+    environment.add_function("fail", |message: String| Err::<Value, Error>(wrong(message)));
+    environment.add_function("endpoint", endpoint);
+    environment.add_function("host", |address: String| part(&address).map(|(host, _)| host.to_owned()));
+    environment.add_function("port", |address: String| part(&address).map(|(_, port)| port.to_owned()));
+    environment.add_function("unique_names", unique_names);
+    environment.add_function("own_name", own_name);
+    environment
+}
+
+fn wrong(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
+}
+
+fn part(address: &str) -> Result<(&str, &str), Error> {
+    address.rsplit_once(':').ok_or_else(|| wrong(format!("{address:?} is no HOST:PORT")))
+}
+
+/// The first of the endpoints `names` that a server has.
+fn endpoint(server: Value, names: Rest<String>) -> Result<Value, Error> {
+    let endpoints = server.get_attr("endpoints")?;
+    for name in names.iter() {
+        let found = endpoints.get_attr(name)?;
+        if !found.is_undefined() {
+            return Ok(found);
+        }
+    }
+    let name = label(&server)?;
+    let wanted = names.join("` or `");
+    let flag = names.first().map_or("raft", String::as_str);
+    Err(wrong(format!(
+        "{name} has no endpoint `{wanted}`: start its agent with --endpoint {flag}=[HOST]:PORT"
+    )))
+}
+
+/// The name of a server, else its id.
+fn label(server: &Value) -> Result<String, Error> {
+    let name = server.get_attr("name")?;
+    let named = if name.is_undefined() { server.get_attr("id")? } else { name };
+    Ok(named.as_str().unwrap_or("a server without a name").to_owned())
+}
+
+/// A name without what `NAME=URL,…` uses.
+fn plain(name: &str) -> String {
+    let keep = |char: char| if char.is_ascii_alphanumeric() || "-_.".contains(char) { char } else { '-' };
+    name.chars().map(keep).collect()
+}
+
+/// The servers with names that are plain and unique: where two are alike, each gets its number behind it. The same on
+/// every node, since all have the same list.
+fn unique_names(servers: Vec<Value>) -> Result<Vec<Value>, Error> {
+    let names: Vec<String> =
+        servers.iter().map(|server| Ok(plain(&label(server)?))).collect::<Result<_, Error>>()?;
+    let unique = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+    let named = (1..).zip(names).zip(servers).map(|((number, name), server): ((usize, String), Value)| {
+        let name = if unique { name } else { format!("{name}-{number}") };
+        Ok(minijinja::context! { name, id => server.get_attr("id")?, endpoints => server.get_attr("endpoints")? })
+    });
+    named.collect()
+}
+
+/// A name for a server that joins, unlike those of `peers`.
+fn own_name(peers: Vec<Value>, node: Value) -> Result<String, Error> {
+    let name = plain(&label(&node)?);
+    let taken =
+        peers.iter().any(|peer| peer.get_attr("name").is_ok_and(|other| other.as_str() == Some(&name)));
+    if !taken {
+        return Ok(name);
+    }
+    // The end of a node id is random; its beginning is the time of its first start.
+    let id = node.get_attr("id")?.to_string();
+    let tail = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);
+    Ok(format!("{name}-{tail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn server(ordinal: u16, name: &str) -> Json {
+        let endpoint = |port: u16| format!("10.0.0.{ordinal}:{port}");
+        json!({"ordinal": ordinal, "id": format!("id-{ordinal}"), "name": name,
+               "endpoints": {"peer": endpoint(2380), "kafka": endpoint(9092), "wal": endpoint(9291), "raft": endpoint(5001)}})
+    }
+
+    fn filler(decision: &str, me: u16, set: &[(&str, &str)]) -> Filler {
+        let servers = json!([server(1, "box"), server(2, "box"), server(3, "b,c=d")]);
+        let ordinal = (me < 4).then_some(me);
+        let bootstrap = json!({"decision": decision, "cluster_id": "c1", "established": false,
+            "me": {"founder": me < 4, "voter": me < 4, "ordinal": ordinal}, "founders": servers, "voters": servers});
+        let set: Vec<_> = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Filler::new(bootstrap, server(me, "box"), &set)
+    }
+
+    #[test]
+    fn etcd_gets_the_same_members_under_unique_names() {
+        let text = include_str!("templates/etcd.args");
+        assert_eq!(
+            filler("bootstrap", 2, &[]).fill("etcd", text).unwrap(),
+            "--name=box-2\n--initial-advertise-peer-urls=http://10.0.0.2:2380\n\
+             --initial-cluster=box-1=http://10.0.0.1:2380,box-2=http://10.0.0.2:2380,b-c-d-3=http://10.0.0.3:2380\n\
+             --initial-cluster-token=c1\n--initial-cluster-state=new"
+        );
+        let joined = filler("join", 4, &[("scheme", "https")]).fill("etcd", text).unwrap();
+        assert!(joined.starts_with("--name=box\n"), "{joined}");
+        assert!(joined.contains("b-c-d-3=https://10.0.0.3:2380,box=https://10.0.0.4:2380\n"), "{joined}");
+        assert!(joined.ends_with("--initial-cluster-state=existing"), "{joined}");
+    }
+
+    #[test]
+    fn chronik_gets_its_file() {
+        let text = include_str!("templates/chronik.toml");
+        let file = filler("bootstrap", 2, &[("data_dir", "/data")]).fill("chronik", text).unwrap();
+        let file: toml::Table = file.parse().unwrap();
+        let peer = |number: u16| {
+            format!(
+                "id = {number}\nkafka = '10.0.0.{number}:9092'\nwal = '10.0.0.{number}:9291'\nraft = '10.0.0.{number}:5001'\n"
+            )
+        };
+        let expected = format!(
+            "enabled = true\nnode_id = 2\ndata_dir = '/data'\nreplication_factor = 3\nmin_insync_replicas = 2\n\
+             bind = {{ kafka = '0.0.0.0:9092', wal = '0.0.0.0:9291', raft = '0.0.0.0:5001' }}\n\
+             advertise = {{ kafka = '10.0.0.2:9092', wal = '10.0.0.2:9291', raft = '10.0.0.2:5001' }}\n\
+             [[peers]]\n{}[[peers]]\n{}[[peers]]\n{}",
+            peer(1),
+            peer(2),
+            peer(3)
+        );
+        assert_eq!(file, expected.parse().unwrap());
+    }
+
+    #[test]
+    fn a_server_that_joins_chronik_needs_a_number() {
+        let text = include_str!("templates/chronik.toml");
+        let error = filler("join", 4, &[]).fill("chronik", text).unwrap_err().to_string();
+        assert!(error.contains("give it a number that no other has with --set node_id=N"), "{error}");
+        let file = filler("join", 4, &[("node_id", "4")]).fill("chronik", text).unwrap();
+        assert!(file.contains("node_id = 4\n") && file.contains("[[peers]]\nid = 4\n"), "{file}");
+        let remark = include_str!("templates/chronik.join");
+        let remark = filler("join", 4, &[("node_id", "4")]).fill("chronik", remark).unwrap();
+        assert!(remark.contains("10.0.0.1:10001, 10.0.0.2:10002, 10.0.0.3:10003"), "{remark}");
+        assert!(remark.contains(r#"-d '{"node_id":4,"kafka_addr":"10.0.0.4:9092","#), "{remark}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let filler = filler("join", 4, &[]);
+        for (text, expected) in [
+            (
+                "{{ founder }}",
+                "argument 1, line 1: `founder` is not defined: the decision is `join`, and has ",
+            ),
+            ("a\n{{ me.ordinal }}", "argument 1, line 2: `me.ordinal` is not defined"),
+            ("{{ founders[7].name }}", "argument 1, line 1: `founders[7].name` is not defined"),
+            (
+                "{{ endpoint(founders[0], \"sql\") }}",
+                "argument 1, line 1: box has no endpoint `sql`: start its agent with --endpoint sql=[HOST]:PORT",
+            ),
+            ("{{ decision", "argument 1, line 1: "),
+        ] {
+            let error = filler.fill("argument 1", text).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

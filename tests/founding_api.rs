@@ -1,0 +1,404 @@
+//! The founding as servers and operators see it: real agents on loopback, asked over HTTP and by the command line.
+
+use std::{
+    net::TcpListener,
+    process::Stdio,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::running::{Agent, Dir, program, told};
+
+/// Far more than any step takes, even where the machine is shared.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where an agent lives over its restarts.
+struct Place {
+    dir: Rc<Dir>,
+    gossip: String,
+    http: String,
+    name: String,
+}
+
+impl Place {
+    fn start(&self, flags: &[&str]) -> Agent {
+        let own =
+            ["--profile", "local", "--bind", &self.gossip, "--http", &self.http, "--node-name", &self.name];
+        Agent::launch(self.dir.clone(), &[&own, flags].concat())
+    }
+
+    fn server(&self, seeds: &str) -> Agent {
+        self.start(&["--bootstrap-expect", "3", "--join", seeds])
+    }
+}
+
+/// So many places on ports of their own.
+fn places(count: usize) -> Vec<Place> {
+    // All held until the last is found, so that none is given twice.
+    let held: Vec<_> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addrs: Vec<String> = held.iter().map(|held| held.local_addr().unwrap().to_string()).collect();
+    let place = |(at, pair): (usize, &[String])| Place {
+        dir: Rc::new(Dir::new()),
+        gossip: pair[0].clone(),
+        http: pair[1].clone(),
+        name: format!("node-{}", at + 1),
+    };
+    addrs.chunks(2).enumerate().map(place).collect()
+}
+
+fn seeds(places: &[Place]) -> String {
+    places.iter().map(|place| place.gossip.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// The first answer of `path` that satisfies `met`, by long polls.
+#[track_caller]
+fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> Value {
+    let began = now();
+    let mut answer = agent.get(path).json();
+    while !met(&answer) {
+        assert!(began.elapsed() < PATIENCE, "{path} is still {answer}");
+        answer = agent.get(&format!("{path}?wait=1s&index={}", answer["index"])).json();
+    }
+    answer
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test of real programs measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[track_caller]
+fn decided(agent: &Agent, decision: &str) -> Value {
+    until(agent, "/v1/bootstrap", |answer| answer["decision"] == decision)
+}
+
+/// The code of the first reason.
+fn code(answer: &Value) -> &str {
+    answer["reasons"][0]["code"].as_str().unwrap()
+}
+
+/// Three agents that have agreed on a founding.
+fn founded(places: &[Place]) -> (Vec<Agent>, Value) {
+    let seeds = seeds(places);
+    let agents: Vec<Agent> = places.iter().map(|place| place.server(&seeds)).collect();
+    let answers: Vec<Value> = agents.iter().map(|agent| decided(agent, "bootstrap")).collect();
+    for answer in &answers {
+        assert_eq!(
+            (&answer["founders"], &answer["cluster_id"]),
+            (&answers[0]["founders"], &answers[0]["cluster_id"])
+        );
+    }
+    (agents, answers[0].clone())
+}
+
+/// Three agents whose group exists.
+fn established(places: &[Place]) -> (Vec<Agent>, Value) {
+    let (agents, answer) = founded(places);
+    assert_eq!(told(["bootstrap", "complete", &agents[0].at()]).0, 0);
+    for agent in &agents {
+        decided(agent, "resume");
+    }
+    (agents, answer)
+}
+
+#[test]
+fn three_servers_start_in_any_order() {
+    let places = places(3);
+    let seeds = seeds(&places);
+    for order in [[2, 0, 1], [1, 2, 0]] {
+        let mut agents: Vec<Agent> = order.iter().map(|at| places[*at].server(&seeds)).collect();
+        let began = now();
+        let answers: Vec<Value> = agents.iter().map(|agent| decided(agent, "bootstrap")).collect();
+        let took = began.elapsed();
+        // Two seconds where the machine has time for three agents; the tests share theirs.
+        assert!(took < Duration::from_secs(6), "{took:?}");
+        let ids: Vec<&str> = answers[0]["founders"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|founder| founder["id"].as_str().unwrap())
+            .collect();
+        assert!(ids.len() == 3 && ids.is_sorted(), "{ids:?}");
+        let mut ordinals: Vec<u64> =
+            answers.iter().map(|answer| answer["me"]["ordinal"].as_u64().unwrap()).collect();
+        ordinals.sort_unstable();
+        assert_eq!(ordinals, [1, 2, 3]);
+        for answer in &answers {
+            assert_eq!(answer["founders"], answers[0]["founders"]);
+            assert_eq!(answer["cluster_id"], answers[0]["cluster_id"]);
+            assert_eq!((&answer["established"], &answer["reasons"]), (&json!(false), &json!([])));
+        }
+        // The next round is another cluster.
+        for agent in &mut agents {
+            assert_eq!(agent.post("/v1/leave", "").status(), 200);
+            assert_eq!(agent.ended(), 0);
+        }
+        for place in &places {
+            std::fs::remove_dir_all(place.dir.0.join("state")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_restart_changes_nothing_and_a_report_makes_it_resume() {
+    let places = places(3);
+    let (mut agents, answer) = founded(&places);
+    drop(agents.remove(0));
+    let again = places[0].server(&seeds(&places));
+    assert_eq!(decided(&again, "bootstrap")["founders"], answer["founders"]);
+    agents.insert(0, again);
+    let body = json!({"cluster_id": answer["cluster_id"], "config_index": 7,
+                      "voters": [{"ordinal": 1}, {"id": answer["founders"][1]["id"]}, {"ordinal": 3}]});
+    let taken = agents[1].put("/v1/bootstrap/established", &body.to_string());
+    assert_eq!((taken.status(), &taken.json()["decision"]), (200, &json!("resume")));
+    for agent in &agents {
+        let resumed = decided(agent, "resume");
+        assert_eq!((&resumed["established"], &resumed["config_index"]), (&json!(true), &json!(7)));
+        assert_eq!(told(["wait", "--for", "established", &agent.at()]).0, 0);
+    }
+    let metrics = agents[0].get("/metrics").body;
+    for line in ["chronik_agent_bootstrap_decision{decision=\"resume\"} 1", "chronik_agent_established 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+    assert_eq!(agents[0].get("/v1/info").json()["founding"]["cluster_id"], answer["cluster_id"]);
+}
+
+#[test]
+fn a_founder_that_is_another_server_now_is_told_to_wait() {
+    let places = places(3);
+    let (agents, _) = founded(&places);
+    let attest = |id: &str| {
+        agents[0].put("/v1/server", &json!({"server_id": id, "has_state": false}).to_string()).json()
+    };
+    assert_eq!(attest("first")["decision"], "bootstrap");
+    let lost = attest("second");
+    assert_eq!((&lost["decision"], code(&lost)), (&json!("wait"), "server_state_lost"));
+    assert_eq!((lost.get("founders"), lost.get("voters"), lost.get("me")), (None, None, None));
+    assert_eq!(attest("first")["decision"], "bootstrap");
+    let server = agents[0].get("/v1/self").json()["server"].clone();
+    assert_eq!(server, json!({"server_id": "first", "has_state": false, "cluster_id": null, "up": true}));
+}
+
+#[test]
+fn a_fourth_server_joins() {
+    let places = places(4);
+    let (_agents, answer) = established(&places[..3]);
+    let fourth = places[3].server(&places[1].gossip);
+    let began = now();
+    let joins = decided(&fourth, "join");
+    // One second where the machine has time; the tests share theirs.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(joins["voters"].as_array().unwrap().len(), 3);
+    assert_eq!(joins["cluster_id"], answer["cluster_id"]);
+    assert_eq!(joins["me"], json!({"founder": false, "voter": false, "ordinal": null}));
+}
+
+#[test]
+fn a_founder_dies_for_good_and_the_others_restart() {
+    let places = places(3);
+    let (agents, answer) = established(&places);
+    drop(agents);
+    let seeds = seeds(&places);
+    let two: Vec<Agent> = places[1..].iter().map(|place| place.server(&seeds)).collect();
+    for agent in &two {
+        assert_eq!(decided(agent, "resume")["cluster_id"], answer["cluster_id"]);
+        let quorum = until(agent, "/v1/quorum", |answer| answer["status"] == "quorate");
+        let counts = ["voters", "voters_alive", "required"].map(|key| quorum[key].as_u64().unwrap());
+        assert_eq!((counts, &quorum["basis"]), ([3, 2, 2], &json!("voters")));
+    }
+}
+
+#[test]
+fn an_operator_overrides_and_resets() {
+    let places = places(3);
+    let (agents, before) = founded(&places);
+    let id = |at: usize| before["founders"][at]["id"].as_str().unwrap();
+    let two = format!("{},{}", id(0), id(1));
+    let (code, told_first, remark) =
+        told(["bootstrap", "override", &agents[0].at(), "--founders", &two, "--yes"]);
+    assert_eq!(code, 0, "{remark}");
+    assert!(remark.starts_with("This founds a new cluster in the place of cluster "), "{remark}");
+    assert!(told_first.ends_with(" is to be founded\n"), "{told_first}");
+    let another = |answer: &Value| answer["cluster_id"] != before["cluster_id"];
+    let answers: Vec<Value> = agents.iter().map(|agent| until(agent, "/v1/bootstrap", another)).collect();
+    let mut decisions: Vec<&str> =
+        answers.iter().map(|answer| answer["decision"].as_str().unwrap()).collect();
+    decisions.sort_unstable();
+    assert_eq!(decisions, ["bootstrap", "bootstrap", "join"]);
+
+    assert_eq!(told(["bootstrap", "complete", &agents[0].at()]).0, 0);
+    let cluster = answers[0]["cluster_id"].as_str().unwrap();
+    let refused = agents[0].post("/v1/bootstrap/override", &json!({"founders": [id(0)]}).to_string());
+    let expected =
+        format!("cluster {cluster} is established here: an override would make a second one beside it");
+    assert_eq!(refused.problem(), (409, expected));
+    let refused = agents[0].post("/v1/bootstrap/reset", "{}");
+    let expected = format!("cluster {cluster} is established: forgetting it needs \"i_will_lose_data\":true");
+    assert_eq!(refused.problem(), (409, expected));
+    let (code, _, error) = told(["bootstrap", "reset", &agents[0].at(), "--yes"]);
+    assert!(code == 1 && error.contains("is established"), "{error}");
+
+    let old = agents[0].get("/v1/self").json()["id"].clone();
+    let (code, out, error) = told(["bootstrap", "reset", &agents[0].at(), "--i-will-lose-data", "--yes"]);
+    assert!(code == 0 && out.starts_with("the agent starts over as node "), "{out}{error}");
+    // The new life listens where the old one did, which may still be finishing its answers.
+    let began = now();
+    let is_new = || {
+        let (code, myself, _) = told(["self", &agents[0].at(), "--format", "json"]);
+        code == 0 && serde_json::from_str::<Value>(&myself).unwrap()["id"] != old
+    };
+    while !is_new() {
+        assert!(began.elapsed() < PATIENCE, "the agent has not started over");
+    }
+    assert_eq!(decided(&agents[0], "join")["cluster_id"], cluster);
+}
+
+#[test]
+fn two_foundings_that_meet_are_a_conflict_everywhere() {
+    let places = places(6);
+    let (mut agents, ours) = founded(&places[..3]);
+    let (others, theirs) = founded(&places[3..]);
+    agents.extend(others);
+    assert_eq!(told(["join", &agents[0].at(), &places[3].gossip]).0, 0);
+    for agent in &agents {
+        let answer = decided(agent, "conflict");
+        let mut clusters = answer["clusters"].as_array().unwrap().clone();
+        clusters.sort_by_key(Value::to_string);
+        let mut both = vec![ours["cluster_id"].clone(), theirs["cluster_id"].clone()];
+        both.sort_by_key(Value::to_string);
+        assert_eq!((clusters, code(&answer)), (both, "two_clusters"));
+        assert_eq!((answer.get("founders"), answer.get("voters")), (None, None));
+        let (exit, _, error) = told(["wait", "--for", "bootstrap", &agent.at()]);
+        assert!(exit == 1 && error.starts_with("conflict: cluster "), "{error}");
+    }
+}
+
+#[test]
+fn a_different_expectation_is_named_with_its_owner() {
+    let places = places(2);
+    let first = places[0].server(&seeds(&places));
+    let _second = places[1].start(&["--bootstrap-expect", "2", "--join", &places[0].gossip]);
+    let mismatch = |answer: &Value| {
+        let reasons = answer["reasons"].as_array().unwrap();
+        reasons.iter().any(|reason| {
+            reason["code"] == "expect_mismatch" && {
+                reason["message"].as_str().unwrap().contains("node-2 expects 2")
+            }
+        })
+    };
+    assert_eq!(until(&first, "/v1/bootstrap", mismatch)["decision"], "wait");
+}
+
+#[test]
+fn join_only_and_cluster_id_found_nothing() {
+    let places = places(6);
+    let patient = places[3].start(&["--join-only", "--bootstrap-expect", "1"]);
+    assert_eq!(code(&decided(&patient, "wait")), "join_only");
+    let (agents, answer) = established(&places[..3]);
+    assert_eq!(told(["join", &patient.at(), &places[0].gossip]).0, 0);
+    decided(&patient, "join");
+    let cluster = answer["cluster_id"].as_str().unwrap();
+    let right = places[4].start(&["--cluster-id", cluster, "--join", &places[0].gossip]);
+    decided(&right, "join");
+    let other = "00000000-0000-0000-0000-000000000001";
+    let wrong = places[5].start(&["--cluster-id", other]);
+    let alone = decided(&wrong, "wait");
+    assert!(alone["reasons"][0]["message"].as_str().unwrap().contains(other), "{alone}");
+    assert_eq!(wrong.get("/v1/info").json()["config"]["cluster_id"], other);
+    drop(agents);
+}
+
+#[test]
+fn every_refusal_names_field_value_and_remedy() {
+    let agent = Agent::start(&[]);
+    let id = "00000000-0000-0000-0000-000000000001";
+    let put = |path: &str, body: Value| agent.put(path, &body.to_string()).problem();
+    let established = |body: Value| put("/v1/bootstrap/established", body);
+    let server_id = "`server_id`: \"\" is no server id: 1 to 128 bytes without control characters";
+    let answer = put("/v1/server", json!({"server_id": "", "has_state": false}));
+    assert_eq!(answer, (400, server_id.to_owned()));
+    let cluster_id = "`cluster_id`: \"x\" is no cluster id: a UUID as `chronik-agent bootstrap` prints it";
+    assert_eq!(established(json!({"cluster_id": "x"})), (400, cluster_id.to_owned()));
+    for (voter, expected) in [
+        (json!({"id": "x"}), "`voters[0].id`: \"x\" is no node id: "),
+        (
+            json!({"ordinal": 1, "id": "x"}),
+            "`voters[0]` must name one of `id`, `ordinal` and `endpoint`: send {",
+        ),
+        (json!({}), "`voters[0]` must name one of `id`, `ordinal` and `endpoint`: send {"),
+        (json!({"endpoint": {}}), "`voters[0].endpoint` must have one name and its address: send {"),
+        (json!({"name": "x"}), "cannot read the body: unknown field `name`"),
+    ] {
+        let (status, detail) = established(json!({"cluster_id": id, "voters": [voter]}));
+        assert!(status == 400 && detail.starts_with(expected), "{detail}");
+    }
+    let (status, detail) = agent.post("/v1/bootstrap/override", r#"{"founders":[]}"#).problem();
+    assert!(status == 400 && detail.starts_with("`founders` is empty: send {"), "{detail}");
+    let unknown = agent.post("/v1/bootstrap/override", &json!({"founders": [id]}).to_string());
+    let expected = format!("no server {id} is known: `chronik-agent members` lists those that are");
+    assert_eq!(unknown.problem(), (409, expected));
+}
+
+/// A server that founds a cluster of its own.
+fn alone(flags: &[&str]) -> Agent {
+    let agent = Agent::start(&[&["--bootstrap-expect", "1"], flags].concat());
+    decided(&agent, "bootstrap");
+    agent
+}
+
+#[test]
+fn exec_becomes_the_command_with_everything_filled() {
+    let agent = alone(&["--endpoint", "peer=:2380"]);
+    let data = agent.dir.0.join("data").display().to_string();
+    let child = program()
+        .args(["exec", &agent.at(), "--attest", &data, "--template", "etcd", "--timeout", "30s", "--"])
+        .args(["sh", "-c", "echo $$; echo $ORDINAL; for word; do echo $word; done", "sh", "{{ cluster_id }}"])
+        .env("ORDINAL", "number {{ me.ordinal }}")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    let cluster = agent.get("/v1/bootstrap").json()["cluster_id"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "{pid}\nnumber 1\n{cluster}\n--name=box\n--initial-advertise-peer-urls=http://127.0.0.1:2380\n\
+         --initial-cluster=box=http://127.0.0.1:2380\n--initial-cluster-token={cluster}\n--initial-cluster-state=new\n"
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let server = agent.get("/v1/self").json()["server"].clone();
+    assert_eq!((&server["has_state"], &server["up"]), (&json!(false), &Value::Null));
+}
+
+#[test]
+fn exec_writes_the_file_of_a_template() {
+    let agent = alone(&["--endpoint", "kafka=:9092,wal=:9291,raft=:5001"]);
+    let file = agent.dir.0.join("chronik.toml").display().to_string();
+    let exec = ["exec", &agent.at(), "--template", "chronik", "--output", &file, "--", "cat", &file];
+    let (code, text, error) = told(exec);
+    assert_eq!((code, error.as_str()), (0, ""));
+    for line in ["node_id = 1", "[advertise]", "raft = \"127.0.0.1:5001\"", "[[peers]]", "id = 1"] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn exec_says_what_it_cannot_do() {
+    let agent = alone(&[]);
+    let exec = |more: &[&str]| told([&["exec", &agent.at(), "--timeout", "30s"], more].concat());
+    let (code, _, error) = exec(&["--", "echo", "{{ leader }}"]);
+    assert!(code == 1 && error.contains("argument 1, line 1: `leader` is not defined"), "{error}");
+    let (code, _, error) = exec(&["--template", "etcd", "--", "echo"]);
+    let expected = "chronik-agent: the etcd template, line ";
+    let remedy =
+        "box has no endpoint `etcd-peer` or `peer`: start its agent with --endpoint etcd-peer=[HOST]:PORT\n";
+    assert!(code == 1 && error.starts_with(expected) && error.ends_with(remedy), "{error}");
+    let (code, _, error) = exec(&["--", "/nonexistent/server"]);
+    assert!(code == 1 && error.contains("cannot start \"/nonexistent/server\""), "{error}");
+    assert_eq!(exec(&["--template", "chronik", "--", "echo"]).0, 64);
+    assert_eq!(exec(&["--output", "/x", "--", "echo"]).0, 64);
+    let waits = Agent::start(&["--join-only"]);
+    let (code, _, error) = told(["exec", &waits.at(), "--timeout", "300ms", "--", "echo"]);
+    assert!(code == 3 && error.contains("waiting: no cluster is known"), "{error}");
+}
