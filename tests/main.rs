@@ -5,6 +5,8 @@ mod api;
 mod cli;
 mod convergence;
 mod founding;
+mod founding_sim;
 mod guards;
 mod running;
+mod scenarios;
 mod sim;
