@@ -70,12 +70,18 @@ pub(crate) struct Agent {
     child: Child,
     pub(crate) http: SocketAddr,
     pub(crate) dir: Dir,
+    /// What it said until its API was there.
+    pub(crate) beginning: String,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Agent {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let dir = Dir::new();
+        Self::start_in(Dir::new(), flags)
+    }
+
+    /// Starts with whatever is in `state` in this directory.
+    pub(crate) fn start_in(dir: Dir, flags: &[&str]) -> Self {
         let mut child = program()
             .args(["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"])
             .arg("--state-dir")
@@ -95,7 +101,7 @@ impl Agent {
                 break format!("127.0.0.1:{}", port.trim()).parse().unwrap();
             }
         };
-        Self { child, http, dir, log }
+        Self { child, http, dir, beginning: lines, log }
     }
 
     pub(crate) fn at(&self) -> String {

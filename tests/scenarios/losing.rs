@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chronik_agent::{bootstrap::Reason, node::NodeId, quorum::QuorumStatus};
+use chronik_agent::{
+    bootstrap::Reason,
+    node::{Epoch, NodeId},
+    quorum::QuorumStatus,
+};
 
 use super::{SECOND, all_told, assert_sound, founded, group, months_later};
 use crate::sim::{Node, World, servers::Plan};
@@ -246,4 +250,53 @@ fn servers_that_crash_at_every_write_still_found_once() {
         assert!(up.is_some(), "seed {seed}\n{}", world.describe());
         assert_sound(&world);
     }
+}
+
+#[test]
+fn an_agent_whose_record_cannot_be_written_gossips_on_and_votes_nothing() {
+    let mut world = World::new(1);
+    let nodes = world.servers(3, 3);
+    world.start_all(&nodes[1..]);
+    world.run_for(60 * SECOND);
+    let before = world.epoch_on_disk(2);
+    world.crash(2);
+    // Behind its own later life, it has to renew itself, and would write that.
+    world.set_epoch_on_disk(2, Epoch(before.0 - 3_600_000));
+    world.unix_ms -= 86_400_000;
+    world.start(2);
+    world.fail_disk(2);
+    let kept = world.record(2).clone();
+    world.start(0);
+    world.run_for(30 * SECOND);
+    assert!(world.gossip(2).me().epoch > kept.epoch, "it did renew itself");
+    assert_eq!(*world.record(2), kept);
+    assert!(matches!(world.reasons(2), [Reason::Fault { .. }, ..]), "\n{}", world.describe());
+    assert!(world.agree(&nodes) && all_told(&world, &nodes, "wait"), "\n{}", world.describe());
+    // Two and a fresh one are enough.
+    world.crash(2);
+    world.wipe(2);
+    world.start(2);
+    let up = world.run_until(20 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+    assert!(up.is_some(), "\n{}", world.describe());
+    assert_sound(&world);
+}
+
+#[test]
+fn a_server_that_crashed_often_and_is_gone_does_not_block_others() {
+    let mut world = World::new(2);
+    let nodes = world.servers(4, 3);
+    world.start(0);
+    for _ in 0..6 {
+        world.start(1);
+        world.run_for(2 * SECOND);
+        world.crash(1);
+        world.wipe(1);
+        world.run_for(3 * SECOND);
+    }
+    world.start(2);
+    world.start(3);
+    let alive = [nodes[0], nodes[2], nodes[3]];
+    let up = world.run_until(20 * SECOND, |world| all_told(world, &alive, "bootstrap"));
+    assert!(up.is_some(), "{:?}\n{}", world.reasons(0), world.describe());
+    assert_sound(&world);
 }

@@ -99,6 +99,13 @@ impl World {
         self.hosts[node].disk = None;
     }
 
+    /// From now on this host's record cannot be written.
+    pub(crate) fn fail_disk(&mut self, node: Node) {
+        let now = self.now;
+        self.machine_mut(node).unwrap().handle_fault("no space left on device".to_owned(), now);
+        self.drain(node);
+    }
+
     /// Other flags, from the next start on.
     pub(crate) fn plan(&mut self, node: Node, change: impl FnOnce(&mut Plan)) {
         change(self.hosts[node].plan.as_mut().unwrap());
