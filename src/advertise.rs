@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use crate::config::Advertise;
@@ -60,6 +60,17 @@ pub enum AdvertiseError {
         /// The addresses that there are.
         there: String,
     },
+    /// The bound socket cannot answer from it.
+    #[error(
+        "--advertise {asked}: --bind {bound} takes no packets of that family; bind [::] for both, or advertise an \
+             address of the same family"
+    )]
+    OtherFamily {
+        /// The address asked for.
+        asked: IpAddr,
+        /// The bound address.
+        bound: SocketAddr,
+    },
     /// Nothing to choose from.
     #[error("no address to give to the others was found on this host; name one with --advertise")]
     Nothing,
@@ -80,6 +91,9 @@ pub fn choose(
         Ok(Advertised { addr, because })
     };
     match asked {
+        Some(Advertise::Addr(ip, _)) if !takes(bound, *ip) => {
+            Err(AdvertiseError::OtherFamily { asked: *ip, bound })
+        }
         Some(Advertise::Addr(ip, port)) => at(*ip, *port, "as --advertise says".to_owned()),
         Some(Advertise::Interface(name, port)) => {
             let own = candidates(interfaces, bound, |addr| addr.name == *name);
@@ -116,15 +130,17 @@ fn candidates(
     wanted: impl Fn(&InterfaceAddr) -> bool,
 ) -> Vec<&InterfaceAddr> {
     let usable = |addr: &&InterfaceAddr| {
-        !is_link_local(addr.ip)
-            && !addr.ip.is_unspecified()
-            && addr.ip.is_ipv4() == bound.is_ipv4()
-            && wanted(addr)
+        !is_link_local(addr.ip) && !addr.ip.is_unspecified() && takes(bound, addr.ip) && wanted(addr)
     };
     let mut found: Vec<&InterfaceAddr> = interfaces.iter().filter(usable).collect();
-    // Stable: within a rank the order of the system holds.
-    found.sort_by_key(|addr| rank(addr));
+    // Stable: within a rank and the family of the socket the order of the system holds.
+    found.sort_by_key(|addr| (rank(addr), addr.ip.is_ipv4() != bound.is_ipv4()));
     found
+}
+
+/// Whether a socket bound to `bound` gets what is sent to `ip`: its own family, and [::] both.
+fn takes(bound: SocketAddr, ip: IpAddr) -> bool {
+    ip.is_ipv4() == bound.is_ipv4() || bound.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 /// How likely the others reach this address; lower is better.
@@ -188,8 +204,12 @@ fn reason(chosen: &InterfaceAddr, of: usize) -> String {
 
 /// The distinct names of what there is, for messages.
 fn listed(interfaces: &[InterfaceAddr], what: impl Fn(&InterfaceAddr) -> String) -> String {
-    let mut names: Vec<String> = interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what).collect();
-    names.dedup();
+    let mut names: Vec<String> = Vec::new();
+    for name in interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names.join(", ")
 }
 
@@ -206,8 +226,8 @@ mod tests {
     fn usual() -> Vec<InterfaceAddr> {
         host(&[
             ("lo", "127.0.0.1"),
-            ("lo", "::1"),
             ("docker0", "172.17.0.1"),
+            ("lo", "::1"),
             ("eth0", "169.254.3.4"),
             ("eth1", "203.0.113.9"),
             ("eth0", "10.1.2.3"),
@@ -244,6 +264,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_a_family_that_the_socket_does_not_take_is_refused() {
+        let asked = Advertise::Addr("198.51.100.7".parse().unwrap(), None);
+        let error = choose(Some(&asked), "[::1]:7946".parse().unwrap(), &usual()).unwrap_err().to_string();
+        assert!(error.starts_with("--advertise 198.51.100.7: --bind [::1]:7946 takes no packets"), "{error}");
+        chosen(Some(asked), "[::]:7946", &usual(), ("198.51.100.7:7946", "as --advertise says"));
+    }
+
+    #[test]
+    fn a_socket_for_both_families_may_have_addresses_of_one_only() {
+        let interfaces = host(&[("lo", "127.0.0.1"), ("eth0", "10.1.2.3")]);
+        let choice = choose(None, "[::]:7946".parse().unwrap(), &interfaces).unwrap();
+        assert_eq!(choice.addr, "10.1.2.3:7946".parse().unwrap());
+    }
+
+    #[test]
     fn a_bound_address_is_advertised() {
         chosen(None, "127.0.0.1:7946", &usual(), ("127.0.0.1:7946", "the address that --bind names"));
     }
@@ -260,7 +295,7 @@ mod tests {
             None,
             "[::]:7946",
             &usual(),
-            ("[fd00::3]:7946", "the private address of eth0, preferred to 1 more; --advertise picks another"),
+            ("[fd00::3]:7946", "the private address of eth0, preferred to 5 more; --advertise picks another"),
         );
         let public = host(&[("lo", "127.0.0.1"), ("eth0", "203.0.113.9")]);
         chosen(
@@ -294,8 +329,8 @@ mod tests {
         );
         assert_eq!(
             error(Advertise::Network("192.168.0.0/16".parse().unwrap(), None)),
-            "--advertise 192.168.0.0/16: no address of this host lies in that network; there are 127.0.0.1, ::1, \
-             172.17.0.1, 203.0.113.9, 10.1.2.3, fd00::3; name one of these"
+            "--advertise 192.168.0.0/16: no address of this host lies in that network; there are 127.0.0.1, \
+             172.17.0.1, ::1, 203.0.113.9, 10.1.2.3, fd00::3; name one of these"
         );
         assert_eq!(choose(None, bound, &[]), Err(AdvertiseError::Nothing));
     }

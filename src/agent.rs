@@ -1,6 +1,7 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
 mod core;
+mod publish;
 
 use std::{
     io,

@@ -1,6 +1,8 @@
 //! The whole pure core of an agent: gossip, the founding decision, and what each tells the other. The running agent and
 //! the simulator drive this same machine.
 
+mod sightings;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -13,22 +15,22 @@ use rand::rngs::StdRng;
 
 use crate::{
     bootstrap::{
-        self, Bootstrap, ClusterId, Contact, EstablishedReport, Founder, Message, OverrideRefused,
-        ReportRefused, Reset, ResetRefused, ServerReport, Sighting, Unsaved, View,
+        self, Bootstrap, ClusterId, EstablishedReport, Message, OverrideRefused, ReportRefused, Reset,
+        ResetRefused, ServerReport, Unsaved,
     },
     gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, Peer, Transmit},
-    membership::{Member, MemberStatus, Membership},
-    node::{Epoch, NodeId, Role},
+    membership::Membership,
+    node::{Epoch, NodeId},
     quorum::Quorum,
     snapshot::{Counters, Founding, Server},
     state_dir::NodeRecord,
 };
 
+pub use self::sightings::zone_of;
+
 /// A server that reports itself counts as running for this long: three of the heartbeats of ten seconds that the
 /// documentation asks for.
 const SERVER_UP_FOR: Duration = Duration::from_secs(30);
-/// Contact counts as direct for this long, or for three rounds of probing everybody, whichever is longer.
-const DIRECT_FOR: Duration = Duration::from_secs(5);
 
 /// The whole pure core. Drive it like [`Gossip`], with one thing more: before anything is sent, make what
 /// [`Self::poll_save`] gives durable and hand it back to [`Self::saved`], until there is nothing left.
@@ -49,6 +51,8 @@ pub struct Machine {
     /// The gossip's membership that the founding has seen.
     viewed: Option<u64>,
     viewed_at: Instant,
+    /// The founding may have come to another end since it was last looked at.
+    touched: bool,
     quorum: Quorum,
     founding: Founding,
     events: Vec<Event>,
@@ -101,6 +105,7 @@ impl Machine {
             duplicate: None,
             viewed: None,
             viewed_at: now,
+            touched: true,
             quorum,
             founding,
             events: Vec::new(),
@@ -131,6 +136,7 @@ impl Machine {
         }
         if self.bootstrap.poll_timeout().is_some_and(|due| due <= now) {
             self.bootstrap.handle_timeout(now);
+            self.touched = true;
         }
     }
 
@@ -154,6 +160,7 @@ impl Machine {
 
     /// The server beside this agent says who it is. Repeated, it is its heartbeat.
     pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
+        self.touched = true;
         self.server = Some((report.clone(), now));
         self.bootstrap.server_attests(report, now);
     }
@@ -163,6 +170,7 @@ impl Machine {
     /// # Errors
     /// Says what contradicts what is known here.
     pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
+        self.touched = true;
         self.bootstrap.established(report, now)
     }
 
@@ -175,6 +183,7 @@ impl Machine {
         founders: &BTreeSet<NodeId>,
         now: Instant,
     ) -> Result<ClusterId, OverrideRefused> {
+        self.touched = true;
         self.bootstrap.override_founders(founders, now)
     }
 
@@ -183,12 +192,14 @@ impl Machine {
     /// # Errors
     /// Something is established, and losing it was not agreed to.
     pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
+        self.touched = true;
         self.bootstrap.reset(new_id, lose_data, now)
     }
 
     /// The record cannot be read, or no longer be written: nothing is voted or written from here on.
     pub fn handle_fault(&mut self, why: String, now: Instant) {
         self.faulty = true;
+        self.touched = true;
         self.bootstrap.handle_fault(why, now);
         self.turn(now);
     }
@@ -210,6 +221,7 @@ impl Machine {
     pub fn saved(&mut self, save: Save, now: Instant) {
         self.epoch_saved |= save.record.epoch == self.epoch;
         if let Some(founding) = save.founding {
+            self.touched = true;
             self.bootstrap.persisted(founding);
         }
         self.turn(now);
@@ -247,6 +259,13 @@ impl Machine {
             self.viewed_at = now;
             let view = self.view(now);
             self.bootstrap.handle_view(view, now);
+            self.touched = true;
+        }
+        // A pause is noticed by gossip alone.
+        self.touched |= self.gossip.is_stale(now) != self.quorum.stale;
+        // Most datagrams change nothing that is looked at below.
+        if !std::mem::take(&mut self.touched) {
+            return;
         }
         while let Some((to, message)) = self.bootstrap.poll_message() {
             self.gossip.send_founding(to, minicbor_bytes(&message));
@@ -262,7 +281,10 @@ impl Machine {
                 self.epoch_saved = false;
             }
             Event::Founding(from, bytes) => match minicbor::decode::<Message>(&bytes) {
-                Ok(message) => self.bootstrap.handle_message(from, &message, now),
+                Ok(message) => {
+                    self.touched = true;
+                    self.bootstrap.handle_message(from, &message, now);
+                }
                 Err(error) => tracing::debug!(%from, %error, "founding message refused"),
             },
             Event::DuplicateId { addr, .. } => {
@@ -272,73 +294,6 @@ impl Machine {
             }
             Event::JoinEnded(..) | Event::Left => self.events.push(event),
         }
-    }
-
-    /// What gossip and the providers know that matters to the founding.
-    fn view(&self, now: Instant) -> View {
-        let me = self.gossip.me().id;
-        let members = &self.gossip.membership().members;
-        let others = members.values().filter(|member| member.id != me);
-        let nodes: BTreeMap<_, _> = others.map(|member| (member.id, self.sighting(member, now))).collect();
-        let unanswered = self.unanswered();
-        let replaced = |member: &Member| {
-            // Its address belongs to somebody else now, or did after it: that process is gone, and its record with it.
-            let came_after = |other: &Member| {
-                other.id != member.id
-                    && other.addr == member.addr
-                    && (other.status.is_active() || other.epoch > member.epoch)
-            };
-            !member.status.is_active() && members.values().any(came_after)
-        };
-        let servers =
-            members.values().filter(|member| member.role == Role::Server && !replaced(member)).count();
-        View {
-            nodes,
-            distinct_servers: servers + unanswered.len(),
-            seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
-            unanswered_seeds: unanswered,
-            duplicate_id: self.duplicate.is_some(),
-        }
-    }
-
-    fn sighting(&self, member: &Member, now: Instant) -> Sighting {
-        let round = self.gossip.timing().probe_period
-            * u32::try_from(self.gossip.membership().members.len()).unwrap_or(u32::MAX);
-        let bound = DIRECT_FOR.max(round * 3);
-        let heard = self.gossip.last_heard(member.id).is_some_and(|at| now.duration_since(at) <= bound);
-        let news = member.founding;
-        Sighting {
-            founder: Founder {
-                id: member.id,
-                name: member.name.clone(),
-                addr: member.addr,
-                endpoints: member.endpoints.clone(),
-            },
-            zone: zone_of(&member.tags),
-            role: member.role,
-            contact: match member.status {
-                MemberStatus::Alive if heard => Contact::Direct,
-                MemberStatus::Alive | MemberStatus::Suspect => Contact::Reported,
-                MemberStatus::Failed | MemberStatus::Left => Contact::Remembered,
-            },
-            expect: member.expect.map(NonZeroU16::get),
-            cluster_id: news.cluster_id,
-            config_index: news.config_index,
-            established: news.established,
-            attestation: news.attestation,
-        }
-    }
-
-    /// The addresses that a provider lists and nobody has answered from. Those of another family than ours are left
-    /// out: a name that resolves to both lists each server twice, and we could not reach it there.
-    fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
-        let here = self.gossip.me().addr;
-        let members: BTreeSet<_> =
-            self.gossip.membership().members.values().map(|member| member.addr).collect();
-        let silent = |addr: &SocketAddr| {
-            addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
-        };
-        self.seeds.iter().filter(|(addr, _)| silent(addr)).map(|(addr, since)| (*addr, *since)).collect()
     }
 
     /// Tells the others what is known of the cluster here.
@@ -415,11 +370,6 @@ impl Machine {
     pub fn counters(&self) -> Counters {
         self.gossip.counters()
     }
-}
-
-/// Where a node runs: the tag by which founders are spread.
-pub fn zone_of(tags: &crate::node::Tags) -> Option<String> {
-    tags.iter().find(|(key, _)| key.as_str() == "zone").map(|(_, zone)| zone.clone())
 }
 
 fn minicbor_bytes(message: &Message) -> Vec<u8> {

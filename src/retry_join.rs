@@ -170,13 +170,19 @@ impl Source {
         wait
     }
 
+    /// While alone or below expect, ever more slowly, but never more slowly than once settled.
     fn wait_after_answer(&mut self, cadence: Cadence, need: Need, valid_for: Option<Duration>) -> Duration {
-        if need.forming {
-            self.forming = self.forming.saturating_add(1);
-            let backoff = Backoff::new(cadence.floor, LONGEST_WHILE_FORMING.max(cadence.floor));
-            return backoff.wait(self.forming, &mut self.rng).max(cadence.floor);
+        let settled = self.wait_when_settled(cadence, need, valid_for);
+        if !need.forming {
+            self.forming = 0;
+            return settled;
         }
-        self.forming = 0;
+        self.forming = self.forming.saturating_add(1);
+        let backoff = Backoff::new(cadence.floor, LONGEST_WHILE_FORMING);
+        backoff.wait(self.forming, &mut self.rng).min(settled).max(cadence.floor)
+    }
+
+    fn wait_when_settled(&mut self, cadence: Cadence, need: Need, valid_for: Option<Duration>) -> Duration {
         // Everybody asks on average once in N intervals, so that all together ask about once an interval.
         let interval =
             if cadence.rationed { cadence.settled.saturating_mul(need.sharing) } else { cadence.settled };
@@ -218,4 +224,27 @@ impl Source {
 #[expect(clippy::disallowed_methods, reason = "the shell reads the clock")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(spec: &str, valid_for: Option<Duration>, need: Need) -> Vec<Duration> {
+        let spec: chronik_providers::Spec = chronik_providers::Spec::parse(spec).unwrap();
+        let provider = spec.connect(7946).unwrap();
+        let cadence = provider.cadence();
+        let mut source = Source::new(0, spec.provider(), spec.to_string(), provider, 1);
+        (0..1_000).map(|_| source.wait_after_answer(cadence, need, valid_for)).collect()
+    }
+
+    #[test]
+    fn below_expect_it_asks_at_least_as_often_as_when_settled() {
+        let need = Need { forming: true, sharing: 3 };
+        // A static list is settled at 15 to 45 s, and at most as long as the answer holds.
+        let waits = |valid_for| waits("10.0.0.1", valid_for, need);
+        assert!(waits(None).iter().all(|wait| *wait <= Duration::from_secs(45)));
+        let valid = Duration::from_secs(7);
+        assert!(waits(Some(valid)).iter().all(|wait| (Duration::from_secs(1)..=valid).contains(wait)));
+    }
 }

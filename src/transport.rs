@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
     task::JoinSet,
     time::timeout,
 };
@@ -23,6 +23,11 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// Streams that others may have open at once; more wait to be accepted.
 const MAX_ACCEPTED: usize = 256;
+/// What strangers' frames may take of the memory together, beyond the first piece of each: enough for four clusters of
+/// 10,000, and far below what a host that runs a server can spare.
+const FRAME_BUDGET: usize = 32 << 20;
+/// Frames are read in pieces of this size. The first of each is free: nearly all frames are smaller.
+const PIECE: usize = 64 << 10;
 /// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,6 +79,7 @@ pub struct Request {
 /// Accepts streams and hands their frames on, for ever.
 pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
+    let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
     let mut streams = JoinSet::new();
     loop {
         while streams.try_join_next().is_some() {}
@@ -82,10 +88,12 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
         };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let requests = requests.clone();
+                let (requests, pieces) = (requests.clone(), pieces.clone());
                 streams.spawn(async move {
                     let _place = place;
-                    if let Err(error) = timeout(EXCHANGE_WITHIN, answer(stream, from, requests)).await {
+                    if let Err(error) =
+                        timeout(EXCHANGE_WITHIN, answer(stream, from, requests, &pieces)).await
+                    {
                         tracing::debug!(%from, %error, "stream given up");
                     }
                 });
@@ -98,10 +106,25 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     }
 }
 
-async fn answer(mut stream: TcpStream, from: SocketAddr, requests: mpsc::Sender<Request>) {
-    let frame = match read_frame(&mut stream).await {
-        Ok(frame) => frame,
+async fn answer(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    requests: mpsc::Sender<Request>,
+    pieces: &Semaphore,
+) {
+    let length = match stream.read_u32().await {
+        Ok(length) => length as usize,
+        // Somebody looked whether the port is open.
         Err(error) => return tracing::debug!(%from, %error, "no frame"),
+    };
+    let mut held = Vec::new();
+    let frame = match read_frame(&mut stream, length, Some((pieces, &mut held))).await {
+        Ok(frame) => frame,
+        Err(error) => {
+            tracing::debug!(%from, %error, "no frame");
+            // Refused and counted with everything else that is not ours.
+            Bytes::new()
+        }
     };
     let (reply, answered) = oneshot::channel();
     if requests.send(Request { from, frame, reply }).await.is_err() {
@@ -122,7 +145,8 @@ pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, String>) {
             connected.map_err(|_| format!("no connection within {CONNECT_WITHIN:?}"))?.map_err(reason)?;
         stream.set_nodelay(true).map_err(reason)?;
         write_frame(&mut stream, &dial.frame).await.map_err(reason)?;
-        read_frame(&mut stream).await.map_err(reason)
+        let length = stream.read_u32().await.map_err(reason)? as usize;
+        read_frame(&mut stream, length, None).await.map_err(reason)
     };
     let answer = timeout(EXCHANGE_WITHIN, exchange).await;
     (dial.exchange, answer.unwrap_or_else(|_| Err(format!("no answer within {EXCHANGE_WITHIN:?}"))))
@@ -134,6 +158,8 @@ fn reason(error: io::Error) -> String {
         "connection refused: nothing listens there".to_owned()
     } else if error.kind() == io::ErrorKind::UnexpectedEof {
         "it closed the connection without an answer: is a chronik-agent there?".to_owned()
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        "something else than gossip answers there: give the port of --bind, not that of --http".to_owned()
     } else {
         error.kind().to_string()
     }
@@ -147,16 +173,29 @@ async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
     stream.write_all(&bytes).await
 }
 
-async fn read_frame(stream: &mut TcpStream) -> io::Result<Bytes> {
-    let length = stream.read_u32().await?;
-    if length as usize > MAX_FRAME {
+/// The memory that frames share, and what one of them holds of it.
+type Share<'a, 'b> = Option<(&'a Semaphore, &'b mut Vec<SemaphorePermit<'a>>)>;
+
+/// Reads a frame of `length` bytes. Its memory grows as bytes arrive, so that a stranger's claim of a length reserves
+/// nothing, and waits for its share where there is one.
+async fn read_frame(stream: &mut TcpStream, length: usize, mut share: Share<'_, '_>) -> io::Result<Bytes> {
+    if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
     }
-    // Grown as bytes arrive: a stranger's claim of a length reserves nothing.
     let mut frame = Vec::new();
-    stream.take(length.into()).read_to_end(&mut frame).await?;
-    if frame.len() < length as usize {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    while frame.len() < length {
+        if let Some((pieces, held)) = &mut share
+            && !frame.is_empty()
+        {
+            held.push(pieces.acquire().await.map_err(io::Error::other)?);
+        }
+        let piece = PIECE.min(length - frame.len());
+        frame.reserve_exact(piece);
+        let before = frame.len();
+        (&mut *stream).take(piece as u64).read_to_end(&mut frame).await?;
+        if frame.len() < before + piece {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(frame.into())
 }

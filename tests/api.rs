@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::running::{Agent, Dir, Response, over_unix, program};
+use crate::running::{Agent, Response, over_unix, program};
 
 fn agent() -> Agent {
     Agent::start(&["--endpoint", "raft=:5001", "--tag", "zone=a", "--bootstrap-expect", "3"])
@@ -283,22 +283,4 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let third = Agent::start(&["--http", &format!("unix:{}", stale.display())]);
     assert_eq!(third.get("/livez").status(), 200);
     assert_eq!(over_unix(stale.to_str().unwrap(), "GET /livez HTTP/1.1\r\nHost: x\r\n").status(), 200);
-}
-
-#[test]
-fn an_agent_whose_record_is_damaged_runs_and_votes_nothing() {
-    for damaged in ["", "chronik-agent record 1 sha256 00\n{", "something else"] {
-        let dir = Dir::new();
-        std::fs::create_dir(dir.0.join("state")).unwrap();
-        dir.file("state/node.json", damaged);
-        let agent = Agent::start_in(dir, &["--bootstrap-expect", "3"]);
-        assert_eq!(agent.get("/livez").status(), 200);
-        let said = &agent.beginning;
-        assert!(
-            said.contains("this agent votes nothing") && said.contains("node.json does not read"),
-            "{said}"
-        );
-        let kept = std::fs::read_to_string(agent.dir.0.join("state/node.json")).unwrap();
-        assert_eq!(kept, damaged, "nobody touches it");
-    }
 }

@@ -212,7 +212,11 @@ impl Campaign {
             self.world.word(*node) == "wait" && self.world.codes(*node) != ["server_state_lost"]
         };
         if self.nodes.iter().any(waiting) {
-            return Err(format!("undecided after 30 s of peace:\n{}", self.world.describe()));
+            let problem = format!("undecided after 30 s of peace:\n{}", self.world.describe());
+            let late = self.world.run_until(Duration::from_secs(300), |world| {
+                self.nodes.iter().all(|node| world.word(*node) != "wait")
+            });
+            return Err(format!("{problem}\n{late:?} later all are decided"));
         }
         Ok(())
     }

@@ -1,12 +1,38 @@
 //! The one integration crate: one link instead of one a file.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should stop where it stands, and say why"
+)]
 
+mod addresses;
 mod api;
+mod awaiting;
 mod cli;
+mod cluster;
 mod convergence;
+#[cfg(any(feature = "aws", feature = "dns"))]
+#[path = "../providers/tests/daemon.rs"]
+mod daemon;
+#[cfg(feature = "aws")]
+mod discovery_aws;
+#[cfg(feature = "dns")]
+mod discovery_dns;
 mod founding;
 mod founding_sim;
 mod guards;
+mod hostile;
+mod identity;
+#[cfg(feature = "dns")]
+#[path = "../providers/tests/knot.rs"]
+#[expect(dead_code, reason = "the providers' own tests ask a cache too")]
+mod knot;
+mod loopback;
+#[cfg(feature = "aws")]
+#[path = "../providers/tests/moto.rs"]
+mod moto;
 mod running;
 mod scenarios;
 mod sim;
+mod tidy;

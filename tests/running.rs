@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -13,6 +13,8 @@ use std::{
 };
 
 use serde_json::Value;
+
+use crate::awaiting::within;
 
 /// Nothing on loopback takes longer, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,43 +67,50 @@ pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, 
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// A running agent on free ports of loopback.
+/// A running agent, or one that has been killed and can be started again.
 pub(crate) struct Agent {
     child: Child,
+    args: Vec<String>,
     pub(crate) http: SocketAddr,
     pub(crate) dir: Dir,
-    /// What it said until its API was there.
-    pub(crate) beginning: String,
-    log: BufReader<std::process::ChildStderr>,
 }
 
 impl Agent {
+    /// Starts one on free ports of loopback.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        Self::start_in(Dir::new(), flags)
+        let own = ["--bind", "127.0.0.1:0", "--node-name", "box"];
+        Self::launch(Dir::new(), &[&own, flags].concat())
     }
 
-    /// Starts with whatever is in `state` in this directory.
-    pub(crate) fn start_in(dir: Dir, flags: &[&str]) -> Self {
-        let mut child = program()
-            .args(["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--node-name", "box"])
-            .arg("--state-dir")
-            .arg(dir.0.join("state"))
-            .args(flags.iter().map(|flag| flag.replace("DIR", dir.0.to_str().unwrap())))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut lines = String::new();
-        // Ends with the port or, if the agent does, with the log.
-        let http = loop {
-            let from = lines.len();
-            assert_ne!(log.read_line(&mut lines).unwrap(), 0, "the agent has ended:\n{lines}");
-            if let Some((_, port)) = lines[from..].split_once("at=http://127.0.0.1:") {
-                break format!("127.0.0.1:{}", port.trim()).parse().unwrap();
-            }
-        };
-        Self { child, http, dir, beginning: lines, log }
+    /// Starts one with its state and its log in `dir`, for which `DIR` stands in `flags`.
+    pub(crate) fn launch(dir: Dir, flags: &[&str]) -> Self {
+        let place = dir.0.to_str().unwrap();
+        let own = ["--http", "127.0.0.1:0", "--state-dir", "DIR/state"];
+        let args: Vec<_> = own.iter().chain(flags).map(|flag| flag.replace("DIR", place)).collect();
+        let (child, http) = spawn(&dir, &args);
+        Self { child, args, http, dir }
+    }
+
+    /// Kills it, as SIGKILL does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again with the same flags, after it has ended.
+    pub(crate) fn restart(&mut self) {
+        (self.child, self.http) = spawn(&self.dir, &self.args);
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Everything it has logged, in all its lives.
+    pub(crate) fn log(&self) -> String {
+        log_in(&self.dir)
     }
 
     pub(crate) fn at(&self) -> String {
@@ -128,9 +137,9 @@ impl Agent {
 
     /// Waits for the agent to end by itself, and gives its exit code.
     pub(crate) fn ended(&mut self) -> i32 {
-        // The log ends when the process does.
-        self.log.read_to_end(&mut Vec::new()).unwrap();
-        self.child.wait().unwrap().code().unwrap()
+        let ended = || self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned());
+        let (status, _) = within(PATIENCE, ended);
+        status.code().unwrap_or_else(|| panic!("the agent ended by a signal:\n{}", log_in(&self.dir)))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -142,7 +151,31 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.args.join(" "), self.log());
+        }
     }
+}
+
+fn spawn(dir: &Dir, args: &[String]) -> (Child, SocketAddr) {
+    let before = log_in(dir).len();
+    let log = fs::OpenOptions::new().create(true).append(true).open(dir.0.join("log")).unwrap();
+    let mut child = program().args(args).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+    let (http, _) = within(PATIENCE, || {
+        let ended = child.try_wait().unwrap();
+        let log = log_in(dir).split_off(before);
+        let port = log.split_once("at=http://127.0.0.1:").and_then(|(_, rest)| rest.split_once('\n'));
+        match port {
+            Some((port, _)) => Ok(format!("127.0.0.1:{}", port.trim()).parse().unwrap()),
+            None if ended.is_some() => panic!("the agent has ended:\n{log}"),
+            None => Err(format!("no API yet:\n{log}")),
+        }
+    });
+    (child, http)
+}
+
+fn log_in(dir: &Dir) -> String {
+    fs::read(dir.0.join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
 }
 
 /// Sends a request over a unix socket.

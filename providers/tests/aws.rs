@@ -75,7 +75,7 @@ fn addresses_of_every_kind(fleet: &Fleet, server: &dyn Fn(&Value) -> bool) {
 #[test]
 fn signatures_and_permissions() {
     let moto = Moto::start();
-    let users = moto.fill("users");
+    let users = moto.fill("users", &[]);
     let key = |user: &str, half: &str| users[user][half].as_str().unwrap().to_owned();
     let ask = |id: &str, secret: &str, more: &str| {
         let spec = format!(

@@ -107,6 +107,17 @@ async fn a_change_shows_at_the_next_poll() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_gone_is_asked_again() {
+    let mut knot = Knot::start();
+    let spec = knot.spec("_zero._udp.svc.test");
+    let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
+    knot.stop();
+    assert!(provider.discover().await.is_err());
+    knot.resume();
+    assert_eq!(provider.discover().await, Ok(seeds(&["10.0.0.2:7001"], 0, &[])));
+}
+
+#[tokio::test]
 async fn a_cache_in_between() {
     let knot = Knot::start();
     let dnsmasq = Dnsmasq::start(&knot);

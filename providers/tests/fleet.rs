@@ -24,7 +24,7 @@ impl Fleet {
     /// Starts moto and fills it.
     pub(crate) fn start() -> Self {
         let moto = Moto::start();
-        let made = moto.fill("fleet");
+        let made = moto.fill("fleet", &[]);
         let instances = made["instances"].as_array().unwrap().clone();
         Self { moto, instances, single_call: made["single_call"].as_u64().unwrap() }
     }

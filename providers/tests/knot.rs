@@ -42,7 +42,8 @@ _live._udp  5   SRV   0 0 7001 n1
 
 /// A running knot.
 pub(crate) struct Knot {
-    _daemon: Daemon,
+    /// Nothing while it is stopped.
+    daemon: Option<Daemon>,
     dir: PathBuf,
     port: u16,
 }
@@ -67,13 +68,24 @@ impl Knot {
              template:\n  - id: default\n    storage: \"{shown}\"\n    file: \"%s.zone\"\n\
              zone:\n  - domain: svc.test\n    acl: local\n  - domain: servfail.test\n"
         );
-        let file = dir.join("knot.conf");
-        fs::write(&file, config).unwrap();
+        fs::write(dir.join("knot.conf"), config).unwrap();
+        let mut knot = Self { daemon: None, dir, port };
+        knot.resume();
+        knot
+    }
+
+    /// Kills it; its zone stays as it is.
+    pub(crate) fn stop(&mut self) {
+        self.daemon = None;
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn resume(&mut self) {
         // Debian keeps servers where only root's search path looks.
         let path = format!("{}:/usr/sbin:/sbin", env_path());
         let mut command = Command::new("knotd");
-        let (daemon, _) = Daemon::start(command.arg("-c").arg(file).env("PATH", path), "server started");
-        Self { _daemon: daemon, dir, port }
+        command.arg("-c").arg(self.dir.join("knot.conf")).env("PATH", path);
+        self.daemon = Some(Daemon::start(&mut command, "server started").0);
     }
 
     /// A provider of this name, asked of this server.

@@ -1,4 +1,4 @@
-"""Fills moto, the imitation of EC2, and says in JSON what it made: `moto.py fleet|users ENDPOINT`."""
+"""Fills moto, the imitation of EC2, and says in JSON what it made: `moto.py fleet|users|servers ENDPOINT [ADDR]…`."""
 
 import json
 import sys
@@ -77,6 +77,24 @@ def fleet(endpoint):
     return {"instances": instances, "single_call": sum(len(r["Instances"]) for r in single)}
 
 
+def servers(endpoint, *addrs):
+    """Instances with the server's tag at these private addresses, all in one /16, whichever that is."""
+    ec2 = client("ec2", endpoint)
+    block = ".".join(addrs[0].split(".")[:2]) + ".0.0/16"
+    subnets = ec2.describe_subnets(Filters=[{"Name": "cidr-block", "Values": [block]}])["Subnets"]
+    if not subnets:
+        vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
+        subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=block)["Subnet"]]
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "chronik", "Value": "server"}]}]
+    where = {"SubnetId": subnets[0]["SubnetId"], "TagSpecifications": tags}
+    return [
+        ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, PrivateIpAddress=addr, **where)["Instances"][0][
+            "PrivateIpAddress"
+        ]
+        for addr in addrs
+    ]
+
+
 def users(endpoint):
     """Two users, one of whom may list instances; from then on moto checks signatures and permissions."""
     iam = client("iam", endpoint)
@@ -105,4 +123,4 @@ def users(endpoint):
 
 
 if __name__ == "__main__":
-    print(json.dumps({"fleet": fleet, "users": users}[sys.argv[1]](sys.argv[2])))
+    print(json.dumps({"fleet": fleet, "users": users, "servers": servers}[sys.argv[1]](*sys.argv[2:])))

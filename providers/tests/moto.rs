@@ -1,10 +1,16 @@
 //! moto, an imitation of EC2 and IAM that shares no code with the SDK: filters, pages, signatures, permissions.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+
+/// In the program and not by its place: the tests of both crates use it.
+const SCRIPT: &str = include_str!("moto.py");
 
 /// A running moto.
 pub(crate) struct Moto {
@@ -22,17 +28,17 @@ impl Moto {
         Self { _daemon: daemon, url }
     }
 
-    /// Has `moto.py` fill it: `fleet` or `users`.
-    pub(crate) fn fill(&self, with: &str) -> Value {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/moto.py");
-        let output = Command::new(program("python")).args([script, with, &self.url]).output().unwrap();
+    /// Has `moto.py` fill it: with `fleet`, `users`, or `servers` at these addresses.
+    pub(crate) fn fill(&self, with: &str, addrs: &[&str]) -> Value {
+        let mut command = Command::new(program("python"));
+        let output = command.args(["-c", SCRIPT, with, &self.url]).args(addrs).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
 fn program(name: &str) -> PathBuf {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/.venv/bin")).join(name);
-    assert!(path.exists(), "{} is missing: run tests/venv once, which makes it", path.display());
-    path
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = places.map(|place| place.join("tests/.venv/bin").join(name));
+    paths.find(|path| path.exists()).expect("tests/.venv is missing: run tests/venv once, which makes it")
 }

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::Ended;
 use crate::{
-    bootstrap::{Decision, Reset, ResetRefused},
+    bootstrap::{Reset, ResetRefused},
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, JoinId},
     handle::{Command, Forgotten, JoinOutcome},
@@ -34,10 +34,6 @@ use crate::{
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 1_024;
-/// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
-const REFRESH: Duration = Duration::from_secs(1);
-/// How often at most the members' addresses are written to the state directory.
-const KEEP_PEERS_EVERY: Duration = Duration::from_secs(10);
 /// What is left of a graceful stop for the API to finish its answers in.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
@@ -52,30 +48,30 @@ pub(super) struct Inputs {
 
 /// The task's state.
 pub(super) struct Core {
-    machine: Machine,
-    state: Arc<StateDir>,
-    inputs: Inputs,
-    dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
-    writes: JoinSet<()>,
-    about: Arc<About>,
-    membership: Arc<Membership>,
-    quorum: Arc<Quorum>,
-    founding: Arc<Founding>,
-    discovery: Arc<Discovery>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
-    goodbyes: Vec<oneshot::Sender<()>>,
+    pub(super) machine: Machine,
+    pub(super) state: Arc<StateDir>,
+    pub(super) inputs: Inputs,
+    pub(super) dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
+    pub(super) writes: JoinSet<()>,
+    pub(super) about: Arc<About>,
+    pub(super) membership: Arc<Membership>,
+    pub(super) quorum: Arc<Quorum>,
+    pub(super) founding: Arc<Founding>,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
+    pub(super) goodbyes: Vec<oneshot::Sender<()>>,
     /// When the goodbye must be over.
-    leave_by: Option<Instant>,
-    left: bool,
+    pub(super) leave_by: Option<Instant>,
+    pub(super) left: bool,
     /// Answers to be given once what they speak of is on disk.
-    answers: Vec<Answer>,
-    new_id: fn() -> NodeId,
+    pub(super) answers: Vec<Answer>,
+    pub(super) new_id: fn() -> NodeId,
     /// What to keep after the goodbye, where an operator had this node forget everything.
-    start_over: Option<NodeRecord>,
-    kept_peers: Vec<SocketAddr>,
-    keep_peers_after: Instant,
-    refresh_at: Instant,
+    pub(super) start_over: Option<NodeRecord>,
+    pub(super) kept_peers: Vec<SocketAddr>,
+    pub(super) keep_peers_after: Instant,
+    pub(super) refresh_at: Instant,
 }
 
 impl std::fmt::Debug for Core {
@@ -244,6 +240,12 @@ impl Core {
         while let Ok(request) = self.inputs.requested.try_recv() {
             self.take(Wake::Request(request), now);
         }
+        while let Ok(command) = self.inputs.asked.try_recv() {
+            self.take(Wake::Command(command), now);
+        }
+        while let Ok(update) = self.inputs.updated.try_recv() {
+            self.take(Wake::Update(update), now);
+        }
         while let Some(dialled) = self.dials.try_join_next() {
             if let Ok(dialled) = dialled {
                 self.take(Wake::Dialled(dialled), now);
@@ -363,104 +365,6 @@ impl Core {
             }
             Event::Persist(_) | Event::Founding(..) => {}
         }
-    }
-
-    /// Publishes a snapshot where there is something new to see, or a second has passed.
-    fn publish(&mut self, now: Instant) {
-        let changed = self.membership.index != self.machine.membership().index;
-        let founding = self.founding.index != self.machine.founding().index;
-        let quorum = self.quorum.index != self.machine.quorum().index;
-        if !changed && !founding && !quorum && now < self.refresh_at {
-            return;
-        }
-        self.refresh_at = now + REFRESH;
-        self.machine.refresh_last_heard();
-        if changed {
-            self.note_changes();
-        }
-        self.membership = Arc::new(self.machine.membership().clone());
-        if quorum {
-            self.quorum = Arc::new(self.machine.quorum().clone());
-        }
-        if founding {
-            self.founding = Arc::new(self.machine.founding().clone());
-            self.note_decision();
-        }
-        let snapshot = Snapshot {
-            about: self.about.clone(),
-            membership: self.membership.clone(),
-            quorum: self.quorum.clone(),
-            founding: self.founding.clone(),
-            discovery: self.discovery.clone(),
-            counters: self.machine.counters(),
-            joined: self.machine.gossip().joined(),
-            leaving: self.leave_by.is_some(),
-            taken: now,
-            rendered: Rendered::default(),
-        };
-        // Whoever waits for a change is not woken for a refresh.
-        self.snapshots.send_if_modified(|current| {
-            let news = current.membership.index != snapshot.membership.index
-                || current.quorum.index != snapshot.quorum.index
-                || current.founding.index != snapshot.founding.index
-                || current.discovery.index != snapshot.discovery.index
-                || current.joined != snapshot.joined
-                || current.leaving != snapshot.leaving;
-            *current = Arc::new(snapshot);
-            news
-        });
-        self.keep_peers(now);
-    }
-
-    /// Tells an operator's log what the server is told.
-    fn note_decision(&self) {
-        match &self.founding.decision {
-            Decision::Wait { reasons } => {
-                for reason in reasons {
-                    tracing::info!(decision = "wait", code = reason.code(), "{reason}");
-                }
-            }
-            Decision::Bootstrap(group) => tracing::info!(decision = "bootstrap", cluster = %group.cluster_id),
-            Decision::Resume(group) => tracing::info!(decision = "resume", cluster = %group.cluster_id),
-            Decision::Join(group) => tracing::info!(decision = "join", cluster = %group.cluster_id),
-            Decision::Conflict(conflict) => {
-                tracing::error!(decision = "conflict", clusters = ?conflict.clusters, "nothing is decided until an operator says which is meant");
-            }
-        }
-    }
-
-    /// Tells an operator's log what has changed.
-    fn note_changes(&self) {
-        for (id, member) in &self.machine.membership().members {
-            let before = self.membership.members.get(id);
-            let (name, addr, status) = (&member.name, member.addr, member.status);
-            match before {
-                Some(before) if before.status == status && before.epoch == member.epoch => {}
-                Some(before) => tracing::info!(%name, %id, %addr, %status, was = %before.status, "member"),
-                None => tracing::info!(%name, %id, %addr, %status, "member"),
-            }
-        }
-    }
-
-    /// Has the addresses of the members written down where they have changed; in another thread, for a disk may be slow.
-    fn keep_peers(&mut self, now: Instant) {
-        if now < self.keep_peers_after || self.leave_by.is_some() || !self.writes.is_empty() {
-            return;
-        }
-        let others = self.membership.active().filter(|member| member.id != self.about.id);
-        let peers: Vec<_> = others.map(|member| member.addr).collect();
-        // Whoever is alone remembers whom it knew.
-        if peers.is_empty() || peers == self.kept_peers {
-            return;
-        }
-        self.kept_peers.clone_from(&peers);
-        self.keep_peers_after = now + KEEP_PEERS_EVERY;
-        let state = self.state.clone();
-        self.writes.spawn_blocking(move || {
-            if let Err(error) = state.keep_peers(&peers) {
-                tracing::warn!(%error, "the members' addresses are not kept");
-            }
-        });
     }
 
     /// A socket bound to an IPv6 address reaches IPv4 ones in their mapped form.

@@ -246,9 +246,10 @@ impl Gossip {
         }
     }
 
-    /// Another process has this node's id. The one that started later stops, so that the one the cluster knows stays.
+    /// Another process has this node's id. The one that started later stops, so that the one the cluster knows stays; of
+    /// two that started in the same millisecond, the one with the greater address.
     fn meet_duplicate(&mut self, other: &Peer) -> Told {
-        let stopped = self.me.epoch > other.epoch;
+        let stopped = (self.me.epoch, self.me.addr) > (other.epoch, other.addr);
         if stopped {
             self.phase = Phase::Duplicate;
             self.timers.clear();

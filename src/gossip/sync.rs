@@ -51,16 +51,17 @@ pub(super) enum Reply {
     Taken,
 }
 
-/// All a node knows, as bytes in the layouts of the datagrams.
+/// All a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string each,
+/// so that a frame cannot decode to many times its size.
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
 pub(super) struct EncodedState {
     #[n(0)]
     sender: ByteVec,
     #[n(1)]
-    members: Vec<ByteVec>,
+    members: ByteVec,
     #[n(2)]
-    left: Vec<ByteVec>,
+    left: ByteVec,
     #[n(3)]
     records: Vec<EncodedRecord>,
 }
@@ -93,19 +94,18 @@ pub(super) struct SharedState {
 
 impl SharedState {
     pub(super) fn encode(&self) -> EncodedState {
-        let write = |put: &dyn Fn(&mut Vec<u8>)| {
-            let mut out = Vec::new();
-            put(&mut out);
-            ByteVec::from(out)
-        };
+        let (mut sender, mut members, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        put_peer(&self.sender, &mut sender);
+        for member in &self.members {
+            SwimCodec.encode_member(member, &mut members).expect("a vector has room");
+        }
+        for life in &self.left {
+            put_life(life, &mut left);
+        }
         EncodedState {
-            sender: write(&|out| put_peer(&self.sender, out)),
-            members: self
-                .members
-                .iter()
-                .map(|member| write(&|out| SwimCodec.encode_member(member, out).expect("a vector has room")))
-                .collect(),
-            left: self.left.iter().map(|peer| write(&|out| put_life(peer, out))).collect(),
+            sender: sender.into(),
+            members: members.into(),
+            left: left.into(),
             records: self
                 .records
                 .iter()
@@ -123,11 +123,13 @@ impl SharedState {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
         let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new() };
-        for member in &encoded.members {
-            state.members.push(SwimCodec.decode_member(member.as_slice()).map_err(|error| failed(&error))?);
+        let mut members = encoded.members.as_slice();
+        while !members.is_empty() {
+            state.members.push(SwimCodec.decode_member(&mut members).map_err(|error| failed(&error))?);
         }
-        for life in &encoded.left {
-            state.left.push(get_life(&mut life.as_slice()).map_err(|error| failed(&error))?);
+        let mut left = encoded.left.as_slice();
+        while !left.is_empty() {
+            state.left.push(get_life(&mut left).map_err(|error| failed(&error))?);
         }
         for record in encoded.records {
             let owner: [u8; 16] = record

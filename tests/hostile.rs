@@ -1,0 +1,257 @@
+//! What strangers and damaged networks send to a running cluster: nobody is called failed, nothing ends, nothing grows.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use chronik_agent::wire;
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use crate::{
+    awaiting::{now, within},
+    cluster::{addrs, all_say, ever_said, loopback, start, trio},
+    running::Agent,
+};
+
+const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
+const DATAGRAMS: u32 = 100_000;
+/// A quiet agent has 10 to 15 MB resident in a development build.
+const RSS_MB: u64 = 96;
+
+fn rss_mb(agent: &Agent) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn refused(agent: &Agent) -> u64 {
+    agent.get("/v1/info").json()["counters"]["refused"].as_u64().unwrap()
+}
+
+fn gossip_addr(agent: &Agent) -> SocketAddr {
+    agent.get("/v1/self").json()["bound"].as_str().unwrap().parse().unwrap()
+}
+
+/// A suspicion is no verdict: on a busy machine one may come and be refuted.
+fn nobody_was_ever_called_failed(agents: &[&Agent]) {
+    for agent in agents {
+        for name in ["a", "b", "c"] {
+            assert!(!ever_said(agent, name, "failed"), "{}", agent.log());
+        }
+    }
+    within(Duration::from_secs(5), || all_say(agents.iter().copied(), &ALL));
+}
+
+/// A trio whose first member gives others the address of a tap, which hands its datagrams on and keeps them.
+fn tapped_trio() -> ([Agent; 3], Vec<Vec<u8>>) {
+    let (addrs, seeds) = addrs(3);
+    let tap = UdpSocket::bind((loopback(), 7946)).unwrap();
+    let tap_addr = tap.local_addr().unwrap().to_string();
+    let flags = ["--join", &seeds, "--bootstrap-expect", "3"];
+    let a = start("a", &addrs[0], &[&flags[..], &["--advertise", &tap_addr]].concat());
+    let (b, c) = (start("b", &addrs[1], &flags), start("c", &addrs[2], &flags));
+    let to = gossip_addr(&a);
+    tap.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut packets = Vec::new();
+    let mut buffer = [0; 2048];
+    while packets.len() < 60 || all_say([&a, &b, &c], &ALL).is_err() {
+        let (length, _) = tap.recv_from(&mut buffer).unwrap();
+        tap.send_to(&buffer[..length], to).unwrap();
+        packets.push(buffer[..length].to_vec());
+    }
+    // From here on the tap forwards in a thread that ends with the test's process.
+    std::thread::spawn(move || {
+        while let Ok((length, _)) = tap.recv_from(&mut buffer) {
+            tap.send_to(&buffer[..length], to).ok();
+        }
+    });
+    ([a, b, c], packets)
+}
+
+/// One datagram of the kinds that a hostile or broken network may bring.
+fn datagram(rng: &mut StdRng, packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut real = packets[rng.random_range(0..packets.len())].clone();
+    match rng.random_range(0..5) {
+        0 => {
+            let mut random = vec![0; rng.random_range(0..1500)];
+            rng.fill_bytes(&mut random);
+            return random;
+        }
+        // A good envelope around rubbish.
+        1 => {
+            rng.fill_bytes(&mut real);
+            let ours = "chronik".parse().unwrap();
+            return wire::seal(&ours, wire::Kind::Swim, &real).to_vec();
+        }
+        2 => real.truncate(rng.random_range(0..real.len())),
+        3 => {
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..real.len());
+                real[at] ^= 1 << rng.random_range(0..8);
+            }
+        }
+        // The cluster's name begins at the fifth byte, and has a checksum behind it.
+        _ => {
+            let other = "chronic".parse().unwrap();
+            return wire::seal(&other, wire::Kind::Swim, &real[4 + 7 + 4..]).to_vec();
+        }
+    }
+    real
+}
+
+#[test]
+fn a_hundred_thousand_datagrams_change_nothing() {
+    let seed = 20_261_122;
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let ([a, b, c], packets) = tapped_trio();
+    let before = refused(&a);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let targets = [&a, &b, &c].map(gossip_addr);
+    let begin = now();
+    for n in 0..DATAGRAMS {
+        socket.send_to(&datagram(&mut rng, &packets), targets[n as usize % 3]).unwrap();
+        // As fast as the agents take them, or the kernel would drop most: an answer every now and then.
+        if n % 300 == 0 {
+            assert_eq!(a.get("/livez").status(), 200);
+        }
+    }
+    println!("{DATAGRAMS} datagrams sent in {:?}", begin.elapsed());
+    within(Duration::from_secs(5), || all_say([&a, &b, &c], &ALL));
+    let after = refused(&a);
+    println!("refused by the first: {} of {}", after - before, DATAGRAMS / 3);
+    assert!(after - before > u64::from(DATAGRAMS) / 6);
+    for agent in [&a, &b, &c] {
+        println!("peak of resident memory: {} MB", rss_mb(agent));
+        assert!(rss_mb(agent) < RSS_MB);
+    }
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
+}
+
+#[test]
+fn the_api_is_served_while_datagrams_pour_in() {
+    let [a, b, c] = trio(&[]);
+    let to = gossip_addr(&a);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // The dearest kind of rubbish: all of it is read before it is refused.
+    let rubbish = wire::seal(&"chronik".parse().unwrap(), wire::Kind::Swim, &[0xC7; 1100]);
+    let flood = |_| {
+        let (stop, rubbish) = (stop.clone(), rubbish.clone());
+        std::thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // What the kernel drops is sent again soon.
+                socket.send_to(&rubbish, to).ok();
+            }
+        })
+    };
+    let floods: Vec<_> = (0..2).map(flood).collect();
+    let taken_in = || a.get("/v1/info").json()["counters"]["datagrams_in"].as_u64().unwrap();
+    let pouring = || Some(taken_in()).filter(|count| *count > 10_000).ok_or_else(|| "no flood".to_owned());
+    let (before, _) = within(Duration::from_secs(10), pouring);
+    for _ in 0..5 {
+        let begin = now();
+        let answer = a.post("/v1/join", "{\"addrs\":[\"127.0.0.1:1\"]}");
+        assert_eq!(answer.status(), 200);
+        println!("a join was answered in {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    }
+    // The counters are published once a second.
+    let more = || Some(taken_in()).filter(|count| *count > before).ok_or_else(|| "no flood".to_owned());
+    let (after, _) = within(Duration::from_secs(5), more);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
+    println!("{} datagrams meanwhile", after - before);
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
+}
+
+/// Whether the other side has closed, or says nothing for now.
+fn closed(stream: &mut TcpStream) -> bool {
+    let mut answer = [0; 64];
+    stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    match stream.read(&mut answer) {
+        Ok(0) => true,
+        Ok(_) => panic!("an answer to a stranger: {answer:?}"),
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+#[test]
+fn streams_of_strangers_are_closed_and_cost_nothing() {
+    let seed = 20_261_123;
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let [a, mut b, c] = trio(&["--log-level", "info,chronik_agent=debug"]);
+    let to = gossip_addr(&a);
+    let before = refused(&a);
+    let mut random = vec![0; 4096];
+    rng.fill_bytes(&mut random);
+    let mut short = 100_u32.to_be_bytes().to_vec();
+    short.extend(&random[..100]);
+    let sayings: [&[u8]; 6] = [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &u32::MAX.to_be_bytes(),
+        &(17_u32 << 20).to_be_bytes(),
+        &random,
+        &short,
+        &[0, 0, 0, 0],
+    ];
+    for saying in sayings {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.write_all(saying).unwrap();
+        let end = || closed(&mut stream).then_some(()).ok_or_else(|| format!("open after {saying:?}"));
+        within(Duration::from_secs(2), end);
+    }
+    // The counters are published once a second.
+    let counted = || match refused(&a) - before {
+        count if count == sayings.len() as u64 => Ok(()),
+        count => Err(format!("{count} of {} refused", sayings.len())),
+    };
+    within(Duration::from_secs(3), counted);
+    // Slow ones: they claim the most that is allowed, send a little, and stay.
+    let slow: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(to).unwrap();
+            stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
+            stream.write_all(&[0xC7, 1]).unwrap();
+            stream
+        })
+        .collect();
+    // Meanwhile life goes on: a crash, and a return that needs a stream.
+    b.kill();
+    let gone = [("a", "alive"), ("b", "failed"), ("c", "alive")];
+    within(Duration::from_secs(3), || all_say([&a, &c], &gone));
+    b.restart();
+    within(Duration::from_secs(3), || all_say([&a, &b, &c], &ALL));
+    println!("peak of resident memory with {} slow streams: {} MB", slow.len(), rss_mb(&a));
+    assert!(rss_mb(&a) < RSS_MB);
+    for mut stream in slow {
+        let end = || closed(&mut stream).then_some(()).ok_or_else(|| "a slow stream is open".to_owned());
+        within(Duration::from_secs(15), end);
+    }
+}
+
+#[test]
+fn frames_as_long_as_allowed_do_not_fill_the_memory() {
+    let [a, b, c] = trio(&[]);
+    let to = gossip_addr(&a);
+    let senders: Vec<_> = (0..24)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(to).unwrap();
+                stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
+                let piece = vec![0xC7; 1 << 20];
+                // The last byte is never sent; closed in between is as good.
+                (0..15).try_for_each(|_| stream.write_all(&piece)).ok();
+                stream
+            })
+        })
+        .collect();
+    let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    println!("peak of resident memory with {} long frames: {} MB", streams.len(), rss_mb(&a));
+    assert!(rss_mb(&a) < RSS_MB, "{} MB", rss_mb(&a));
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
+}

@@ -1,0 +1,181 @@
+//! The state directory: one agent each, kept over restarts, and what happens where it is locked, copied, damaged or
+//! not ours to write to.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Output, time::Duration};
+
+use crate::{
+    awaiting::within,
+    cluster::{addrs, all_say, loopback, start, trio},
+    running::{Agent, Dir, program},
+};
+
+/// Runs an agent that cannot start, to its end.
+fn refused(flags: &[&str]) -> (i32, String) {
+    let bind = loopback().to_string();
+    ended(&program().args(["--bind", &bind, "--http", "127.0.0.1:0"]).args(flags).output().unwrap())
+}
+
+fn ended(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn state(agent: &Agent) -> String {
+    agent.dir.0.join("state").display().to_string()
+}
+
+#[test]
+fn a_state_directory_has_one_agent() {
+    let agent = start("a", &loopback().to_string(), &[]);
+    let (code, log) = refused(&["--state-dir", &state(&agent)]);
+    let expected = format!(
+        "--state-dir {} is in use by another agent (process {}); stop that one, or give this one a directory of its own",
+        state(&agent),
+        agent.pid()
+    );
+    assert_eq!(code, 1);
+    assert!(log.contains(&expected), "{log}");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_remedy() {
+    let bind = loopback().to_string();
+    let _agent = start("a", &bind, &[]);
+    let dir = Dir::new();
+    let state = dir.0.join("other");
+    let output = program()
+        .args(["--bind", &bind, "--http", "127.0.0.1:0", "--state-dir"])
+        .arg(&state)
+        .output()
+        .unwrap();
+    let (code, log) = ended(&output);
+    assert_eq!(code, 1);
+    let expected = format!("--bind {bind}:7946: cannot listen on TCP: ");
+    assert!(log.contains(&expected) && log.contains("choose another --bind"), "{log}");
+    // The same for UDP alone.
+    let udp = std::net::UdpSocket::bind((loopback(), 7946)).unwrap();
+    let addr = udp.local_addr().unwrap();
+    let output = program()
+        .args(["--bind", &addr.to_string(), "--http", "127.0.0.1:0", "--state-dir"])
+        .arg(&state)
+        .output()
+        .unwrap();
+    let (code, log) = ended(&output);
+    assert_eq!(code, 1);
+    assert!(log.contains(&format!("--bind {addr}: cannot listen on UDP: ")), "{log}");
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_to_is_named() {
+    let dir = Dir::new();
+    let closed = dir.0.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = program().get_program().to_owned();
+    let state = closed.join("state").display().to_string();
+    let args = ["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", &state];
+    // Root may write anywhere, and so becomes nobody, who in turn may not enter root's directories: a copy will do.
+    let mut command = if rustix::process::geteuid().is_root() {
+        let copy = dir.0.join("program");
+        fs::copy(&binary, &copy).unwrap();
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy);
+        command
+    } else {
+        std::process::Command::new(binary)
+    };
+    let (code, log) = ended(&command.args(args).output().unwrap());
+    assert_eq!(code, 1, "{log}");
+    let expected = format!("--state-dir {state}: cannot make the directory: Permission denied");
+    assert!(
+        log.contains(&expected) && log.contains("give the agent's user a directory it may write to"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_damaged_identity_is_reported_left_alone_and_votes_nothing() {
+    let mut agent = start("a", &loopback().to_string(), &[]);
+    agent.kill();
+    let file = agent.dir.0.join("state/node.json");
+    let whole = fs::read(&file).unwrap();
+    for damaged in [&whole[..whole.len() / 2], b"", b"{}"] {
+        fs::write(&file, damaged).unwrap();
+        agent.restart();
+        assert_eq!(agent.get("/livez").status(), 200, "it gossips on");
+        let log = agent.log();
+        for said in [
+            &format!("{} does not read (", file.display()),
+            "this agent votes nothing",
+            "to start as a new node",
+        ] {
+            assert!(log.contains(said), "{said:?} is not in\n{log}");
+        }
+        agent.kill();
+        assert_eq!(fs::read(&file).unwrap(), damaged, "nothing is mended in silence");
+    }
+    fs::write(&file, whole).unwrap();
+    agent.restart();
+}
+
+#[test]
+fn a_damaged_list_of_peers_is_no_obstacle() {
+    let mut agent = start("a", &loopback().to_string(), &[]);
+    agent.kill();
+    fs::write(agent.dir.0.join("state/peers.json"), "garbage").unwrap();
+    agent.restart();
+    assert!(agent.log().contains("the members of the last run are unknown"), "{}", agent.log());
+}
+
+#[test]
+fn a_node_without_seeds_comes_back_by_its_memory() {
+    let (addrs, seeds) = addrs(2);
+    let a = start("a", &addrs[0], &["--join", &seeds]);
+    let mut b = start("b", &addrs[1], &[]);
+    let both = [("a", "alive"), ("b", "alive")];
+    within(Duration::from_secs(5), || all_say([&a, &b], &both));
+    let peers = b.dir.0.join("state/peers.json");
+    within(Duration::from_secs(15), || {
+        peers.exists().then_some(()).ok_or_else(|| "no peers.json".to_owned())
+    });
+    b.signal("TERM");
+    assert_eq!(b.ended(), 0);
+    b.restart();
+    within(Duration::from_secs(1), || all_say([&a, &b], &both));
+}
+
+#[test]
+fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
+    let [a, b, c] = trio(&[]);
+    let copy = Dir::new();
+    fs::create_dir(copy.0.join("state")).unwrap();
+    fs::copy(b.dir.0.join("state/node.json"), copy.0.join("state/node.json")).unwrap();
+    let (bind, seed) =
+        (loopback().to_string(), a.get("/v1/self").json()["addr"].as_str().unwrap().to_owned());
+    let original = b.get("/v1/self").json()["addr"].as_str().unwrap().to_owned();
+    let seeds = format!("{seed},{original}");
+    let twin = Agent::launch(copy, &["--node-name", "twin", "--bind", &bind, "--join", &seeds]);
+    let conflict = |agent: &Agent, other: &str| {
+        let quorum = agent.get("/v1/quorum").json();
+        let reason = format!(
+            "the agent at {other} has this node's id: one state directory was copied; stop one and delete its copy"
+        );
+        let so = quorum["status"] == "conflict" && quorum["reasons"][0] == reason;
+        so.then_some(()).ok_or_else(|| quorum.to_string())
+    };
+    let bound = Duration::from_secs(10);
+    within(bound, || conflict(&twin, &original));
+    within(bound, || conflict(&b, &format!("{bind}:7946")));
+    for agent in [&b, &twin] {
+        assert!(agent.log().contains("two agents have this node id"), "{}", agent.log());
+    }
+    // Whoever the cluster knew stays, at its address.
+    let all = [("a", "alive"), ("b", "alive"), ("c", "alive")];
+    within(bound, || all_say([&a, &b, &c], &all));
+    let at = |agent: &Agent| {
+        let members = agent.get("/v1/members").json();
+        let listed = members["members"].as_array().unwrap();
+        listed.iter().find(|member| member["name"] == "b").map(|member| member["addr"].clone())
+    };
+    assert_eq!([at(&a), at(&c)], [Some(original.clone().into()), Some(original.into())]);
+}

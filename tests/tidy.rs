@@ -1,0 +1,297 @@
+//! The rules of the house that a machine can check, each beside a snippet that breaks it. Lints check the others.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What is told the time and the dice: files of `src`, and folders of the same name.
+const PURE: &[&str] =
+    &["node", "membership", "quorum", "bootstrap", "snapshot", "backoff", "gossip", "machine", "wire"];
+/// What those must not name: runtimes, sockets, files, the environment.
+const IMPURE: &[&str] =
+    &["tokio", "UdpSocket", "TcpStream", "TcpListener", "UnixStream", "UnixListener", "fs", "env"];
+/// Clocks.
+const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now", "Utc::now", "Timestamp::now", "Zoned::now"];
+/// The API shows snapshots and sends commands; it knows nothing of how they come about.
+const BELOW_HTTP: &[&str] = &["gossip", "foca", "transport"];
+/// A provider returns addresses and how long they hold, nothing else.
+const ABOVE_PROVIDERS: &[&str] = &["chronik_agent", "NodeId", "Membership", "Quorum"];
+/// Names that say nothing of what is inside.
+const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "common", "types", "handlers", "misc", "mod"];
+/// A file in a sitting.
+const MAX_LINES: usize = 400;
+/// Where a thread of the tests may sleep, and why.
+const MAY_SLEEP: &[(&str, &str)] = &[("tests/awaiting.rs", "between two looks, with a bound")];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of ours with this ending, as a path from the root, with its text.
+fn files(ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["src", "tests", "providers", "benches"].iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let hidden = path.file_name().unwrap().to_string_lossy().starts_with('.');
+            if path.is_dir() && !hidden {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The files but for those that are `#[cfg(test)] mod NAME;` somewhere, and what is below those.
+fn without_test_modules(mut files: Vec<(String, String)>) -> Vec<(String, String)> {
+    let tests: Vec<String> = files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let below = |path: &str, test: &str| {
+        path.strip_prefix(test).is_some_and(|rest| [".rs", "/"].iter().any(|next| rest.starts_with(next)))
+    };
+    files.retain(|(path, _)| !tests.iter().any(|test| below(path, test)));
+    files
+}
+
+/// Where the modules are that `text` declares for tests alone, without `.rs`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let folder = path.trim_end_matches(".rs").trim_end_matches("/lib");
+    let declared =
+        text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+    declared.map(|name| format!("{folder}/{name}")).collect()
+}
+
+/// The text without comments and without what stands in quotes; lines stay where they are.
+fn code(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if next == '"' {
+            quoted(rest)
+        } else if rest.starts_with("r\"") || rest.starts_with("r#") {
+            raw(rest)
+        } else if rest.starts_with("'\"'") {
+            3
+        } else if rest.starts_with("'\\") {
+            rest[3..].find('\'').map_or(1, |end| end + 4)
+        } else {
+            0
+        };
+        if skipped == 0 {
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
+        } else {
+            out.extend(rest[..skipped].chars().filter(|skipped| *skipped == '\n'));
+            rest = &rest[skipped..];
+        }
+    }
+    out
+}
+
+/// The length of the quotation that `text` begins with.
+fn quoted(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of the raw quotation, or raw identifier, that `text` begins with.
+fn raw(text: &str) -> usize {
+    let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
+    if !text[1 + hashes..].starts_with('"') {
+        return 1 + hashes;
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    text[2 + hashes..].find(&end).map_or(text.len(), |at| 2 + hashes + at + end.len())
+}
+
+/// What comes before the tests at the end of a file.
+fn without_tests(text: &str) -> &str {
+    let tests = text
+        .match_indices("\n#[cfg(test)]\nmod ")
+        .find(|(at, _)| text[at + 1..].lines().nth(1).is_some_and(|declared| declared.contains('{')));
+    tests.map_or(text, |(at, _)| &text[..at])
+}
+
+/// The words of `forbidden` that stand in the code as words of their own; `env!` is no `env`.
+fn words<'a>(text: &str, forbidden: &[&'a str]) -> Vec<&'a str> {
+    let code = code(text);
+    let stands = |word: &&&str| {
+        code.match_indices(**word).any(|(at, _)| {
+            let part = |character: char| character.is_alphanumeric() || character == '_';
+            let before = code[..at].chars().next_back();
+            let after = code[at + word.len()..].chars().next();
+            !before.is_some_and(part) && !after.is_some_and(|after| part(after) || after == '!')
+        })
+    };
+    forbidden.iter().filter(stands).copied().collect()
+}
+
+fn impure(text: &str) -> Vec<&str> {
+    let text = without_tests(text);
+    let code = code(text);
+    words(text, IMPURE)
+        .into_iter()
+        .chain(CLOCKS.iter().copied().filter(|clock| code.contains(clock)))
+        .collect()
+}
+
+fn sleeps(text: &str) -> bool {
+    code(text).contains("sleep(")
+}
+
+fn has_purpose(text: &str) -> bool {
+    text.starts_with("//! ")
+}
+
+fn is_too_long(text: &str) -> bool {
+    without_tests(text).lines().count() > MAX_LINES
+}
+
+fn is_noun(path: &str) -> bool {
+    let name = Path::new(path).file_stem().unwrap().to_string_lossy();
+    !EMPTY_NAMES.contains(&name.as_ref())
+}
+
+/// Dependencies without a line above that says what for. One that the workspace has says it there.
+fn unexplained(manifest: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut dependencies, mut above) = (false, "");
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            dependencies = line.ends_with("dependencies]");
+        } else if dependencies && line.contains('=') && !line.starts_with('#') {
+            let in_workspace = line.contains("workspace = true");
+            if !in_workspace && !above.starts_with("# ") {
+                found.push(line.split([' ', '=', '.']).next().unwrap_or(line));
+            }
+        }
+        above = line;
+    }
+    found
+}
+
+/// The tests of a file: all of it under `tests`, else what stands behind `#[cfg(test)]`.
+fn tests_of<'a>(path: &str, text: &'a str) -> &'a str {
+    if path.starts_with("src/") || path.contains("/src/") { &text[without_tests(text).len()..] } else { text }
+}
+
+fn is_source(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("providers/src/")
+}
+
+#[track_caller]
+fn none(found: Vec<String>, rule: &str) {
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_core_knows_no_runtime_no_socket_no_file_no_environment_and_no_clock() {
+    let pure = |path: &str| {
+        let name = path.strip_prefix("src/").unwrap_or("").trim_end_matches(".rs");
+        PURE.contains(&name.split('/').next().unwrap_or(""))
+    };
+    let files = without_test_modules(files(".rs")).into_iter().filter(|(path, _)| pure(path));
+    let found = files.flat_map(|(path, text)| {
+        impure(&text).into_iter().map(|word| format!("{path}: {word}")).collect::<Vec<_>>()
+    });
+    none(found.collect(), "told the time and the dice, and nothing else");
+    assert_eq!(impure("use std::{fs, net::UdpSocket};"), ["UdpSocket", "fs"]);
+    assert_eq!(
+        impure("fn f() { tokio::spawn(x); let t = std::time::Instant::now(); }"),
+        ["tokio", "Instant::now"]
+    );
+    assert_eq!(
+        impure("// tokio\nconst A: &str = env!(\"fs\");\n#[cfg(test)]\nmod tests { use std::fs; }"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn the_api_knows_no_gossip() {
+    let files =
+        without_test_modules(files(".rs")).into_iter().filter(|(path, _)| path.starts_with("src/http"));
+    let found = files.filter(|(_, text)| !words(without_tests(text), BELOW_HTTP).is_empty());
+    none(found.map(|(path, _)| path).collect(), "http shows snapshots");
+    assert_eq!(words("use crate::{api, gossip::Peer};", BELOW_HTTP), ["gossip"]);
+    assert_eq!(words("use crate::config::gossip_addr; // gossip", BELOW_HTTP), [""; 0]);
+}
+
+#[test]
+fn providers_know_no_node_no_cluster_and_no_quorum() {
+    let files = files(".rs").into_iter().filter(|(path, _)| path.starts_with("providers/src/"));
+    let found = files.filter(|(_, text)| !words(text, ABOVE_PROVIDERS).is_empty());
+    none(found.map(|(path, _)| path).collect(), "a provider returns addresses");
+    assert_eq!(words("use chronik_agent::node;", ABOVE_PROVIDERS), ["chronik_agent"]);
+}
+
+#[test]
+fn a_file_says_first_what_it_is_for() {
+    let found = files(".rs").into_iter().filter(|(_, text)| !has_purpose(text));
+    none(found.map(|(path, _)| path).collect(), "the first line of a file begins with `//! `");
+    assert!(!has_purpose("use std::fs;\n//! Late."));
+}
+
+#[test]
+fn a_file_is_read_in_a_sitting() {
+    let files = without_test_modules(files(".rs")).into_iter().filter(|(path, _)| is_source(path));
+    let found = files.filter(|(_, text)| is_too_long(text));
+    none(found.map(|(path, _)| path).collect(), "a file has 400 lines at most, without its tests");
+    let long = "let x = 1;\n".repeat(MAX_LINES);
+    assert!(!is_too_long(&long) && is_too_long(&format!("{long}{long}")));
+    assert!(!is_too_long(&format!("{long}\n#[cfg(test)]\nmod tests {{\n{long}}}")));
+    assert!(is_too_long(&format!("\n#[cfg(test)]\nmod tests;\n{long}{long}")));
+    assert_eq!(test_modules("src/a.rs", "#[cfg(test)]\nmod b;\nmod c;"), ["src/a/b"]);
+}
+
+#[test]
+fn a_file_is_a_noun() {
+    let found = files(".rs").into_iter().filter(|(path, _)| !is_noun(path));
+    none(found.map(|(path, _)| path).collect(), "a file is named for what is inside");
+    assert!(!is_noun("src/utils.rs") && !is_noun("src/gossip/mod.rs") && is_noun("src/mode.rs"));
+}
+
+#[test]
+fn tests_wait_on_the_thing_itself() {
+    let files = files(".rs").into_iter();
+    let may = |path: &str| MAY_SLEEP.iter().any(|(allowed, _)| *allowed == path);
+    let found = files.filter(|(path, text)| !may(path) && sleeps(tests_of(path, text)));
+    none(found.map(|(path, _)| path).collect(), "a test waits with `awaiting::within`");
+    assert!(sleeps("thread::sleep(SECOND);") && sleeps("tokio::time::sleep(x).await"));
+    assert!(!sleeps("// no sleep(\nlet asleep = \"sleep(\";"));
+}
+
+#[test]
+fn a_dependency_says_what_for() {
+    let manifests = files("Cargo.toml");
+    let own = [("Cargo.toml".to_owned(), fs::read_to_string(root().join("Cargo.toml")).unwrap())];
+    let found = own.into_iter().chain(manifests).flat_map(|(path, text)| {
+        unexplained(&text).into_iter().map(|name| format!("{path}: {name}")).collect::<Vec<_>>()
+    });
+    none(found.collect(), "the line above a dependency says what for");
+    assert_eq!(unexplained("[dependencies]\n# For x.\na = \"1\"\nb = \"1\"\n[features]\nc = []"), ["b"]);
+    assert_eq!(unexplained("[dev-dependencies]\na.workspace = true\n\nb = { version = \"1\" }"), ["b"]);
+}
+
+#[test]
+fn comments_and_quotations_are_no_code() {
+    assert_eq!(code("a /* b\n */ c // d\ne"), "a \n c \ne");
+    assert_eq!(code(r##"f("a\"b", r#"c"d"#, '"', '\'', 'x')"##), "f(, , , , 'x')");
+}
