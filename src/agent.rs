@@ -143,7 +143,7 @@ impl Agent {
         let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
-        let node = start_of_life(&state, started)?;
+        let (node, fault) = start_of_life(&state, started)?;
         let me = Peer { id: node.founding.node_id, addr: advertised.addr, epoch: node.epoch, bump: 0 };
         let settings = Settings {
             cluster: config.cluster.clone(),
@@ -156,7 +156,11 @@ impl Agent {
         let founding = founding(&config, &settings);
         let gossip = Gossip::new(settings, started.instant)?;
         let founding_rng = StdRng::from_rng(&mut rng);
-        let machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
+        let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
+        if let Some(why) = fault {
+            tracing::error!(error = why, "the record does not read: this agent votes nothing");
+            machine.handle_fault(why, started.instant);
+        }
         let sources = sources(&config, &mut rng)?;
         tracing::info!(
             node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch,
@@ -240,16 +244,23 @@ enum Task {
     Other(&'static str),
 }
 
-/// This start of the node, made durable before anybody hears of it.
-fn start_of_life(state: &StateDir, started: Clock) -> Result<NodeRecord, StateError> {
+/// This start of the node, made durable before anybody hears of it. Where the record does not read, it is left as it
+/// is, and the node runs under a passing id that votes nothing: with why.
+fn start_of_life(state: &StateDir, started: Clock) -> Result<(NodeRecord, Option<String>), StateError> {
     let unix_ms = started.unix_ms();
-    let known = state.node()?;
+    let known = match state.node() {
+        Ok(known) => known,
+        Err(error) => {
+            let passing = NodeRecord { epoch: Epoch::next(None, unix_ms), founding: Record::blank(new_id()) };
+            return Ok((passing, Some(error.to_string())));
+        }
+    };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
     let founding = known.map(|known| known.founding);
     let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
-    Ok(node)
+    Ok((node, None))
 }
 
 fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {

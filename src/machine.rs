@@ -41,6 +41,8 @@ pub struct Machine {
     /// The latest start of this node; a later one than on disk waits to be saved.
     epoch: Epoch,
     epoch_saved: bool,
+    /// The record cannot be read or written: nothing more is.
+    faulty: bool,
     record: bootstrap::Record,
     expect: Option<NonZeroU16>,
     server: Option<(ServerReport, Instant)>,
@@ -95,6 +97,7 @@ impl Machine {
             bootstrap,
             epoch,
             epoch_saved: true,
+            faulty: false,
             record,
             expect,
             server: None,
@@ -193,8 +196,9 @@ impl Machine {
         self.bootstrap.reset(new_id, lose_data, now)
     }
 
-    /// The record can no longer be written: nothing is voted from here on.
+    /// The record cannot be read, or no longer be written: nothing is voted or written from here on.
     pub fn handle_fault(&mut self, why: String, now: Instant) {
+        self.faulty = true;
         self.touched = true;
         self.bootstrap.handle_fault(why, now);
         self.turn(now);
@@ -206,7 +210,7 @@ impl Machine {
         if let Some(unsaved) = &founding {
             self.record = unsaved.record().clone();
         }
-        let due = founding.is_some() || !self.epoch_saved;
+        let due = founding.is_some() || !(self.epoch_saved || self.faulty);
         due.then(|| Save {
             record: NodeRecord { epoch: self.epoch, founding: self.record.clone() },
             founding,
@@ -257,6 +261,8 @@ impl Machine {
             self.bootstrap.handle_view(view, now);
             self.touched = true;
         }
+        // A pause is noticed by gossip alone.
+        self.touched |= self.gossip.is_stale(now) != self.quorum.stale;
         // Most datagrams change nothing that is looked at below.
         if !std::mem::take(&mut self.touched) {
             return;

@@ -4,6 +4,8 @@
 //! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
 //! whole.
 
+mod whole;
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
@@ -61,7 +63,7 @@ pub enum StateError {
     },
     /// A record that was damaged, or was never one.
     #[error(
-        "{} does not read ({problem}); restore it from a backup, or remove the whole directory to start as a new node",
+        "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",
         .path.display()
     )]
     Damaged {
@@ -168,20 +170,11 @@ impl StateDir {
 
     fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
         let path = self.file(name);
-        let temporary = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(FILE_MODE)
-                .open(&temporary)?;
-            file.write_all(&seal(record))?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|error| StateError::Io { path: path.clone(), action: "write it", error })
+        whole::replace(&whole::System, &self.path, &path, &seal(record)).map_err(|error| StateError::Io {
+            path: path.clone(),
+            action: "write it",
+            error,
+        })
     }
 }
 

@@ -22,6 +22,7 @@ mod discovery_aws;
 mod discovery_dns;
 mod founding;
 mod founding_api;
+mod founding_sim;
 mod guards;
 mod hostile;
 mod identity;
@@ -34,6 +35,7 @@ mod loopback;
 #[path = "../providers/tests/moto.rs"]
 mod moto;
 mod running;
+mod scenarios;
 mod service_manager;
 mod sim;
 mod tidy;

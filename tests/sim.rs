@@ -1,37 +1,41 @@
-//! A simulated network and clock around the shipped gossip core: latency, loss, partitions, crashes, restarts, pauses.
-//! The same seed gives the same run, to the byte.
+//! A simulated network and clock around the shipped core: latency, loss, partitions, crashes, restarts, pauses. A host
+//! runs the gossip half alone, or the whole machine with its founding, its disk and its server. The same seed gives the
+//! same run, to the byte.
+
+pub(crate) mod judge;
+mod network;
+mod process;
+mod seen;
+pub(crate) mod servers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU16,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use chronik_agent::{
-    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, Metadata, Peer, Settings, Timing, Transmit},
+    bootstrap::Record,
+    gossip::{Event, FoundingNews, Gossip, Metadata, Peer, Settings, Timing, Transmit},
     membership::MemberStatus,
     node::{ClusterName, Epoch, NodeId, Role},
+    state_dir::NodeRecord,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-/// How long a stream may take before the shell gives it up.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(3);
-/// First retransmission of a lost segment; it doubles.
-const RETRANSMIT: Duration = Duration::from_millis(200);
+use self::{
+    judge::Judge,
+    network::Happening,
+    process::Process,
+    servers::{Disk, Plan, Server},
+};
+
 /// Datagrams that a socket of a paused process holds: 212 KB of the smallest.
 const SOCKET_BUFFER: usize = 280;
 
 /// A node's place in the world.
 pub(crate) type Node = usize;
-
-/// What crosses the network, or comes due.
-enum Happening {
-    Datagram { from: SocketAddr, to: Node, payload: Bytes },
-    Request { from: Node, boot: u32, exchange: ExchangeId, to: Node, frame: Bytes },
-    Reply { to: Node, boot: u32, exchange: ExchangeId, answer: Result<Bytes, String> },
-    Wake(Node),
-}
 
 /// One host: what survives on its disk, and the process if it runs.
 struct Host {
@@ -39,16 +43,25 @@ struct Host {
     addr: SocketAddr,
     cluster: ClusterName,
     seeds: Vec<SocketAddr>,
-    disk: Option<(NodeId, Epoch)>,
+    disk: Option<NodeRecord>,
     cached: Vec<SocketAddr>,
-    process: Option<Gossip>,
+    /// How it founds; nothing where only the gossip half runs.
+    plan: Option<Plan>,
+    /// The server beside the agent, where it speaks.
+    server: Option<Server>,
+    /// How far its wall clock is ahead.
+    skew_ms: i64,
+    process: Option<Process>,
     boot: u32,
     /// Waits in the sockets while the process is stopped.
     paused: Option<Vec<Happening>>,
     seen_index: u64,
+    decided_index: u64,
     /// For when it is to be woken next; later wake-ups that are still queued are void.
     alarm: Option<Instant>,
     left: bool,
+    /// It said what it had not written; it crashes before it does.
+    doomed: bool,
 }
 
 /// The world.
@@ -78,6 +91,10 @@ pub(crate) struct World {
     pub(crate) events: Vec<(Node, Event)>,
     /// Grows with everything that a condition of `run_until` can depend on.
     version: u64,
+    /// How the disks fail.
+    pub(crate) disk: Disk,
+    /// What must never happen, watched.
+    pub(crate) judge: Judge,
 }
 
 impl World {
@@ -102,6 +119,8 @@ impl World {
             datagrams: 0,
             events: Vec::new(),
             version: 0,
+            disk: Disk::default(),
+            judge: Judge::default(),
         }
     }
 
@@ -124,12 +143,17 @@ impl World {
             seeds,
             disk: None,
             cached: vec![],
+            plan: None,
+            server: None,
+            skew_ms: 0,
             process: None,
             boot: 0,
             paused: None,
             seen_index: 0,
+            decided_index: 0,
             alarm: None,
             left: false,
+            doomed: false,
         });
         node
     }
@@ -141,14 +165,16 @@ impl World {
 
     /// Starts the process of a host, with whatever is on its disk.
     pub(crate) fn start(&mut self, node: Node) {
-        let unix_ms = self.unix_ms + u64::try_from(self.now.duration_since(self.start).as_millis()).unwrap();
+        let passed = i64::try_from(self.now.duration_since(self.start).as_millis()).unwrap();
         let random = self.rng.random();
         let host = &mut self.hosts[node];
-        let (id, epoch) = match host.disk {
-            Some((id, epoch)) => (id, Epoch::next(Some(epoch), unix_ms)),
-            None => (NodeId::generate(unix_ms, random), Epoch::next(None, unix_ms)),
-        };
-        host.disk = Some((id, epoch));
+        let unix_ms = self.unix_ms.checked_add_signed(passed + host.skew_ms).unwrap();
+        let epoch = Epoch::next(host.disk.as_ref().map(|disk| disk.epoch), unix_ms);
+        let founding = host.disk.take().map(|disk| disk.founding);
+        let founding = founding.unwrap_or_else(|| Record::blank(NodeId::generate(unix_ms, random)));
+        let id = founding.node_id;
+        let record = NodeRecord { epoch, founding };
+        host.disk = Some(record.clone());
         host.boot += 1;
         host.alarm = None;
         host.seen_index = 0;
@@ -156,7 +182,7 @@ impl World {
         let metadata = Metadata {
             name: host.name.parse().unwrap(),
             role: Role::Server,
-            expect: std::num::NonZeroU16::new(3),
+            expect: host.plan.as_ref().map_or(NonZeroU16::new(3), |plan| plan.expect),
             endpoints: [("raft".parse().unwrap(), host.addr.to_string())].into(),
             tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
             founding: FoundingNews::default(),
@@ -170,8 +196,12 @@ impl World {
             seed: self.rng.random(),
         };
         let mut gossip = Gossip::new(settings, self.now).unwrap();
-        gossip.set_seeds(host.seeds.iter().copied(), self.now);
-        host.process = Some(gossip);
+        if host.plan.is_some() {
+            self.start_machine(node, gossip, record);
+        } else {
+            gossip.set_seeds(host.seeds.iter().copied(), self.now);
+            host.process = Some(Process::Gossip(Box::new(gossip)));
+        }
         self.drain(node);
     }
 
@@ -196,22 +226,25 @@ impl World {
     pub(crate) fn wipe(&mut self, node: Node) {
         assert!(self.hosts[node].process.is_none());
         self.hosts[node].disk = None;
+        if let Some(server) = &mut self.hosts[node].server {
+            server.lose_data();
+        }
     }
 
     /// Copies one host's disk to another, as a cloned volume does.
     pub(crate) fn clone_disk(&mut self, from: Node, to: Node) {
-        self.hosts[to].disk = self.hosts[from].disk;
+        self.hosts[to].disk = self.hosts[from].disk.clone();
     }
 
     /// Sets the epoch on a disk, as restoring an old volume does.
     pub(crate) fn set_epoch_on_disk(&mut self, node: Node, epoch: Epoch) {
-        if let Some((_, kept)) = &mut self.hosts[node].disk {
-            *kept = epoch;
+        if let Some(disk) = &mut self.hosts[node].disk {
+            disk.epoch = epoch;
         }
     }
 
     pub(crate) fn epoch_on_disk(&self, node: Node) -> Epoch {
-        self.hosts[node].disk.unwrap().1
+        self.hosts[node].disk.as_ref().unwrap().epoch
     }
 
     /// Stops a process without killing it.
@@ -234,73 +267,13 @@ impl World {
         self.drain(node);
     }
 
-    /// Cuts every connection between the two sides, both ways.
-    pub(crate) fn cut(&mut self, one: &[Node], other: &[Node]) {
-        for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
-            self.cuts.extend([(a, b), (b, a)]);
-        }
-    }
-
-    /// Cuts what `from` sends to `to`, and nothing else.
-    pub(crate) fn cut_one_way(&mut self, from: Node, to: Node) {
-        self.cuts.insert((from, to));
-    }
-
-    pub(crate) fn mend(&mut self) {
-        self.cuts.clear();
-        self.udp_cuts.clear();
-    }
-
-    pub(crate) fn gossip(&self, node: Node) -> &Gossip {
-        self.hosts[node].process.as_ref().unwrap()
-    }
-
-    /// Has `input` done to a running node, and sends what follows from it.
+    /// Has `input` done to the gossip of a running node, and sends what follows from it.
     pub(crate) fn with<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
         let now = self.now;
-        let result = input(self.hosts[node].process.as_mut().unwrap(), now);
+        let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut).unwrap();
+        let result = input(gossip, now);
         self.drain(node);
         result
-    }
-
-    pub(crate) fn id(&self, node: Node) -> NodeId {
-        self.hosts[node].disk.unwrap().0
-    }
-
-    pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
-        let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
-        Some(member.status)
-    }
-
-    /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.
-    pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
-        nodes.iter().all(|observer| {
-            let members = &self.gossip(*observer).membership().members;
-            let alive = members.values().filter(|member| member.status == MemberStatus::Alive).count();
-            alive == nodes.len()
-                && nodes.iter().all(|subject| {
-                    let member = members.get(&self.id(*subject));
-                    member.is_some_and(|member| member.name.as_str() == self.hosts[*subject].name)
-                })
-        })
-    }
-
-    /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
-    pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
-        nodes.iter().all(|observer| {
-            let members = &self.gossip(*observer).membership().members;
-            nodes.iter().all(|subject| {
-                let member = members.get(&self.id(*subject));
-                member.is_some_and(|member| {
-                    member.status.is_active() && member.name.as_str() == self.hosts[*subject].name
-                })
-            })
-        })
-    }
-
-    /// Whether each of `observers` gives `subject` this status.
-    pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
-        observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
     }
 
     /// Runs until `done`, and says how long that took; `None` if it is not so within `limit`.
@@ -336,14 +309,10 @@ impl World {
             return;
         };
         self.now = self.now.max(at);
-        let node = match &happening {
-            Happening::Datagram { to, .. } | Happening::Request { to, .. } | Happening::Reply { to, .. } => {
-                *to
-            }
-            Happening::Wake(node) => *node,
-        };
+        let node = happening.node();
         match &mut self.hosts[node].paused {
             Some(_) if matches!(happening, Happening::Wake(_)) => self.hosts[node].alarm = None,
+            Some(_) if matches!(happening, Happening::Heartbeat(..)) => self.retry_heartbeat(happening),
             Some(waiting) if waiting.len() < SOCKET_BUFFER => waiting.push(happening),
             Some(_) => {}
             None => self.deliver(node, happening),
@@ -356,8 +325,8 @@ impl World {
         let process = self.hosts[node].process.as_mut();
         match happening {
             Happening::Datagram { from, payload, .. } => {
-                if let Some(gossip) = process {
-                    gossip.handle_datagram(from, &payload, now);
+                if let Some(process) = process {
+                    process.handle_datagram(from, &payload, now);
                 }
             }
             Happening::Request { from, boot, exchange, frame, .. } => {
@@ -372,13 +341,14 @@ impl World {
                 self.send_stream(node, from, happening);
             }
             Happening::Reply { boot: asked, exchange, answer, .. } => {
-                if let Some(gossip) = process
+                if let Some(process) = process
                     && asked == boot
                 {
-                    gossip.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                    process.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
                 }
             }
             Happening::Wake(_) => return self.wake(node),
+            Happening::Heartbeat(_, life) => return self.heartbeat(node, life),
         }
         self.drain(node);
     }
@@ -389,11 +359,11 @@ impl World {
         if host.alarm.is_some_and(|alarm| alarm <= now) {
             host.alarm = None;
         }
-        let Some(gossip) = host.process.as_mut() else {
+        let Some(process) = host.process.as_mut() else {
             return;
         };
-        if gossip.poll_timeout().is_some_and(|due| due <= now) {
-            gossip.handle_timeout(now);
+        if process.is_due(now) {
+            process.handle_timeout(now);
             self.drain(node);
         }
     }
@@ -409,6 +379,10 @@ impl World {
 
     /// Sends what the node produced, and notes what its readers can see.
     fn drain(&mut self, node: Node) {
+        if !self.save(node) {
+            return self.crash(node);
+        }
+        let now = self.now;
         let host = &mut self.hosts[node];
         let Some(gossip) = host.process.as_mut() else {
             return;
@@ -417,7 +391,7 @@ impl World {
         let mut dials = Vec::new();
         while let Some(event) = gossip.poll_event() {
             match &event {
-                Event::Persist(epoch) => host.disk.as_mut().unwrap().1 = *epoch,
+                Event::Persist(epoch) => host.disk.as_mut().unwrap().epoch = *epoch,
                 Event::Left => host.left = true,
                 Event::Founding(..) | Event::JoinEnded(..) | Event::DuplicateId { .. } => {}
             }
@@ -430,8 +404,9 @@ impl World {
         while let Some(dial) = gossip.poll_dial() {
             dials.push(dial);
         }
-        let due = gossip.poll_timeout();
+        let due = gossip.poll_timeout(now);
         self.note_changes(node);
+        self.note_decision(node);
         for Transmit { to, payload } in transmits {
             self.send_datagram(node, to, payload);
         }
@@ -439,7 +414,8 @@ impl World {
             self.open_stream(node, dial);
         }
         self.set_alarm(node, due);
-        if std::mem::take(&mut self.hosts[node].left) {
+        let host = &mut self.hosts[node];
+        if std::mem::take(&mut host.left) | std::mem::take(&mut host.doomed) {
             self.crash(node);
         }
     }
@@ -447,7 +423,7 @@ impl World {
     fn note_changes(&mut self, node: Node) {
         let at = self.now.duration_since(self.start);
         let host = &mut self.hosts[node];
-        let membership = host.process.as_ref().unwrap().membership();
+        let membership = host.process.as_ref().unwrap().gossip().membership();
         if membership.index == host.seen_index {
             return;
         }
@@ -463,67 +439,5 @@ impl World {
     fn push(&mut self, at: Instant, happening: Happening) {
         self.sequence += 1;
         self.queue.insert((at.max(self.now), self.sequence), happening);
-    }
-
-    fn latency(&mut self) -> Duration {
-        Duration::from_micros(self.rng.random_range(200..1_000))
-    }
-
-    fn send_datagram(&mut self, from: Node, to: SocketAddr, payload: Bytes) {
-        self.datagrams += 1;
-        for byte in payload.iter() {
-            self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
-        }
-        let lost = self.rng.random_bool(self.loss);
-        let at = self.now + self.latency();
-        let Some(to) = self.by_addr.get(&to).copied() else {
-            return;
-        };
-        if !lost && !self.cuts.contains(&(from, to)) && !self.udp_cuts.contains(&(from, to)) {
-            let from = self.hosts[from].addr;
-            self.push(at, Happening::Datagram { from, to, payload });
-        }
-    }
-
-    fn open_stream(&mut self, from: Node, dial: Dial) {
-        let Dial { exchange, to, frame } = dial;
-        let boot = self.hosts[from].boot;
-        let failed =
-            |error: &str| Happening::Reply { to: from, boot, exchange, answer: Err(error.to_owned()) };
-        let Some(to) = self.by_addr.get(&to).copied() else {
-            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
-        };
-        if self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from)) {
-            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
-        }
-        self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
-    }
-
-    /// A stream loses nothing; it is late instead, or given up.
-    fn send_stream(&mut self, from: Node, to: Node, happening: Happening) {
-        let mut late = Duration::ZERO;
-        for _segment in 0..2 {
-            let mut wait = RETRANSMIT;
-            while self.rng.random_bool(self.loss) {
-                late += wait;
-                wait *= 2;
-            }
-        }
-        let at = self.now + self.latency() * 2 + late;
-        let broken =
-            late > STREAM_TIMEOUT || self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
-        let dialler = match &happening {
-            Happening::Request { from, boot, exchange, .. } => Some((*from, *boot, *exchange)),
-            Happening::Reply { to, boot, exchange, .. } => Some((*to, *boot, *exchange)),
-            Happening::Datagram { .. } | Happening::Wake(_) => None,
-        };
-        match dialler {
-            Some((to, boot, exchange)) if broken => {
-                let answer = Err("timed out".to_owned());
-                let reply = Happening::Reply { to, boot, exchange, answer };
-                self.push(self.now + STREAM_TIMEOUT, reply);
-            }
-            _ => self.push(at, happening),
-        }
     }
 }

@@ -149,9 +149,10 @@ impl Situation {
         (self.known_servers() > most).then_some(most)
     }
 
-    /// How many different servers are known, by whichever count is higher.
+    /// How many different servers are known. Those that are only remembered count as far as `distinct_servers` says:
+    /// gossip knows which of them somebody else has replaced.
     pub(super) fn known_servers(&self) -> usize {
-        let others = self.view.nodes.values().filter(|node| node.role == Role::Server).count();
+        let others = self.alive_servers().count();
         self.view.distinct_servers.max(others + usize::from(self.config.role == Role::Server))
     }
 

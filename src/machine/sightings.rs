@@ -26,9 +26,13 @@ impl Machine {
         let nodes: BTreeMap<_, _> = others.map(|member| (member.id, self.sighting(member, now))).collect();
         let unanswered = self.unanswered();
         let replaced = |member: &Member| {
-            // Its address belongs to somebody else now: that process is gone, and its record with it.
-            let lives_there = |other: &Member| other.addr == member.addr && other.status.is_active();
-            !member.status.is_active() && members.values().any(lives_there)
+            // Its address belongs to somebody else now, or did after it: that process is gone, and its record with it.
+            let came_after = |other: &Member| {
+                other.id != member.id
+                    && other.addr == member.addr
+                    && (other.status.is_active() || other.epoch > member.epoch)
+            };
+            !member.status.is_active() && members.values().any(came_after)
         };
         let servers =
             members.values().filter(|member| member.role == Role::Server && !replaced(member)).count();

@@ -1,0 +1,61 @@
+//! Every scenario that the product must handle, by its name, with whole agents in the simulated world.
+
+use std::time::Duration;
+
+use chronik_agent::bootstrap::{Decision, Group};
+
+use crate::sim::{Node, World};
+
+mod forming;
+mod losing;
+mod parting;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The cluster that this server was told of.
+fn group(world: &World, node: Node) -> &Group {
+    let group = match world.decision(node) {
+        Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) => Some(group),
+        Decision::Wait { .. } | Decision::Conflict(_) => None,
+    };
+    group.unwrap()
+}
+
+/// Whether each of `nodes` is told `word`.
+fn all_told(world: &World, nodes: &[Node], word: &str) -> bool {
+    nodes.iter().all(|node| world.word(*node) == word)
+}
+
+/// Nothing went wrong, and at most one cluster was founded.
+fn assert_sound(world: &World) {
+    assert_eq!(world.judge.violations, [""; 0], "\n{}", world.describe());
+}
+
+/// Servers that have founded, and whose groups exist where they speak.
+fn founded(seed: u64, count: usize, expect: u16, speaking: bool) -> (World, Vec<Node>) {
+    let mut world = World::new(seed);
+    let nodes = world.servers(count, expect);
+    if speaking {
+        nodes.iter().for_each(|node| world.attest(*node));
+    }
+    world.start_all(&nodes);
+    let settled = world.run_until(20 * SECOND, |world| {
+        let done = |node: &Node| match world.decision(*node) {
+            Decision::Bootstrap(_) => !speaking,
+            Decision::Resume(_) | Decision::Join(_) => true,
+            Decision::Wait { .. } | Decision::Conflict(_) => false,
+        };
+        nodes.iter().all(done)
+    });
+    assert!(settled.is_some(), "seed {seed}: not founded\n{}", world.describe());
+    (world, nodes)
+}
+
+/// Stops all, lets months pass, and starts `those`.
+fn months_later(world: &mut World, all: &[Node], those: &[Node]) {
+    world.run_for(5 * SECOND);
+    all.iter().for_each(|node| world.crash(*node));
+    world.unix_ms += 90 * 86_400_000;
+    world.run_for(SECOND);
+    world.start_all(those);
+}

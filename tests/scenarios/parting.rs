@@ -1,0 +1,96 @@
+//! Partitions before and after the founding, and pauses: no side without a majority has quorum, nobody founds twice.
+
+use chronik_agent::{bootstrap::Decision, quorum::QuorumStatus};
+
+use super::{SECOND, all_told, assert_sound, founded};
+use crate::sim::World;
+
+const SPLITS: [(usize, usize); 3] = [(2, 1), (3, 2), (5, 5)];
+
+#[test]
+fn a_partition_before_the_founding_founds_nothing_until_it_heals() {
+    for (one, other) in SPLITS {
+        for seed in 0..3 {
+            let mut world = World::new(seed);
+            let count = one + other;
+            let nodes = world.servers(count, u16::try_from(count).unwrap());
+            let (left, right) = nodes.split_at(one);
+            world.cut(left, right);
+            world.start_all(&nodes);
+            world.run_for(60 * SECOND);
+            assert!(all_told(&world, &nodes, "wait"), "{one}|{other}\n{}", world.describe());
+            assert!(nodes.iter().all(|node| world.quorum(*node).status == QuorumStatus::Forming));
+            world.mend();
+            let decided = world.run_until(15 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+            assert!(decided.is_some(), "{one}|{other}, seed {seed}\n{}", world.describe());
+            assert_sound(&world);
+        }
+    }
+}
+
+#[test]
+fn a_partition_after_the_founding_leaves_quorum_to_the_majority_alone() {
+    for (one, other) in SPLITS {
+        for (seed, speaking) in [(1, false), (2, true)] {
+            let count = one + other;
+            let (mut world, nodes) = founded(seed, count, u16::try_from(count).unwrap(), speaking);
+            world.run_for(5 * SECOND);
+            let told: Vec<Decision> = nodes.iter().map(|node| world.decision(*node).clone()).collect();
+            let (left, right) = nodes.split_at(one);
+            world.cut(left, right);
+            world.run_for(60 * SECOND);
+            let expected = |side: &[usize]| {
+                if side.len() > count / 2 { QuorumStatus::Quorate } else { QuorumStatus::Lost }
+            };
+            for side in [left, right] {
+                for node in side {
+                    let quorum = world.quorum(*node);
+                    assert_eq!(quorum.status, expected(side), "{one}|{other}, host {node}");
+                    assert_eq!((quorum.voters_alive, quorum.required), (side.len(), count / 2 + 1));
+                    assert!(!quorum.expect_met);
+                }
+            }
+            world.mend();
+            let healed = world.run_until(15 * SECOND, |world| {
+                nodes.iter().all(|node| world.quorum(*node).status == QuorumStatus::Quorate)
+                    && world.agree(&nodes)
+            });
+            assert!(healed.is_some(), "{one}|{other}, seed {seed}");
+            let after: Vec<Decision> = nodes.iter().map(|node| world.decision(*node).clone()).collect();
+            assert_eq!(told, after, "nobody is told anything else");
+            assert_sound(&world);
+        }
+    }
+}
+
+#[test]
+fn a_minority_with_new_servers_on_its_side_founds_no_second_cluster() {
+    for seed in 0..5 {
+        let (mut world, nodes) = founded(seed, 3, 3, false);
+        world.run_for(5 * SECOND);
+        let fresh = world.servers(2, 3);
+        // The new ones reach only the one that is cut off.
+        world.cut(&nodes[..2], &[nodes[2], fresh[0], fresh[1]]);
+        fresh.iter().for_each(|node| world.list(*node, vec![World::addr_of(nodes[2])]));
+        world.start_all(&fresh);
+        world.run_for(60 * SECOND);
+        assert!(all_told(&world, &fresh, "join"), "seed {seed}\n{}", world.describe());
+        assert_sound(&world);
+    }
+}
+
+#[test]
+fn a_paused_agent_marks_its_quorum_stale_and_recovers() {
+    let (mut world, nodes) = founded(1, 3, 3, false);
+    world.run_for(5 * SECOND);
+    assert!(!world.quorum(2).stale);
+    world.pause(2);
+    world.run_for(30 * SECOND);
+    world.resume(2);
+    assert!(world.quorum(2).stale, "{:?}", world.quorum(2));
+    let fresh = world.run_until(15 * SECOND, |world| {
+        !world.quorum(2).stale && nodes.iter().all(|node| world.quorum(*node).voters_alive == 3)
+    });
+    assert!(fresh.is_some(), "{:?}", world.quorum(2));
+    assert_sound(&world);
+}

@@ -1,0 +1,75 @@
+//! What must never happen, whatever does: two foundings, a founding that changes, a record that goes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronik_agent::{
+    bootstrap::{ClusterId, Decision, Founder, Reason},
+    node::NodeId,
+    state_dir::NodeRecord,
+};
+
+/// Watches every decision that is shown and every record that is written.
+#[derive(Default)]
+pub(crate) struct Judge {
+    /// Every cluster that anybody was told of.
+    pub(crate) clusters: BTreeSet<ClusterId>,
+    /// The founders that somebody was told to found with.
+    told: BTreeMap<(NodeId, ClusterId), Vec<Founder>>,
+    /// Who was told of a cluster; that is never taken back.
+    decided: BTreeSet<NodeId>,
+    /// What happened that must not.
+    pub(crate) violations: Vec<String>,
+}
+
+impl Judge {
+    pub(super) fn decided(&mut self, who: NodeId, decision: &Decision) {
+        match decision {
+            Decision::Wait { reasons } => {
+                let taken_back =
+                    !reasons.iter().any(|reason| matches!(reason, Reason::ServerStateLost { .. }));
+                if taken_back && self.decided.contains(&who) {
+                    self.violations.push(format!("{who} forgot what it was told"));
+                }
+                return;
+            }
+            Decision::Conflict(conflict) => self.clusters.extend(&conflict.clusters),
+            Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) => {
+                self.clusters.insert(group.cluster_id);
+            }
+        }
+        self.decided.insert(who);
+        if self.clusters.len() > 1 {
+            self.violations.push(format!("two foundings: {:?}", self.clusters));
+        }
+        if let Decision::Bootstrap(group) = decision {
+            let told = self.told.entry((who, group.cluster_id)).or_insert_with(|| group.founders.clone());
+            if *told != group.founders {
+                self.violations.push(format!("the founders that {who} was told have changed"));
+            }
+        }
+    }
+
+    pub(super) fn wrote(&mut self, before: &NodeRecord, after: &NodeRecord) {
+        let (was, is) = (&before.founding, &after.founding);
+        let known = was.cluster.as_ref().zip(is.cluster.as_ref());
+        let went_back = [
+            ("its epoch", before.epoch > after.epoch),
+            ("its id", was.node_id != is.node_id),
+            ("its promise", was.promised > is.promised),
+            (
+                "what it accepted",
+                was.accepted.as_ref().map(|accepted| accepted.ballot)
+                    > is.accepted.as_ref().map(|accepted| accepted.ballot),
+            ),
+            ("that it knows a cluster", was.cluster.is_some() && is.cluster.is_none()),
+            ("its cluster", known.is_some_and(|(was, is)| was.id != is.id)),
+            ("its voters", known.is_some_and(|(was, is)| was.config_index > is.config_index)),
+            ("that it is established", known.is_some_and(|(was, is)| was.established && !is.established)),
+            ("its rival", was.rival.is_some() && was.rival != is.rival),
+            ("its claim", was.claim.is_some() && was.claim != is.claim),
+        ];
+        for (what, _) in went_back.into_iter().filter(|(_, went_back)| *went_back) {
+            self.violations.push(format!("{} forgot {what}", was.node_id));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What runs on a host: the gossip half alone, or the whole machine with the founding.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use chronik_agent::{
+    gossip::{Dial, Event, ExchangeId, Gossip, Transmit},
+    machine::Machine,
+};
+
+/// A running agent.
+pub(crate) enum Process {
+    Gossip(Box<Gossip>),
+    Whole(Box<Machine>),
+}
+
+impl Process {
+    pub(super) fn gossip(&self) -> &Gossip {
+        match self {
+            Self::Gossip(gossip) => gossip,
+            Self::Whole(machine) => machine.gossip(),
+        }
+    }
+
+    pub(super) fn machine(&self) -> Option<&Machine> {
+        match self {
+            Self::Gossip(_) => None,
+            Self::Whole(machine) => Some(machine),
+        }
+    }
+
+    pub(super) fn machine_mut(&mut self) -> Option<&mut Machine> {
+        match self {
+            Self::Gossip(_) => None,
+            Self::Whole(machine) => Some(machine),
+        }
+    }
+
+    /// Where gossip runs alone, it may be changed at will.
+    pub(super) fn gossip_mut(&mut self) -> Option<&mut Gossip> {
+        match self {
+            Self::Gossip(gossip) => Some(gossip),
+            Self::Whole(_) => None,
+        }
+    }
+
+    pub(super) fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        match self {
+            Self::Gossip(gossip) => gossip.handle_datagram(from, datagram, now),
+            Self::Whole(machine) => machine.handle_datagram(from, datagram, now),
+        }
+    }
+
+    pub(super) fn handle_request(&mut self, from: SocketAddr, frame: &[u8], now: Instant) -> Option<Bytes> {
+        match self {
+            Self::Gossip(gossip) => gossip.handle_request(from, frame, now),
+            Self::Whole(machine) => machine.handle_request(from, frame, now),
+        }
+    }
+
+    pub(super) fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
+        match self {
+            Self::Gossip(gossip) => gossip.handle_reply(exchange, reply, now),
+            Self::Whole(machine) => machine.handle_reply(exchange, reply, now),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Gossip(gossip) => gossip.handle_timeout(now),
+            Self::Whole(machine) => machine.handle_timeout(now),
+        }
+    }
+
+    /// Whether something is to be done now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        match self {
+            Self::Gossip(gossip) => gossip.poll_timeout().is_some_and(|due| due <= now),
+            Self::Whole(_) => true,
+        }
+    }
+
+    /// The founding hears of time that passes at least once a second, as in the running agent.
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Gossip(gossip) => gossip.poll_timeout(),
+            Self::Whole(machine) => {
+                let refresh = now + Duration::from_secs(1);
+                Some(machine.poll_timeout().map_or(refresh, |due| due.min(refresh)))
+            }
+        }
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Gossip(gossip) => gossip.poll_event(),
+            Self::Whole(machine) => machine.poll_event(),
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        match self {
+            Self::Gossip(gossip) => gossip.poll_transmit(),
+            Self::Whole(machine) => machine.poll_transmit(),
+        }
+    }
+
+    pub(super) fn poll_dial(&mut self) -> Option<Dial> {
+        match self {
+            Self::Gossip(gossip) => gossip.poll_dial(),
+            Self::Whole(machine) => machine.poll_dial(),
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Instant) {
+        match self {
+            Self::Gossip(gossip) => gossip.leave(now),
+            Self::Whole(machine) => machine.leave(now),
+        }
+    }
+}

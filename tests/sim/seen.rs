@@ -1,0 +1,51 @@
+//! What the hosts see of each other.
+
+use chronik_agent::{gossip::Gossip, membership::MemberStatus, node::NodeId};
+
+use super::{Node, World};
+
+impl World {
+    pub(crate) fn gossip(&self, node: Node) -> &Gossip {
+        self.hosts[node].process.as_ref().unwrap().gossip()
+    }
+
+    pub(crate) fn id(&self, node: Node) -> NodeId {
+        self.hosts[node].disk.as_ref().unwrap().founding.node_id
+    }
+
+    pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
+        let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
+        Some(member.status)
+    }
+
+    /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.
+    pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|observer| {
+            let members = &self.gossip(*observer).membership().members;
+            let alive = members.values().filter(|member| member.status == MemberStatus::Alive).count();
+            alive == nodes.len()
+                && nodes.iter().all(|subject| {
+                    let member = members.get(&self.id(*subject));
+                    member.is_some_and(|member| member.name.as_str() == self.hosts[*subject].name)
+                })
+        })
+    }
+
+    /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
+    pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|observer| {
+            let members = &self.gossip(*observer).membership().members;
+            nodes.iter().all(|subject| {
+                let member = members.get(&self.id(*subject));
+                member.is_some_and(|member| {
+                    member.status.is_active() && member.name.as_str() == self.hosts[*subject].name
+                })
+            })
+        })
+    }
+
+    /// Whether each of `observers` gives `subject` this status.
+    pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
+        observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
+    }
+}

@@ -1,0 +1,333 @@
+//! Hosts that found: the whole machine, a disk that may fail between any two writes, and a server beside the agent that
+//! may speak, crash and lose its data.
+
+use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
+
+use chronik_agent::{
+    bootstrap::{
+        self, Admission, ClusterId, Decision, EstablishedReport, Reason, SeedGate, ServerReport, Terms,
+        VoterRef,
+    },
+    gossip::Gossip,
+    machine::Machine,
+    node::Role,
+    quorum::Quorum,
+    state_dir::NodeRecord,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{Node, World, network::Happening, process::Process};
+
+/// How often a server speaks.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// The flags of an agent that founds.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) expect: Option<NonZeroU16>,
+    pub(crate) seed_gate: SeedGate,
+    pub(crate) admission: Admission,
+}
+
+impl Plan {
+    /// `--bootstrap-expect`, and nothing else.
+    pub(crate) fn expect(expect: u16) -> Self {
+        Self { expect: NonZeroU16::new(expect), seed_gate: SeedGate::Patient, admission: Admission::Found }
+    }
+}
+
+/// How disks fail.
+#[derive(Default)]
+pub(crate) struct Disk {
+    /// Out of a thousand writes, how many end in a crash before they are durable, and as many after it.
+    pub(crate) crashes: u32,
+    /// The mutant: it sends first, and the crash comes before the write.
+    pub(crate) lies: bool,
+    /// The mutant: a wiped disk forgets everything but the id.
+    pub(crate) keeps_id: bool,
+}
+
+impl Disk {
+    /// Now and then a write ends in a crash.
+    pub(crate) fn failing() -> Self {
+        Self { crashes: 20, ..Self::default() }
+    }
+}
+
+/// A server that speaks to its agent.
+pub(crate) struct Server {
+    number: u32,
+    /// The cluster that it holds data of.
+    cluster: Option<ClusterId>,
+}
+
+impl Server {
+    /// The next one is another server, and blank.
+    pub(super) fn lose_data(&mut self) {
+        self.number += 1;
+        self.cluster = None;
+    }
+}
+
+impl World {
+    /// A host that founds; it does not run yet.
+    pub(crate) fn server(&mut self, plan: Plan, seeds: Vec<SocketAddr>) -> Node {
+        let node = self.host("chronik", seeds);
+        self.hosts[node].plan = Some(plan);
+        node
+    }
+
+    /// `count` hosts that found, each with all of them as its seeds; none runs yet.
+    pub(crate) fn servers(&mut self, count: usize, expect: u16) -> Vec<Node> {
+        let first = self.hosts.len();
+        let seeds: Vec<_> = (first..first + count).map(Self::addr_of).collect();
+        (0..count).map(|_| self.server(Plan::expect(expect), seeds.clone())).collect()
+    }
+
+    /// Puts a server that speaks beside an agent that does not run yet.
+    pub(crate) fn attest(&mut self, node: Node) {
+        self.hosts[node].server = Some(Server { number: 1, cluster: None });
+    }
+
+    /// Has the server beside this agent lose its data; the agent keeps its record.
+    pub(crate) fn lose_server_data(&mut self, node: Node) {
+        self.hosts[node].server.as_mut().unwrap().lose_data();
+    }
+
+    /// Destroys the agent's record and nothing else.
+    pub(crate) fn forget_record(&mut self, node: Node) {
+        self.hosts[node].disk = None;
+    }
+
+    /// From now on this host's record cannot be written.
+    pub(crate) fn fail_disk(&mut self, node: Node) {
+        let now = self.now;
+        self.machine_mut(node).unwrap().handle_fault("no space left on device".to_owned(), now);
+        self.drain(node);
+    }
+
+    /// Other flags, from the next start on.
+    pub(crate) fn plan(&mut self, node: Node, change: impl FnOnce(&mut Plan)) {
+        change(self.hosts[node].plan.as_mut().unwrap());
+    }
+
+    /// What the provider lists for this host, from now on.
+    pub(crate) fn list(&mut self, node: Node, seeds: Vec<SocketAddr>) {
+        let now = self.now;
+        self.hosts[node].seeds.clone_from(&seeds);
+        if let Some(machine) = self.machine_mut(node) {
+            machine.set_seeds(seeds, now);
+            self.drain(node);
+        }
+    }
+
+    /// Sets a host's wall clock, for its next start.
+    pub(crate) fn skew(&mut self, node: Node, ms: i64) {
+        self.hosts[node].skew_ms = ms;
+    }
+
+    /// Makes a new host of a crashed one: a disk that is blank.
+    pub(crate) fn replace(&mut self, node: Node) {
+        let id = self.id(node);
+        self.wipe(node);
+        if self.disk.keeps_id {
+            let founding = bootstrap::Record::blank(id);
+            self.hosts[node].disk = Some(NodeRecord { epoch: chronik_agent::node::Epoch(0), founding });
+        }
+    }
+
+    pub(crate) fn runs(&self, node: Node) -> bool {
+        self.hosts[node].process.is_some()
+    }
+
+    pub(crate) fn is_paused(&self, node: Node) -> bool {
+        self.hosts[node].paused.is_some()
+    }
+
+    pub(crate) fn never_ran(&self, node: Node) -> bool {
+        self.hosts[node].disk.is_none()
+    }
+
+    pub(crate) fn speaks(&self, node: Node) -> bool {
+        self.hosts[node].server.is_some()
+    }
+
+    /// Simulated time since the beginning.
+    pub(crate) fn passed(&self) -> Duration {
+        self.now.duration_since(self.start)
+    }
+
+    pub(crate) fn record(&self, node: Node) -> &NodeRecord {
+        self.hosts[node].disk.as_ref().unwrap()
+    }
+
+    pub(crate) fn machine(&self, node: Node) -> &Machine {
+        self.hosts[node].process.as_ref().and_then(Process::machine).unwrap()
+    }
+
+    fn machine_mut(&mut self, node: Node) -> Option<&mut Machine> {
+        self.hosts[node].process.as_mut().and_then(Process::machine_mut)
+    }
+
+    pub(crate) fn decision(&self, node: Node) -> &Decision {
+        &self.machine(node).founding().decision
+    }
+
+    pub(crate) fn quorum(&self, node: Node) -> &Quorum {
+        self.machine(node).quorum()
+    }
+
+    /// The decision in one word; `down` where no agent runs.
+    pub(crate) fn word(&self, node: Node) -> &'static str {
+        if !self.runs(node) {
+            return "down";
+        }
+        match self.decision(node) {
+            Decision::Wait { .. } => "wait",
+            Decision::Bootstrap(_) => "bootstrap",
+            Decision::Resume(_) => "resume",
+            Decision::Join(_) => "join",
+            Decision::Conflict(_) => "conflict",
+        }
+    }
+
+    /// The reasons to wait.
+    pub(crate) fn reasons(&self, node: Node) -> &[Reason] {
+        match self.decision(node) {
+            Decision::Wait { reasons } => reasons,
+            Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) | Decision::Conflict(_) => &[],
+        }
+    }
+
+    /// The codes of the reasons to wait.
+    pub(crate) fn codes(&self, node: Node) -> Vec<&'static str> {
+        self.reasons(node).iter().map(Reason::code).collect()
+    }
+
+    /// One line a host, for a failing run.
+    pub(crate) fn describe(&self) -> String {
+        let line = |node: Node| {
+            let host = &self.hosts[node];
+            let why = if self.runs(node) { self.codes(node).join(",") } else { String::new() };
+            format!(
+                "  {} {} {} {why}",
+                host.name,
+                self.word(node),
+                if host.paused.is_some() { "paused" } else { "" }
+            )
+        };
+        (0..self.hosts.len())
+            .filter(|node| self.hosts[*node].plan.is_some())
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    pub(super) fn start_machine(&mut self, node: Node, gossip: Gossip, record: NodeRecord) {
+        let rng = StdRng::seed_from_u64(self.rng.random());
+        let host = &mut self.hosts[node];
+        let plan = host.plan.clone().unwrap();
+        let config = bootstrap::Config {
+            cluster_name: host.cluster.clone(),
+            role: Role::Server,
+            name: host.name.parse().unwrap(),
+            addr: host.addr,
+            endpoints: gossip.own_metadata().endpoints.clone(),
+            zone: Some("a".to_owned()),
+            terms: plan.expect.map(Terms::Count),
+            admission: plan.admission,
+            seed_gate: plan.seed_gate,
+            timing: bootstrap::Timing::LAN,
+        };
+        let mut machine = Machine::new(gossip, config, record, rng, self.now);
+        machine.set_seeds(host.seeds.iter().copied(), self.now);
+        host.process = Some(Process::Whole(Box::new(machine)));
+        let life = host.boot;
+        if host.server.is_some() {
+            let after = self.rng.random_range(10..500);
+            self.push(self.now + Duration::from_millis(after), Happening::Heartbeat(node, life));
+        }
+    }
+
+    /// Makes durable what must be before anything is sent, and says whether the host survived it.
+    pub(super) fn save(&mut self, node: Node) -> bool {
+        let now = self.now;
+        let Some(machine) = self.machine_mut(node) else {
+            return true;
+        };
+        machine.turn(now);
+        while let Some(save) = self.machine_mut(node).and_then(Machine::poll_save) {
+            let crashes = |world: &mut Self| world.rng.random_ratio(world.disk.crashes, 1_000);
+            let lost = crashes(self);
+            if lost && !self.disk.lies {
+                return false;
+            }
+            self.hosts[node].doomed |= lost;
+            if !self.hosts[node].doomed {
+                let before = self.hosts[node].disk.replace(save.record().clone()).unwrap();
+                self.judge.wrote(&before, save.record());
+                if crashes(self) {
+                    return false;
+                }
+            }
+            self.machine_mut(node).unwrap().saved(save, now);
+        }
+        true
+    }
+
+    pub(super) fn note_decision(&mut self, node: Node) {
+        let id = self.hosts[node].disk.as_ref().map(|disk| disk.founding.node_id);
+        if let (Some(Process::Whole(machine)), Some(id)) = (&self.hosts[node].process, id) {
+            let index = machine.founding().index + machine.quorum().index;
+            self.judge.decided(id, &machine.founding().decision);
+            let seen = &mut self.hosts[node].decided_index;
+            self.version += u64::from(*seen != index);
+            *seen = index;
+        }
+    }
+
+    /// The server speaks, and does what it is told.
+    pub(super) fn heartbeat(&mut self, node: Node, life: u32) {
+        let now = self.now;
+        let host = &mut self.hosts[node];
+        let (Some(Process::Whole(machine)), Some(server)) = (&mut host.process, &mut host.server) else {
+            return;
+        };
+        if host.boot != life {
+            return;
+        }
+        let server_id = format!("{}-{}", host.name, server.number).try_into().unwrap();
+        let report = ServerReport {
+            server_id,
+            has_state: server.cluster.is_some(),
+            cluster_id: server.cluster,
+            once: false,
+        };
+        machine.server_attests(report, now);
+        self.drain(node);
+        let host = &mut self.hosts[node];
+        let (Some(Process::Whole(machine)), Some(server)) = (&mut host.process, &mut host.server) else {
+            return;
+        };
+        match machine.founding().decision.clone() {
+            Decision::Bootstrap(group) => {
+                server.cluster = Some(group.cluster_id);
+                let voters = (1_u16..).zip(&group.founders).map(|(ordinal, _)| VoterRef::Ordinal(ordinal));
+                let report = EstablishedReport {
+                    cluster_id: group.cluster_id,
+                    config_index: 1,
+                    voters: voters.collect(),
+                };
+                machine.established(&report, now).unwrap();
+                self.drain(node);
+            }
+            Decision::Resume(group) | Decision::Join(group) => server.cluster = Some(group.cluster_id),
+            Decision::Wait { .. } | Decision::Conflict(_) => {}
+        }
+        self.retry_heartbeat(Happening::Heartbeat(node, life));
+    }
+
+    pub(super) fn retry_heartbeat(&mut self, heartbeat: Happening) {
+        self.push(self.now + HEARTBEAT, heartbeat);
+    }
+}
