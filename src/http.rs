@@ -24,6 +24,7 @@ use axum::{
     Router,
     http::{Method, StatusCode, Uri},
     middleware,
+    response::Redirect,
     routing::{get, post, put},
 };
 use tokio::{
@@ -117,6 +118,7 @@ fn router(api: Api) -> Router {
         .route("/readyz", get(about::readyz))
         .route("/metrics", get(metrics::get))
         .route("/ui", get(ui::get))
+        .route("/", get(|| async { Redirect::temporary("/ui") }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(api.clone(), host_check::check))

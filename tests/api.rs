@@ -108,6 +108,12 @@ fn metrics_are_prometheus_text() {
 }
 
 #[test]
+fn whoever_opens_the_bare_address_gets_to_the_page() {
+    let answer = agent().get("/");
+    assert_eq!((answer.status(), answer.header("location")), (307, "/ui"));
+}
+
+#[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let answer = agent().get("/ui");
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");

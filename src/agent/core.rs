@@ -218,9 +218,9 @@ impl Core {
             }
             Wake::Command(Command::Reset { lose_data, reply }) => self.reset(lose_data, reply, now),
             Wake::Request(Request { from, frame, reply }) => {
+                // Like a datagram it may say what has to be on disk first.
                 if let Some(answer) = self.machine.handle_request(from, &frame, now) {
-                    // Whoever asked may have hung up.
-                    reply.send(answer).ok();
+                    self.answer(reply, answer);
                 }
             }
             Wake::Dialled((exchange, answer)) => {
