@@ -112,6 +112,9 @@ pub enum CliError {
     /// The command of `exec`.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),
+    /// The template of `members`.
+    #[error("{0}")]
+    Template(String),
     /// Standard output is closed or full.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),

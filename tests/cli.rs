@@ -129,7 +129,7 @@ fn an_agent_that_is_not_there_is_named() {
 }
 
 #[test]
-fn members_are_shown_as_lines_table_or_json() {
+fn members_are_shown_as_lines_table_json_or_filled_in() {
     let agent = Agent::start(&["--tag", "zone=a", "--endpoint", "raft=:5001"]);
     let members = |more: &[&str]| told(["members", &agent.at()].iter().chain(more));
     let (code, lines, _) = members(&["--tag", "zone=a"]);
@@ -142,6 +142,10 @@ fn members_are_shown_as_lines_table_or_json() {
     let (_, json, _) = members(&["--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["members"][0]["name"], "box");
+    let template = |text| members(&["--format", "template", "--template", text]);
+    assert_eq!(template("{{ name }} {{ endpoints.raft }}").1, "box 127.0.0.1:5001\n");
+    let (code, _, error) = template("{{ nmae }}");
+    assert!(code == 1 && error.contains("--template \"{{ nmae }}\": undefined value"), "{error}");
     assert_eq!(members(&["--status", "failed"]), (2, String::new(), String::new()));
     assert_eq!(members(&["--role", "observer", "--format", "json"]).0, 2);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
-    At, CliError, Format, Outcome, Output,
+    At, CliError, Outcome, Output,
     client::{Client, with_query},
     table,
 };
@@ -18,7 +18,10 @@ pub struct MembersArgs {
     at: At,
     /// How to show the answer [default: a table on a terminal, else one line a member without a heading]
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<Shape>,
+    /// With `--format template`: one line a member, filled from its fields as the API names them
+    #[arg(long, value_name = "TEXT", required_if_eq("format", "template"))]
+    template: Option<String>,
     /// Only members of this status; repeatable
     #[arg(long, value_enum)]
     status: Vec<MemberStatus>,
@@ -30,6 +33,17 @@ pub struct MembersArgs {
     tag: Vec<String>,
 }
 
+/// How the members are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// As the API gives them.
+    Json,
+    /// For people.
+    Table,
+    /// By `--template`, such as '{{ name }} {{ addr }} {{ endpoints.raft }}'.
+    Template,
+}
+
 pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = Client::new(args.at.http);
     let statuses = args.status.iter().map(|status| ("status", status.to_string()));
@@ -39,8 +53,12 @@ pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Ou
     let answer = client.get(&path, Duration::ZERO).await?;
     let members: api::Members = client.read(&path, &answer)?;
     match args.format {
-        Some(Format::Json) => output.out.write_all(&answer.body)?,
-        Some(Format::Table) => table::write(output.out, &rows(&members.members, true))?,
+        Some(Shape::Json) => output.out.write_all(&answer.body)?,
+        Some(Shape::Template) => {
+            let filled = fill(&args.template.unwrap_or_default(), &members.members);
+            writeln!(output.out, "{}", filled.map_err(CliError::Template)?.join("\n"))?;
+        }
+        Some(Shape::Table) => table::write(output.out, &rows(&members.members, true))?,
         None if output.terminal => table::write(output.out, &rows(&members.members, true))?,
         None => {
             for row in rows(&members.members, false) {
@@ -49,6 +67,15 @@ pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Ou
         }
     }
     Ok(if members.members.is_empty() { Outcome::NothingMatched } else { Outcome::Done })
+}
+
+/// One line a member. A name that no member has is an error: an empty word in a script does harm.
+fn fill(template: &str, members: &[api::Member]) -> Result<Vec<String>, String> {
+    let mut environment = minijinja::Environment::new();
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    let wrong = |error: minijinja::Error| format!("--template {template:?}: {error}");
+    let parsed = environment.template_from_str(template).map_err(wrong)?;
+    members.iter().map(|member| parsed.render(minijinja::value::Serde(member)).map_err(wrong)).collect()
 }
 
 fn rows(members: &[api::Member], heading: bool) -> Vec<Vec<String>> {
