@@ -138,7 +138,7 @@ fn candidates(
     found
 }
 
-/// Whether a socket bound to `bound` gets what is sent to `ip`: its own family, and [::] both.
+/// Whether a socket bound to `bound` gets what is sent to `ip`: its own family, and `[::]` both.
 fn takes(bound: SocketAddr, ip: IpAddr) -> bool {
     ip.is_ipv4() == bound.is_ipv4() || bound.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
