@@ -71,6 +71,6 @@ fn the_readme_lists_the_flags_that_there_are() {
 
 /// The flag that `text` begins with.
 fn flag(text: &str) -> Option<&str> {
-    let name = text.split(' ').next()?;
+    let name = text.split([' ', '[']).next()?;
     name.starts_with("--").then_some(name)
 }
