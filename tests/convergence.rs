@@ -40,6 +40,22 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
 }
 
 #[test]
+fn whichever_packet_is_lost_at_first_the_cluster_forms() {
+    for first in 1..=40 {
+        for many in [1, 5, 20] {
+            let mut world = World::new(first);
+            world.lose = first..=first + many - 1;
+            let nodes = world.hosts(3, "chronik");
+            world.start_all(&nodes);
+            // Each may be a stream that is given up after 3 s and dialled again after up to 8.
+            let limit = (5 + 11 * u32::try_from(many).unwrap()) * SECOND;
+            let formed = world.run_until(limit, |world| world.agree(&nodes));
+            assert!(formed.is_some(), "{many} lost from number {first} on: not formed within {limit:?}");
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run_to_the_byte() {
     let run = |seed| {
         let mut world = World::new(seed);

@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroU16,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -77,6 +78,9 @@ pub(crate) struct World {
     cuts: BTreeSet<(Node, Node)>,
     /// Datagrams, and datagrams only, are lost between these.
     pub(crate) udp_cuts: BTreeSet<(Node, Node)>,
+    /// Which of the datagrams and streams are lost, counted from 1 over all.
+    pub(crate) lose: RangeInclusive<u64>,
+    sent: u64,
     hosts: Vec<Host>,
     by_addr: BTreeMap<SocketAddr, Node>,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -109,6 +113,8 @@ impl World {
             loss: 0.0,
             cuts: BTreeSet::new(),
             udp_cuts: BTreeSet::new(),
+            lose: 0..=0,
+            sent: 0,
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
             queue: BTreeMap::new(),

@@ -74,7 +74,7 @@ impl World {
         for byte in payload.iter() {
             self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
         }
-        let lost = self.rng.random_bool(self.loss);
+        let lost = self.rng.random_bool(self.loss) || self.is_to_be_lost();
         let at = self.now + self.latency();
         let Some(to) = self.by_addr.get(&to).copied() else {
             return;
@@ -85,6 +85,12 @@ impl World {
         }
     }
 
+    /// Counts what is sent, and picks the one that a scenario wants lost.
+    fn is_to_be_lost(&mut self) -> bool {
+        self.sent += 1;
+        self.lose.contains(&self.sent)
+    }
+
     pub(super) fn open_stream(&mut self, from: Node, dial: Dial) {
         let Dial { exchange, to, frame } = dial;
         let boot = self.hosts[from].boot;
@@ -93,7 +99,8 @@ impl World {
         let Some(to) = self.by_addr.get(&to).copied() else {
             return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
         };
-        if self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from)) {
+        let cut = self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
+        if cut || self.is_to_be_lost() {
             return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
         }
         self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
