@@ -14,6 +14,7 @@ mod cluster;
 mod convergence;
 #[cfg(any(feature = "aws", feature = "dns"))]
 #[path = "../providers/tests/daemon.rs"]
+#[cfg_attr(not(feature = "dns"), expect(dead_code, reason = "only name servers are told which port to take"))]
 mod daemon;
 mod deploy;
 #[cfg(feature = "aws")]
