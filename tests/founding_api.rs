@@ -54,7 +54,7 @@ fn seeds(places: &[Place]) -> String {
 
 /// The first answer of `path` that satisfies `met`, by long polls.
 #[track_caller]
-fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> Value {
     let began = now();
     let mut answer = agent.get(path).json();
     while !met(&answer) {
@@ -70,7 +70,7 @@ fn now() -> Instant {
 }
 
 #[track_caller]
-fn decided(agent: &Agent, decision: &str) -> Value {
+pub(crate) fn decided(agent: &Agent, decision: &str) -> Value {
     until(agent, "/v1/bootstrap", |answer| answer["decision"] == decision)
 }
 

@@ -1,0 +1,196 @@
+//! Real etcd, started from the decision: founded, restarted without one for good, and joined by a new one.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    awaiting::within,
+    cluster,
+    founding_api::{decided, until},
+    running::{Agent, program, told},
+};
+
+/// Elections, and the five seconds for which etcd wants its members connected before it takes another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An agent and its etcd, on an address of their own, where both have their default ports.
+struct Pair {
+    agent: Agent,
+    server: Option<Child>,
+    addr: String,
+}
+
+impl Pair {
+    fn new(name: &str, addr: &str, seeds: &str) -> Self {
+        let flags =
+            ["--profile", "local", "--bootstrap-expect", "3", "--endpoint", "peer=:2380", "--join", seeds];
+        Self { agent: cluster::start(name, addr, &flags), server: None, addr: addr.to_owned() }
+    }
+
+    /// Starts etcd by `exec`: the process waits for the decision, and then is etcd.
+    fn exec(&mut self) {
+        let data = self.agent.dir.0.join("etcd").display().to_string();
+        let clients = self.client();
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.agent.dir.0.join("etcd.log"));
+        let server = program()
+            .args(["exec", &self.agent.at(), "--template", "etcd", "--attest", &data, "--timeout", "30s"])
+            .args(["--", "etcd", "--data-dir", &data, "--listen-peer-urls", &self.peer()])
+            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.unwrap())
+            .spawn();
+        self.server = Some(server.unwrap());
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+        self.agent.kill();
+    }
+
+    fn client(&self) -> String {
+        format!("http://{}:2379", self.addr)
+    }
+
+    fn peer(&self) -> String {
+        format!("http://{}:2380", self.addr)
+    }
+
+    /// What exec and etcd have logged, in all their lives.
+    fn log(&self) -> String {
+        fs::read_to_string(self.agent.dir.0.join("etcd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.kill().ok();
+            server.wait().ok();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of etcd at {}\n{}", self.addr, self.log());
+        }
+    }
+}
+
+/// What `etcdctl` prints, asking this one alone; its error where it fails.
+fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(["--command-timeout=5s", "--endpoints", &pair.client()]);
+    let output = command.args(words).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Waits until each of these answers reads and writes that need a leader.
+#[track_caller]
+fn healthy<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
+    for pair in pairs {
+        within(PATIENCE, || etcdctl(pair, &["endpoint", "health"]));
+    }
+}
+
+/// The members that etcd at `pair` knows of, by name.
+fn members(pair: &Pair) -> Result<Vec<Value>, String> {
+    let list = etcdctl(pair, &["member", "list", "--write-out=json"])?;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let mut members = list["members"].as_array().unwrap().clone();
+    members.sort_by_key(|member| member["name"].to_string());
+    Ok(members)
+}
+
+/// Their names and peer URLs.
+fn named(pairs: &[&Pair], members: &[Value]) -> Result<(), String> {
+    let found: Vec<Value> =
+        members.iter().map(|member| json!([member["name"], member["peerURLs"]])).collect();
+    let name = |pair: &Pair| pair.agent.get("/v1/self").json()["name"].clone();
+    let wanted: Vec<Value> = pairs.iter().map(|pair| json!([name(pair), [pair.peer()]])).collect();
+    if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
+}
+
+fn quorate(pair: &Pair, voters: u64, alive: u64) {
+    until(&pair.agent, "/v1/quorum", |quorum| {
+        (&quorum["status"], &quorum["voters"], &quorum["voters_alive"])
+            == (&json!("quorate"), &json!(voters), &json!(alive))
+    });
+}
+
+/// What an operator, or a hook of theirs, does where a member is lost for good and a new one is to take its place:
+/// `etcdctl member remove`, a report of the voters that are left, and `etcdctl member add`. The report comes before
+/// the new one starts: etcd refuses an `--initial-cluster` that lists other members than the cluster has.
+fn replace(dead: &str, left: &[Pair], fourth: &Pair) {
+    let listed = members(&left[0]).unwrap();
+    let member = listed.iter().find(|member| member["name"] == dead).unwrap();
+    let id = format!("{:x}", member["ID"].as_u64().unwrap());
+    within(PATIENCE, || etcdctl(&left[0], &["member", "remove", &id]));
+    let voters: Vec<String> = left.iter().map(|pair| format!("--voter=peer={}:2380", pair.addr)).collect();
+    let at = left[0].agent.at();
+    let report = ["bootstrap", "complete", &at, "--config-index", "2", &voters[0], &voters[1]];
+    assert_eq!(told(report).0, 0);
+    until(&fourth.agent, "/v1/bootstrap", |answer| {
+        answer["decision"] == "join" && answer["voters"].as_array().unwrap().len() == 2
+    });
+    let peers = format!("--peer-urls={}", fourth.peer());
+    within(PATIENCE, || etcdctl(&left[0], &["member", "add", "d", &peers]));
+}
+
+#[test]
+fn etcd_is_founded_survives_a_loss_and_is_joined() {
+    let (addrs, seeds) = cluster::addrs(4);
+    let mut pairs: Vec<Pair> =
+        ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();
+    for pair in &mut pairs {
+        pair.exec();
+    }
+    healthy(&pairs);
+    named(&pairs.iter().collect::<Vec<_>>(), &members(&pairs[0]).unwrap()).unwrap();
+    assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
+    assert_eq!(etcdctl(&pairs[2], &["get", "key"]).unwrap(), "key\nbefore\n");
+    let cluster = decided(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
+    assert_eq!(told(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).0, 0);
+    for pair in &pairs {
+        decided(&pair.agent, "resume");
+    }
+
+    // All die, and one does not come back.
+    for pair in &mut pairs {
+        pair.kill();
+    }
+    drop(pairs.remove(0));
+    for pair in &mut pairs {
+        pair.agent.restart();
+        pair.exec();
+    }
+    healthy(&pairs);
+    for pair in &pairs {
+        assert_eq!(decided(&pair.agent, "resume")["cluster_id"], cluster);
+        assert_eq!(etcdctl(pair, &["get", "key"]).unwrap(), "key\nbefore\n");
+        quorate(pair, 3, 2);
+    }
+
+    let mut fourth = Pair::new("d", &addrs[3], &seeds);
+    assert_eq!(decided(&fourth.agent, "join")["cluster_id"], cluster);
+    replace("a", &pairs, &fourth);
+    fourth.exec();
+    healthy([&fourth]);
+    // A member has a name from its start on.
+    within(PATIENCE, || named(&[&pairs[0], &pairs[1], &fourth], &members(&fourth)?));
+    assert_eq!(etcdctl(&fourth, &["get", "key"]).unwrap(), "key\nbefore\n");
+    let log = fourth.log();
+    assert!(log.contains("This server joins: a member of the cluster must have added it"), "{log}");
+    let voter = |pair: &Pair| format!("--voter=peer={}:2380", pair.addr);
+    let report = [voter(&pairs[0]), voter(&pairs[1]), voter(&fourth)];
+    let complete = ["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "3"].map(str::to_owned);
+    assert_eq!(told(complete.iter().chain(&report)).0, 0);
+    decided(&fourth.agent, "resume");
+    quorate(&fourth, 3, 3);
+}
