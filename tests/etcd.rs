@@ -86,7 +86,7 @@ impl Drop for Pair {
 fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3").args(["--command-timeout=5s", "--endpoints", &pair.client()]);
-    let output = command.args(words).stdin(Stdio::null()).output().unwrap();
+    let output = command.args(words).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
@@ -103,8 +103,8 @@ fn healthy<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
 /// The members that etcd at `pair` knows of, by name.
 fn members(pair: &Pair) -> Result<Vec<Value>, String> {
     let list = etcdctl(pair, &["member", "list", "--write-out=json"])?;
-    let list: Value = serde_json::from_str(&list).unwrap();
-    let mut members = list["members"].as_array().unwrap().clone();
+    let list: Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
+    let mut members = list["members"].as_array().cloned().unwrap_or_default();
     members.sort_by_key(|member| member["name"].to_string());
     Ok(members)
 }
