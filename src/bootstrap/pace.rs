@@ -25,6 +25,8 @@ pub(super) struct Pace {
     pub(super) highest_round: u64,
     /// Since when a question to a server is unanswered.
     asked: BTreeMap<NodeId, Instant>,
+    /// Since when a server that somebody accepted as a founder is out of direct contact.
+    absent: BTreeMap<NodeId, Instant>,
     campaign_ended: Option<Instant>,
     pub(super) resend_at: Option<Instant>,
     pub(super) gather_until: Option<Instant>,
@@ -42,6 +44,7 @@ impl Pace {
             failures: 0,
             highest_round: 0,
             asked: BTreeMap::new(),
+            absent: BTreeMap::new(),
             campaign_ended: None,
             resend_at: None,
             gather_until: None,
@@ -131,11 +134,20 @@ impl Pace {
     /// A server answered, in a way that helps a ballot on.
     pub(super) fn answered(&mut self, id: NodeId) {
         self.asked.remove(&id);
+        self.absent.remove(&id);
+    }
+
+    /// These, and only these, are out of direct contact now. Ballots of several servers overtake each other while
+    /// they wait for a founder that is gone; its silence goes on through all of them.
+    pub(super) fn note_absent(&mut self, absent: &BTreeSet<NodeId>, now: Instant) {
+        self.absent.retain(|id, _| absent.contains(id));
+        absent.iter().for_each(|id| _ = self.absent.entry(*id).or_insert(now));
     }
 
     /// When this server will have been silent for the patience.
     pub(super) fn silent_at(&self, id: NodeId) -> Option<Instant> {
-        self.asked.get(&id).map(|since| *since + self.timing.patience)
+        let since = [self.asked.get(&id), self.absent.get(&id)].into_iter().flatten().min();
+        since.map(|since| *since + self.timing.patience)
     }
 
     /// Whether it is time to tell this server again; if not, when.

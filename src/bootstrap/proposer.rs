@@ -13,7 +13,7 @@ use super::{
     readiness::Readiness,
     reason::Reason,
     terms::Terms,
-    view::Sighting,
+    view::{Contact, Sighting},
 };
 use crate::node::NodeId;
 
@@ -21,6 +21,7 @@ impl Bootstrap {
     /// Starts or drives a ballot, and says what is being waited for.
     pub(super) fn drive(&mut self, readiness: Readiness, now: Instant) -> Vec<Reason> {
         let mut reasons = readiness.reasons;
+        self.note_absent(now);
         let mismatch = |reason: &Reason| matches!(reason, Reason::ExpectMismatch { .. });
         if self.agreement.campaign.is_some()
             && (self.situation.standing().terms.is_err() || reasons.iter().any(mismatch))
@@ -55,6 +56,16 @@ impl Bootstrap {
         };
         reasons.push(Reason::Agreeing { ballot: self.agreement.record.promised, missing });
         reasons
+    }
+
+    /// Whoever is listed in what this server accepted, and is not heard of, is silent from now on.
+    fn note_absent(&mut self, now: Instant) {
+        let listed = self.agreement.record.accepted.iter().flat_map(|accepted| accepted.founding.ids());
+        let known = &self.situation.view.nodes;
+        let here = |id: &NodeId| known.get(id).is_some_and(|node| node.contact == Contact::Direct);
+        let me = self.agreement.record.node_id;
+        let absent = listed.filter(|id| *id != me && !here(id)).collect();
+        self.pace.note_absent(&absent, now);
     }
 
     fn start(&mut self, now: Instant) {

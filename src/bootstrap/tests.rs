@@ -467,6 +467,27 @@ fn a_silent_founder_is_done_without_after_the_patience_only() {
     assert_eq!(host.decision(), "join", "with its own vote these are three");
 }
 
+/// Ballots that overtake each other while they wait for a dead founder each began its patience anew.
+#[test]
+fn a_founder_gone_for_the_patience_is_not_waited_for_again_in_the_next_ballot() {
+    let before = founding(1..4, 1);
+    let terms = Terms::Count(3.try_into().unwrap());
+    let accepted = Some(Accepted { ballot: before.ballot(), terms: terms.clone(), founding: before.clone() });
+    let disk = Record { promised: Some(before.ballot()), accepted, ..Record::blank(id(0)) };
+    let mut host = Host::restarted(config(3), disk);
+    for round in 2..13 {
+        host.see(view(2));
+        host.wait(SECOND);
+        let prepare = Prepare { ballot: Ballot { round: round * 10, node: id(1) }, terms: terms.clone() };
+        host.hear(1, Body::Prepare(prepare));
+    }
+    host.see(view(2));
+    let ballot = prepared(&host.wait(11 * SECOND));
+    host.hear(1, promise(1, ballot, Some((before.ballot(), &before))));
+    let said = host.hear(2, promise(2, ballot, Some((before.ballot(), &before))));
+    assert!(accepts(&[said, host.wait(SECOND)].concat()).iter().any(|(to, _)| *to == id(2)));
+}
+
 #[test]
 fn founders_are_spread_over_zones() {
     let mut host = Host::new(Config { zone: Some("east".to_owned()), ..config(3) });
