@@ -446,4 +446,21 @@ mod tests {
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
+
+    /// Its own answer to itself was on its way while it renewed itself: no other process has its id.
+    #[test]
+    fn a_node_that_renews_itself_while_it_dials_itself_is_no_duplicate() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let mut a = machine(1, now);
+        a.join([a.me.addr]);
+        let Dial { exchange, frame, .. } = a.poll_dial().unwrap();
+        let answer = a.handle_request(a.me.addr, &frame, now).unwrap();
+        let renewed = Peer { bump: 1, ..a.me };
+        a.engine(now, |foca, runtime| foca.change_identity(renewed, runtime));
+        a.me = renewed;
+        a.handle_reply(exchange, Ok(&answer), now);
+        assert!(!a.is_duplicate());
+        assert!(a.is_own(a.me.addr));
+    }
 }

@@ -155,7 +155,9 @@ impl Gossip {
     fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
         let SharedState { sender, members, left, records } = state;
         if sender.id == self.me.id {
-            return if sender == self.me { Told::Myself } else { self.meet_duplicate(&sender) };
+            // An answer of our own may have been on its way while this node renewed itself.
+            let myself = sender == self.me || sender.addr == self.me.addr;
+            return if myself { Told::Myself } else { self.meet_duplicate(&sender) };
         }
         let direct = Heard { at: now, life: sender, incarnation: 0 };
         self.heard.insert(sender.id, direct);
