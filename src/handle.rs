@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    bootstrap::{ClusterId, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport},
+    bootstrap::{
+        ClusterId, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport,
+    },
     node::NodeId,
     snapshot::Snapshot,
 };
@@ -108,6 +110,20 @@ impl Handle {
         let mut snapshots = self.snapshots.clone();
         let found = snapshots.wait_for(|snapshot| ready(snapshot)).await.map_err(|_| Stopped)?;
         Ok(found.clone())
+    }
+
+    /// Waits for what the co-located server is to do: never [`Decision::Wait`], else as it stands on disk. Whoever
+    /// wants to know why it takes long reads the reasons in [`Self::snapshot`] meanwhile.
+    ///
+    /// Ask again after every start: once the group is reported by [`Self::establish`], what was
+    /// [`Decision::Bootstrap`] is [`Decision::Resume`].
+    ///
+    /// # Errors
+    /// `Stopped` where the agent ends before that.
+    pub async fn decision(&self) -> Result<Decision, Stopped> {
+        let waits = |snapshot: &Snapshot| matches!(snapshot.founding.decision, Decision::Wait { .. });
+        let decided = self.wait_for(|snapshot| !waits(snapshot)).await?;
+        Ok(decided.founding.decision.clone())
     }
 
     /// Contacts `addrs` now and says how each ended.

@@ -1,5 +1,9 @@
 //! The agent as a library: [`agent::Agent::bind`], then [`agent::Agent::run`] until told to stop.
 //!
+//! A server that has its agent inside asks it through a [`handle::Handle`]: [`handle::Handle::decision`] is what to do,
+//! as a value; [`handle::Handle::establish`] says that it is done; [`handle::Handle::snapshot`] is everything else.
+//! `examples/embedded` founds a real Raft group that way.
+//!
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod advertise;

@@ -21,6 +21,7 @@ mod deploy;
 mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
+mod embedded;
 mod etcd;
 mod founding;
 mod founding_api;

@@ -31,8 +31,10 @@ fn root() -> &'static Path {
 /// Every file of ours with this ending, as a path from the root, with its text.
 fn files(ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["src", "tests", "providers", "benches"].iter().map(|folder| root().join(folder)).collect();
+    let mut folders: Vec<PathBuf> = ["src", "tests", "providers", "benches", "examples"]
+        .iter()
+        .map(|folder| root().join(folder))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -194,7 +196,7 @@ fn tests_of<'a>(path: &str, text: &'a str) -> &'a str {
 }
 
 fn is_source(path: &str) -> bool {
-    path.starts_with("src/") || path.starts_with("providers/src/")
+    ["src/", "providers/src/", "examples/"].iter().any(|folder| path.starts_with(folder))
 }
 
 #[track_caller]
