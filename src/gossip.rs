@@ -460,7 +460,8 @@ mod tests {
         a.engine(now, |foca, runtime| foca.change_identity(renewed, runtime));
         a.me = renewed;
         a.handle_reply(exchange, Ok(&answer), now);
-        assert!(!a.is_duplicate());
+        let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
+        assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
         assert!(a.is_own(a.me.addr));
     }
 }
