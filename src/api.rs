@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bootstrap::ClusterId,
-    membership::MemberStatus,
+    membership::{MemberStatus, Reach},
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
     quorum::{Basis, QuorumStatus},
 };
@@ -82,6 +82,13 @@ pub struct Member {
     pub since: Time,
     /// How long ago it was heard from directly; null for hearsay.
     pub last_heard_s: Option<f64>,
+    /// Whether it comes and goes: suspected or called failed again and again within seconds.
+    pub degraded: bool,
+    /// Smoothed round trip of datagrams to it in seconds; null until it has answered one.
+    pub rtt_s: Option<f64>,
+    /// By which way it answered the last probe: `datagram`; `stream`, where datagrams are lost or blocked; `others`,
+    /// where only other members reach it; null until it was probed.
+    pub reach: Option<Reach>,
     /// Who named its address: a provider, or `gossip`; `self` for the agent that answers, if no provider lists it.
     pub source: String,
 }
@@ -290,6 +297,7 @@ pub struct Counters {
     pub foreign: u64,
     pub renewals: u64,
     pub stalls: u64,
+    pub suspicions: u64,
 }
 
 /// `POST /v1/join`.

@@ -6,15 +6,19 @@ mod contacts;
 mod engine;
 mod exchange;
 mod frame;
+mod health;
 mod inbound;
 mod metadata;
 mod output;
 mod peer;
+mod probing;
 mod profile;
 mod rumours;
+mod suspicion;
 mod sync;
 mod tick;
 mod timers;
+mod trouble;
 mod view;
 
 use std::{
@@ -30,14 +34,19 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use self::{
     codec::SwimCodec,
     contacts::Contacts,
+    exchange::{Exchange, Join, Purpose},
+    health::Health,
     metadata::{Record, Stamp},
+    probing::Probing,
     rumours::{Rumour, Rumours},
+    suspicion::Suspicions,
     timers::{Tick, Timers},
+    trouble::Trouble,
     view::Shown,
 };
 pub use self::{
     metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
-    output::{Dial, Event, ExchangeId, JoinId, Transmit},
+    output::{Dial, Event, ExchangeId, JoinId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     profile::Timing,
 };
@@ -70,6 +79,16 @@ pub struct Gossip {
     pending_rumours: mpsc::Receiver<Rumour>,
     /// The engine's current timer token; it gives no other way to learn it.
     token: u8,
+    /// This life of the node in the engine's last message, and its incarnation in it.
+    incarnation: (Peer, u16),
+    /// The engine's gossip timer, while there is nothing to tell.
+    resting: Option<foca::Timer<Peer>>,
+    probing: Probing,
+    suspicions: Suspicions,
+    trouble: Trouble,
+    health: Health,
+    /// Indirect probes that this node helped with and that were answered.
+    relayed: BTreeSet<(NodeId, u8)>,
     /// For how many members the engine is configured.
     configured_size: usize,
     rng: StdRng,
@@ -123,34 +142,6 @@ struct Heard {
     incarnation: u16,
 }
 
-/// Why a stream was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// A round of the join loop.
-    Round,
-    /// An operator asked.
-    Asked(JoinId),
-    /// A member is missing, or its metadata is, or its picture differs from ours.
-    Exchange,
-    /// Digest first.
-    Compare,
-    /// A message about the founding.
-    Founding,
-}
-
-#[derive(Debug)]
-struct Exchange {
-    to: SocketAddr,
-    purpose: Purpose,
-}
-
-/// An operator's request to contact some addresses.
-#[derive(Debug, Default)]
-struct Join {
-    outstanding: usize,
-    ended: Vec<(SocketAddr, Option<String>)>,
-}
-
 /// What the machine needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -188,6 +179,13 @@ impl Gossip {
             runtime: AccumulatingRuntime::new(),
             pending_rumours,
             token: 0,
+            incarnation: (me, 0),
+            resting: None,
+            probing: Probing::default(),
+            suspicions: Suspicions::default(),
+            trouble: Trouble::default(),
+            health: Health::default(),
+            relayed: BTreeSet::new(),
             configured_size: 1,
             rng,
             timers: Timers::default(),
@@ -326,10 +324,10 @@ impl Gossip {
         self.contacts.owns(addr)
     }
 
-    /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for ten probe
-    /// periods though it has members.
+    /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for some time
+    /// though it has members.
     pub fn is_stale(&self, now: Instant) -> bool {
-        let bound = self.timing.probe_period * 10;
+        let bound = self.timing.deaf_after();
         let deaf = !self.is_alone()
             && self.heard.values().all(|heard| now.saturating_duration_since(heard.at) > bound);
         deaf || self.stalled.is_some_and(|at| now.saturating_duration_since(at) < self.timing.stall() * 2)
@@ -366,6 +364,11 @@ impl Gossip {
     fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
         let jitter = self.rng.random_range(0.5..1.5);
         self.after_exactly(now, after.mul_f64(jitter), tick);
+    }
+
+    /// A little more or less than `wait`, so that nodes fall out of step.
+    fn jitter(&mut self, wait: Duration) -> Duration {
+        wait.mul_f64(self.rng.random_range(0.9..1.1))
     }
 
     fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
@@ -419,7 +422,7 @@ mod tests {
         }
         while let Some(Dial { exchange, frame, .. }) = from.poll_dial() {
             let answer = to.handle_request(from.me.addr, &frame, now);
-            let answer = answer.as_deref().ok_or_else(|| "none".to_owned());
+            let answer = answer.as_deref().ok_or(NoAnswer::Failed("none".to_owned()));
             from.handle_reply(exchange, answer, now);
             any = true;
         }

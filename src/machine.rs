@@ -18,7 +18,7 @@ use crate::{
         self, Bootstrap, ClusterId, EstablishedReport, Message, OverrideRefused, ReportRefused, Reset,
         ResetRefused, ServerReport, Unsaved,
     },
-    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, Peer, Transmit},
+    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, NoAnswer, Peer, Transmit},
     membership::Membership,
     node::{Epoch, NodeId},
     quorum::Quorum,
@@ -125,7 +125,7 @@ impl Machine {
     }
 
     /// Takes in the answer to a dial, or why there is none.
-    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
+    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], NoAnswer>, now: Instant) {
         self.gossip.handle_reply(exchange, reply, now);
     }
 
@@ -342,9 +342,9 @@ impl Machine {
         self.gossip.membership()
     }
 
-    /// When each member was last heard from, for a membership that is otherwise unchanged.
-    pub fn refresh_last_heard(&mut self) {
-        self.gossip.refresh_last_heard();
+    /// When and how each member was last heard from, for a membership that is otherwise unchanged.
+    pub fn refresh_contact(&mut self) {
+        self.gossip.refresh_contact();
     }
 
     /// Whether that is a majority.

@@ -1,6 +1,12 @@
 //! Who is there, as this node knows it: an ordered, versioned picture computed from gossip.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU16, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    num::NonZeroU16,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +47,18 @@ impl fmt::Display for MemberStatus {
     }
 }
 
+/// By which way a member answers probes; the best way first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// Datagrams go both ways.
+    Datagram,
+    /// Datagrams are lost or blocked; a stream brought the answer.
+    Stream,
+    /// This node cannot reach it, others can.
+    Others,
+}
+
 /// A node in the view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -68,12 +86,18 @@ pub struct Member {
     pub since: Instant,
     /// When it was last heard from directly; `None` for hearsay.
     pub last_heard: Option<Instant>,
+    /// It comes and goes: suspected or called failed again and again within seconds.
+    pub degraded: bool,
+    /// Smoothed round trip of datagrams to it; `None` until it has answered one.
+    pub rtt: Option<Duration>,
+    /// By which way it answered the last probe.
+    pub reach: Option<Reach>,
 }
 
 /// All members, this node among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// Grows with every change that a reader can see, `last_heard` excepted.
+    /// Grows with every change that a reader can see, `last_heard`, `rtt` and `reach` excepted.
     pub index: u64,
     /// Ordered by id, so that every listing is the same everywhere.
     pub members: BTreeMap<NodeId, Member>,

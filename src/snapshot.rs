@@ -196,4 +196,6 @@ pub struct Counters {
     pub renewals: u64,
     /// Stalls noticed: the process was paused or starved.
     pub stalls: u64,
+    /// Suspicions that this node followed up.
+    pub suspicions: u64,
 }

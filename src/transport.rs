@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    gossip::{Dial, ExchangeId},
+    gossip::{Dial, ExchangeId, NoAnswer},
     wire::MAX_FRAME,
 };
 
@@ -138,31 +138,36 @@ async fn answer(
 }
 
 /// Opens a stream, writes the frame and reads the answer.
-pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, String>) {
+pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, NoAnswer>) {
     let exchange = async {
         let connected = timeout(CONNECT_WITHIN, TcpStream::connect(dial.to)).await;
-        let mut stream =
-            connected.map_err(|_| format!("no connection within {CONNECT_WITHIN:?}"))?.map_err(reason)?;
+        let mut stream = connected
+            .map_err(|_| failed(format!("no connection within {CONNECT_WITHIN:?}")))?
+            .map_err(reason)?;
         stream.set_nodelay(true).map_err(reason)?;
         write_frame(&mut stream, &dial.frame).await.map_err(reason)?;
         let length = stream.read_u32().await.map_err(reason)? as usize;
         read_frame(&mut stream, length, None).await.map_err(reason)
     };
     let answer = timeout(EXCHANGE_WITHIN, exchange).await;
-    (dial.exchange, answer.unwrap_or_else(|_| Err(format!("no answer within {EXCHANGE_WITHIN:?}"))))
+    (dial.exchange, answer.unwrap_or_else(|_| Err(failed(format!("no answer within {EXCHANGE_WITHIN:?}")))))
 }
 
 /// What the system said, in words that help.
-fn reason(error: io::Error) -> String {
+fn reason(error: io::Error) -> NoAnswer {
     if error.kind() == io::ErrorKind::ConnectionRefused {
-        "connection refused: nothing listens there".to_owned()
+        NoAnswer::Refused
     } else if error.kind() == io::ErrorKind::UnexpectedEof {
-        "it closed the connection without an answer: is a chronik-agent there?".to_owned()
+        failed("it closed the connection without an answer: is a chronik-agent there?")
     } else if error.kind() == io::ErrorKind::InvalidData {
-        "something else than gossip answers there: give the port of --bind, not that of --http".to_owned()
+        failed("something else than gossip answers there: give the port of --bind, not that of --http")
     } else {
-        error.kind().to_string()
+        failed(error.kind().to_string())
     }
+}
+
+fn failed(why: impl Into<String>) -> NoAnswer {
+    NoAnswer::Failed(why.into())
 }
 
 async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {

@@ -30,7 +30,7 @@ fn members_are_listed_with_all_their_fields() {
     let expected = json!({
         "id": members["self"], "name": "box", "addr": null, "status": "alive", "role": "server", "self": true,
         "tags": {"zone": "a"}, "endpoints": {"raft": "127.0.0.1:5001"}, "epoch": null, "since": null,
-        "last_heard_s": 0.0, "source": "self",
+        "last_heard_s": 0.0, "degraded": false, "rtt_s": null, "reach": null, "source": "self",
     });
     assert_eq!(myself, expected);
 }

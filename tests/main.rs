@@ -17,6 +17,7 @@ mod convergence;
 #[cfg_attr(not(feature = "dns"), expect(dead_code, reason = "only name servers are told which port to take"))]
 mod daemon;
 mod deploy;
+mod detection;
 #[cfg(feature = "aws")]
 mod discovery_aws;
 #[cfg(feature = "dns")]

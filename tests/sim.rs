@@ -18,7 +18,7 @@ use std::{
 
 use chronik_agent::{
     bootstrap::Record,
-    gossip::{Event, FoundingNews, Gossip, Metadata, Peer, Settings, Timing, Transmit},
+    gossip::{Event, FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
     membership::MemberStatus,
     node::{ClusterName, Epoch, NodeId, Role},
     state_dir::NodeRecord,
@@ -338,10 +338,10 @@ impl World {
             Happening::Request { from, boot, exchange, frame, .. } => {
                 let from_addr = self.hosts[from].addr;
                 let answer = match self.hosts[node].process.as_mut() {
-                    None => Err("connection refused".to_owned()),
+                    None => Err(NoAnswer::Refused),
                     Some(gossip) => gossip
                         .handle_request(from_addr, &frame, now)
-                        .ok_or_else(|| "closed without an answer".to_owned()),
+                        .ok_or_else(|| NoAnswer::Failed("closed without an answer".to_owned())),
                 };
                 let happening = Happening::Reply { to: from, boot, exchange, answer };
                 self.send_stream(node, from, happening);

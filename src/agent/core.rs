@@ -19,7 +19,7 @@ use super::Ended;
 use crate::{
     bootstrap::{Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, JoinId},
+    gossip::{Event, ExchangeId, JoinId, NoAnswer},
     handle::{Command, Forgotten, JoinOutcome},
     machine::{Machine, Save},
     membership::Membership,
@@ -52,7 +52,7 @@ pub(super) struct Core {
     pub(super) machine: Machine,
     pub(super) state: Arc<StateDir>,
     pub(super) inputs: Inputs,
-    pub(super) dials: JoinSet<(ExchangeId, Result<Bytes, String>)>,
+    pub(super) dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
     pub(super) writes: JoinSet<()>,
     pub(super) about: Arc<About>,
     pub(super) membership: Arc<Membership>,
@@ -92,7 +92,7 @@ enum Wake {
     Command(Command),
     Request(Request),
     Update(Update),
-    Dialled((ExchangeId, Result<Bytes, String>)),
+    Dialled((ExchangeId, Result<Bytes, NoAnswer>)),
     Datagrams,
     Time,
 }

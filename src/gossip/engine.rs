@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use foca::{AccumulatingRuntime, Foca, OwnedNotification, Timer};
+use bytes::BufMut as _;
+use foca::{AccumulatingRuntime, Codec as _, Foca, Header, Member, Message, OwnedNotification, Timer};
 use rand::rngs::StdRng;
 
 use super::{
     Gossip, Peer,
     codec::SwimCodec,
     rumours::{self, Rumours},
+    suspicion::Evidence,
     timers::Tick,
 };
 use crate::wire::Kind;
@@ -28,12 +30,10 @@ impl Gossip {
             self.counters.refused += 1;
         }
         while let Some((after, timer)) = self.runtime.to_schedule() {
-            if let Timer::ProbeRandomMember(token) = timer {
-                self.token = token;
-            }
-            self.timers.schedule(now + after, Tick::Swim(timer));
+            self.take_timer(timer, after, now);
         }
         while let Some((peer, payload)) = self.runtime.to_send() {
+            self.note_sent(&peer, &payload, now);
             self.transmit(peer.addr, Kind::Swim, &payload);
         }
         while let Some(notification) = self.runtime.to_notify() {
@@ -44,6 +44,74 @@ impl Gossip {
             self.hear(rumour, now);
         }
         self.fit_engine();
+    }
+
+    /// Every timer of the engine passes here: probes are paced by this node's health, suspicions judged by our rules,
+    /// and gossip rests while there is nothing to tell.
+    fn take_timer(&mut self, timer: Timer<Peer>, after: Duration, now: Instant) {
+        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer {
+            return self.suspect(member_id, incarnation, Evidence::Silent, true, now);
+        }
+        if let Timer::ProbeRandomMember(token) = timer {
+            self.token = token;
+        }
+        if let Timer::PeriodicGossip(_) = timer {
+            self.resting = self.has_nothing_to_tell().then(|| timer.clone());
+            if self.resting.is_some() {
+                return;
+            }
+        }
+        let after = self.pace(after, &timer);
+        self.timers.schedule(now + after, Tick::Swim(timer));
+    }
+
+    fn has_nothing_to_tell(&self) -> bool {
+        self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() == 0
+    }
+
+    /// Sets gossip going again once there is something to tell.
+    pub(super) fn wake_gossip(&mut self, now: Instant) {
+        if self.resting.is_some() && !self.has_nothing_to_tell() {
+            let wait = self.spread(self.timing.gossip_period);
+            if let Some(timer) = self.resting.take() {
+                self.timers.schedule(now + wait, Tick::Swim(timer));
+            }
+        }
+    }
+
+    /// Learns from what the engine sends what it does not tell: probes, and its own incarnation.
+    fn note_sent(&mut self, to: &Peer, message: &[u8], now: Instant) {
+        let Ok(header) = SwimCodec.decode_header(message) else { return };
+        if header.src == self.incarnation.0 && header.src_incarnation > self.incarnation.1 {
+            // It had to refute a suspicion.
+            self.health.worse(1);
+        }
+        self.incarnation = (header.src, header.src_incarnation);
+        self.probing.note_sent(&header, to, message, now);
+    }
+
+    /// A message as the engine writes it, for what the engine does not do: `updates` about members and `items` beside
+    /// them, all of which fit one datagram.
+    pub(super) fn swim_message(
+        &self,
+        to: &Peer,
+        message: Message<Peer>,
+        updates: &[Member<Peer>],
+        items: &[Vec<u8>],
+    ) -> Vec<u8> {
+        let src_incarnation = if self.incarnation.0 == self.me { self.incarnation.1 } else { 0 };
+        let header = Header { src: self.me, src_incarnation, dst: *to, message };
+        let mut out = Vec::new();
+        SwimCodec.encode_header(&header, &mut out).expect("a vector has room");
+        out.put_u16(u16::try_from(updates.len()).unwrap_or(0));
+        for update in updates {
+            SwimCodec.encode_member(update, &mut out).expect("a vector has room");
+        }
+        for item in items {
+            out.put_u16(u16::try_from(item.len()).unwrap_or(0));
+            out.put_slice(item);
+        }
+        out
     }
 
     /// What the engine wants known. The membership is never built from this, for it is not all that happens.

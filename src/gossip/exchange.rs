@@ -1,12 +1,15 @@
 //! Exchanges over streams: requests, replies, and another node's whole state taken over.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use foca::{Member, State, Timer};
+use foca::{Codec as _, Member, State};
 
 use super::{
-    Event, Exchange, ExchangeId, Gossip, Heard, JoinId, Peer, Phase, Purpose, frame,
+    Event, ExchangeId, Gossip, Heard, JoinId, NoAnswer, Peer, Phase,
+    codec::SwimCodec,
+    frame,
+    suspicion::Evidence,
     sync::{self, Reply, Request, SharedState, Verdict},
     timers::Tick,
 };
@@ -17,6 +20,38 @@ use crate::{
 
 /// Most members dialled because another node calls alive what this one calls failed.
 const MAX_REACHED: usize = 16;
+
+/// Why a stream was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A round of the join loop.
+    Round,
+    /// An operator asked.
+    Asked(JoinId),
+    /// A member is missing, or its metadata is, or its picture differs from ours.
+    Exchange,
+    /// Digest first.
+    Compare,
+    /// A message about the founding.
+    Founding,
+    /// A ping that was not answered by datagram.
+    Ping(Peer),
+    /// Another node suspects this member.
+    Check(Peer),
+}
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) to: SocketAddr,
+    pub(super) purpose: Purpose,
+}
+
+/// An operator's request to contact some addresses.
+#[derive(Debug, Default)]
+pub(super) struct Join {
+    pub(super) outstanding: usize,
+    pub(super) ended: Vec<(SocketAddr, Option<String>)>,
+}
 
 /// Who a state came from.
 enum Told {
@@ -44,12 +79,12 @@ impl Gossip {
                 return known.then(|| wire::seal(&self.cluster, Kind::Refusal, &[]));
             }
         };
-        let reply = self.answer(payload, now)?;
+        let reply = self.answer(from, payload, now)?;
         self.refresh_view(now);
         Some(wire::seal(&self.cluster, Kind::Reply, &frame::write(&reply)))
     }
 
-    fn answer(&mut self, payload: &[u8], now: Instant) -> Option<Reply> {
+    fn answer(&mut self, from: SocketAddr, payload: &[u8], now: Instant) -> Option<Reply> {
         if self.phase != Phase::Running {
             return Some(Reply::Silent);
         }
@@ -67,6 +102,7 @@ impl Gossip {
                 self.events.push_back(Event::Founding(sender, message.into()));
                 Some(Reply::Taken)
             }
+            Ok(Request::Swim(message)) => Some(self.answer_swim(from, &message, now)),
             Err(error) => {
                 tracing::debug!(%error, "request refused");
                 self.counters.refused += 1;
@@ -75,11 +111,25 @@ impl Gossip {
         }
     }
 
+    /// Has the engine answer over the stream by which it was asked.
+    fn answer_swim(&mut self, from: SocketAddr, message: &[u8], now: Instant) -> Reply {
+        let waiting = self.transmits.split_off(0);
+        self.handle_swim(from, message, true, now);
+        let asker = SwimCodec.decode_header(message).map(|header| header.src.addr).ok();
+        let (answers, others): (VecDeque<_>, VecDeque<_>) =
+            self.transmits.drain(..).partition(|transmit| Some(transmit.to) == asker);
+        self.transmits = waiting;
+        self.transmits.extend(others);
+        Reply::Swim(answers.into_iter().map(|answer| answer.payload.to_vec().into()).collect())
+    }
+
     /// Takes in the answer to a dial, or why there is none.
-    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
+    pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], NoAnswer>, now: Instant) {
         let Some(Exchange { to, purpose }) = self.exchanges.remove(&exchange) else {
             return;
         };
+        let refused = reply == Err(NoAnswer::Refused);
+        let reply = reply.map_err(|error| error.to_string());
         let outcome = reply.and_then(|frame| self.take_reply(to, purpose, frame, now));
         if let Err(error) = &outcome {
             tracing::debug!(%to, %error, ?purpose, "no contact");
@@ -87,6 +137,7 @@ impl Gossip {
         match purpose {
             Purpose::Round => self.contacts.ended(outcome.is_ok()),
             Purpose::Asked(join) => self.end_asked(join, to, outcome),
+            Purpose::Ping(_) | Purpose::Check(_) => self.end_ping(purpose, to, refused, now),
             Purpose::Exchange | Purpose::Compare | Purpose::Founding => {}
         }
         self.refresh_view(now);
@@ -123,6 +174,14 @@ impl Gossip {
             Reply::Same | Reply::Taken => return Ok(()),
             Reply::Silent => {
                 return Err("the agent there is leaving, or has stopped over a duplicate node id".to_owned());
+            }
+            Reply::Swim(messages) => {
+                for message in messages {
+                    if let Ok((Kind::Swim, message)) = wire::open(&self.cluster, &message) {
+                        self.handle_swim(to, message, true, now);
+                    }
+                }
+                return Ok(());
             }
             Reply::State(state) => SharedState::decode(state).map_err(|error| error.to_string())?,
         };
@@ -185,35 +244,25 @@ impl Gossip {
 
     fn take_over(&mut self, theirs: Vec<Member<Peer>>, pass_on: bool, now: Instant) {
         let mut updates = Vec::new();
+        let mut suspects = Vec::new();
         let mut unreached = Vec::new();
         for member in theirs {
             let ours = self.foca.iter_membership_state().find(|ours| ours.id().id == member.id().id);
             match sync::judge(&member, ours) {
                 Verdict::Apply(update) => updates.push(update),
-                Verdict::Suspect(suspect) => {
-                    self.start_suspicion(&suspect, now);
-                    updates.push(suspect);
-                }
+                Verdict::Suspect(suspect) => suspects.push(suspect),
                 Verdict::Reach => unreached.push(member.id().id),
                 Verdict::Ignore => {}
             }
         }
         self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), pass_on, runtime));
+        for suspect in suspects {
+            self.suspect(*suspect.id(), suspect.incarnation(), Evidence::Silent, true, now);
+        }
         for id in unreached.into_iter().take(MAX_REACHED) {
             let wait = self.spread(self.timing.gossip_period);
             self.after_exactly(now, wait, Tick::Reach(id));
         }
-    }
-
-    /// The engine follows up only the suspicions of its own probes.
-    fn start_suspicion(&mut self, suspect: &Member<Peer>, now: Instant) {
-        let timer = Timer::ChangeSuspectToDown {
-            member_id: *suspect.id(),
-            incarnation: suspect.incarnation(),
-            token: self.token,
-        };
-        let wait = self.timing.suspicion(self.foca.num_members() + 1);
-        self.after_exactly(now, wait, Tick::Swim(timer));
     }
 
     /// What another node believes about this one. A present life is defended by the engine; a later life than ours
@@ -255,6 +304,7 @@ impl Gossip {
         if stopped {
             self.phase = Phase::Duplicate;
             self.timers.clear();
+            self.suspicions.clear();
         }
         self.dirty = true;
         self.events.push_back(Event::DuplicateId { addr: other.addr, stopped });

@@ -30,7 +30,7 @@ impl Gossip {
             wire::open(&self.cluster, datagram)
         };
         match opened {
-            Ok((Kind::Swim, payload)) => self.handle_swim(from, payload, now),
+            Ok((Kind::Swim, payload)) => self.handle_swim(from, payload, false, now),
             Ok((Kind::Goodbye, payload)) => self.handle_goodbye(payload, now),
             Ok((Kind::Request | Kind::Reply | Kind::Refusal, _)) => self.counters.refused += 1,
             Err(error) => self.refuse(from, &error),
@@ -46,7 +46,8 @@ impl Gossip {
         tracing::debug!(%from, %error, "packet refused");
     }
 
-    fn handle_swim(&mut self, from: SocketAddr, payload: &[u8], now: Instant) {
+    /// Takes in a message of the engine; a ping and its answer may come over a stream.
+    pub(super) fn handle_swim(&mut self, from: SocketAddr, payload: &[u8], over_stream: bool, now: Instant) {
         // After a goodbye the engine would rejoin when it hears of its own death.
         if self.phase != Phase::Running {
             return;
@@ -68,6 +69,8 @@ impl Gossip {
             return;
         }
         self.note_heard(&header, now);
+        self.probing.note_answer(&header, over_stream, now);
+        self.promise_nack(&header, now);
         // Two bytes count the updates that follow the header; without any a known sender brings no news.
         self.dirty |= rest.len() >= 2 && rest[..2] != [0, 0];
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
@@ -134,6 +137,9 @@ impl Gossip {
                     self.note_left(&peer, now);
                 }
             }
+            Rumour::Accused(said) => self.hear_accusation(said, now),
+            Rumour::Check(asker, accused, incarnation) => self.check(asker, accused, incarnation, now),
+            Rumour::Nack(number) => self.probing.note_nack(number),
         }
     }
 

@@ -30,6 +30,17 @@ pub struct Dial {
     pub frame: Bytes,
 }
 
+/// Why a dial brought no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The host answers that no process listens there.
+    #[error("connection refused: nothing listens there")]
+    Refused,
+    /// Anything else, in words that help.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Names a `join`, so that its outcome finds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JoinId(pub(super) u64);

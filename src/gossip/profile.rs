@@ -16,8 +16,11 @@ pub struct Timing {
     /// How long an acknowledgement may take before others are asked: p99 of the round trip and scheduling slack of at
     /// least 60 ms in virtual machines. At most a third of the period, so that the indirect answers fit in.
     pub probe_rtt: Duration,
-    /// Suspicion, in periods, for up to ten members; longer for more, see `suspicion`.
-    pub suspicion_periods: u32,
+    /// How long a confirmed suspicion lasts with up to ten members; longer with more, see `suspicion`. Together with
+    /// the probe period, which passes before a suspicion begins, it is longer than the pauses that must not be taken
+    /// for failures, and than twice the time in which a rumour reaches everyone: out goes the suspicion, back comes
+    /// the refutation.
+    pub suspicion: Duration,
     /// How often rumours are passed on, to three members each time.
     pub gossip_period: Duration,
     /// How often the state is compared with that of one random member.
@@ -31,12 +34,12 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// One data centre. Probe period and suspicion are measured: with 300 ms, 100 ms and 3 periods all know of a crash
-    /// after 1.4 s (p99 1.9 s) with 3 members and 1.6 s (2.5 s) with 10, at 6.7 datagrams a second.
+    /// One data centre: pauses below a second are no failures (300 + 800 ms), and everybody knows of a silent host in
+    /// about a second and a half.
     pub const LAN: Self = Self {
         probe_period: Duration::from_millis(300),
         probe_rtt: Duration::from_millis(100),
-        suspicion_periods: 3,
+        suspicion: Duration::from_millis(800),
         gossip_period: Duration::from_millis(100),
         compare_period: Duration::from_secs(10),
         heal_period: Duration::from_secs(2),
@@ -48,6 +51,7 @@ impl Timing {
     pub const LOCAL: Self = Self {
         probe_period: Duration::from_millis(200),
         probe_rtt: Duration::from_millis(60),
+        suspicion: Duration::from_millis(600),
         gossip_period: Duration::from_millis(50),
         heal_period: Duration::from_secs(1),
         join_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(4)),
@@ -58,7 +62,7 @@ impl Timing {
     pub const WAN: Self = Self {
         probe_period: Duration::from_secs(2),
         probe_rtt: Duration::from_millis(600),
-        suspicion_periods: 5,
+        suspicion: Duration::from_secs(8),
         gossip_period: Duration::from_millis(300),
         compare_period: Duration::from_secs(30),
         heal_period: Duration::from_secs(5),
@@ -70,7 +74,19 @@ impl Timing {
     /// time grows with `log10 N`, as in SWIM and memberlist.
     pub fn suspicion(&self, size: usize) -> Duration {
         let scale = f64::from(u32::try_from(size).unwrap_or(u32::MAX)).log10().max(1.0);
-        (self.probe_period * self.suspicion_periods).mul_f64(scale)
+        self.suspicion.mul_f64(scale)
+    }
+
+    /// How long a member has to refute that its process is gone, which its host said to two of us: a rumour there and
+    /// its answer back.
+    pub(super) fn gone_after(&self) -> Duration {
+        self.gossip_period * 3
+    }
+
+    /// Without a word from anybody for this long, a node with members says that it is cut off. Each period brings it
+    /// a ping and an answer; at 50 % loss eight without either come once in a thousand.
+    pub(super) fn deaf_after(&self) -> Duration {
+        self.probe_period * 8
     }
 
     /// A pause this long cannot be told from one that made us miss answers.
@@ -120,8 +136,8 @@ mod tests {
 
     #[test]
     fn suspicion_grows_with_the_logarithm_of_the_cluster() {
-        assert_eq!(Timing::LAN.suspicion(3), Duration::from_millis(900));
-        assert_eq!(Timing::LAN.suspicion(100), Duration::from_millis(1800));
+        assert_eq!(Timing::LAN.suspicion(3), Duration::from_millis(800));
+        assert_eq!(Timing::LAN.suspicion(100), Duration::from_millis(1600));
     }
 
     #[test]

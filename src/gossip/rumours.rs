@@ -8,6 +8,7 @@ use bytes::{Buf, BufMut};
 use super::{
     metadata::{MAX_RUMOUR, Record, Stamp},
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
+    suspicion::Evidence,
 };
 use crate::node::NodeId;
 
@@ -20,11 +21,37 @@ pub(super) enum Rumour {
     Announced(Peer, Stamp),
     /// This life of a node said goodbye.
     Left(Peer),
+    /// A node found that a member does not answer.
+    Accused(Accusation),
+    /// The first peer asks this node to look at the second itself, which it suspects at this incarnation. For this
+    /// node alone.
+    Check(Peer, Peer, u16),
+    /// A helper had no answer to this probe either. For this node alone.
+    Nack(u8),
+}
+
+/// One node's word against another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accusation {
+    pub(super) from: NodeId,
+    pub(super) accused: Peer,
+    pub(super) incarnation: u16,
+    /// Its host said that no process listens there.
+    pub(super) refused: bool,
+}
+
+impl Accusation {
+    pub(super) fn evidence(&self) -> Evidence {
+        if self.refused { Evidence::Refused } else { Evidence::Silent }
+    }
 }
 
 const METADATA: u8 = 1;
 const ANNOUNCED: u8 = 2;
 const LEFT: u8 = 3;
+const ACCUSED: u8 = 4;
+const CHECK: u8 = 5;
+const NACK: u8 = 6;
 
 /// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
@@ -45,10 +72,50 @@ pub(super) fn left_rumour(peer: &Peer) -> Vec<u8> {
     out
 }
 
-fn read(mut bytes: &[u8]) -> Result<Rumour, RumourError> {
+/// Writes one node's word against another.
+pub(super) fn accusation_rumour(accusation: &Accusation) -> Vec<u8> {
+    let mut out = vec![ACCUSED];
+    out.put_slice(accusation.from.as_bytes());
+    put_life(&accusation.accused, &mut out);
+    out.put_u16(accusation.incarnation);
+    out.put_u8(accusation.refused.into());
+    out
+}
+
+/// Writes the request to look at a member.
+pub(super) fn check_item(accused: &Peer, incarnation: u16) -> Vec<u8> {
+    let mut out = vec![CHECK];
+    put_life(accused, &mut out);
+    out.put_u16(incarnation);
+    out
+}
+
+/// Writes that a helper had no answer.
+pub(super) fn nack_item(number: u8) -> Vec<u8> {
+    vec![NACK, number]
+}
+
+fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
+    let mut from = [0; NodeId::LEN];
+    bytes.try_copy_to_slice(&mut from).map_err(PeerError::from)?;
+    let from = NodeId::try_from(from).map_err(|_| PeerError::Invalid("nil id"))?;
+    let accused = get_life(&mut bytes)?;
+    let incarnation = bytes.try_get_u16().map_err(PeerError::from)?;
+    let refused = bytes.try_get_u8().map_err(PeerError::from)? != 0;
+    Ok(Accusation { from, accused, incarnation, refused })
+}
+
+fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> {
     let kind = bytes.try_get_u8().map_err(PeerError::from)?;
-    if kind == LEFT {
-        return Ok(Rumour::Left(get_life(&mut bytes)?));
+    match (kind, sender) {
+        (LEFT, _) => return Ok(Rumour::Left(get_life(&mut bytes)?)),
+        (ACCUSED, _) => return Ok(Rumour::Accused(read_accusation(bytes)?)),
+        (CHECK, Some(asker)) => {
+            let accused = get_life(&mut bytes)?;
+            return Ok(Rumour::Check(*asker, accused, bytes.try_get_u16().map_err(PeerError::from)?));
+        }
+        (NACK, Some(_)) => return Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
+        _ => {}
     }
     let owner = get_peer(&mut bytes)?;
     let stamp = Stamp { epoch: owner.epoch, version: bytes.try_get_u32().map_err(PeerError::from)? };
@@ -76,8 +143,16 @@ pub(super) enum RumourError {
 /// What a rumour is about, and how new it is; a newer one drives an older one about the same thing out of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Topic {
-    about: (NodeId, bool),
+    about: (NodeId, Subject),
     stamp: Stamp,
+}
+
+/// What about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Metadata,
+    Goodbye,
+    Accused(NodeId),
 }
 
 impl foca::Invalidates for Topic {
@@ -92,7 +167,7 @@ const MAX_TOPICS: usize = 65_536;
 /// Decides which rumours are new, hands those to the machine and has the engine pass them on.
 #[derive(Debug)]
 pub(super) struct Rumours {
-    newest: BTreeMap<(NodeId, bool), Stamp>,
+    newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
 }
 
@@ -112,15 +187,26 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
-        let rumour = read(bytes)?;
+        let rumour = read(bytes, sender)?;
         let topic = match &rumour {
             Rumour::Metadata(owner, Record { stamp, .. }) | Rumour::Announced(owner, stamp) => {
-                Topic { about: (owner.id, false), stamp: *stamp }
+                Topic { about: (owner.id, Subject::Metadata), stamp: *stamp }
             }
             Rumour::Left(peer) => Topic {
-                about: (peer.id, true),
+                about: (peer.id, Subject::Goodbye),
                 stamp: Stamp { epoch: peer.epoch, version: peer.bump.into() },
             },
+            Rumour::Accused(said) => {
+                let Accusation { from, accused, incarnation, refused } = said;
+                let version = (u32::from(accused.bump) << 16 | u32::from(*incarnation)) << 1;
+                let stamp = Stamp { epoch: accused.epoch, version: version | u32::from(*refused) };
+                Topic { about: (accused.id, Subject::Accused(*from)), stamp }
+            }
+            Rumour::Check(..) | Rumour::Nack(_) => {
+                // A full queue loses it, as the network may.
+                self.heard.try_send(rumour).ok();
+                return Ok(None);
+            }
         };
         // What this node tells itself (no sender) may be told again: a refresh repeats the same version.
         let known = self.newest.get(&topic.about);

@@ -25,6 +25,9 @@ pub(super) enum Request {
     /// A message about the founding; its answer is a message of its own.
     #[n(2)]
     Founding(#[n(0)] ByteVec, #[n(1)] ByteVec),
+    /// A message of the engine, as in a datagram: a ping that datagrams may have lost.
+    #[n(3)]
+    Swim(#[n(0)] ByteVec),
 }
 
 impl Request {
@@ -49,6 +52,9 @@ pub(super) enum Reply {
     /// The message has arrived.
     #[n(3)]
     Taken,
+    /// What the engine answered, sealed as datagrams.
+    #[n(4)]
+    Swim(#[n(0)] Vec<ByteVec>),
 }
 
 /// All a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string each,

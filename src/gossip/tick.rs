@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
-use foca::{Member, State, Timer};
+use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame,
+    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
+    suspicion::Evidence,
     sync::{self, Request, SharedState},
     timers::Tick,
 };
@@ -21,6 +22,10 @@ const GOODBYES: u8 = 5;
 /// Most members that are told goodbye directly; the rumour tells the rest.
 const DIRECT_GOODBYES: usize = 128;
 
+/// A timer later than this says that the machine or the process is too busy: four times what scheduling in a virtual
+/// machine costs.
+const LATE: std::time::Duration = std::time::Duration::from_millis(250);
+
 impl Gossip {
     /// Does what is due. Everything that waits on the sockets must have been taken in before.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -32,27 +37,35 @@ impl Gossip {
     }
 
     /// After a pause, suspicions have run out that their victims had no chance to refute towards this node: they get
-    /// their time once more.
+    /// their time once more. A timer that is a little late says that this node is slow.
     fn notice_stall(&mut self, now: Instant) {
         let Some(due) = self.timers.next() else { return };
         let late = now.saturating_duration_since(due);
+        if late > LATE {
+            self.health.worse(1);
+        }
         if late <= self.timing.stall() {
             return;
         }
         self.counters.stalls += 1;
         self.stalled = Some(now);
         tracing::warn!(late_s = late.as_secs_f64(), "this process was paused; suspicions are put off");
-        let until = now + self.timing.suspicion(self.foca.num_members() + 1);
-        self.timers.defer(until, |tick| matches!(tick, Tick::Swim(Timer::ChangeSuspectToDown { .. })));
+        self.suspicions.begin_again(now);
     }
 
     fn tick(&mut self, tick: Tick, now: Instant) {
         match tick {
             Tick::Swim(timer) => {
-                if self.is_still_due(&timer) {
-                    self.dirty = true;
-                    self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
+                if let Timer::SendIndirectProbe { probed_id, token } = &timer
+                    && *token == self.token
+                {
+                    self.ping_again(probed_id);
                 }
+                if timer == Timer::ProbeRandomMember(self.token) {
+                    self.end_probe();
+                }
+                self.dirty = true;
+                self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
             }
             Tick::Goodbye(round) => self.repeat_goodbye(round, now),
             _ if self.phase != Phase::Running => {}
@@ -61,6 +74,16 @@ impl Gossip {
                     self.begin_round(now);
                 }
             }
+            Tick::Verdict(id) => self.judge(id, now),
+            Tick::CheckEnds(id) => self.end_check(id, Evidence::Silent, now),
+            Tick::Nack(asker, target, number) => {
+                if !self.relayed.remove(&(target, number)) {
+                    let nack = rumours::nack_item(number);
+                    let message = self.swim_message(&asker, Message::Gossip, &[], &[nack]);
+                    self.transmit(asker.addr, Kind::Swim, &message);
+                }
+            }
+            Tick::Refresh => self.dirty = true,
             Tick::Widen => self.widen(now),
             Tick::Heal => self.heal(now),
             Tick::Compare(chain) => {
@@ -81,20 +104,6 @@ impl Gossip {
                 }
             }
         }
-    }
-
-    /// The engine of foca 2.0.0 tells a member that it is down when its suspicion ends, even where it has refuted it
-    /// in time; a healthy node then renews itself, and at 20 % loss clusters of three never come to rest. So a
-    /// suspicion that was refuted never reaches the engine.
-    fn is_still_due(&self, timer: &Timer<Peer>) -> bool {
-        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else {
-            return true;
-        };
-        self.foca.iter_members().any(|member| {
-            member.id() == member_id
-                && member.incarnation() == *incarnation
-                && member.state() == State::Suspect
-        })
     }
 
     /// Dials everybody who is known, a few at first, and sees to it that this is done again.
@@ -174,7 +183,7 @@ impl Gossip {
         }
     }
 
-    fn request(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
+    pub(super) fn request(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
         if self.phase != Phase::Running {
             return;
         }

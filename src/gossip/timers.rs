@@ -24,6 +24,14 @@ pub(super) enum Tick {
     AskMetadata(NodeId),
     /// Another member is dialled, now that it is known to be reachable.
     Reach(NodeId),
+    /// A suspicion may have run out.
+    Verdict(NodeId),
+    /// The time for looking at a member that others suspect is over.
+    CheckEnds(NodeId),
+    /// The peer asked for help with this probe of this node is told that no answer came.
+    Nack(Peer, NodeId, u8),
+    /// Something that readers see may have changed by the time alone.
+    Refresh,
     /// One more round of the goodbye.
     Goodbye(u8),
 }
@@ -35,7 +43,7 @@ impl Tick {
         match self {
             Self::Swim(Timer::SendIndirectProbe { .. }) => 0,
             Self::Swim(Timer::ProbeRandomMember(_)) => 1,
-            Self::Swim(Timer::ChangeSuspectToDown { .. }) => 2,
+            Self::Swim(Timer::ChangeSuspectToDown { .. }) | Self::Verdict(_) => 2,
             Self::Swim(
                 Timer::PeriodicAnnounce(_)
                 | Timer::PeriodicAnnounceDown(_)
@@ -48,6 +56,9 @@ impl Tick {
             | Self::Compare(_)
             | Self::AskMetadata(_)
             | Self::Reach(_)
+            | Self::CheckEnds(_)
+            | Self::Nack(..)
+            | Self::Refresh
             | Self::Goodbye(_) => 4,
         }
     }
@@ -76,17 +87,6 @@ impl Timers {
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Tick> {
         let entry = self.queue.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
-    }
-
-    /// Puts off to `until` whatever is due before it and satisfies `which`.
-    pub(super) fn defer(&mut self, until: Instant, which: impl Fn(&Tick) -> bool) {
-        let due: Vec<_> =
-            self.queue.range(..(until, 0, 0)).filter(|(_, tick)| which(tick)).map(|(key, _)| *key).collect();
-        for key in due {
-            if let Some(tick) = self.queue.remove(&key) {
-                self.queue.insert((until, key.1, key.2), tick);
-            }
-        }
     }
 
     /// Forgets everything.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use foca::State;
 
-use super::{Gossip, Peer, Phase, metadata::Stamp};
+use super::{Gossip, Peer, Phase, metadata::Stamp, timers::Tick};
 use crate::{
     membership::{Member, MemberStatus},
     node::{Endpoints, NodeId, Role, Tags},
@@ -16,18 +16,21 @@ pub(super) struct Shown {
     status: MemberStatus,
     peer: Peer,
     stamp: Option<Stamp>,
+    degraded: bool,
 }
 
 impl Gossip {
     /// Computes the membership again where something may have changed. Only entries that differ are made anew: this
     /// runs after every datagram that carries news.
     pub(super) fn refresh_view(&mut self, now: Instant) {
+        self.wake_gossip(now);
         if !std::mem::take(&mut self.dirty) {
             return;
         }
         let mut present: BTreeMap<NodeId, Shown> =
-            self.present().map(|shown| (shown.peer.id, shown)).collect();
+            self.present(now).map(|shown| (shown.peer.id, shown)).collect();
         let mut changed = false;
+        self.note_trouble(&mut present, now);
         for (id, shown) in &present {
             if self.shown.get(id) != Some(shown) {
                 let member = self.describe(shown, now);
@@ -45,7 +48,7 @@ impl Gossip {
     }
 
     /// This node and the engine's members, as they should be shown.
-    fn present(&self) -> impl Iterator<Item = Shown> {
+    fn present(&self, now: Instant) -> impl Iterator<Item = Shown> {
         let myself = match self.phase {
             Phase::Leaving => MemberStatus::Left,
             Phase::Running | Phase::Duplicate => MemberStatus::Alive,
@@ -53,11 +56,29 @@ impl Gossip {
         // The engine lists our own former lives as down.
         let others = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
         let others = others.map(|member| (*member.id(), self.status_of(member)));
-        [(self.me, myself)].into_iter().chain(others).map(|(peer, status)| Shown {
+        [(self.me, myself)].into_iter().chain(others).map(move |(peer, status)| Shown {
             status,
             peer,
             stamp: self.records.get(&peer.id).map(|record| record.stamp),
+            degraded: self.trouble.degraded_until(peer.id).is_some_and(|until| now < until),
         })
+    }
+
+    /// Who is in trouble again, and from when on no more.
+    fn note_trouble(&mut self, present: &mut BTreeMap<NodeId, Shown>, now: Instant) {
+        for (id, shown) in present {
+            let Some(before) = self.shown.get(id).filter(|before| before.status != shown.status) else {
+                continue;
+            };
+            let same_start = before.peer.epoch == shown.peer.epoch;
+            if same_start
+                && self.trouble.note(*id, before.status, shown.status, now)
+                && let Some(until) = self.trouble.degraded_until(*id)
+            {
+                shown.degraded = true;
+                self.timers.schedule(until, Tick::Refresh);
+            }
+        }
     }
 
     fn status_of(&self, member: &foca::Member<Peer>) -> MemberStatus {
@@ -74,6 +95,7 @@ impl Gossip {
         let known = self.membership.members.get(&peer.id);
         let unchanged = known.filter(|known| known.status == status && known.epoch == peer.epoch);
         let metadata = self.records.get(&peer.id).map(|record| &record.metadata);
+        let way = self.probing.ways.get(&peer.id).copied().unwrap_or_default();
         let unnamed = || peer.id.to_string().parse().expect("a node id is a valid name");
         Member {
             id: peer.id,
@@ -88,13 +110,18 @@ impl Gossip {
             epoch: peer.epoch,
             since: unchanged.map_or(now, |known| known.since),
             last_heard: self.heard.get(&peer.id).map(|heard| heard.at),
+            degraded: shown.degraded,
+            rtt: way.rtt,
+            reach: way.reach,
         }
     }
 
-    /// When each member was last heard from, for a membership that is otherwise unchanged.
-    pub fn refresh_last_heard(&mut self) {
+    /// When and how each member was last heard from, for a membership that is otherwise unchanged.
+    pub fn refresh_contact(&mut self) {
         for (id, member) in &mut self.membership.members {
+            let way = self.probing.ways.get(id).copied().unwrap_or_default();
             member.last_heard = self.heard.get(id).map(|heard| heard.at);
+            (member.rtt, member.reach) = (way.rtt, way.reach);
         }
     }
 
@@ -102,6 +129,9 @@ impl Gossip {
     fn forget_strangers(&mut self) {
         let members = &self.membership.members;
         self.heard.retain(|id, _| members.contains_key(id));
+        self.probing.retain(|id| members.contains_key(id));
+        self.suspicions.retain(|id| members.contains_key(id));
+        self.trouble.retain(|id| members.contains_key(id));
         // Metadata and goodbyes may arrive before the member itself does; they go once they are many.
         let bound = 2 * members.len() + 64;
         if self.records.len() > bound {

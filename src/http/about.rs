@@ -136,6 +136,7 @@ fn counters(counters: &Counters) -> api::Counters {
         foreign: counters.foreign,
         renewals: counters.renewals,
         stalls: counters.stalls,
+        suspicions: counters.suspicions,
     }
 }
 

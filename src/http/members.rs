@@ -101,6 +101,9 @@ fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'
         epoch: member.epoch,
         since: time(&snapshot.about, member.since),
         last_heard_s: if myself { Some(0.0) } else { heard },
+        degraded: member.degraded,
+        rtt_s: member.rtt.map(|rtt| rtt.as_secs_f64()),
+        reach: member.reach,
         source: (*sources.get(&member.addr).unwrap_or(&unlisted)).to_owned(),
     }
 }
@@ -118,13 +121,16 @@ mod tests {
             "members": [
                 {"id": sample::id(1), "name": "node-1", "addr": "10.0.0.1:7946", "status": "alive", "role": "server",
                  "self": true, "tags": {"zone": "a"}, "endpoints": {"raft": "10.0.0.1:5001"}, "epoch": 5,
-                 "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0, "source": "self"},
+                 "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0,
+                 "degraded": false, "rtt_s": null, "reach": null, "source": "self"},
                 {"id": sample::id(2), "name": "node-2", "addr": "10.0.0.2:7946", "status": "failed",
                  "role": "observer", "self": false, "tags": {}, "endpoints": {}, "epoch": 5,
-                 "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25, "source": "dns"},
+                 "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25,
+                 "degraded": false, "rtt_s": 0.001, "reach": "datagram", "source": "dns"},
                 {"id": sample::id(3), "name": "node-3", "addr": "10.0.0.3:7946", "status": "suspect",
                  "role": "server", "self": false, "tags": {"zone": "b"}, "endpoints": {}, "epoch": 5,
-                 "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null, "source": "gossip"},
+                 "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null,
+                 "degraded": false, "rtt_s": null, "reach": null, "source": "gossip"},
             ],
         });
         assert_eq!(shown, expected);

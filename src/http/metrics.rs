@@ -148,6 +148,7 @@ fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
         ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
         ("stalls_total", "Times the process was found paused or starved.", counters.stalls),
+        ("suspicions_total", "Suspicions that this agent followed up.", counters.suspicions),
     ] {
         metric(out, name, "counter", help)?;
         sample(out, name, &[], value)?;

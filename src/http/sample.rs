@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Host, Options},
     gossip::FoundingNews,
     handle::Handle,
-    membership::{Member, MemberStatus, Membership},
+    membership::{Member, MemberStatus, Membership, Reach},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
     snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Snapshot},
@@ -111,6 +111,9 @@ fn member(
         epoch: Epoch(5),
         since,
         last_heard,
+        degraded: false,
+        rtt: last_heard.filter(|_| number == 2).map(|_| Duration::from_millis(1)),
+        reach: last_heard.filter(|_| number == 2).map(|_| Reach::Datagram),
     }
 }
 

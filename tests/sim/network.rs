@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use chronik_agent::gossip::{Dial, ExchangeId};
+use chronik_agent::gossip::{Dial, ExchangeId, NoAnswer};
 use rand::RngExt as _;
 
 use super::{Node, World};
@@ -31,7 +31,7 @@ pub(super) enum Happening {
         to: Node,
         boot: u32,
         exchange: ExchangeId,
-        answer: Result<Bytes, String>,
+        answer: Result<Bytes, NoAnswer>,
     },
     Wake(Node),
     /// The server of this host, in this life of its agent, speaks.
@@ -94,8 +94,12 @@ impl World {
     pub(super) fn open_stream(&mut self, from: Node, dial: Dial) {
         let Dial { exchange, to, frame } = dial;
         let boot = self.hosts[from].boot;
-        let failed =
-            |error: &str| Happening::Reply { to: from, boot, exchange, answer: Err(error.to_owned()) };
+        let failed = |error: &str| Happening::Reply {
+            to: from,
+            boot,
+            exchange,
+            answer: Err(NoAnswer::Failed(error.to_owned())),
+        };
         let Some(to) = self.by_addr.get(&to).copied() else {
             return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
         };
@@ -126,7 +130,7 @@ impl World {
         };
         match dialler {
             Some((to, boot, exchange)) if broken => {
-                let answer = Err("timed out".to_owned());
+                let answer = Err(NoAnswer::Failed("timed out".to_owned()));
                 let reply = Happening::Reply { to, boot, exchange, answer };
                 self.push(self.now + STREAM_TIMEOUT, reply);
             }

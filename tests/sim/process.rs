@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use chronik_agent::{
-    gossip::{Dial, Event, ExchangeId, Gossip, Transmit},
+    gossip::{Dial, Event, ExchangeId, Gossip, NoAnswer, Transmit},
     machine::Machine,
 };
 
@@ -61,7 +61,12 @@ impl Process {
         }
     }
 
-    pub(super) fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], String>, now: Instant) {
+    pub(super) fn handle_reply(
+        &mut self,
+        exchange: ExchangeId,
+        reply: Result<&[u8], NoAnswer>,
+        now: Instant,
+    ) {
         match self {
             Self::Gossip(gossip) => gossip.handle_reply(exchange, reply, now),
             Self::Whole(machine) => machine.handle_reply(exchange, reply, now),

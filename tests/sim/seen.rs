@@ -1,8 +1,12 @@
 //! What the hosts see of each other.
 
-use chronik_agent::{gossip::Gossip, membership::MemberStatus, node::NodeId};
+use chronik_agent::{
+    gossip::Gossip,
+    membership::{Member, MemberStatus},
+    node::NodeId,
+};
 
-use super::{Node, World};
+use super::{Node, World, process::Process};
 
 impl World {
     pub(crate) fn gossip(&self, node: Node) -> &Gossip {
@@ -16,6 +20,13 @@ impl World {
     pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
         let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
         Some(member.status)
+    }
+
+    /// What `observer` knows of `subject` now.
+    pub(crate) fn member(&mut self, observer: Node, subject: Node) -> Option<Member> {
+        let gossip = self.hosts[observer].process.as_mut().and_then(Process::gossip_mut)?;
+        gossip.refresh_contact();
+        self.gossip(observer).membership().members.get(&self.id(subject)).cloned()
     }
 
     /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.

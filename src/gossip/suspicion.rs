@@ -1,0 +1,378 @@
+//! Suspicions: who accuses whom, how long the accused has to refute, and when the verdict falls. The engine's own
+//! suspicion is one timer at one prober; here it waits for others to confirm (Lifeguard's dynamic suspicion), asks them
+//! at once instead of waiting until chance has them probe, and tells the accused.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use foca::{Member, Message, State, Timer};
+use rand::seq::IteratorRandom as _;
+
+use super::{
+    Gossip, Peer, Purpose,
+    rumours::{self, Accusation},
+    sync::Request,
+    timers::Tick,
+};
+use crate::node::NodeId;
+
+/// An unconfirmed suspicion waits this many times as long as a confirmed one. Others are asked at once, so that a dead
+/// member's suspicion is confirmed within two waits for an answer; six as in Lifeguard would only add to the case of a
+/// node that nobody answers, which is the one at fault.
+const UNCONFIRMED: u32 = 4;
+/// So many must confirm for the shortest wait; fewer where there are fewer. Lifeguard's K.
+const CONFIRMATIONS: usize = 2;
+/// So many are asked to look for themselves: twice what is needed and one more, since some are slow or gone as well.
+const ASKED: usize = 5;
+/// How often a verdict is put off because nobody confirms though others are heard from.
+const PUT_OFF: u32 = 3;
+/// Members looked at for others at the same time.
+const MAX_CHECKS: usize = 64;
+
+/// What speaks against a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// It did not answer, or others say so.
+    Silent,
+    /// Its host answers that no process listens there.
+    Refused,
+}
+
+/// A suspicion that this node follows up.
+#[derive(Debug)]
+struct Suspicion {
+    accused: Peer,
+    incarnation: u16,
+    since: Instant,
+    /// The others who found the same, and whether the host refused them.
+    confirmers: BTreeMap<NodeId, Evidence>,
+    evidence: Evidence,
+    put_off: u32,
+}
+
+/// A member that this node looks at because others asked it to.
+#[derive(Debug)]
+struct Check {
+    accused: Peer,
+    since: Instant,
+    askers: Vec<Peer>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Suspicions {
+    running: BTreeMap<NodeId, Suspicion>,
+    checks: BTreeMap<NodeId, Check>,
+    /// What others said before this node had reason to suspect.
+    heard: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
+}
+
+impl Suspicion {
+    /// How long the accused has, from `since`. `shortest` is the wait of a confirmed suspicion, `gone` that of one
+    /// where the host itself says that the process is gone, `others` how many could confirm.
+    fn wait(&self, shortest: Duration, gone: Duration, others: usize) -> Duration {
+        let needed = CONFIRMATIONS.min(others);
+        let confirmed = self.confirmers.len().min(needed);
+        let refused = self.confirmers.values().filter(|evidence| **evidence == Evidence::Refused).count()
+            + usize::from(self.evidence == Evidence::Refused);
+        // One host's word is not enough where another could look: a firewall refuses, too.
+        if refused > needed.min(1) {
+            return gone.min(shortest);
+        }
+        let longest = shortest * UNCONFIRMED;
+        if needed == 0 || confirmed == needed {
+            return shortest;
+        }
+        let counted = |count: usize| f64::from(u32::try_from(count + 1).unwrap_or(u32::MAX)).ln();
+        longest - (longest - shortest).mul_f64(counted(confirmed) / counted(needed))
+    }
+}
+
+impl Suspicions {
+    /// Forgets what is said about those who are no longer known, or only of lives that are over.
+    pub(super) fn retain(&mut self, known: impl Fn(&NodeId) -> bool) {
+        self.heard.retain(|id, _| known(id));
+        self.running.retain(|id, _| known(id));
+        self.checks.retain(|id, _| known(id));
+    }
+
+    /// The process was paused: everybody gets his time once more.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        self.running.values_mut().for_each(|suspicion| suspicion.since = now);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Gossip {
+    /// This node has its own reason to suspect a member. `ask` has others look, too.
+    pub(super) fn suspect(
+        &mut self,
+        accused: Peer,
+        incarnation: u16,
+        evidence: Evidence,
+        ask: bool,
+        now: Instant,
+    ) {
+        let same = |known: &&mut Suspicion| known.accused == accused && known.incarnation >= incarnation;
+        if let Some(known) = self.suspicions.running.get_mut(&accused.id).filter(same) {
+            if evidence == Evidence::Refused && known.evidence != evidence {
+                known.evidence = evidence;
+                self.accuse(&accused, incarnation, evidence);
+                self.plan_verdict(accused.id, now);
+            }
+            return;
+        }
+        let member = Member::new(accused, incarnation, State::Suspect);
+        self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
+        if !self.is_suspect(&accused, incarnation) {
+            return;
+        }
+        let heard = self.suspicions.heard.get(&accused.id).into_iter().flatten();
+        let confirmers = heard
+            .filter(|(_, said)| said.accused == accused && said.incarnation >= incarnation)
+            .map(|(from, said)| (*from, said.evidence()))
+            .collect();
+        let suspicion = Suspicion { accused, incarnation, since: now, confirmers, evidence, put_off: 0 };
+        self.suspicions.running.insert(accused.id, suspicion);
+        self.counters.suspicions += 1;
+        self.accuse(&accused, incarnation, evidence);
+        let warning = self.accusing_ping(&accused, incarnation);
+        self.transmit(accused.addr, crate::wire::Kind::Swim, &warning);
+        if ask {
+            self.ask_others(&accused, incarnation);
+        }
+        self.plan_verdict(accused.id, now);
+    }
+
+    /// Whether the engine holds this life of a member for suspect, unrefuted.
+    pub(super) fn is_suspect(&self, accused: &Peer, incarnation: u16) -> bool {
+        self.foca.iter_members().any(|member| {
+            member.id() == accused && member.incarnation() == incarnation && member.state() == State::Suspect
+        })
+    }
+
+    /// Tells everybody that this node suspects a member.
+    fn accuse(&mut self, accused: &Peer, incarnation: u16, evidence: Evidence) {
+        let refused = evidence == Evidence::Refused;
+        let accusation = Accusation { from: self.me.id, accused: *accused, incarnation, refused };
+        self.tell(&rumours::accusation_rumour(&accusation));
+    }
+
+    /// A ping that tells its target that it is suspected; its answer refutes.
+    fn accusing_ping(&self, accused: &Peer, incarnation: u16) -> Vec<u8> {
+        let suspect = Member::new(*accused, incarnation, State::Suspect);
+        self.swim_message(accused, Message::Ping(0), &[suspect], &[])
+    }
+
+    fn ask_others(&mut self, accused: &Peer, incarnation: u16) {
+        let others = self.foca.iter_members().map(|member| *member.id()).filter(|peer| peer != accused);
+        let asked = others.sample(&mut self.rng, ASKED);
+        let item = rumours::check_item(accused, incarnation);
+        for other in asked {
+            let message = self.swim_message(&other, Message::Gossip, &[], std::slice::from_ref(&item));
+            self.transmit(other.addr, crate::wire::Kind::Swim, &message);
+        }
+    }
+
+    /// Another node suspects a member.
+    pub(super) fn hear_accusation(&mut self, said: Accusation, now: Instant) {
+        let (id, from) = (said.accused.id, said.from);
+        if from == self.me.id || id == self.me.id {
+            return;
+        }
+        if let Some(running) = self.suspicions.running.get_mut(&id)
+            && running.accused == said.accused
+            && running.incarnation <= said.incarnation
+            && running.confirmers.get(&from) != Some(&Evidence::Refused)
+        {
+            running.confirmers.insert(from, said.evidence());
+            self.plan_verdict(id, now);
+        }
+        self.suspicions.heard.entry(id).or_default().insert(from, said);
+    }
+
+    fn verdict_at(&self, suspicion: &Suspicion, now: Instant) -> Instant {
+        let size = self.foca.num_members() + 1;
+        let patience = self.timing.suspicion(size) * self.trouble.patience(suspicion.accused.id, now);
+        let others = size.saturating_sub(2);
+        suspicion.since + suspicion.wait(patience, self.timing.gone_after(), others)
+    }
+
+    fn plan_verdict(&mut self, id: NodeId, now: Instant) {
+        if let Some(suspicion) = self.suspicions.running.get(&id) {
+            let at = self.verdict_at(suspicion, now).max(now);
+            self.timers.schedule(at, Tick::Verdict(id));
+        }
+    }
+
+    /// A suspicion may have run out. The engine of foca 2.0.0 tells a member that it is down when its suspicion ends,
+    /// even where it has refuted it in time; a healthy node then renews itself, and at 20 % loss clusters of three
+    /// never come to rest. So a suspicion that was refuted never reaches the engine.
+    pub(super) fn judge(&mut self, id: NodeId, now: Instant) {
+        let Some(suspicion) = self.suspicions.running.get(&id) else { return };
+        let (accused, incarnation, since) = (suspicion.accused, suspicion.incarnation, suspicion.since);
+        if !self.is_suspect(&accused, incarnation) {
+            self.suspicions.running.remove(&id);
+            return;
+        }
+        if self.verdict_at(suspicion, now) > now {
+            return self.plan_verdict(id, now);
+        }
+        if self.speaks_for_it(suspicion, since) && self.put_off(id, now) {
+            return;
+        }
+        self.suspicions.running.remove(&id);
+        let timer = Timer::ChangeSuspectToDown { member_id: accused, incarnation, token: self.token };
+        self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
+    }
+
+    /// Whether the verdict would be this node's alone: the accused itself was heard since, or nobody confirms though
+    /// others are there to do so.
+    fn speaks_for_it(&self, suspicion: &Suspicion, since: Instant) -> bool {
+        let heard_since = |id: NodeId, life: Option<&Peer>| {
+            self.heard
+                .get(&id)
+                .is_some_and(|heard| heard.at > since && life.is_none_or(|life| heard.life == *life))
+        };
+        let itself = heard_since(suspicion.accused.id, Some(&suspicion.accused));
+        let others = self.foca.iter_members().map(|member| member.id().id);
+        let mut others = others.filter(|id| *id != suspicion.accused.id);
+        itself || (suspicion.confirmers.is_empty() && others.any(|id| heard_since(id, None)))
+    }
+
+    fn put_off(&mut self, id: NodeId, now: Instant) -> bool {
+        let Some(suspicion) = self.suspicions.running.get_mut(&id) else { return false };
+        if suspicion.put_off >= PUT_OFF {
+            return false;
+        }
+        suspicion.put_off += 1;
+        suspicion.since = now;
+        let (accused, incarnation) = (suspicion.accused, suspicion.incarnation);
+        let warning = self.accusing_ping(&accused, incarnation);
+        self.transmit(accused.addr, crate::wire::Kind::Swim, &warning);
+        self.ask_others(&accused, incarnation);
+        self.plan_verdict(id, now);
+        true
+    }
+
+    /// Somebody suspects a member and asks this node to look for itself, by datagram and by stream.
+    pub(super) fn check(&mut self, asker: Peer, accused: Peer, incarnation: u16, now: Instant) {
+        let known = self.foca.iter_members().find(|member| *member.id() == accused).cloned();
+        let Some(known) = known else { return };
+        // What travelled was without its address.
+        let accused = *known.id();
+        if known.incarnation() > incarnation {
+            return self.speak_for(&asker, &known);
+        }
+        if let Some(check) = self.suspicions.checks.get_mut(&accused.id) {
+            check.askers.push(asker);
+            check.askers.truncate(MAX_CHECKS);
+            return;
+        }
+        if self.suspicions.checks.len() >= MAX_CHECKS {
+            return;
+        }
+        let check = Check { accused, since: now, askers: vec![asker] };
+        self.suspicions.checks.insert(accused.id, check);
+        let ping = self.accusing_ping(&accused, incarnation);
+        self.transmit(accused.addr, crate::wire::Kind::Swim, &ping);
+        self.request(accused.addr, Purpose::Check(accused), &Request::Swim(ping.into()));
+        let wait = self.answer_within() * 2;
+        self.after_exactly(now, wait, Tick::CheckEnds(accused.id));
+    }
+
+    /// A check has ended: by an answer, by a refusal, or because its time is over.
+    pub(super) fn end_check(&mut self, id: NodeId, evidence: Evidence, now: Instant) {
+        let Some(Check { accused, since, askers }) = self.suspicions.checks.remove(&id) else { return };
+        let Some(known) = self.foca.iter_members().find(|member| *member.id() == accused).cloned() else {
+            return;
+        };
+        let heard = self.heard.get(&id).is_some_and(|heard| heard.life == accused && heard.at >= since);
+        if heard && evidence == Evidence::Silent {
+            askers.iter().for_each(|asker| self.speak_for(asker, &known));
+            return;
+        }
+        let incarnation = known.incarnation();
+        self.suspect(accused, incarnation, evidence, false, now);
+        let refused = evidence == Evidence::Refused;
+        let said = Accusation { from: self.me.id, accused, incarnation, refused };
+        let item = rumours::accusation_rumour(&said);
+        for asker in askers {
+            let message = self.swim_message(&asker, Message::Gossip, &[], std::slice::from_ref(&item));
+            self.transmit(asker.addr, crate::wire::Kind::Swim, &message);
+        }
+    }
+
+    /// Tells whoever asked what this node knows of the accused.
+    fn speak_for(&mut self, asker: &Peer, accused: &Member<Peer>) {
+        let message = self.swim_message(asker, Message::Gossip, std::slice::from_ref(accused), &[]);
+        self.transmit(asker.addr, crate::wire::Kind::Swim, &message);
+    }
+
+    /// A stream to `to` ended that was to show whether a member is there.
+    pub(super) fn end_ping(&mut self, purpose: Purpose, to: SocketAddr, refused: bool, now: Instant) {
+        if let Purpose::Ping(target) = purpose
+            && refused
+            && target.addr == to
+        {
+            let known = self.foca.iter_members().find(|member| *member.id() == target);
+            if let Some(incarnation) = known.map(Member::incarnation)
+                && self.probing.unanswered(&target).is_some()
+            {
+                self.suspect(target, incarnation, Evidence::Refused, true, now);
+            }
+        }
+        if let Purpose::Check(target) = purpose {
+            let answered =
+                self.suspicions.checks.get(&target.id).is_some_and(|check| {
+                    self.heard.get(&target.id).is_some_and(|heard| heard.at >= check.since)
+                });
+            if refused {
+                self.end_check(target.id, Evidence::Refused, now);
+            } else if answered {
+                self.end_check(target.id, Evidence::Silent, now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Epoch;
+
+    fn id(last: u8) -> NodeId {
+        NodeId::try_from([last; 16]).unwrap()
+    }
+
+    fn suspicion(evidence: Evidence, confirmers: &[(u8, Evidence)]) -> Suspicion {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let since = Instant::now();
+        let accused = Peer { id: id(1), addr: ([10, 0, 0, 1], 7946).into(), epoch: Epoch(1), bump: 0 };
+        let confirmers = confirmers.iter().map(|(from, evidence)| (id(*from), *evidence)).collect();
+        Suspicion { accused, incarnation: 0, since, confirmers, evidence, put_off: 0 }
+    }
+
+    #[test]
+    fn confirmations_shorten_the_wait_and_two_refusals_end_it() {
+        let (second, gone) = (Duration::from_secs(1), Duration::from_millis(300));
+        let wait = |evidence, confirmers: &[_], others| {
+            suspicion(evidence, confirmers).wait(second, gone, others).as_secs_f64()
+        };
+        use Evidence::{Refused, Silent};
+        assert_eq!(wait(Silent, &[], 8), 4.0);
+        assert!((wait(Silent, &[(2, Silent)], 8) - 2.107).abs() < 0.001);
+        assert_eq!(wait(Silent, &[(2, Silent), (3, Silent)], 8), 1.0);
+        assert_eq!(wait(Silent, &[(2, Silent)], 1), 1.0, "of three members one can confirm");
+        assert_eq!(wait(Silent, &[], 0), 1.0, "of two none can");
+        assert_eq!(wait(Refused, &[], 8), 4.0, "one host's word is not enough");
+        assert_eq!(wait(Refused, &[(2, Refused)], 8), 0.3);
+        assert_eq!(wait(Refused, &[], 0), 0.3, "unless nobody else can look");
+    }
+}

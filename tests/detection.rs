@@ -1,0 +1,177 @@
+//! How soon a failure is known, and what is never taken for one: crashes, silent hosts, lost packets, pauses, machines
+//! that are half dead, one bad prober. In the simulated world, each over several seeds.
+
+use std::time::Duration;
+
+use chronik_agent::membership::{
+    MemberStatus::{Alive, Failed},
+    Reach,
+};
+
+use crate::{
+    convergence::cluster,
+    sim::{Node, World},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A cluster that has been together for a while, so that round trips are known.
+fn settled(seed: u64, count: usize) -> (World, Vec<Node>) {
+    let (mut world, nodes) = cluster(seed, count);
+    world.run_for(20 * SECOND);
+    (world, nodes)
+}
+
+/// Median and worst, in seconds.
+fn figures(what: &str, mut took: Vec<Duration>) -> (f64, f64) {
+    took.sort_unstable();
+    let (median, worst) = (took[took.len() / 2].as_secs_f64(), took[took.len() - 1].as_secs_f64());
+    eprintln!("{what}: median {median:.2} s, worst {worst:.2} s of {}", took.len());
+    (median, worst)
+}
+
+/// How long until all others know that the last of `count` is gone, over some seeds.
+fn known_after(count: usize, seeds: u64, end: impl Fn(&mut World, &[Node], Node)) -> Vec<Duration> {
+    let one = |seed| {
+        let (mut world, nodes) = settled(seed, count);
+        // At any moment of the probers' rounds.
+        world.run_for(Duration::from_millis(seed * 37));
+        let (gone, others) = nodes.split_last().unwrap();
+        end(&mut world, others, *gone);
+        let known = world.run_until(20 * SECOND, |world| world.all_say(others, *gone, Failed));
+        known.unwrap_or_else(|| panic!("seed {seed}: not known after 20 s"))
+    };
+    (0..seeds).map(one).collect()
+}
+
+/// Those whom somebody called failed, by whom and when.
+fn called_failed(world: &World) -> Vec<(Duration, Node, Node)> {
+    let failed = world.changes.iter().filter(|change| change.3 == Failed);
+    failed.map(|(at, observer, subject, _)| (*at, *observer, *subject)).collect()
+}
+
+#[test]
+fn a_crash_is_known_to_all_within_the_goal() {
+    for (count, seeds, median, worst) in
+        [(2, 20, 1.0, 1.6), (3, 20, 1.0, 1.6), (10, 20, 1.2, 2.0), (60, 6, 2.0, 3.0)]
+    {
+        let took = known_after(count, seeds, |world, _, gone| world.crash(gone));
+        let measured = figures(&format!("a crash, {count} members"), took);
+        assert!(measured.0 <= median && measured.1 <= worst, "{measured:?}");
+    }
+}
+
+#[test]
+fn a_silent_host_is_known_to_all_within_the_goal() {
+    for (count, seeds, median, worst) in [(3, 20, 1.6, 2.5), (10, 20, 1.6, 2.5), (60, 6, 3.0, 4.0)] {
+        let took = known_after(count, seeds, |world, others, gone| world.cut(others, &[gone]));
+        let measured = figures(&format!("a silent host, {count} members"), took);
+        assert!(measured.0 <= median && measured.1 <= worst, "{measured:?}");
+    }
+}
+
+#[test]
+fn lost_packets_are_no_failures() {
+    for (loss, allowed) in [(0.1, 0), (0.25, 0), (0.4, 0), (0.5, 2)] {
+        for seed in 0..5 {
+            let (mut world, _) = cluster(seed, 10);
+            world.loss = loss;
+            world.run_for(180 * SECOND);
+            let failed = called_failed(&world);
+            eprintln!("{loss} lost, seed {seed}: {} false failures", failed.len());
+            assert!(failed.len() <= allowed, "{loss} lost, seed {seed}: {failed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_accuses_nobody_else_and_a_short_one_is_no_failure() {
+    for (pause_ms, seeds) in [(500, 20), (950, 20), (1_000, 20), (5_000, 10), (20_000, 5)] {
+        for seed in 0..seeds {
+            let (mut world, nodes) = settled(seed, 10);
+            world.run_for(Duration::from_millis(seed * 53));
+            world.pause(3);
+            world.run_for(Duration::from_millis(pause_ms));
+            world.resume(3);
+            world.run_for(10 * SECOND);
+            let failed = called_failed(&world);
+            let wrong = |(_, _, subject): &&(Duration, Node, Node)| *subject != 3 || pause_ms <= 1_000;
+            assert_eq!(failed.iter().find(wrong), None, "{pause_ms} ms, seed {seed}");
+            assert!(world.agree(&nodes), "{pause_ms} ms, seed {seed}: not together again");
+        }
+    }
+}
+
+/// Stopped for two seconds, running for a quarter of one, again and again.
+#[test]
+fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
+    for seed in 0..5 {
+        let (mut world, nodes) = settled(seed, 10);
+        let healthy: Vec<_> = nodes.iter().copied().filter(|node| *node != 4).collect();
+        let begin = world.passed();
+        let mut marked = None;
+        for _ in 0..30 {
+            world.pause(4);
+            world.run_for(2 * SECOND);
+            world.resume(4);
+            world.run_for(SECOND / 4);
+            let all = healthy.iter().all(|node| world.member(*node, 4).is_some_and(|member| member.degraded));
+            if all && marked.is_none() {
+                marked = Some(world.passed() - begin);
+            }
+        }
+        let failed = called_failed(&world);
+        assert!(marked.is_some_and(|after| after <= 10 * SECOND), "seed {seed}: {marked:?}");
+        assert!(failed.iter().all(|(_, _, subject)| *subject == 4), "seed {seed}: {failed:?}");
+        // Once it may be called failed, while nobody knows yet what is wrong with it.
+        let late = failed.iter().filter(|(at, ..)| *at > begin + 10 * SECOND).count();
+        assert_eq!(late, 0, "seed {seed}: it flaps: {failed:?}");
+        world.run_for(30 * SECOND);
+        assert!(!world.member(0, 4).unwrap().degraded, "seed {seed}: for ever");
+    }
+}
+
+#[test]
+fn one_bad_prober_alone_kills_nobody() {
+    for seed in 0..10 {
+        let (mut world, nodes) = settled(seed, 10);
+        // It hears nothing, and what it says arrives.
+        nodes[1..].iter().for_each(|node| world.cut_one_way(*node, 0));
+        world.run_for(30 * SECOND);
+        let wrong = called_failed(&world);
+        let wrong: Vec<_> =
+            wrong.iter().filter(|(_, observer, subject)| *observer != 0 && *subject != 0).collect();
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
+    }
+}
+
+#[test]
+fn where_datagrams_are_blocked_streams_show_who_is_there() {
+    let (mut world, _) = settled(1, 3);
+    world.udp_cuts.extend([(0, 1), (1, 0)]);
+    world.run_for(60 * SECOND);
+    assert_eq!(called_failed(&world), [], "a helper or a stream always brings an answer");
+    let reach = |world: &mut World, of| world.member(0, of).unwrap().reach;
+    assert!(
+        matches!(reach(&mut world, 1), Some(Reach::Stream | Reach::Others)),
+        "{:?}",
+        reach(&mut world, 1)
+    );
+    assert_eq!(reach(&mut world, 2), Some(Reach::Datagram));
+
+    let (mut world, _) = settled(2, 2);
+    world.udp_cuts.extend([(0, 1), (1, 0)]);
+    world.run_for(60 * SECOND);
+    assert_eq!(called_failed(&world), [], "of two, no helper");
+    assert_eq!(reach(&mut world, 1), Some(Reach::Stream));
+    assert!(world.all_say(&[0], 1, Alive));
+}
+
+#[test]
+fn round_trips_are_known() {
+    let (mut world, _) = settled(1, 5);
+    for node in 1..5 {
+        let rtt = world.member(0, node).unwrap().rtt.unwrap();
+        assert!((Duration::from_micros(400)..Duration::from_millis(3)).contains(&rtt), "{rtt:?}");
+    }
+}
