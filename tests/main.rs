@@ -38,6 +38,7 @@ mod loopback;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
+mod performance;
 mod running;
 mod scenarios;
 mod service_manager;

@@ -1,0 +1,202 @@
+//! The page: tables and plots of whatever raw results there are, and no figure that is not in them.
+
+mod plot;
+mod raw;
+mod tables;
+
+use std::{collections::BTreeMap, path::Path};
+
+use self::{
+    plot::{Plot, Series, shares},
+    raw::{Row, machines, rows},
+};
+
+const FOLDER: &str = "docs/performance";
+
+/// A file of the page, by its path from the root.
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+const BEGIN: &str = "# Performance
+
+Made by `cargo bench --no-default-features --bench report` of the raw results in [performance](performance); a test checks
+that it is. Every row says how often, on which machine, under which load and when. Times are in seconds unless a
+column says otherwise; of three, the first is the smallest, the last the largest, and the bold one the median.
+
+*Load* is the system's load average of the last minute, smallest and largest while measuring; the measurement itself is in
+it. A machine is as busy as its load says: where that is above its number of cores, others had to wait.
+";
+
+const END: &str = "
+## How to repeat
+
+```sh
+benches/measure          # everything, as root; nothing else should run on the machine
+```
+
+It installs nothing: it wants `ip` (iproute2), `nft` (nftables) and `serf`, and says so. Its arguments go to
+`benches/peers`, such as `--reps 20 --reps-join 20` for more repetitions. Each part alone:
+
+```sh
+cargo bench --no-default-features --bench founding >docs/performance/founding.jsonl
+cargo bench --no-default-features --bench api >docs/performance/api.jsonl
+cargo bench --no-default-features --bench core >docs/performance/core.jsonl
+cargo build --release --no-default-features
+python3 benches/peers --agent chronik --bin target/release/chronik-agent >docs/performance/peers-chronik.jsonl
+python3 benches/peers --agent serf >docs/performance/peers-serf.jsonl
+cargo bench --no-default-features --bench report
+```
+
+`python3 benches/peers --help` tells how the hosts are made and what can be chosen. Serf runs with its `lan` profile and
+`-retry-interval=1s`, ours with its defaults. In a join all start at once once the first answers, and each knows the
+first alone; measured is from the last start until each lists all. In a crash the process is killed, and measured is until
+the first and until all others say so. Lines of the suite `sim` come from the simulator: simulated time, any machine.
+";
+
+/// Everything, in memory.
+///
+/// # Errors
+/// Names the raw result that does not read.
+pub(crate) fn make(root: &Path) -> Result<Vec<File>, String> {
+    let rows = rows(&root.join(FOLDER))?;
+    let mut plots = Plots { files: vec![], links: BTreeMap::new() };
+    plots.draw("founding", &foundings(&rows))?;
+    plots.draw("join", &by_size("Until all see all", "median, s", join_s(&rows)))?;
+    plots.draw("crash", &detections(&rows))?;
+    plots.draw("traffic", &by_size("Traffic at rest", "bytes/s sent", steady(&rows, "/mean_out_Bps")))?;
+    plots.draw("cpu", &by_size("CPU at rest", "CPU s/min", steady(&rows, "/cpu_s_per_min_sched/median")))?;
+    plots.draw("memory", &by_size("Memory at rest", "RSS, KiB", steady(&rows, "/rss_kB/median")))?;
+    let mut page = BEGIN.to_owned();
+    page += "\n| machine | |\n|---|---|\n";
+    for (letter, words) in machines(&rows) {
+        page += &format!("| {letter} | {words} |\n");
+    }
+    for (heading, table, names) in tables::all(&rows) {
+        if table.is_empty() {
+            continue;
+        }
+        page += &format!("\n## {heading}\n\n{table}");
+        for name in names {
+            page += plots.links.get(name).map_or("", String::as_str);
+        }
+    }
+    page += END;
+    plots.files.push(File { path: "docs/performance.md".to_owned(), text: page });
+    Ok(plots.files)
+}
+
+struct Plots {
+    files: Vec<File>,
+    links: BTreeMap<&'static str, String>,
+}
+
+impl Plots {
+    fn draw(&mut self, name: &'static str, drawing: &Drawing) -> Result<(), String> {
+        if drawing.series.is_empty() {
+            return Ok(());
+        }
+        let Drawing { title, x, y, logarithmic, series } = drawing;
+        let text = Plot { title, x, y, logarithmic: *logarithmic, series }.svg()?;
+        self.files.push(File { path: format!("{FOLDER}/{name}.svg"), text });
+        self.links.insert(name, format!("\n![{title}](performance/{name}.svg)\n"));
+        Ok(())
+    }
+}
+
+struct Drawing {
+    title: &'static str,
+    x: &'static str,
+    y: &'static str,
+    logarithmic: bool,
+    series: Vec<Series>,
+}
+
+fn named(agent: &str) -> &str {
+    if agent == "serf" { "Serf" } else { "chronik-agent" }
+}
+
+/// What was measured at each size, of each kind; medians where there is more than one value.
+type Values = BTreeMap<String, BTreeMap<u64, Vec<f64>>>;
+
+fn by_size(title: &'static str, y: &'static str, values: Values) -> Drawing {
+    let series = values.into_iter().map(|(name, sizes)| {
+        let points = sizes.into_iter().filter_map(|(size, mut values)| {
+            values.sort_by(f64::total_cmp);
+            #[expect(clippy::cast_precision_loss, reason = "a cluster has less than 2^52 members")]
+            Some((size as f64, tables::median(&values)?))
+        });
+        Series { name, points: points.collect() }
+    });
+    Drawing { title, x: "members", y, logarithmic: true, series: series.collect() }
+}
+
+fn join_s(rows: &[Row]) -> Values {
+    let mut values = Values::new();
+    for row in rows {
+        let (name, new) = if row.is("peers", "join") {
+            (named(row.agent()).to_owned(), row.repetitions("all_s"))
+        } else if row.is("sim", "join") {
+            ("chronik-agent, simulated".to_owned(), row.number("/seconds").into_iter().collect())
+        } else {
+            continue;
+        };
+        values.entry(name).or_default().entry(row.members()).or_default().extend(new);
+    }
+    values
+}
+
+fn steady(rows: &[Row], path: &str) -> Values {
+    let mut values = Values::new();
+    for row in rows.iter().filter(|row| row.is("peers", "steady")) {
+        let name = named(row.agent()).to_owned();
+        values.entry(name).or_default().entry(row.members()).or_default().extend(row.number(path));
+    }
+    values
+}
+
+fn foundings(rows: &[Row]) -> Drawing {
+    let seconds: Vec<_> = rows
+        .iter()
+        .filter(|row| row.is("founding", "founding"))
+        .filter_map(|row| row.number("/seconds"))
+        .collect();
+    let series = if seconds.is_empty() {
+        vec![]
+    } else {
+        vec![Series { name: "three real agents".to_owned(), points: shares(seconds) }]
+    };
+    Drawing {
+        title: "From the last start to the decision on all",
+        x: "seconds",
+        y: "share of foundings",
+        logarithmic: false,
+        series,
+    }
+}
+
+fn detections(rows: &[Row]) -> Drawing {
+    let mut values = Values::new();
+    for row in rows {
+        let (name, new) = if row.is("peers", "crash") {
+            (named(row.agent()).to_owned(), row.repetitions("all_s"))
+        } else if row.is("sim", "crash") {
+            ("chronik-agent, simulated".to_owned(), row.number("/seconds").into_iter().collect())
+        } else {
+            continue;
+        };
+        values.entry(name).or_default().entry(row.members()).or_default().extend(new);
+    }
+    let series = values.into_iter().flat_map(|(name, sizes)| {
+        let of = move |(size, values)| Series { name: format!("{name}, N={size}"), points: shares(values) };
+        sizes.into_iter().filter(|(_, values)| !values.is_empty()).map(of)
+    });
+    Drawing {
+        title: "From a crash until all others know",
+        x: "seconds",
+        y: "share of crashes",
+        logarithmic: false,
+        series: series.collect(),
+    }
+}

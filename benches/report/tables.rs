@@ -1,0 +1,281 @@
+//! The tables of the page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{named, raw::Row};
+
+/// Each table with its heading, and the plots that belong below it; an empty one where nothing was measured.
+pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static str])> {
+    vec![
+        ("A founding", foundings(rows), &["founding"]),
+        ("Joining", joins(rows), &["join"]),
+        ("A crash", crashes(rows), &["crash"]),
+        ("A goodbye", leaves(rows), &[]),
+        ("A partition that heals", heals(rows), &[]),
+        ("Large clusters, simulated", simulated(rows), &[]),
+        ("Cost at rest", costs(rows), &["traffic", "cpu", "memory"]),
+        ("The start of one agent", starts(rows), &[]),
+        ("The local API", api(rows), &[]),
+        ("The same, asked by one program for both", apis(rows), &[]),
+        ("The core", core(rows), &[]),
+    ]
+}
+
+/// A table with these columns, and what all tables end with.
+struct Table {
+    head: Vec<&'static str>,
+    lines: Vec<String>,
+}
+
+impl Table {
+    fn of(columns: &[&'static str]) -> Self {
+        Self {
+            head: [columns, &["times", "load", "machine", "version", "when (UTC)"]].concat(),
+            lines: vec![],
+        }
+    }
+
+    /// A line of these figures, which `rows` were measured for, in so many repetitions.
+    fn line(&mut self, cells: &[String], times: usize, rows: &[&Row]) {
+        let loads: Vec<f64> = rows.iter().flat_map(|row| row.loads()).collect();
+        let load = extremes(&loads).map_or("-".to_owned(), |(low, high)| format!("{low} to {high}"));
+        let of = |text: fn(&Row) -> String| {
+            let texts: BTreeSet<_> =
+                rows.iter().map(|row| text(row)).filter(|text| !text.is_empty()).collect();
+            if texts.is_empty() { "-".to_owned() } else { texts.into_iter().collect::<Vec<_>>().join("; ") }
+        };
+        let version = of(|row| row.text("version").to_owned());
+        let when = of(|row| row.text("at").chars().take("2026-11-22T22:46".len()).collect());
+        // A measurement of many lines began with the first and ended with the last.
+        let when = match (when.split("; ").next(), when.split("; ").last()) {
+            (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+            _ => when,
+        };
+        let cells = cells.iter().cloned().chain([times.to_string(), load, of(Row::machine), version, when]);
+        self.lines.push(format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
+    }
+
+    fn text(self) -> String {
+        if self.lines.is_empty() {
+            return String::new();
+        }
+        let rule = "|---".repeat(self.head.len());
+        format!("| {} |\n{rule}|\n{}", self.head.join(" | "), self.lines.concat())
+    }
+}
+
+/// Three digits that matter, and no more behind the point than needed.
+fn figure(value: f64) -> String {
+    let digits = match value.abs() {
+        0.0 => 0,
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        size if size >= 0.1 => 3,
+        _ => 4,
+    };
+    let text = format!("{value:.digits$}");
+    // A count has nothing behind the point.
+    if value.fract() == 0.0 { format!("{value:.0}") } else { text }
+}
+
+fn extremes(values: &[f64]) -> Option<(f64, f64)> {
+    let low = values.iter().copied().min_by(f64::total_cmp)?;
+    Some((low, values.iter().copied().max_by(f64::total_cmp)?))
+}
+
+/// The middle of sorted values, or the mean of the two there.
+pub(super) fn median(sorted: &[f64]) -> Option<f64> {
+    let high = sorted.get(sorted.len() / 2)?;
+    let low = sorted[(sorted.len() - 1) / 2];
+    Some(f64::midpoint(low, *high))
+}
+
+fn spread(mut values: Vec<f64>) -> String {
+    values.sort_by(f64::total_cmp);
+    match (extremes(&values), median(&values)) {
+        (Some((low, high)), Some(middle)) => {
+            format!("{} / **{}** / {}", figure(low), figure(middle), figure(high))
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+fn one(row: &Row, path: &str) -> String {
+    row.number(path).map_or("-".to_owned(), figure)
+}
+
+fn picked<'a>(rows: &'a [Row], suite: &str, scenario: &str) -> Vec<&'a Row> {
+    rows.iter().filter(|row| row.is(suite, scenario)).collect()
+}
+
+/// Median, 99th percentile by nearest rank, and worst.
+fn tail(mut values: Vec<f64>) -> [String; 3] {
+    values.sort_by(f64::total_cmp);
+    let p99 = values.get((values.len() * 99).div_ceil(100).saturating_sub(1));
+    [median(&values), p99.copied(), values.last().copied()].map(|value| value.map_or("-".to_owned(), figure))
+}
+
+fn foundings(rows: &[Row]) -> String {
+    let mut table = Table::of(&["servers", "median", "p99", "worst"]);
+    let mut sizes: BTreeMap<u64, Vec<&Row>> = BTreeMap::new();
+    for row in picked(rows, "founding", "founding") {
+        sizes.entry(row.members()).or_default().push(row);
+    }
+    for (size, rows) in sizes {
+        let tail = tail(rows.iter().filter_map(|row| row.number("/seconds")).collect());
+        table.line(&[&[size.to_string()], &tail[..]].concat(), rows.len(), &rows);
+    }
+    table.text()
+}
+
+/// A line for each raw one: agent, members, then these columns, each the spread of a figure of the repetitions.
+fn repeated(rows: &[Row], scenario: &str, columns: &[(&'static str, &str)]) -> String {
+    let head: Vec<_> =
+        ["agent", "members"].into_iter().chain(columns.iter().map(|(head, _)| *head)).collect();
+    let mut table = Table::of(&head);
+    for row in picked(rows, "peers", scenario) {
+        let own = columns.iter().map(|(_, key)| spread(row.repetitions(key)));
+        let cells = [named(row.agent()).to_owned(), row.members().to_string()].into_iter().chain(own);
+        table.line(&cells.collect::<Vec<_>>(), row.tried(), &[row]);
+    }
+    table.text()
+}
+
+fn joins(rows: &[Row]) -> String {
+    repeated(rows, "join", &[("all list all", "all_s"), ("half of them do", "median_node_s")])
+}
+
+fn crashes(rows: &[Row]) -> String {
+    repeated(
+        rows,
+        "crash",
+        &[
+            ("first says failed", "first_s"),
+            ("all say so", "all_s"),
+            ("healthy called failed", "false_failed"),
+        ],
+    )
+}
+
+fn leaves(rows: &[Row]) -> String {
+    repeated(
+        rows,
+        "leave",
+        &[("first says left", "first_s"), ("all say so", "all_s"), ("process gone", "exit_s_at_most")],
+    )
+}
+
+/// A line for each raw one: agent, members, then these columns, each a figure of the line.
+fn single(rows: &[Row], suite: &str, scenario: &str, columns: &[(&'static str, &str)]) -> Table {
+    let head: Vec<_> =
+        ["agent", "members"].into_iter().chain(columns.iter().map(|(head, _)| *head)).collect();
+    let mut table = Table::of(&head);
+    for row in picked(rows, suite, scenario) {
+        let own = columns.iter().map(|(_, path)| one(row, path));
+        let cells = [named(row.agent()).to_owned(), row.members().to_string()].into_iter().chain(own);
+        table.line(&cells.collect::<Vec<_>>(), row.tried(), &[row]);
+    }
+    table
+}
+
+fn heals(rows: &[Row]) -> String {
+    let columns = [
+        ("cut for", "/seconds"),
+        ("first calls one failed", "/first_failed_s"),
+        ("all see all again", "/heal_all_alive_s"),
+    ];
+    single(rows, "peers", "partition", &columns).text()
+}
+
+fn simulated(rows: &[Row]) -> String {
+    let mut table = Table::of(&["scenario", "members", "median", "p99", "worst"]);
+    let mut groups: BTreeMap<(&str, u64), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        for scenario in ["join", "crash", "heal"].into_iter().filter(|scenario| row.is("sim", scenario)) {
+            groups.entry((scenario, row.members())).or_default().push(row);
+        }
+    }
+    for ((scenario, size), rows) in groups {
+        let tail = tail(rows.iter().filter_map(|row| row.number("/seconds")).collect());
+        table.line(&[&[scenario.to_owned(), size.to_string()], &tail[..]].concat(), rows.len(), &rows);
+    }
+    table.text()
+}
+
+fn costs(rows: &[Row]) -> String {
+    let columns = [
+        ("sent, bytes/s", "/mean_out_Bps"),
+        ("packets/s", "/mean_out_pps"),
+        ("CPU s/min", "/cpu_s_per_min_sched/median"),
+        ("RSS, KiB", "/rss_kB/median"),
+        ("threads", "/threads/median"),
+        ("measured for, s", "/seconds"),
+    ];
+    single(rows, "peers", "steady", &columns).text()
+}
+
+fn starts(rows: &[Row]) -> String {
+    let columns =
+        [("min, ms", "/ms/min"), ("median, ms", "/ms/median"), ("max, ms", "/ms/max"), ("starts", "/ms/n")];
+    single(rows, "peers", "start", &columns).text()
+}
+
+fn api(rows: &[Row]) -> String {
+    let mut table = Table::of(&["what", "members", "requests/s", "p50, µs", "p99, µs", "worst, µs"]);
+    let kinds = [
+        ("members", "`GET /v1/members` over one connection", "requests"),
+        ("wake", "from a `PUT /v1/server` until a waiting `GET /v1/bootstrap` has its answer", "changes"),
+    ];
+    for (scenario, what, times) in kinds {
+        for row in picked(rows, "api", scenario) {
+            let figures = ["/requests_per_s", "/p50_us", "/p99_us", "/worst_us"].map(|path| one(row, path));
+            let cells = [&[what.to_owned(), row.members().to_string()], &figures[..]].concat();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+            let times = row.number(&format!("/{times}")).unwrap_or_default() as usize;
+            table.line(&cells, times, &[row]);
+        }
+    }
+    table.text()
+}
+
+fn apis(rows: &[Row]) -> String {
+    let columns = [
+        ("requests/s, one connection", "/c1/rps"),
+        ("p50, µs", "/c1/p50_us"),
+        ("p99, µs", "/c1/p99_us"),
+        ("requests/s, eight", "/c8/rps"),
+        ("p50, µs", "/c8/p50_us"),
+        ("p99, µs", "/c8/p99_us"),
+        ("answer, bytes", "/c1/reply_bytes"),
+    ];
+    single(rows, "peers", "api", &columns).text()
+}
+
+fn core(rows: &[Row]) -> String {
+    let mut table = Table::of(&["what", "members", "min, µs", "median, µs", "max, µs"]);
+    let kinds = [
+        ("ping", "a probe is answered"),
+        ("ping_news", "a probe that brings news of a member, which is known, is answered"),
+        ("busy_second", "a second of gossip with a full backlog"),
+        ("compare", "the state is compared, and is the same"),
+        ("exchange", "whole states are exchanged, both ends"),
+        ("publish", "the members are copied for readers"),
+        ("members_known", "`GET /v1/members`, asked before since the last change"),
+        ("members_fresh", "`GET /v1/members` after a change"),
+        ("decision_turn", "a turn of the founding"),
+    ];
+    for (scenario, what) in kinds {
+        for row in picked(rows, "core", scenario) {
+            let figures = ["/min_us", "/median_us", "/max_us"].map(|path| one(row, path));
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+            let samples = row.number("/samples").unwrap_or_default() as usize;
+            table.line(
+                &[&[what.to_owned(), row.members().to_string()], &figures[..]].concat(),
+                samples,
+                &[row],
+            );
+        }
+    }
+    table.text()
+}
