@@ -172,7 +172,7 @@ fn exchange(size: usize) {
 fn publish(size: usize) {
     let mut hub = Hub::of(size, now());
     measure("publish", size, || {
-        hub.node.refresh_last_heard();
+        hub.node.refresh_contact();
         std::hint::black_box(hub.node.membership().clone());
     });
 }

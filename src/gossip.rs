@@ -6,6 +6,7 @@ mod contacts;
 mod engine;
 mod exchange;
 mod frame;
+mod heal;
 mod health;
 mod inbound;
 mod metadata;
@@ -110,8 +111,12 @@ pub struct Gossip {
     dirty: bool,
     /// When this process last found itself paused.
     stalled: Option<Instant>,
-    /// When this node last had to renew itself; a handful in a short time means that renewing does not help.
-    renewals: VecDeque<Instant>,
+    /// Whether most voters of the founded cluster are on this side of a partition.
+    quorate: bool,
+    /// The engine has renewed this node of its own accord.
+    rejoined: bool,
+    /// When this node last gave way to another half of the cluster.
+    healed: Option<Instant>,
     transmits: VecDeque<Transmit>,
     dials: VecDeque<Dial>,
     events: VecDeque<Event>,
@@ -203,7 +208,9 @@ impl Gossip {
             shown: BTreeMap::new(),
             dirty: true,
             stalled: None,
-            renewals: VecDeque::new(),
+            quorate: false,
+            rejoined: false,
+            healed: None,
             transmits: VecDeque::new(),
             dials: VecDeque::new(),
             events: VecDeque::new(),

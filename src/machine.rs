@@ -334,6 +334,7 @@ impl Machine {
             self.gossip.is_stale(now),
             self.duplicate,
         );
+        self.gossip.set_quorate(quorum.has_quorum());
         self.quorum.update(quorum);
     }
 

@@ -27,9 +27,14 @@ struct Pair {
 
 impl Pair {
     fn new(name: &str, addr: &str, seeds: &str) -> Self {
+        Self::with(name, addr, seeds, &[])
+    }
+
+    fn with(name: &str, addr: &str, seeds: &str, more: &[&str]) -> Self {
         let flags =
             ["--profile", "local", "--bootstrap-expect", "3", "--endpoint", "peer=:2380", "--join", seeds];
-        Self { agent: cluster::start(name, addr, &flags), server: None, addr: addr.to_owned() }
+        let agent = cluster::start(name, addr, &[&flags, more].concat());
+        Self { agent, server: None, addr: addr.to_owned() }
     }
 
     /// Starts etcd by `exec`: the process waits for the decision, and then is etcd.
@@ -194,4 +199,58 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
     assert_eq!(told(complete.iter().chain(&report)).0, 0);
     decided(&fourth.agent, "resume");
     quorate(&fourth, 3, 3);
+}
+
+/// All but one lose everything. Beside the survivor, whom they cannot reach at first, enough fresh servers for a new
+/// cluster come up; strictly gated they wait for it, and join it once it is back.
+#[test]
+fn beside_one_survivor_nobody_founds_a_second_cluster() {
+    let (addrs, seeds) = cluster::addrs(3);
+    let mut pairs: Vec<Pair> =
+        ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();
+    for pair in &mut pairs {
+        pair.exec();
+    }
+    healthy(&pairs);
+    assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
+    let cluster = decided(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
+    assert_eq!(told(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).0, 0);
+    decided(&pairs[0].agent, "resume");
+    for pair in &mut pairs {
+        pair.kill();
+    }
+    let mut survivor = pairs.remove(0);
+    // Their directories go with them.
+    drop(pairs);
+
+    let fresh = [("b", addrs[1].clone()), ("c", addrs[2].clone()), ("d", cluster::loopback().to_string())];
+    let mut fresh = fresh.map(|(name, addr)| Pair::with(name, &addr, &seeds, &["--seed-gate", "strict"]));
+    let gated = |answer: &Value| {
+        let reasons = answer["reasons"].as_array().unwrap();
+        let seed = format!("{}:7946", addrs[0]);
+        reasons.iter().any(|reason| reason["code"] == "unheard_seeds" && reason.to_string().contains(&seed))
+    };
+    for pair in &fresh {
+        until(&pair.agent, "/v1/bootstrap", gated);
+    }
+    // Longer than the patience, after which the gate would let them pass if it were not strict.
+    let (code, ..) = told(["wait", "--for", "bootstrap", "--timeout", "12s", &fresh[0].agent.at()]);
+    assert_ne!(code, 0, "somebody has decided");
+    for pair in &fresh {
+        assert_eq!(pair.agent.get("/v1/bootstrap").json()["decision"], "wait");
+    }
+
+    survivor.agent.restart();
+    survivor.exec();
+    assert_eq!(decided(&survivor.agent, "resume")["cluster_id"], cluster);
+    for pair in &mut fresh {
+        assert_eq!(decided(&pair.agent, "join")["cluster_id"], cluster);
+        pair.exec();
+    }
+    until(&survivor.agent, "/v1/quorum", |quorum| quorum["has_quorum"] == false && quorum["voters"] == 3);
+    // One of three elects nobody, and the others are no members of it.
+    assert!(etcdctl(&survivor, &["put", "key", "after"]).is_err());
+    for pair in &fresh {
+        assert!(etcdctl(pair, &["put", "key", "after"]).is_err(), "{} has founded", pair.addr);
+    }
 }

@@ -401,4 +401,8 @@ fn exec_says_what_it_cannot_do() {
     let waits = Agent::start(&["--join-only"]);
     let (code, _, error) = told(["exec", &waits.at(), "--timeout", "300ms", "--", "echo"]);
     assert!(code == 3 && error.contains("waiting: no cluster is known"), "{error}");
+    let data = agent.dir.0.join("data").display().to_string();
+    let absent = ["exec", "--http", "127.0.0.1:1", "--attest", &data, "--timeout", "300ms", "--", "echo"];
+    let (code, _, error) = told(absent);
+    assert!(code == 3 && error.contains("timed out after 300ms: cannot reach the agent"), "{error}");
 }

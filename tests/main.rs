@@ -28,6 +28,7 @@ mod founding;
 mod founding_api;
 mod founding_sim;
 mod guards;
+mod healing;
 mod hostile;
 mod identity;
 #[cfg(feature = "dns")]

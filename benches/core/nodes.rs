@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use chronik_agent::{
     bootstrap::{self, Admission, Record, SeedGate, Terms},
-    gossip::{FoundingNews, Gossip, Metadata, Peer, Settings, Timing, Transmit},
+    gossip::{FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
     machine::Machine,
     node::{Epoch, NodeId, Role},
     state_dir::NodeRecord,
@@ -56,7 +56,11 @@ fn node(number: usize, now: Instant) -> Gossip {
 fn dials(from: &mut Gossip, now: Instant, mut answer: impl FnMut(SocketAddr, &[u8]) -> Option<Bytes>) {
     while let Some(dial) = from.poll_dial() {
         let reply = answer(from.me().addr, &dial.frame);
-        from.handle_reply(dial.exchange, reply.as_deref().ok_or_else(|| "silence".to_owned()), now);
+        from.handle_reply(
+            dial.exchange,
+            reply.as_deref().ok_or_else(|| NoAnswer::Failed("silence".to_owned())),
+            now,
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! The data directory of a server that does not speak for itself: whether it holds data, and which server it is.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use rand::RngExt as _;
 
@@ -23,7 +23,8 @@ pub(super) struct Found {
 /// # Errors
 /// It cannot be read or written.
 pub(super) fn look(dir: &Path) -> io::Result<Found> {
-    fs::create_dir_all(dir)?;
+    // Nobody else's business; etcd warns where it is.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mut has_state = false;
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -51,4 +52,21 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
 #[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
 fn new_id() -> String {
     uuid::Builder::from_random_bytes(rand::rng().random()).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_made_is_nobody_elses_business() {
+        let dir = std::env::temp_dir().join(format!("chronik-data-{}", std::process::id()));
+        let found = look(&dir.join("server")).unwrap();
+        assert!(!found.has_state);
+        assert_eq!(fs::metadata(dir.join("server")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(look(&dir.join("server")).unwrap(), found, "the same server");
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

@@ -128,23 +128,17 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
         _ => {}
     }
     let client = Client::new(args.at.http.clone());
-    if let Some(dir) = &args.attest {
-        attest(&client, dir, args.timeout, output).await?;
+    if let Some(dir) = &args.attest
+        && let Some(unmet) = attest(&client, dir, args.timeout, output).await?
+    {
+        return Ok(unmet);
     }
     let tell = |missing: &str| {
         writeln!(output.err, "waiting: {missing}").ok();
     };
-    match args.what.wait(&client, args.timeout, tell).await? {
-        Waited::Met(_) => {}
-        Waited::Conflict(why) => {
-            writeln!(output.err, "conflict: {why}")?;
-            return Ok(Outcome::Failed);
-        }
-        Waited::TimedOut(lack) => {
-            let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            writeln!(output.err, "timed out after {timeout}: {lack}")?;
-            return Ok(Outcome::TimedOut);
-        }
+    let waited = args.what.wait(&client, args.timeout, tell).await?;
+    if let Some(unmet) = unmet(waited, args.timeout, output)? {
+        return Ok(unmet);
     }
     let filler = filler(&client, &args.set).await?;
     let mut command = command(&filler, &args.command)?;
@@ -154,13 +148,33 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
     Err(ExecError::Start { command: command.get_program().to_owned(), error }.into())
 }
 
-/// Tells the agent who the server is, once the agent is there.
+/// Says why nothing is started, where what was waited for has not come about.
+fn unmet(
+    waited: Waited,
+    timeout: Option<Duration>,
+    output: &mut Output<'_>,
+) -> Result<Option<Outcome>, CliError> {
+    match waited {
+        Waited::Met(_) => Ok(None),
+        Waited::Conflict(why) => {
+            writeln!(output.err, "conflict: {why}")?;
+            Ok(Some(Outcome::Failed))
+        }
+        Waited::TimedOut(lack) => {
+            let timeout = humantime::format_duration(timeout.unwrap_or_default());
+            writeln!(output.err, "timed out after {timeout}: {lack}")?;
+            Ok(Some(Outcome::TimedOut))
+        }
+    }
+}
+
+/// Tells the agent who the server is, once the agent is there; says why not, where it does not come.
 async fn attest(
     client: &Client,
     dir: &Path,
     timeout: Option<Duration>,
     output: &mut Output<'_>,
-) -> Result<(), CliError> {
+) -> Result<Option<Outcome>, CliError> {
     let found = data_dir::look(dir).map_err(|error| ExecError::File {
         what: "cannot use",
         path: dir.to_owned(),
@@ -177,9 +191,12 @@ async fn attest(
         writeln!(output.err, "waiting: {missing}").ok();
     };
     // One member is the agent itself: this waits for it to be there.
-    Condition::Members(1).wait(client, timeout, tell).await?;
+    let waited = Condition::Members(1).wait(client, timeout, tell).await?;
+    if let Some(unmet) = unmet(waited, timeout, output)? {
+        return Ok(Some(unmet));
+    }
     client.put("/v1/server", Bytes::from(body)).await?;
-    Ok(())
+    Ok(None)
 }
 
 async fn filler(client: &Client, set: &[(String, String)]) -> Result<Filler, CliError> {

@@ -44,6 +44,10 @@ impl Gossip {
             self.hear(rumour, now);
         }
         self.fit_engine();
+        if std::mem::take(&mut self.rejoined) {
+            // It was cut off or paused when it last judged the others.
+            self.begin_anew(self.me, std::iter::empty(), now);
+        }
     }
 
     /// Every timer of the engine passes here: probes are paced by this node's health, suspicions judged by our rules,
@@ -125,8 +129,8 @@ impl Gossip {
             OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
             OwnedNotification::Rejoin(me) => {
                 self.me = me;
+                self.rejoined = true;
                 self.counters.renewals += 1;
-                self.renewals.push_back(now);
                 tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
             }
             OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct => {}

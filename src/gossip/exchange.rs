@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use foca::{Codec as _, Member, State};
+use foca::{Codec as _, Identity as _, Member, State};
 
 use super::{
     Event, ExchangeId, Gossip, Heard, JoinId, NoAnswer, Peer, Phase,
@@ -212,12 +212,21 @@ impl Gossip {
 
     /// Takes over another node's picture, by the rules of `sync::judge`.
     fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
-        let SharedState { sender, members, left, records } = state;
+        let sender = state.sender;
         if sender.id == self.me.id {
             // An answer of our own may have been on its way while this node renewed itself.
             let myself = sender == self.me || sender.addr == self.me.addr;
             return if myself { Told::Myself } else { self.meet_duplicate(&sender) };
         }
+        // Said before the sender gave way or started again: it has learnt better since, or will from our answer.
+        let outlived = |known: &Member<Peer>| known.id().win_addr_conflict(&sender);
+        if self.foca.iter_membership_state().any(|known| known.id().id == sender.id && outlived(known)) {
+            return Told::Peer;
+        }
+        if self.meets_other_half(&state, now) {
+            return Told::Peer;
+        }
+        let SharedState { members, left, records, .. } = state;
         let direct = Heard { at: now, life: sender, incarnation: 0 };
         self.heard.insert(sender.id, direct);
         self.dirty = true;
@@ -250,6 +259,8 @@ impl Gossip {
             let ours = self.foca.iter_membership_state().find(|ours| ours.id().id == member.id().id);
             match sync::judge(&member, ours) {
                 Verdict::Apply(update) => updates.push(update),
+                // Its former side may say so for a while.
+                Verdict::Suspect(_) if self.is_settling(now) => {}
                 Verdict::Suspect(suspect) => suspects.push(suspect),
                 Verdict::Reach => unreached.push(member.id().id),
                 Verdict::Ignore => {}
@@ -272,7 +283,7 @@ impl Gossip {
         if theirs == self.me {
             let claim = claim.clone();
             self.engine(now, |foca, runtime| foca.apply_many([claim].into_iter(), true, runtime));
-        } else if foca::Identity::win_addr_conflict(&theirs, &self.me) {
+        } else if theirs.win_addr_conflict(&self.me) {
             self.outlive(theirs.epoch, now);
         }
         let elsewhere = theirs.addr != self.me.addr && theirs.epoch != self.me.epoch;
@@ -290,7 +301,6 @@ impl Gossip {
         self.events.push_back(Event::Persist(epoch));
         self.engine(now, |foca, runtime| foca.change_identity(me, runtime));
         self.me = *self.foca.identity();
-        self.renewals.clear();
         if let Some(own) = self.records.get(&self.me.id).map(|record| record.metadata.clone()) {
             // The same metadata, under the new epoch; it fitted before.
             let _fits = self.set_metadata(own, now);

@@ -14,11 +14,6 @@ use super::{
 };
 use crate::wire::{self, Kind, WireError};
 
-/// Renewing once answers being taken for failed. Where that does not end it within this many, somebody knows a later
-/// life of this node, and only an exchange of states tells which.
-const MAX_RENEWALS: usize = 3;
-/// The time in which those are counted.
-const RENEWALS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 impl Gossip {
     /// Takes in one datagram.
     pub fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
@@ -64,7 +59,9 @@ impl Gossip {
         if header.dst != self.me || header.src.id == self.me.id {
             return;
         }
-        if header.message == Message::TurnUndead && self.renewing_does_not_help(now) {
+        // Whoever calls this node failed may be on the other side of a partition that has healed, and which of the two
+        // sides renews itself shows when they compare. Where this node alone was wrong about itself it learns that, too.
+        if header.message == Message::TurnUndead {
             self.dial(header.src.addr, Purpose::Exchange);
             return;
         }
@@ -81,13 +78,6 @@ impl Gossip {
         let before = self.heard.insert(header.src.id, heard);
         let news = |before: Heard| before.life != heard.life || before.incarnation != heard.incarnation;
         self.dirty |= before.is_none_or(news);
-    }
-
-    fn renewing_does_not_help(&mut self, now: Instant) -> bool {
-        while self.renewals.front().is_some_and(|at| now.duration_since(*at) > RENEWALS_WITHIN) {
-            self.renewals.pop_front();
-        }
-        self.renewals.len() >= MAX_RENEWALS
     }
 
     fn handle_goodbye(&mut self, mut payload: &[u8], now: Instant) {
@@ -139,6 +129,7 @@ impl Gossip {
             }
             Rumour::Accused(said) => self.hear_accusation(said, now),
             Rumour::Check(asker, accused, incarnation) => self.check(asker, accused, incarnation, now),
+            Rumour::Healed(_, there) => self.hear_healed(&there, now),
             Rumour::Nack(number) => self.probing.note_nack(number),
         }
     }

@@ -42,8 +42,8 @@ impl Timing {
         suspicion: Duration::from_millis(800),
         gossip_period: Duration::from_millis(100),
         compare_period: Duration::from_secs(10),
-        heal_period: Duration::from_secs(2),
-        join_backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(8)),
+        heal_period: Duration::from_secs(1),
+        join_backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(3)),
         widen_after: Duration::from_millis(50),
     };
 
@@ -53,8 +53,8 @@ impl Timing {
         probe_rtt: Duration::from_millis(60),
         suspicion: Duration::from_millis(600),
         gossip_period: Duration::from_millis(50),
-        heal_period: Duration::from_secs(1),
-        join_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(4)),
+        heal_period: Duration::from_millis(500),
+        join_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(2)),
         ..Self::LAN
     };
 

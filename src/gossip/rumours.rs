@@ -23,6 +23,8 @@ pub(super) enum Rumour {
     Left(Peer),
     /// A node found that a member does not answer.
     Accused(Accusation),
+    /// The first node has given way to the other half of the cluster, in which the second is.
+    Healed(Peer, Peer),
     /// The first peer asks this node to look at the second itself, which it suspects at this incarnation. For this
     /// node alone.
     Check(Peer, Peer, u16),
@@ -52,6 +54,7 @@ const LEFT: u8 = 3;
 const ACCUSED: u8 = 4;
 const CHECK: u8 = 5;
 const NACK: u8 = 6;
+const HEALED: u8 = 7;
 
 /// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
@@ -90,6 +93,14 @@ pub(super) fn check_item(accused: &Peer, incarnation: u16) -> Vec<u8> {
     out
 }
 
+/// Writes that `who` has given way to the half in which `there` is.
+pub(super) fn healed_rumour(who: &Peer, there: &Peer) -> Vec<u8> {
+    let mut out = vec![HEALED];
+    put_life(who, &mut out);
+    put_peer(there, &mut out);
+    out
+}
+
 /// Writes that a helper had no answer.
 pub(super) fn nack_item(number: u8) -> Vec<u8> {
     vec![NACK, number]
@@ -114,6 +125,7 @@ fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> 
             let accused = get_life(&mut bytes)?;
             return Ok(Rumour::Check(*asker, accused, bytes.try_get_u16().map_err(PeerError::from)?));
         }
+        (HEALED, _) => return Ok(Rumour::Healed(get_life(&mut bytes)?, get_peer(&mut bytes)?)),
         (NACK, Some(_)) => return Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
         _ => {}
     }
@@ -153,6 +165,7 @@ enum Subject {
     Metadata,
     Goodbye,
     Accused(NodeId),
+    Healed,
 }
 
 impl foca::Invalidates for Topic {
@@ -202,6 +215,10 @@ impl foca::BroadcastHandler<Peer> for Rumours {
                 let stamp = Stamp { epoch: accused.epoch, version: version | u32::from(*refused) };
                 Topic { about: (accused.id, Subject::Accused(*from)), stamp }
             }
+            Rumour::Healed(who, _) => Topic {
+                about: (who.id, Subject::Healed),
+                stamp: Stamp { epoch: who.epoch, version: who.bump.into() },
+            },
             Rumour::Check(..) | Rumour::Nack(_) => {
                 // A full queue loses it, as the network may.
                 self.heard.try_send(rumour).ok();

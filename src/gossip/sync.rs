@@ -70,6 +70,8 @@ pub(super) struct EncodedState {
     left: ByteVec,
     #[n(3)]
     records: Vec<EncodedRecord>,
+    #[n(4)]
+    quorate: Option<bool>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -96,6 +98,8 @@ pub(super) struct SharedState {
     pub(super) left: Vec<Peer>,
     /// The metadata it has, its own too.
     pub(super) records: Vec<Record>,
+    /// Whether most voters of the founded cluster are on its side.
+    pub(super) quorate: bool,
 }
 
 impl SharedState {
@@ -112,6 +116,7 @@ impl SharedState {
             sender: sender.into(),
             members: members.into(),
             left: left.into(),
+            quorate: self.quorate.then_some(true),
             records: self
                 .records
                 .iter()
@@ -128,7 +133,8 @@ impl SharedState {
     pub(super) fn decode(encoded: EncodedState) -> Result<Self, FrameError> {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
-        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new() };
+        let quorate = encoded.quorate.unwrap_or(false);
+        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new(), quorate };
         let mut members = encoded.members.as_slice();
         while !members.is_empty() {
             state.members.push(SwimCodec.decode_member(&mut members).map_err(|error| failed(&error))?);

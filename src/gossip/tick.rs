@@ -130,9 +130,6 @@ impl Gossip {
     /// to another half of the cluster.
     fn heal(&mut self, now: Instant) {
         self.after(now, self.timing.heal_period, Tick::Heal);
-        if self.is_alone() {
-            return;
-        }
         let active: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
         let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
         if let Some(addr) = self.contacts.missing(&active, failed.into_iter(), &mut self.rng) {
@@ -237,7 +234,7 @@ impl Gossip {
     }
 
     /// The members that failed and did not say goodbye.
-    fn failed(&self) -> impl Iterator<Item = &Peer> {
+    pub(super) fn failed(&self) -> impl Iterator<Item = &Peer> {
         self.foca
             .iter_membership_state()
             .filter(|member| member.state() == State::Down)
@@ -269,6 +266,7 @@ impl Gossip {
             members: self.foca.iter_membership_state().cloned().collect(),
             left: self.left.iter().map(life).collect(),
             records: self.records.values().cloned().collect(),
+            quorate: self.quorate,
         }
     }
 

@@ -89,6 +89,11 @@ impl Timers {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
+    /// Forgets the engine's timers: a new engine has timers of its own.
+    pub(super) fn forget_engine(&mut self) {
+        self.queue.retain(|_, tick| !matches!(tick, Tick::Swim(_)));
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.queue.clear();

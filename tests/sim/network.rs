@@ -8,6 +8,8 @@ use rand::RngExt as _;
 
 use super::{Node, World};
 
+/// How long the shell waits for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a stream may take before the shell gives it up.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(3);
 /// First retransmission of a lost segment; it doubles.
@@ -101,11 +103,11 @@ impl World {
             answer: Err(NoAnswer::Failed(error.to_owned())),
         };
         let Some(to) = self.by_addr.get(&to).copied() else {
-            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
+            return self.push(self.now + CONNECT_TIMEOUT, failed("timed out"));
         };
         let cut = self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
         if cut || self.is_to_be_lost() {
-            return self.push(self.now + STREAM_TIMEOUT, failed("timed out"));
+            return self.push(self.now + CONNECT_TIMEOUT, failed("timed out"));
         }
         self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
     }
