@@ -361,7 +361,12 @@ impl Gossip {
     }
 
     fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
-        let payload = wire::seal(&self.cluster, kind, payload);
+        let payload = match kind {
+            Kind::Swim => wire::seal(&self.cluster, kind, &codec::shorten(payload)),
+            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal => {
+                wire::seal(&self.cluster, kind, payload)
+            }
+        };
         self.counters.datagrams_out += 1;
         self.counters.bytes_out += payload.len() as u64;
         self.transmits.push_back(Transmit { to, payload });
@@ -452,7 +457,7 @@ mod tests {
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
         SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &packet), now);
+        a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&packet)), now);
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }

@@ -113,6 +113,40 @@ impl foca::Codec<Peer> for SwimCodec {
     }
 }
 
+/// Where the destination begins: behind the source and its incarnation.
+fn destination_at(message: &[u8]) -> Option<usize> {
+    let source = match message.get(24)? {
+        4 => 24 + 1 + 4 + 2,
+        6 => 24 + 1 + 16 + 2,
+        _ => return None,
+    };
+    (message.len() >= source + 2 + 24).then_some(source + 2)
+}
+
+fn fingerprint(life: &[u8]) -> [u8; 4] {
+    crc32fast::hash(life).to_be_bytes()
+}
+
+/// Shortens a message for the network: of the destination, which only has to tell whether the message is for the life
+/// of the node that gets it, four bytes of checksum go instead of twenty-four.
+pub(super) fn shorten(message: &[u8]) -> Vec<u8> {
+    let at = destination_at(message).expect("the codec wrote it");
+    let (before, rest) = message.split_at(at);
+    let (destination, after) = rest.split_at(24);
+    [before, &fingerprint(destination), after].concat()
+}
+
+/// The whole message; empty where it is not for `me`, nothing where it is cut short.
+pub(super) fn restore(short: &[u8], me: &Peer) -> Option<Vec<u8>> {
+    let mut destination = Vec::with_capacity(24);
+    put_life(me, &mut destination);
+    let source = if *short.get(24)? == 4 { 24 + 1 + 4 + 2 } else { 24 + 1 + 16 + 2 };
+    let (before, rest) = short.split_at_checked(source + 2)?;
+    let (mark, after) = rest.split_first_chunk::<4>()?;
+    let for_me = *mark == fingerprint(&destination);
+    Some(if for_me { [before, &destination, after].concat() } else { Vec::new() })
+}
+
 #[cfg(test)]
 mod tests {
     use foca::Codec as _;
@@ -155,6 +189,23 @@ mod tests {
             assert_eq!(SwimCodec.decode_header(&bytes[..]).unwrap(), header);
             for length in 0..bytes.len() {
                 assert!(SwimCodec.decode_header(&bytes[..length]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_shortened_and_restored_for_its_destination_alone() {
+        let v4 = Peer { addr: ([10, 0, 0, 1], 7946).into(), ..peer(1) };
+        for src in [peer(1), v4] {
+            let header = Header { src, src_incarnation: 9, dst: peer(2), message: Message::Ping(7) };
+            let mut whole = Vec::new();
+            SwimCodec.encode_header(&header, &mut whole).unwrap();
+            let short = shorten(&whole);
+            assert_eq!(short.len(), whole.len() - 20);
+            assert_eq!(restore(&short, &peer(2)), Some(whole));
+            assert_eq!(restore(&short, &Peer { bump: 4, ..peer(2) }), Some(vec![]), "another life of it");
+            for length in 0..short.len() - 2 {
+                assert_eq!(restore(&short[..length], &peer(2)), None);
             }
         }
     }

@@ -178,7 +178,7 @@ impl Gossip {
             Reply::Swim(messages) => {
                 for message in messages {
                     if let Ok((Kind::Swim, message)) = wire::open(&self.cluster, &message) {
-                        self.handle_swim(to, message, true, now);
+                        self.handle_short_swim(to, message, true, now);
                     }
                 }
                 return Ok(());

@@ -6,7 +6,7 @@ use foca::{Codec as _, Header, Member, Message, State};
 
 use super::{
     Gossip, Heard, Peer, Phase, Purpose,
-    codec::SwimCodec,
+    codec::{SwimCodec, restore},
     metadata::Record,
     peer::get_peer,
     rumours::{self, Rumour},
@@ -25,7 +25,7 @@ impl Gossip {
             wire::open(&self.cluster, datagram)
         };
         match opened {
-            Ok((Kind::Swim, payload)) => self.handle_swim(from, payload, false, now),
+            Ok((Kind::Swim, payload)) => self.handle_short_swim(from, payload, false, now),
             Ok((Kind::Goodbye, payload)) => self.handle_goodbye(payload, now),
             Ok((Kind::Request | Kind::Reply | Kind::Refusal, _)) => self.counters.refused += 1,
             Err(error) => self.refuse(from, &error),
@@ -39,6 +39,21 @@ impl Gossip {
             self.counters.foreign += 1;
         }
         tracing::debug!(%from, %error, "packet refused");
+    }
+
+    /// Takes in a message of the engine as it travels; one that is not for this life of this node goes unheard.
+    pub(super) fn handle_short_swim(
+        &mut self,
+        from: SocketAddr,
+        payload: &[u8],
+        over_stream: bool,
+        now: Instant,
+    ) {
+        match restore(payload, &self.me) {
+            Some(message) if message.is_empty() => {}
+            Some(message) => self.handle_swim(from, &message, over_stream, now),
+            None => self.counters.refused += 1,
+        }
     }
 
     /// Takes in a message of the engine; a ping and its answer may come over a stream.
