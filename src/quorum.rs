@@ -96,6 +96,10 @@ impl Quorum {
         };
         quorum.stale = stale;
         if stale {
+            // A majority that nothing was heard from of late is none to count on.
+            if quorum.status == QuorumStatus::Quorate && quorum.required > 1 {
+                quorum.status = QuorumStatus::Lost;
+            }
             quorum.reasons.push("this agent was paused or hears nobody: its picture is old".to_owned());
         }
         if let Some(addr) = duplicate {

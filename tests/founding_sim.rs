@@ -2,7 +2,7 @@
 //! assumption, at most 2N − 1 servers with intact records, nobody is ever told of a second cluster, nothing that was
 //! told or written is taken back, and thirty quiet seconds bring a decision to everyone.
 //!
-//! A failing seed prints itself and what was done. More seeds, or one again (ten thousand take 12 minutes on one core):
+//! A failing seed prints itself and what was done. More seeds, or one again (ten thousand take 7 minutes on one core):
 //!
 //! ```text
 //! FOUNDING_SEEDS=0..10000 cargo test --no-default-features --test all -- founding_sim::campaigns

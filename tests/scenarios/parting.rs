@@ -80,6 +80,19 @@ fn a_minority_with_new_servers_on_its_side_founds_no_second_cluster() {
 }
 
 #[test]
+fn a_node_that_hears_nobody_claims_no_quorum_after_three_seconds() {
+    for seed in 0..10 {
+        let (mut world, nodes) = founded(seed, 3, 3, false);
+        world.run_for(5 * SECOND);
+        world.cut(&nodes[..2], &nodes[2..]);
+        world.run_for(3 * SECOND);
+        let (cut_off, other) = (world.quorum(2), world.quorum(0));
+        assert!(cut_off.stale && !cut_off.has_quorum(), "seed {seed}: {cut_off:?}");
+        assert!(other.has_quorum(), "seed {seed}: {other:?}");
+    }
+}
+
+#[test]
 fn a_paused_agent_marks_its_quorum_stale_and_recovers() {
     let (mut world, nodes) = founded(1, 3, 3, false);
     world.run_for(5 * SECOND);
