@@ -41,6 +41,7 @@ mod loopback;
 mod moto;
 mod performance;
 mod running;
+mod scale;
 mod scenarios;
 mod service_manager;
 mod sim;

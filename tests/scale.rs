@@ -1,0 +1,78 @@
+//! Large clusters in the simulated world: all join through one seed within 50 ms, and one crashes. Each run prints a line
+//! of raw results, and adds it to the file that `SIM_RESULTS` names; CONTRIBUTING.md has the commands.
+
+use std::{fs::OpenOptions, io::Write as _, time::Duration};
+
+use chronik_agent::membership::MemberStatus::Failed;
+use serde_json::json;
+
+use crate::sim::{Node, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
+    let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
+    let line = json!({"suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds});
+    println!("{line}");
+    #[expect(clippy::disallowed_methods, reason = "where the raw results of a measurement go")]
+    if let Ok(file) = std::env::var("SIM_RESULTS") {
+        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+/// All start within 50 ms and know one seed; how long until everybody lists everybody.
+fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
+    let mut world = World::new(seed);
+    let nodes = world.hosts(count, "chronik");
+    let begin = world.passed();
+    world.start_all(&nodes);
+    let joined = world.run_until(60 * SECOND, |world| world.know_each_other(&nodes));
+    assert!(joined.is_some(), "{count} nodes, seed {seed}: not together after a minute");
+    let took = world.passed() - begin;
+    result("join", count, seed, took);
+    (world, nodes, took)
+}
+
+/// One crashes; how long until all others know it.
+fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
+    world.run_for(15 * SECOND);
+    let (gone, others) = nodes.split_last().unwrap();
+    world.crash(*gone);
+    let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));
+    let known = known.unwrap_or_else(|| panic!("seed {seed}: not known after a minute"));
+    result("crash", nodes.len(), seed, known);
+    known
+}
+
+fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration) {
+    for seed in 0..seeds {
+        let (mut world, nodes, joined) = join(count, seed);
+        assert!(joined <= joins_within, "seed {seed}: {count} joined after {joined:?}");
+        let known = crash(&mut world, &nodes, seed);
+        assert!(known <= knows_within, "seed {seed}: a crash among {count} known after {known:?}");
+        let failed = |change: &&(Duration, Node, Node, _)| change.3 == Failed && change.2 != count - 1;
+        assert_eq!(
+            world.changes.iter().find(failed),
+            None,
+            "seed {seed}: somebody healthy was called failed"
+        );
+    }
+}
+
+#[test]
+fn a_hundred_join_and_lose_one() {
+    all(100, 2, 5 * SECOND, 5 * SECOND);
+}
+
+#[test]
+#[ignore = "takes minutes: a measurement"]
+fn three_hundred_join_and_lose_one() {
+    all(300, 1, 5 * SECOND, 5 * SECOND);
+}
+
+#[test]
+#[ignore = "takes many minutes: a measurement"]
+fn a_thousand_join_and_lose_one() {
+    all(1_000, 1, 5 * SECOND, 5 * SECOND);
+}
