@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
+use bytes::Buf as _;
 use foca::{Codec as _, Header, Member, Message, State};
 
 use super::{
@@ -83,9 +84,18 @@ impl Gossip {
         self.note_heard(&header, now);
         self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
-        // Two bytes count the updates that follow the header; without any a known sender brings no news.
-        self.dirty |= rest.len() >= 2 && rest[..2] != [0, 0];
+        self.dirty |= self.brings_news(rest);
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+    }
+
+    /// Whether the updates that follow a header, counted by two bytes, may change what readers see. Most repeat what is
+    /// known, and to compute the membership of a large cluster again for each of them would be the most of all work.
+    fn brings_news(&self, mut updates: &[u8]) -> bool {
+        let count = updates.try_get_u16().unwrap_or(0);
+        (0..count).any(|_| match SwimCodec.decode_member(&mut updates) {
+            Ok(member) => !self.shows_already(&member),
+            Err(_) => true,
+        })
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {

@@ -169,7 +169,11 @@ impl Gossip {
     pub(super) fn end_probe(&mut self) {
         match self.probing.end() {
             Some(Outcome::Answered) => self.health.better(),
-            Some(Outcome::Failed { silent_helpers }) => self.health.worse(silent_helpers.unwrap_or(1)),
+            Some(Outcome::Failed { silent_helpers }) => {
+                self.health.worse(silent_helpers.unwrap_or(1));
+                // The engine suspects the member now and does not say so.
+                self.dirty = true;
+            }
             None => {}
         }
     }

@@ -64,7 +64,7 @@ impl Gossip {
                 if timer == Timer::ProbeRandomMember(self.token) {
                     self.end_probe();
                 }
-                self.dirty = true;
+                self.dirty |= matches!(timer, Timer::RemoveDown(_));
                 self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
             }
             Tick::Goodbye(round) => self.repeat_goodbye(round, now),

@@ -47,6 +47,20 @@ impl Gossip {
         self.forget_strangers();
     }
 
+    /// Whether taking in `update` can change nothing that is shown: the same life in the same state, or an old word of
+    /// a life that is over.
+    pub(super) fn shows_already(&self, update: &foca::Member<Peer>) -> bool {
+        self.shown.get(&update.id().id).is_some_and(|shown| {
+            shown.peer == *update.id()
+                && match shown.status {
+                    MemberStatus::Alive => update.state() == State::Alive,
+                    MemberStatus::Suspect => update.state() == State::Suspect,
+                    // Final for a life.
+                    MemberStatus::Failed | MemberStatus::Left => true,
+                }
+        })
+    }
+
     /// This node and the engine's members, as they should be shown.
     fn present(&self, now: Instant) -> impl Iterator<Item = Shown> {
         let myself = match self.phase {
