@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
     let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
     let line = json!({"suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds});
-    println!("{line}");
+    eprintln!("{line}");
     #[expect(clippy::disallowed_methods, reason = "where the raw results of a measurement go")]
     if let Ok(file) = std::env::var("SIM_RESULTS") {
         let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
