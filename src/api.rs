@@ -298,6 +298,7 @@ pub struct Counters {
     pub renewals: u64,
     pub stalls: u64,
     pub suspicions: u64,
+    pub overlooked: u64,
 }
 
 /// `POST /v1/join`.

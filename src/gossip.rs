@@ -43,7 +43,7 @@ use self::{
     suspicion::Suspicions,
     timers::{Tick, Timers},
     trouble::Trouble,
-    view::Shown,
+    view::{News, View},
 };
 pub use self::{
     metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
@@ -52,7 +52,6 @@ pub use self::{
     profile::Timing,
 };
 use crate::{
-    membership::Membership,
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
     wire::{self, Kind},
@@ -69,7 +68,7 @@ use crate::{
 /// 3. Drain `poll_event` first, and make an `Event::Persist` durable before sending anything that follows it.
 /// 4. Send what `poll_transmit` gives; for each `poll_dial` open a stream, write the frame, read one frame, and hand
 ///    it, or why there is none, to `handle_reply`.
-/// 5. Show `membership()`.
+/// 5. Show `membership()`, or of it what `poll_change` names.
 pub struct Gossip {
     cluster: ClusterName,
     timing: Timing,
@@ -105,10 +104,11 @@ pub struct Gossip {
     records: BTreeMap<NodeId, Record>,
     left: BTreeMap<NodeId, (Epoch, u16)>,
     heard: BTreeMap<NodeId, Heard>,
-    membership: Membership,
-    shown: BTreeMap<NodeId, Shown>,
-    /// Something may have happened that readers can see.
-    dirty: bool,
+    known: View,
+    news: News,
+    /// Grows with every change of the view, and whose entries have changed since somebody asked.
+    index: u64,
+    changes: BTreeSet<NodeId>,
     /// When this process last found itself paused.
     stalled: Option<Instant>,
     /// Whether most voters of the founded cluster are on this side of a partition.
@@ -204,9 +204,10 @@ impl Gossip {
             records: BTreeMap::new(),
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
-            membership: Membership::default(),
-            shown: BTreeMap::new(),
-            dirty: true,
+            known: View::new(),
+            news: News::default(),
+            index: 0,
+            changes: BTreeSet::new(),
             stalled: None,
             quorate: false,
             rejoined: false,
@@ -217,6 +218,7 @@ impl Gossip {
             counters: Counters::default(),
         };
         gossip.set_metadata(metadata, now)?;
+        gossip.news.of(me.id);
         gossip.timers.schedule(now, Tick::JoinRound);
         gossip.after(now, timing.heal_period, Tick::Heal);
         gossip.after(now, timing.compare_period, Tick::Compare(0));
@@ -253,8 +255,9 @@ impl Gossip {
         let bytes = metadata.encode()?;
         let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
         let stamp = Stamp { epoch: self.me.epoch, version };
+        let metadata = metadata.into();
         self.records.insert(self.me.id, Record { owner: self.me.id, stamp, bytes, metadata });
-        self.dirty = true;
+        self.changed(self.me.id);
         self.tell_metadata(&self.me.clone());
         self.refresh_view(now);
         Ok(())
@@ -272,7 +275,7 @@ impl Gossip {
         self.say_goodbye();
         self.engine(now, |foca, runtime| foca.leave_cluster(runtime));
         self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(1));
-        self.dirty = true;
+        self.news.of(self.me.id);
         self.refresh_view(now);
     }
 
@@ -294,11 +297,6 @@ impl Gossip {
     /// When `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
-    }
-
-    /// Who is there.
-    pub fn membership(&self) -> &Membership {
-        &self.membership
     }
 
     /// What this node says of itself.

@@ -37,6 +37,7 @@ const SERVER_UP_FOR: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Machine {
     gossip: Gossip,
+    membership: Membership,
     bootstrap: Bootstrap,
     /// The latest start of this node; a later one than on disk waits to be saved.
     epoch: Epoch,
@@ -85,7 +86,8 @@ impl Machine {
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
         let NodeRecord { epoch, founding: record } = record;
         let bootstrap = Bootstrap::new(founding, record.clone(), now, rng);
-        let quorum = Quorum { index: 1, ..Quorum::forming(gossip.membership(), expect) };
+        let membership = gossip.membership();
+        let quorum = Quorum { index: 1, ..Quorum::forming(&membership, expect) };
         let founding = Founding {
             index: 1,
             decision: bootstrap.decision().clone(),
@@ -94,6 +96,7 @@ impl Machine {
         };
         let mut machine = Self {
             gossip,
+            membership,
             bootstrap,
             epoch,
             epoch_saved: true,
@@ -252,7 +255,8 @@ impl Machine {
         while let Some(event) = self.gossip.poll_event() {
             self.take_event(event, now);
         }
-        let index = self.gossip.membership().index;
+        self.follow_gossip();
+        let index = self.membership.index;
         // Contact grows old without any change of the membership.
         if self.viewed != Some(index) || now.duration_since(self.viewed_at) >= Duration::from_secs(1) {
             self.viewed = Some(index);
@@ -328,7 +332,7 @@ impl Machine {
             server: self.server.as_ref().map(|(report, _)| Server { report: report.clone(), up }),
         });
         let quorum = Quorum::assess(
-            self.gossip.membership(),
+            &self.membership,
             &self.founding,
             self.expect,
             self.gossip.is_stale(now),
@@ -340,12 +344,25 @@ impl Machine {
 
     /// Who is there.
     pub fn membership(&self) -> &Membership {
-        self.gossip.membership()
+        &self.membership
     }
 
     /// When and how each member was last heard from, for a membership that is otherwise unchanged.
     pub fn refresh_contact(&mut self) {
-        self.gossip.refresh_contact();
+        for member in self.membership.members.values_mut() {
+            self.gossip.refresh_contact(member);
+        }
+    }
+
+    /// Takes over what has changed of who is there.
+    fn follow_gossip(&mut self) {
+        while let Some(id) = self.gossip.poll_change() {
+            match self.gossip.member(id) {
+                Some(member) => self.membership.members.insert(id, member),
+                None => self.membership.members.remove(&id),
+            };
+        }
+        self.membership.index = self.gossip.index();
     }
 
     /// Whether that is a majority.

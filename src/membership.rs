@@ -4,14 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    num::NonZeroU16,
+    ops::Deref,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::gossip::FoundingNews;
-use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
+use crate::gossip::Metadata;
+use crate::node::{Epoch, NodeId, Role};
 
 /// What is known of a member's life.
 #[derive(
@@ -59,27 +60,18 @@ pub enum Reach {
     Others,
 }
 
-/// A node in the view.
+/// A node in the view. What it says of itself is read as if it stood here: `member.name`, `member.role`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its identity.
     pub id: NodeId,
-    /// Its name for people; its id's text until its metadata has arrived.
-    pub name: NodeName,
     /// Where it gossips.
     pub addr: SocketAddr,
     /// What is known of its life.
     pub status: MemberStatus,
-    /// What it takes part in; a member whose metadata has not arrived counts as an observer.
-    pub role: Role,
-    /// Its free metadata.
-    pub tags: Tags,
-    /// Its server's addresses.
-    pub endpoints: Endpoints,
-    /// How many servers it wants to see before the cluster is founded.
-    pub expect: Option<NonZeroU16>,
-    /// What it knows of the cluster.
-    pub founding: FoundingNews,
+    /// What it says of itself; shared, since views are copied for readers with every change. Until it has arrived, the
+    /// member counts as an observer with its id for a name.
+    pub metadata: Arc<Metadata>,
     /// Which of its starts this is.
     pub epoch: Epoch,
     /// When its status last changed.
@@ -92,6 +84,14 @@ pub struct Member {
     pub rtt: Option<Duration>,
     /// By which way it answered the last probe.
     pub reach: Option<Reach>,
+}
+
+impl Deref for Member {
+    type Target = Metadata;
+
+    fn deref(&self) -> &Metadata {
+        &self.metadata
+    }
 }
 
 /// All members, this node among them.

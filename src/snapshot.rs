@@ -198,4 +198,6 @@ pub struct Counters {
     pub stalls: u64,
     /// Suspicions that this node followed up.
     pub suspicions: u64,
+    /// Entries of the view that only the look at all of them found to be wrong; none, unless this agent has a defect.
+    pub overlooked: u64,
 }

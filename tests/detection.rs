@@ -169,7 +169,7 @@ fn where_datagrams_are_blocked_streams_show_who_is_there() {
 
 #[test]
 fn round_trips_are_known() {
-    let (mut world, _) = settled(1, 5);
+    let (world, _) = settled(1, 5);
     for node in 1..5 {
         let rtt = world.member(0, node).unwrap().rtt.unwrap();
         assert!((Duration::from_micros(400)..Duration::from_millis(3)).contains(&rtt), "{rtt:?}");

@@ -429,14 +429,15 @@ impl World {
     fn note_changes(&mut self, node: Node) {
         let at = self.now.duration_since(self.start);
         let host = &mut self.hosts[node];
-        let membership = host.process.as_ref().unwrap().gossip().membership();
-        if membership.index == host.seen_index {
+        let process = host.process.as_mut().unwrap();
+        if process.gossip().index() == host.seen_index {
             return;
         }
-        host.seen_index = membership.index;
+        host.seen_index = process.gossip().index();
+        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
         self.version += 1;
         let now = self.now;
-        for member in membership.members.values().filter(|member| member.since == now) {
+        for member in process.changed().into_iter().filter(|member| member.since == now) {
             let subject = self.by_addr[&member.addr];
             self.changes.push((at, node, subject, member.status));
         }

@@ -37,7 +37,6 @@ impl Gossip {
             self.transmit(peer.addr, Kind::Swim, &payload);
         }
         while let Some(notification) = self.runtime.to_notify() {
-            self.dirty = true;
             self.notice(notification, now);
         }
         while let Ok(rumour) = self.pending_rumours.try_recv() {
@@ -122,6 +121,7 @@ impl Gossip {
     fn notice(&mut self, notification: OwnedNotification<Peer>, now: Instant) {
         match notification {
             OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
+                self.news.of(peer.id);
                 if !self.records.contains_key(&peer.id) {
                     self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
                 }
@@ -129,11 +129,13 @@ impl Gossip {
             OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
             OwnedNotification::Rejoin(me) => {
                 self.me = me;
+                self.news.of(me.id);
                 self.rejoined = true;
                 self.counters.renewals += 1;
                 tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
             }
-            OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct => {}
+            OwnedNotification::MemberDown(peer) => self.news.of(peer.id),
+            OwnedNotification::Active | OwnedNotification::Defunct => {}
         }
     }
 

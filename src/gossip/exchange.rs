@@ -1,6 +1,10 @@
 //! Exchanges over streams: requests, replies, and another node's whole state taken over.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use foca::{Codec as _, Identity as _, Member, State};
@@ -229,7 +233,7 @@ impl Gossip {
         let SharedState { members, left, records, .. } = state;
         let direct = Heard { at: now, life: sender, incarnation: 0 };
         self.heard.insert(sender.id, direct);
-        self.dirty = true;
+        self.news.of(sender.id);
         let me = self.me.id;
         for life in left.iter().filter(|life| life.id != me) {
             self.note_left(life, now);
@@ -255,10 +259,16 @@ impl Gossip {
         let mut updates = Vec::new();
         let mut suspects = Vec::new();
         let mut unreached = Vec::new();
+        let ours: BTreeMap<_, _> =
+            self.foca.iter_membership_state().map(|ours| (ours.id().id, ours)).collect();
         for member in theirs {
-            let ours = self.foca.iter_membership_state().find(|ours| ours.id().id == member.id().id);
-            match sync::judge(&member, ours) {
-                Verdict::Apply(update) => updates.push(update),
+            match sync::judge(&member, ours.get(&member.id().id).copied()) {
+                Verdict::Apply(update) => {
+                    if !self.shows_already(&update) {
+                        self.news.of(update.id().id);
+                    }
+                    updates.push(update);
+                }
                 // Its former side may say so for a while.
                 Verdict::Suspect(_) if self.is_settling(now) => {}
                 Verdict::Suspect(suspect) => suspects.push(suspect),
@@ -301,10 +311,9 @@ impl Gossip {
         self.events.push_back(Event::Persist(epoch));
         self.engine(now, |foca, runtime| foca.change_identity(me, runtime));
         self.me = *self.foca.identity();
-        if let Some(own) = self.records.get(&self.me.id).map(|record| record.metadata.clone()) {
-            // The same metadata, under the new epoch; it fitted before.
-            let _fits = self.set_metadata(own, now);
-        }
+        self.news.of(self.me.id);
+        // The same metadata, under the new epoch; it fitted before.
+        let _fits = self.set_metadata(self.own_metadata().clone(), now);
     }
 
     /// Another process has this node's id. The one that started later stops, so that the one the cluster knows stays; of
@@ -316,7 +325,6 @@ impl Gossip {
             self.timers.clear();
             self.suspicions.clear();
         }
-        self.dirty = true;
         self.events.push_back(Event::DuplicateId { addr: other.addr, stopped });
         Told::Duplicate
     }

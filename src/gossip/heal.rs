@@ -74,7 +74,7 @@ impl Gossip {
         (self.me, self.incarnation, self.token, self.resting) = (me, (me, 0), 0, None);
         self.suspicions.clear();
         self.healed = Some(now);
-        self.dirty = true;
+        self.news.of_all();
         // The engine lets an entry stand that says failed of a life that another calls active: active ones go first.
         let (up, down): (Vec<_>, Vec<_>) =
             there.filter(|member| member.id().id != me.id).partition(|member| member.state() != State::Down);

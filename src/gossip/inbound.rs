@@ -84,25 +84,28 @@ impl Gossip {
         self.note_heard(&header, now);
         self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
-        self.dirty |= self.brings_news(rest);
+        self.note_news(rest);
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
     }
 
-    /// Whether the updates that follow a header, counted by two bytes, may change what readers see. Most repeat what is
-    /// known, and to compute the membership of a large cluster again for each of them would be the most of all work.
-    fn brings_news(&self, mut updates: &[u8]) -> bool {
-        let count = updates.try_get_u16().unwrap_or(0);
-        (0..count).any(|_| match SwimCodec.decode_member(&mut updates) {
-            Ok(member) => !self.shows_already(&member),
-            Err(_) => true,
-        })
+    /// Whom the updates that follow a header, counted by two bytes, may show differently. Most repeat what is known.
+    fn note_news(&mut self, mut updates: &[u8]) {
+        for _ in 0..updates.try_get_u16().unwrap_or(0) {
+            // The engine stops at the first that it cannot read, too.
+            let Ok(member) = SwimCodec.decode_member(&mut updates) else { return };
+            if !self.shows_already(&member) {
+                self.news.of(member.id().id);
+            }
+        }
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {
         let heard = Heard { at: now, life: header.src, incarnation: header.src_incarnation };
         let before = self.heard.insert(header.src.id, heard);
         let news = |before: Heard| before.life != heard.life || before.incarnation != heard.incarnation;
-        self.dirty |= before.is_none_or(news);
+        if before.is_none_or(news) {
+            self.news.of(header.src.id);
+        }
     }
 
     fn handle_goodbye(&mut self, mut payload: &[u8], now: Instant) {
@@ -124,7 +127,8 @@ impl Gossip {
         let life = (left.epoch, left.bump);
         let known = self.left.entry(left.id).or_insert(life);
         *known = life.max(*known);
-        self.dirty = true;
+        self.bound_hearsay();
+        self.news.of(left.id);
         let member = self.foca.iter_members().find(|member| member.id() == left);
         if let Some(member) = member.map(|member| Member::down(*member.id())) {
             self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
@@ -161,8 +165,7 @@ impl Gossip {
 
     /// Takes a stranger that others speak of for a member; the probes will tell whether it is one.
     fn meet(&mut self, peer: &Peer, now: Instant) {
-        let known = |member: &Member<Peer>| member.id().id == peer.id;
-        if peer.id != self.me.id && !self.has_left(peer) && !self.foca.iter_membership_state().any(known) {
+        if peer.id != self.me.id && !self.has_left(peer) && !self.known.contains_key(&peer.id) {
             let member = Member::new(*peer, 0, State::Alive);
             self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
         }
@@ -173,8 +176,12 @@ impl Gossip {
         let newer = record.owner != self.me.id
             && self.records.get(&record.owner).is_none_or(|known| known.stamp < record.stamp);
         if newer {
-            self.records.insert(record.owner, record);
-            self.dirty = true;
+            let owner = record.owner;
+            self.records.insert(owner, record);
+            self.bound_hearsay();
+            if self.known.contains_key(&owner) {
+                self.changed(owner);
+            }
         }
         newer
     }

@@ -1,6 +1,6 @@
 //! What a node says of itself: a record that only its owner writes, replaced as a whole, newest version wins.
 
-use std::{collections::BTreeMap, num::NonZeroU16};
+use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
 
 use minicbor::{Decode, Encode};
 
@@ -101,6 +101,18 @@ pub struct MetadataError(String);
 pub struct MetadataTooLarge(usize);
 
 impl Metadata {
+    /// What is shown of a node until it has said something of itself.
+    pub(super) fn nameless(id: NodeId) -> Self {
+        Self {
+            name: id.to_string().parse().expect("a node id is a valid name"),
+            role: Role::Observer,
+            expect: None,
+            endpoints: Endpoints::new(),
+            tags: Tags::new(),
+            founding: FoundingNews::default(),
+        }
+    }
+
     /// The bytes that travel.
     ///
     /// # Errors
@@ -180,13 +192,13 @@ pub(super) struct Record {
     pub(super) owner: NodeId,
     pub(super) stamp: Stamp,
     pub(super) bytes: Vec<u8>,
-    pub(super) metadata: Metadata,
+    pub(super) metadata: Arc<Metadata>,
 }
 
 impl Record {
     /// A record read from the wire.
     pub(super) fn read(owner: NodeId, stamp: Stamp, bytes: Vec<u8>) -> Result<Self, MetadataError> {
-        let metadata = Metadata::decode(&bytes)?;
+        let metadata = Metadata::decode(&bytes)?.into();
         Ok(Self { owner, stamp, bytes, metadata })
     }
 }

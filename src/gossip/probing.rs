@@ -167,13 +167,13 @@ impl Gossip {
 
     /// The period just before a probe: the one under way has had its time.
     pub(super) fn end_probe(&mut self) {
+        // The engine suspects whoever has not answered, and does not say so.
+        if let Some(probe) = self.probing.current.as_ref().filter(|probe| probe.answered.is_none()) {
+            self.news.of(probe.target.id);
+        }
         match self.probing.end() {
             Some(Outcome::Answered) => self.health.better(),
-            Some(Outcome::Failed { silent_helpers }) => {
-                self.health.worse(silent_helpers.unwrap_or(1));
-                // The engine suspects the member now and does not say so.
-                self.dirty = true;
-            }
+            Some(Outcome::Failed { silent_helpers }) => self.health.worse(silent_helpers.unwrap_or(1)),
             None => {}
         }
     }

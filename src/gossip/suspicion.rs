@@ -129,7 +129,7 @@ impl Gossip {
             return;
         }
         let member = Member::new(accused, incarnation, State::Suspect);
-        self.dirty = true;
+        self.news.of(accused.id);
         self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
         if !self.is_suspect(&accused, incarnation) {
             return;

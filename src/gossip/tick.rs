@@ -64,7 +64,9 @@ impl Gossip {
                 if timer == Timer::ProbeRandomMember(self.token) {
                     self.end_probe();
                 }
-                self.dirty |= matches!(timer, Timer::RemoveDown(_));
+                if let Timer::RemoveDown(peer) = &timer {
+                    self.news.of(peer.id);
+                }
                 self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
             }
             Tick::Goodbye(round) => self.repeat_goodbye(round, now),
@@ -83,7 +85,7 @@ impl Gossip {
                     self.transmit(asker.addr, Kind::Swim, &message);
                 }
             }
-            Tick::Refresh => self.dirty = true,
+            Tick::Refresh(id) => self.news.of(id),
             Tick::Widen => self.widen(now),
             Tick::Heal => self.heal(now),
             Tick::Compare(chain) => {
@@ -140,6 +142,16 @@ impl Gossip {
     /// Compares the state with one random member's, so that a rumour that missed somebody is made good: soon after
     /// this node has joined, then ever more rarely, down to once a period.
     fn compare(&mut self, now: Instant) {
+        // Whatever has gone by unnoticed is made good here, and counted.
+        self.refresh_view(now);
+        let overlooked = self.look_over(now);
+        if overlooked > 0 {
+            self.counters.overlooked += overlooked as u64;
+            tracing::warn!(
+                overlooked,
+                "members were shown wrongly; this is a defect of the agent, please report it"
+            );
+        }
         let wait = self.compare_after;
         self.compare_after = (wait * 2).min(self.timing.compare_period);
         self.after(now, wait, Tick::Compare(self.compare_chain));

@@ -30,8 +30,8 @@ pub(super) enum Tick {
     CheckEnds(NodeId),
     /// The peer asked for help with this probe of this node is told that no answer came.
     Nack(Peer, NodeId, u8),
-    /// Something that readers see may have changed by the time alone.
-    Refresh,
+    /// What readers see of a member may have changed by the time alone.
+    Refresh(NodeId),
     /// One more round of the goodbye.
     Goodbye(u8),
 }
@@ -58,7 +58,7 @@ impl Tick {
             | Self::Reach(_)
             | Self::CheckEnds(_)
             | Self::Nack(..)
-            | Self::Refresh
+            | Self::Refresh(_)
             | Self::Goodbye(_) => 4,
         }
     }

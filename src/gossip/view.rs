@@ -1,58 +1,171 @@
-//! The membership as readers see it, computed from the engine's members, their metadata and who said goodbye.
+//! The membership as readers see it: the engine's members, who said goodbye, and who is in trouble. Kept up entry by
+//! entry, since to compute that of a large cluster anew for each piece of news would be the most of all work; described
+//! with metadata and contact only where somebody reads it.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use foca::State;
 
-use super::{Gossip, Peer, Phase, metadata::Stamp, timers::Tick};
+use super::{Gossip, Metadata, Peer, Phase, timers::Tick};
 use crate::{
-    membership::{Member, MemberStatus},
-    node::{Endpoints, NodeId, Role, Tags},
+    membership::{Member, MemberStatus, Membership},
+    node::NodeId,
 };
 
-/// What a member's entry was made from; while that is the same, so is the entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shown {
-    status: MemberStatus,
+/// One entry of the view.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
     peer: Peer,
-    stamp: Option<Stamp>,
+    status: MemberStatus,
     degraded: bool,
+    /// When the status last changed.
+    since: Instant,
+}
+
+/// What may have to be shown differently.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Whose entries.
+    about: BTreeSet<NodeId>,
+    /// The engine has been replaced.
+    all: bool,
+}
+
+impl News {
+    /// Something may have happened to a member.
+    pub(super) fn of(&mut self, id: NodeId) {
+        self.about.insert(id);
+    }
+
+    /// Something may have happened to anybody.
+    pub(super) fn of_all(&mut self) {
+        self.all = true;
+    }
 }
 
 impl Gossip {
-    /// Computes the membership again where something may have changed. Only entries that differ are made anew: this
-    /// runs after every datagram that carries news.
+    /// Brings the view up to date.
     pub(super) fn refresh_view(&mut self, now: Instant) {
         self.wake_gossip(now);
-        if !std::mem::take(&mut self.dirty) {
-            return;
+        let News { about, all } = std::mem::take(&mut self.news);
+        if all {
+            self.look_over(now);
+        } else if !about.is_empty() {
+            self.look_at(&about.into_iter().collect::<Vec<_>>(), now);
         }
-        let mut present: BTreeMap<NodeId, Shown> =
-            self.present(now).map(|shown| (shown.peer.id, shown)).collect();
-        let mut changed = false;
-        self.note_trouble(&mut present, now);
-        for (id, shown) in &present {
-            if self.shown.get(id) != Some(shown) {
-                let member = self.describe(shown, now);
-                self.membership.members.insert(*id, member);
-                changed = true;
+    }
+
+    /// Compares the whole view with the engine; says how many entries differed.
+    pub(super) fn look_over(&mut self, now: Instant) -> usize {
+        let mut present = BTreeSet::from([self.me.id]);
+        let mut shown: Vec<_> =
+            self.foca.iter_membership_state().map(|member| (*member.id(), self.status_of(member))).collect();
+        // The engine lists our own former lives as down.
+        shown.retain(|(peer, _)| present.insert(peer.id));
+        shown.push((self.me, self.own_status()));
+        let mut differ = shown.into_iter().filter(|(peer, status)| self.show(*peer, *status, now)).count();
+        let gone: Vec<_> = self.known.keys().filter(|id| !present.contains(id)).copied().collect();
+        differ += gone.len();
+        self.forget(&gone);
+        differ
+    }
+
+    /// Looks at these members only; `ids` are sorted.
+    fn look_at(&mut self, ids: &[NodeId], now: Instant) {
+        // A datagram brings news of one or two, for which this is half the work of a search.
+        let among =
+            |id: &NodeId| if ids.len() <= 4 { ids.contains(id) } else { ids.binary_search(id).is_ok() };
+        let shown: Vec<_> = self
+            .foca
+            .iter_membership_state()
+            .filter(|member| among(&member.id().id))
+            .map(|member| (*member.id(), self.status_of(member)))
+            .collect();
+        let gone = |id: &NodeId| *id != self.me.id && !shown.iter().any(|(peer, _)| peer.id == *id);
+        // Each of many is looked for in a list only where somebody was taken out, which happens to few at a time.
+        let gone: Vec<_> = if shown.len() == ids.len() {
+            Vec::new()
+        } else {
+            ids.iter().filter(|id| self.known.contains_key(id) && gone(id)).copied().collect()
+        };
+        for (peer, status) in shown {
+            if peer.id != self.me.id {
+                self.show(peer, status, now);
             }
         }
-        if present.len() < self.membership.members.len() {
-            self.membership.members.retain(|id, _| present.contains_key(id));
-            changed = true;
+        if among(&self.me.id) {
+            self.show(self.me, self.own_status(), now);
         }
-        std::mem::swap(&mut self.shown, &mut present);
-        self.membership.index += u64::from(changed);
-        self.forget_strangers();
+        self.forget(&gone);
+    }
+
+    /// Shows a member in this status; says whether it was shown otherwise.
+    fn show(&mut self, peer: Peer, status: MemberStatus, now: Instant) -> bool {
+        let before = self.known.get(&peer.id).copied();
+        if let Some(before) = before
+            && before.status != status
+            && before.peer.epoch == peer.epoch
+            && self.trouble.note(peer.id, before.status, status, now)
+            && let Some(until) = self.trouble.degraded_until(peer.id)
+        {
+            self.timers.schedule(until, Tick::Refresh(peer.id));
+        }
+        let degraded = self.trouble.degraded_until(peer.id).is_some_and(|until| now < until);
+        let same_story = before.filter(|before| before.status == status && before.peer.epoch == peer.epoch);
+        if same_story.is_some_and(|before| before.peer == peer && before.degraded == degraded) {
+            return false;
+        }
+        let since = same_story.map_or(now, |before| before.since);
+        self.known.insert(peer.id, Known { peer, status, degraded, since });
+        self.changed(peer.id);
+        true
+    }
+
+    /// A reader would see a member differently now.
+    pub(super) fn changed(&mut self, id: NodeId) {
+        self.changes.insert(id);
+        self.index += 1;
+    }
+
+    /// Drops what is kept about nodes that the engine has forgotten, so that it cannot grow for ever.
+    fn forget(&mut self, gone: &[NodeId]) {
+        if gone.is_empty() {
+            return;
+        }
+        for id in gone {
+            self.known.remove(id);
+            self.changed(*id);
+        }
+        let known = &self.known;
+        self.heard.retain(|id, _| known.contains_key(id));
+        self.probing.retain(|id| known.contains_key(id));
+        self.suspicions.retain(|id| known.contains_key(id));
+        self.trouble.retain(|id| known.contains_key(id));
+        self.bound_hearsay();
+    }
+
+    /// Metadata and goodbyes may arrive before the member itself does; those of strangers go once they are many.
+    pub(super) fn bound_hearsay(&mut self) {
+        let known = &self.known;
+        let bound = 2 * known.len() + 64;
+        if self.records.len() > bound {
+            self.records.retain(|id, _| known.contains_key(id));
+        }
+        if self.left.len() > bound {
+            self.left.retain(|id, _| known.contains_key(id));
+        }
     }
 
     /// Whether taking in `update` can change nothing that is shown: the same life in the same state, or an old word of
     /// a life that is over.
     pub(super) fn shows_already(&self, update: &foca::Member<Peer>) -> bool {
-        self.shown.get(&update.id().id).is_some_and(|shown| {
-            shown.peer == *update.id()
-                && match shown.status {
+        self.known.get(&update.id().id).is_some_and(|known| {
+            known.peer == *update.id()
+                && match known.status {
                     MemberStatus::Alive => update.state() == State::Alive,
                     MemberStatus::Suspect => update.state() == State::Suspect,
                     // Final for a life.
@@ -61,37 +174,10 @@ impl Gossip {
         })
     }
 
-    /// This node and the engine's members, as they should be shown.
-    fn present(&self, now: Instant) -> impl Iterator<Item = Shown> {
-        let myself = match self.phase {
+    fn own_status(&self) -> MemberStatus {
+        match self.phase {
             Phase::Leaving => MemberStatus::Left,
             Phase::Running | Phase::Duplicate => MemberStatus::Alive,
-        };
-        // The engine lists our own former lives as down.
-        let others = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
-        let others = others.map(|member| (*member.id(), self.status_of(member)));
-        [(self.me, myself)].into_iter().chain(others).map(move |(peer, status)| Shown {
-            status,
-            peer,
-            stamp: self.records.get(&peer.id).map(|record| record.stamp),
-            degraded: self.trouble.degraded_until(peer.id).is_some_and(|until| now < until),
-        })
-    }
-
-    /// Who is in trouble again, and from when on no more.
-    fn note_trouble(&mut self, present: &mut BTreeMap<NodeId, Shown>, now: Instant) {
-        for (id, shown) in present {
-            let Some(before) = self.shown.get(id).filter(|before| before.status != shown.status) else {
-                continue;
-            };
-            let same_start = before.peer.epoch == shown.peer.epoch;
-            if same_start
-                && self.trouble.note(*id, before.status, shown.status, now)
-                && let Some(until) = self.trouble.degraded_until(*id)
-            {
-                shown.degraded = true;
-                self.timers.schedule(until, Tick::Refresh);
-            }
         }
     }
 
@@ -104,55 +190,68 @@ impl Gossip {
         }
     }
 
-    fn describe(&self, shown: &Shown, now: Instant) -> Member {
-        let Shown { status, peer, .. } = *shown;
-        let known = self.membership.members.get(&peer.id);
-        let unchanged = known.filter(|known| known.status == status && known.epoch == peer.epoch);
-        let metadata = self.records.get(&peer.id).map(|record| &record.metadata);
-        let way = self.probing.ways.get(&peer.id).copied().unwrap_or_default();
-        let unnamed = || peer.id.to_string().parse().expect("a node id is a valid name");
-        Member {
+    /// The next member whose entry has changed, been added or been taken out since this was last asked.
+    pub fn poll_change(&mut self) -> Option<NodeId> {
+        self.changes.pop_first()
+    }
+
+    /// Grows with every change of an entry.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// How a member is shown; `None` for a stranger.
+    pub fn status(&self, id: NodeId) -> Option<MemberStatus> {
+        self.known.get(&id).map(|known| known.status)
+    }
+
+    /// How all are shown, this node among them, by id.
+    pub fn statuses(&self) -> impl Iterator<Item = MemberStatus> {
+        self.known.values().map(|known| known.status)
+    }
+
+    /// What a node says of itself, where that has arrived.
+    pub fn metadata(&self, id: NodeId) -> Option<&Arc<Metadata>> {
+        self.records.get(&id).map(|record| &record.metadata)
+    }
+
+    /// A member's entry; `None` for a stranger.
+    pub fn member(&self, id: NodeId) -> Option<Member> {
+        self.known.get(&id).map(|known| self.describe(known))
+    }
+
+    /// All of them.
+    pub fn membership(&self) -> Membership {
+        let members = self.known.iter().map(|(id, known)| (*id, self.describe(known)));
+        Membership { index: self.index, members: members.collect() }
+    }
+
+    fn describe(&self, known: &Known) -> Member {
+        let Known { peer, status, degraded, since } = *known;
+        let metadata = self.metadata(peer.id).cloned();
+        let mut member = Member {
             id: peer.id,
-            name: metadata.map_or_else(unnamed, |metadata| metadata.name.clone()),
             addr: peer.addr,
             status,
-            role: metadata.map_or(Role::Observer, |metadata| metadata.role),
-            tags: metadata.map_or_else(Tags::new, |metadata| metadata.tags.clone()),
-            endpoints: metadata.map_or_else(Endpoints::new, |metadata| metadata.endpoints.clone()),
-            expect: metadata.and_then(|metadata| metadata.expect),
-            founding: metadata.map(|metadata| metadata.founding).unwrap_or_default(),
+            metadata: metadata.unwrap_or_else(|| Metadata::nameless(peer.id).into()),
             epoch: peer.epoch,
-            since: unchanged.map_or(now, |known| known.since),
-            last_heard: self.heard.get(&peer.id).map(|heard| heard.at),
-            degraded: shown.degraded,
-            rtt: way.rtt,
-            reach: way.reach,
-        }
+            since,
+            last_heard: None,
+            degraded,
+            rtt: None,
+            reach: None,
+        };
+        self.refresh_contact(&mut member);
+        member
     }
 
-    /// When and how each member was last heard from, for a membership that is otherwise unchanged.
-    pub fn refresh_contact(&mut self) {
-        for (id, member) in &mut self.membership.members {
-            let way = self.probing.ways.get(id).copied().unwrap_or_default();
-            member.last_heard = self.heard.get(id).map(|heard| heard.at);
-            (member.rtt, member.reach) = (way.rtt, way.reach);
-        }
-    }
-
-    /// Drops what is kept about nodes that the engine has forgotten, so that it cannot grow for ever.
-    fn forget_strangers(&mut self) {
-        let members = &self.membership.members;
-        self.heard.retain(|id, _| members.contains_key(id));
-        self.probing.retain(|id| members.contains_key(id));
-        self.suspicions.retain(|id| members.contains_key(id));
-        self.trouble.retain(|id| members.contains_key(id));
-        // Metadata and goodbyes may arrive before the member itself does; they go once they are many.
-        let bound = 2 * members.len() + 64;
-        if self.records.len() > bound {
-            self.records.retain(|id, _| members.contains_key(id));
-        }
-        if self.left.len() > bound {
-            self.left.retain(|id, _| members.contains_key(id));
-        }
+    /// When and how a member was last heard from, for an entry that is otherwise unchanged.
+    pub fn refresh_contact(&self, member: &mut Member) {
+        let way = self.probing.ways.get(&member.id).copied().unwrap_or_default();
+        member.last_heard = self.heard.get(&member.id).map(|heard| heard.at);
+        (member.rtt, member.reach) = (way.rtt, way.reach);
     }
 }
+
+/// How each member is shown.
+pub(super) type View = BTreeMap<NodeId, Known>;

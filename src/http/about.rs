@@ -137,6 +137,7 @@ fn counters(counters: &Counters) -> api::Counters {
         renewals: counters.renewals,
         stalls: counters.stalls,
         suspicions: counters.suspicions,
+        overlooked: counters.overlooked,
     }
 }
 

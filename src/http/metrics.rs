@@ -147,6 +147,11 @@ fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         ("refused_total", "Packets and frames refused.", counters.refused),
         ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
         ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
+        (
+            "overlooked_total",
+            "Members that were shown wrongly until the look at all of them; more than 0 is a defect.",
+            counters.overlooked,
+        ),
         ("stalls_total", "Times the process was found paused or starved.", counters.stalls),
         ("suspicions_total", "Suspicions that this agent followed up.", counters.suspicions),
     ] {

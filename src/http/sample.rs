@@ -12,7 +12,7 @@ use super::{Api, LONG_POLLS_MAX, Shared, about};
 use crate::{
     bootstrap::Decision,
     config::{Config, Host, Options},
-    gossip::FoundingNews,
+    gossip::{FoundingNews, Metadata},
     handle::Handle,
     membership::{Member, MemberStatus, Membership, Reach},
     node::{Epoch, NodeId, Role},
@@ -98,16 +98,19 @@ fn member(
     last_heard: Option<Instant>,
 ) -> Member {
     let endpoint = ("raft".parse().unwrap(), "10.0.0.1:5001".to_owned());
-    Member {
-        founding: FoundingNews::default(),
-        id: id(number),
+    let metadata = Metadata {
         name: format!("node-{number}").parse().unwrap(),
+        role,
+        expect: None,
+        endpoints: (number == 1).then_some(endpoint).into_iter().collect(),
+        tags: zone.map(|zone| ("zone".parse().unwrap(), zone.to_owned())).into_iter().collect(),
+        founding: FoundingNews::default(),
+    };
+    Member {
+        id: id(number),
         addr: format!("10.0.0.{number}:7946").parse().unwrap(),
         status,
-        role,
-        tags: zone.map(|zone| ("zone".parse().unwrap(), zone.to_owned())).into_iter().collect(),
-        endpoints: (number == 1).then_some(endpoint).into_iter().collect(),
-        expect: None,
+        metadata: metadata.into(),
         epoch: Epoch(5),
         since,
         last_heard,

@@ -21,7 +21,7 @@ impl Machine {
     /// What gossip and the providers know that matters to the founding.
     pub(super) fn view(&self, now: Instant) -> View {
         let me = self.gossip.me().id;
-        let members = &self.gossip.membership().members;
+        let members = &self.membership.members;
         let others = members.values().filter(|member| member.id != me);
         let nodes: BTreeMap<_, _> = others.map(|member| (member.id, self.sighting(member, now))).collect();
         let unanswered = self.unanswered();
@@ -47,7 +47,7 @@ impl Machine {
 
     fn sighting(&self, member: &Member, now: Instant) -> Sighting {
         let round = self.gossip.timing().probe_period
-            * u32::try_from(self.gossip.membership().members.len()).unwrap_or(u32::MAX);
+            * u32::try_from(self.membership.members.len()).unwrap_or(u32::MAX);
         let bound = DIRECT_FOR.max(round * 3);
         let heard = self.gossip.last_heard(member.id).is_some_and(|at| now.duration_since(at) <= bound);
         let news = member.founding;
@@ -77,8 +77,7 @@ impl Machine {
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
     fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
         let here = self.gossip.me().addr;
-        let members: BTreeSet<_> =
-            self.gossip.membership().members.values().map(|member| member.addr).collect();
+        let members: BTreeSet<_> = self.membership.members.values().map(|member| member.addr).collect();
         let silent = |addr: &SocketAddr| {
             addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
         };

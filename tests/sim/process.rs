@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chronik_agent::{
     gossip::{Dial, Event, ExchangeId, Gossip, NoAnswer, Transmit},
     machine::Machine,
+    membership::Member,
 };
 
 /// A running agent.
@@ -22,6 +23,17 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip,
             Self::Whole(machine) => machine.gossip(),
+        }
+    }
+
+    /// The members whose entries have changed.
+    pub(super) fn changed(&mut self) -> Vec<Member> {
+        match self {
+            Self::Gossip(gossip) => {
+                let ids = std::iter::from_fn(|| gossip.poll_change()).collect::<Vec<_>>();
+                ids.into_iter().filter_map(|id| gossip.member(id)).collect()
+            }
+            Self::Whole(machine) => machine.membership().members.values().cloned().collect(),
         }
     }
 

@@ -6,7 +6,7 @@ use chronik_agent::{
     node::NodeId,
 };
 
-use super::{Node, World, process::Process};
+use super::{Node, World};
 
 impl World {
     pub(crate) fn gossip(&self, node: Node) -> &Gossip {
@@ -18,39 +18,34 @@ impl World {
     }
 
     pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
-        let member = self.gossip(observer).membership().members.get(&self.id(subject))?;
-        Some(member.status)
+        self.gossip(observer).status(self.id(subject))
     }
 
     /// What `observer` knows of `subject` now.
-    pub(crate) fn member(&mut self, observer: Node, subject: Node) -> Option<Member> {
-        let gossip = self.hosts[observer].process.as_mut().and_then(Process::gossip_mut)?;
-        gossip.refresh_contact();
-        self.gossip(observer).membership().members.get(&self.id(subject)).cloned()
+    pub(crate) fn member(&self, observer: Node, subject: Node) -> Option<Member> {
+        self.gossip(observer).member(self.id(subject))
+    }
+
+    /// Whether `observer` has the metadata of `subject`.
+    fn has_name(&self, observer: Node, subject: Node) -> bool {
+        let metadata = self.gossip(observer).metadata(self.id(subject));
+        metadata.is_some_and(|metadata| metadata.name.as_str() == self.hosts[subject].name)
     }
 
     /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.
     pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
         nodes.iter().all(|observer| {
-            let members = &self.gossip(*observer).membership().members;
-            let alive = members.values().filter(|member| member.status == MemberStatus::Alive).count();
-            alive == nodes.len()
-                && nodes.iter().all(|subject| {
-                    let member = members.get(&self.id(*subject));
-                    member.is_some_and(|member| member.name.as_str() == self.hosts[*subject].name)
-                })
+            let alive = self.gossip(*observer).statuses().filter(|status| *status == MemberStatus::Alive);
+            alive.count() == nodes.len() && nodes.iter().all(|subject| self.has_name(*observer, *subject))
         })
     }
 
     /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
     pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
         nodes.iter().all(|observer| {
-            let members = &self.gossip(*observer).membership().members;
             nodes.iter().all(|subject| {
-                let member = members.get(&self.id(*subject));
-                member.is_some_and(|member| {
-                    member.status.is_active() && member.name.as_str() == self.hosts[*subject].name
-                })
+                let status = self.status(*observer, *subject);
+                status.is_some_and(MemberStatus::is_active) && self.has_name(*observer, *subject)
             })
         })
     }
