@@ -2,6 +2,7 @@
 //! the time and the dice, takes bytes in and gives bytes out.
 
 mod codec;
+mod compare;
 mod contacts;
 mod engine;
 mod exchange;
@@ -25,7 +26,11 @@ mod view;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -41,6 +46,7 @@ use self::{
     probing::Probing,
     rumours::{Rumour, Rumours},
     suspicion::Suspicions,
+    sync::EntryHash,
     timers::{Tick, Timers},
     trouble::Trouble,
     view::{News, View},
@@ -77,6 +83,8 @@ pub struct Gossip {
     foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
     runtime: AccumulatingRuntime<Peer>,
     pending_rumours: mpsc::Receiver<Rumour>,
+    /// Tells the engine's queue of rumours that it is long enough.
+    crowded: Arc<AtomicBool>,
     /// The engine's current timer token; it gives no other way to learn it.
     token: u8,
     /// This life of the node in the engine's last message, and its incarnation in it.
@@ -101,10 +109,12 @@ pub struct Gossip {
     compare_chain: u32,
     joins: BTreeMap<JoinId, Join>,
     next_join: u64,
-    records: BTreeMap<NodeId, Record>,
+    records: BTreeMap<NodeId, Arc<Record>>,
     left: BTreeMap<NodeId, (Epoch, u16)>,
     heard: BTreeMap<NodeId, Heard>,
     known: View,
+    /// Over the hashes of all entries of the view.
+    digest: EntryHash,
     news: News,
     /// Grows with every change of the view, and whose entries have changed since somebody asked.
     index: u64,
@@ -172,7 +182,8 @@ impl Gossip {
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
         let Settings { cluster, timing, me, metadata, cached, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
-        let (rumours, pending_rumours) = Rumours::new();
+        let crowded = Arc::<AtomicBool>::default();
+        let (rumours, pending_rumours) = Rumours::new(crowded.clone());
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
@@ -183,6 +194,7 @@ impl Gossip {
             foca,
             runtime: AccumulatingRuntime::new(),
             pending_rumours,
+            crowded,
             token: 0,
             incarnation: (me, 0),
             resting: None,
@@ -205,6 +217,7 @@ impl Gossip {
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
             known: View::new(),
+            digest: 0,
             news: News::default(),
             index: 0,
             changes: BTreeSet::new(),
@@ -256,8 +269,7 @@ impl Gossip {
         let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
         let stamp = Stamp { epoch: self.me.epoch, version };
         let metadata = metadata.into();
-        self.records.insert(self.me.id, Record { owner: self.me.id, stamp, bytes, metadata });
-        self.changed(self.me.id);
+        self.keep_own(Record { owner: self.me.id, stamp, bytes, metadata });
         self.tell_metadata(&self.me.clone());
         self.refresh_view(now);
         Ok(())

@@ -43,6 +43,7 @@ impl Gossip {
             self.hear(rumour, now);
         }
         self.fit_engine();
+        self.note_crowd(now);
         if std::mem::take(&mut self.rejoined) {
             // It was cut off or paused when it last judged the others.
             self.begin_anew(self.me, std::iter::empty(), now);

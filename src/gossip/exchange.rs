@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     Exchange,
     /// Digest first.
     Compare,
+    /// What a comparison found.
+    Trade,
     /// A message about the founding.
     Founding,
     /// A ping that was not answered by datagram.
@@ -58,7 +60,7 @@ pub(super) struct Join {
 }
 
 /// Who a state came from.
-enum Told {
+pub(super) enum Told {
     /// Another node.
     Peer,
     /// This node itself, under another address.
@@ -93,8 +95,11 @@ impl Gossip {
             return Some(Reply::Silent);
         }
         match frame::read(payload) {
-            Ok(Request::Compare(digest)) if digest == self.digest() => Some(Reply::Same),
-            Ok(Request::Compare(_)) => Some(Reply::State(self.shared_state().encode())),
+            Ok(Request::Compare(digest)) => Some(self.compared(digest, now)),
+            Ok(Request::Trade(state, wanted)) => {
+                let state = SharedState::decode(state).ok()?;
+                Some(Reply::State(self.trade(state, &sync::get_hashes(&wanted), now).encode()))
+            }
             Ok(Request::Exchange(state)) => {
                 let state = SharedState::decode(state).ok()?;
                 self.apply(state, true, now);
@@ -134,7 +139,7 @@ impl Gossip {
         };
         let refused = reply == Err(NoAnswer::Refused);
         let reply = reply.map_err(|error| error.to_string());
-        let outcome = reply.and_then(|frame| self.take_reply(to, purpose, frame, now));
+        let outcome = reply.and_then(|frame| self.take_reply(to, frame, now));
         if let Err(error) = &outcome {
             tracing::debug!(%to, %error, ?purpose, "no contact");
         }
@@ -142,7 +147,7 @@ impl Gossip {
             Purpose::Round => self.contacts.ended(outcome.is_ok()),
             Purpose::Asked(join) => self.end_asked(join, to, outcome),
             Purpose::Ping(_) | Purpose::Check(_) => self.end_ping(purpose, to, refused, now),
-            Purpose::Exchange | Purpose::Compare | Purpose::Founding => {}
+            Purpose::Exchange | Purpose::Compare | Purpose::Trade | Purpose::Founding => {}
         }
         self.refresh_view(now);
     }
@@ -158,7 +163,6 @@ impl Gossip {
     fn take_reply(
         &mut self,
         to: SocketAddr,
-        purpose: Purpose,
         frame: &[u8],
         now: Instant,
     ) -> Result<(), String> {
@@ -187,6 +191,10 @@ impl Gossip {
                 }
                 return Ok(());
             }
+            Reply::Differ(theirs) => {
+                self.offer(to, &sync::get_hashes(&theirs), now);
+                return Ok(());
+            }
             Reply::State(state) => SharedState::decode(state).map_err(|error| error.to_string())?,
         };
         // A node that joins learns of everybody at once; all of them know each other already.
@@ -198,9 +206,6 @@ impl Gossip {
                 if joining {
                     self.engine(now, |foca, runtime| foca.gossip(runtime));
                     self.compare_soon(now);
-                }
-                if purpose == Purpose::Compare {
-                    self.dial(to, Purpose::Exchange);
                 }
                 Ok(())
             }
@@ -215,7 +220,7 @@ impl Gossip {
     }
 
     /// Takes over another node's picture, by the rules of `sync::judge`.
-    fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
+    pub(super) fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
         let sender = state.sender;
         if sender.id == self.me.id {
             // An answer of our own may have been on its way while this node renewed itself.
@@ -240,12 +245,12 @@ impl Gossip {
         }
         for record in records {
             let (owner, newer) = (record.owner, self.keep(record));
-            if newer && owner == sender.id {
+            if newer && owner == sender.id && self.room_for_news() > 0 {
                 self.tell_metadata(&sender);
             }
         }
         let contact = Member::new(sender, 0, State::Alive);
-        self.engine(now, |foca, runtime| foca.apply_many([contact].into_iter(), true, runtime));
+        self.introduce(contact, now);
         let (mine, others): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|member| member.id().id == self.me.id);
         self.take_over(others, pass_on, now);
@@ -276,7 +281,10 @@ impl Gossip {
                 Verdict::Ignore => {}
             }
         }
-        self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), pass_on, runtime));
+        let room = if pass_on { self.room_for_news() } else { 0 };
+        let quiet = updates.split_off(room.min(updates.len()));
+        self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), true, runtime));
+        self.engine(now, |foca, runtime| foca.apply_many(quiet.into_iter(), false, runtime));
         for suspect in suspects {
             self.suspect(*suspect.id(), suspect.incarnation(), Evidence::Silent, true, now);
         }

@@ -1,6 +1,6 @@
 //! What others tell this node by datagram: messages of the engine, goodbyes, rumours.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Buf as _;
 use foca::{Codec as _, Header, Member, Message, State};
@@ -14,6 +14,12 @@ use super::{
     timers::Tick,
 };
 use crate::wire::{self, Kind, WireError};
+
+/// The updates that follow a header, counted by two bytes. The engine stops at the first that does not read, too.
+fn updates_in(mut bytes: &[u8]) -> impl Iterator<Item = Member<Peer>> {
+    let count = bytes.try_get_u16().unwrap_or(0);
+    (0..count).map_while(move |_| SwimCodec.decode_member(&mut bytes).ok())
+}
 
 impl Gossip {
     /// Takes in one datagram.
@@ -85,14 +91,27 @@ impl Gossip {
         self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         self.note_news(rest);
+        let strangers = if self.room_for_news() > 0 { Vec::new() } else { self.strangers(rest) };
+        if strangers.is_empty() {
+            return self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+        }
+        // The engine would queue what it takes from a message to pass it on.
+        self.engine(now, |foca, runtime| foca.apply_many(strangers.into_iter(), false, runtime));
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
     }
 
-    /// Whom the updates that follow a header, counted by two bytes, may show differently. Most repeat what is known.
-    fn note_news(&mut self, mut updates: &[u8]) {
-        for _ in 0..updates.try_get_u16().unwrap_or(0) {
-            // The engine stops at the first that it cannot read, too.
-            let Ok(member) = SwimCodec.decode_member(&mut updates) else { return };
+    /// The members that the updates behind a header introduce.
+    fn strangers(&self, updates: &[u8]) -> Vec<Member<Peer>> {
+        let introduces = |member: &Member<Peer>| {
+            let id = member.id().id;
+            member.state() == State::Alive && id != self.me.id && !self.known.contains_key(&id)
+        };
+        updates_in(updates).filter(introduces).collect()
+    }
+
+    /// Whom the updates behind a header may show differently. Most repeat what is known.
+    fn note_news(&mut self, updates: &[u8]) {
+        for member in updates_in(updates) {
             if !self.shows_already(&member) {
                 self.news.of(member.id().id);
             }
@@ -139,7 +158,7 @@ impl Gossip {
     pub(super) fn hear(&mut self, rumour: Rumour, now: Instant) {
         match rumour {
             Rumour::Metadata(owner, record) => {
-                self.keep(record);
+                self.keep(record.into());
                 self.meet(&owner, now);
             }
             Rumour::Announced(owner, stamp) => {
@@ -166,13 +185,12 @@ impl Gossip {
     /// Takes a stranger that others speak of for a member; the probes will tell whether it is one.
     fn meet(&mut self, peer: &Peer, now: Instant) {
         if peer.id != self.me.id && !self.has_left(peer) && !self.known.contains_key(&peer.id) {
-            let member = Member::new(*peer, 0, State::Alive);
-            self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), true, runtime));
+            self.introduce(Member::new(*peer, 0, State::Alive), now);
         }
     }
 
     /// Keeps a record that is newer than the one we have; only we write our own.
-    pub(super) fn keep(&mut self, record: Record) -> bool {
+    pub(super) fn keep(&mut self, record: Arc<Record>) -> bool {
         let newer = record.owner != self.me.id
             && self.records.get(&record.owner).is_none_or(|known| known.stamp < record.stamp);
         if newer {
@@ -184,5 +202,11 @@ impl Gossip {
             }
         }
         newer
+    }
+
+    /// Keeps what this node says of itself.
+    pub(super) fn keep_own(&mut self, record: Record) {
+        self.records.insert(self.me.id, record.into());
+        self.changed(self.me.id);
     }
 }

@@ -1,7 +1,14 @@
 //! What travels beside the engine's own updates, passed on by everyone who hears it for the first time: metadata, and
 //! who has left.
 
-use std::{collections::BTreeMap, sync::mpsc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
 
 use bytes::{Buf, BufMut};
 
@@ -182,6 +189,8 @@ const MAX_TOPICS: usize = 65_536;
 pub(super) struct Rumours {
     newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
+    /// So many rumours wait that introductions are better left to the comparisons.
+    crowded: Arc<AtomicBool>,
 }
 
 /// More rumours than fit one datagram; the machine drains them after each.
@@ -189,9 +198,9 @@ const MAX_PENDING: usize = 1_024;
 
 impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Rumour>) {
+    pub(super) fn new(crowded: Arc<AtomicBool>) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (Self { newest: BTreeMap::new(), heard }, pending)
+        (Self { newest: BTreeMap::new(), heard, crowded }, pending)
     }
 }
 
@@ -236,7 +245,9 @@ impl foca::BroadcastHandler<Peer> for Rumours {
         if self.newest.len() >= MAX_TOPICS {
             self.newest.clear();
         }
+        let introduces = topic.about.1 == Subject::Metadata;
         self.newest.insert(topic.about, topic.stamp);
-        Ok(Some(topic))
+        let left_to_comparisons = introduces && sender.is_some() && self.crowded.load(Ordering::Relaxed);
+        Ok(Some(topic).filter(|_| !left_to_comparisons))
     }
 }

@@ -1,6 +1,8 @@
 //! The whole state over a stream: what is exchanged at a join, when two sides of a partition meet again, and when a
 //! comparison shows a difference. And the rules by which another node's picture changes ours.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use foca::{Codec as _, Member, State};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +21,7 @@ pub(super) enum Request {
     /// Here is all I know; tell me all you know.
     #[n(0)]
     Exchange(#[n(0)] EncodedState),
-    /// Here is a digest of all I know; tell me all you know if yours differs.
+    /// Here is a digest of all I know; tell me what yours is made of if it differs.
     #[n(1)]
     Compare(#[n(0)] u64),
     /// A message about the founding; its answer is a message of its own.
@@ -28,6 +30,9 @@ pub(super) enum Request {
     /// A message of the engine, as in a datagram: a ping that datagrams may have lost.
     #[n(3)]
     Swim(#[n(0)] ByteVec),
+    /// Here are the entries that you lack; tell me those with these hashes, which I lack.
+    #[n(4)]
+    Trade(#[n(0)] EncodedState, #[n(1)] ByteVec),
 }
 
 impl Request {
@@ -55,6 +60,9 @@ pub(super) enum Reply {
     /// What the engine answered, sealed as datagrams.
     #[n(4)]
     Swim(#[n(0)] Vec<ByteVec>),
+    /// The digests differ; these are the hashes of its entries.
+    #[n(5)]
+    Differ(#[n(0)] ByteVec),
 }
 
 /// All a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string each,
@@ -97,7 +105,7 @@ pub(super) struct SharedState {
     /// The lives that said goodbye.
     pub(super) left: Vec<Peer>,
     /// The metadata it has, its own too.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<Arc<Record>>,
     /// Whether most voters of the founded cluster are on its side.
     pub(super) quorate: bool,
 }
@@ -153,36 +161,40 @@ impl SharedState {
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others.
             if let Ok(record) = Record::read(owner, stamp, record.bytes.into()) {
-                state.records.push(record);
+                state.records.push(record.into());
             }
         }
         Ok(state)
     }
 }
 
-/// Equal for two nodes that list the same lives of the same members, active or not, with the same metadata. Suspicions
-/// and incarnations are left out: they come and go, and rumours carry them faster than any comparison.
-pub(super) fn digest(
-    me: &Peer,
-    members: impl Iterator<Item = (Peer, bool)>,
-    stamps: impl Iterator<Item = (NodeId, Stamp)>,
-) -> u64 {
-    let mut lives: Vec<_> =
-        members.chain([(*me, true)]).map(|(peer, active)| (peer.id, peer.epoch, peer.bump, active)).collect();
-    lives.sort_unstable();
+/// Equal for two nodes that show the same life of a member, active or not, with the same metadata. Suspicions and
+/// incarnations are left out: they come and go, and rumours carry them faster than any comparison.
+pub(super) fn entry_hash(peer: &Peer, active: bool, stamp: Option<Stamp>) -> EntryHash {
     let mut hash = Sha256::new();
-    for (id, epoch, bump, active) in lives {
-        hash.update(id.as_bytes());
-        hash.update(epoch.0.to_be_bytes());
-        hash.update(bump.to_be_bytes());
-        hash.update([u8::from(active)]);
-    }
-    for (owner, stamp) in stamps {
-        hash.update(owner.as_bytes());
+    hash.update(peer.id.as_bytes());
+    hash.update(peer.epoch.0.to_be_bytes());
+    hash.update(peer.bump.to_be_bytes());
+    hash.update([u8::from(active)]);
+    if let Some(stamp) = stamp {
         hash.update(stamp.epoch.0.to_be_bytes());
         hash.update(stamp.version.to_be_bytes());
     }
     hash.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// Stands for an entry where two nodes find out which of them the other lacks. Of 10,000 entries two are taken for one
+/// another once in 10^11 comparisons.
+pub(super) type EntryHash = u64;
+
+/// Writes hashes one after the other.
+pub(super) fn put_hashes(hashes: impl Iterator<Item = EntryHash>) -> ByteVec {
+    hashes.flat_map(EntryHash::to_be_bytes).collect::<Vec<_>>().into()
+}
+
+/// Reads what `put_hashes` wrote.
+pub(super) fn get_hashes(bytes: &[u8]) -> BTreeSet<EntryHash> {
+    bytes.as_chunks().0.iter().map(|hash| EntryHash::from_be_bytes(*hash)).collect()
 }
 
 /// What to make of one entry of another node's picture.

@@ -1,6 +1,6 @@
 //! What happens when a time comes, and whom this node dials of its own accord.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
 use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
@@ -8,7 +8,7 @@ use rand::{RngExt as _, seq::IteratorRandom as _};
 use super::{
     Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
     suspicion::Evidence,
-    sync::{self, Request, SharedState},
+    sync::Request,
     timers::Tick,
 };
 use crate::{
@@ -132,40 +132,11 @@ impl Gossip {
     /// to another half of the cluster.
     fn heal(&mut self, now: Instant) {
         self.after(now, self.timing.heal_period, Tick::Heal);
-        let active: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
+        let active = self.foca.iter_members().map(|member| member.id().addr);
         let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
-        if let Some(addr) = self.contacts.missing(&active, failed.into_iter(), &mut self.rng) {
+        if let Some(addr) = self.contacts.missing(active, failed.into_iter(), &mut self.rng) {
             self.dial(addr, Purpose::Exchange);
         }
-    }
-
-    /// Compares the state with one random member's, so that a rumour that missed somebody is made good: soon after
-    /// this node has joined, then ever more rarely, down to once a period.
-    fn compare(&mut self, now: Instant) {
-        // Whatever has gone by unnoticed is made good here, and counted.
-        self.refresh_view(now);
-        let overlooked = self.look_over(now);
-        if overlooked > 0 {
-            self.counters.overlooked += overlooked as u64;
-            tracing::warn!(
-                overlooked,
-                "members were shown wrongly; this is a defect of the agent, please report it"
-            );
-        }
-        let wait = self.compare_after;
-        self.compare_after = (wait * 2).min(self.timing.compare_period);
-        self.after(now, wait, Tick::Compare(self.compare_chain));
-        let chosen = self.foca.iter_members().map(|member| member.id().addr).choose(&mut self.rng);
-        if let Some(addr) = chosen {
-            self.dial(addr, Purpose::Compare);
-        }
-    }
-
-    /// Begins a new chain of comparisons, the first of them soon.
-    pub(super) fn compare_soon(&mut self, now: Instant) {
-        self.compare_chain += 1;
-        self.compare_after = self.timing.compare_period / 5;
-        self.after(now, self.timing.compare_period / 10, Tick::Compare(self.compare_chain));
     }
 
     /// Opens a stream to `to`, unless one is open already for the same purpose.
@@ -176,7 +147,7 @@ impl Gossip {
             return;
         }
         let request = if purpose == Purpose::Compare {
-            Request::Compare(self.digest())
+            Request::Compare(self.digest)
         } else {
             Request::Exchange(self.shared_state().encode())
         };
@@ -257,29 +228,6 @@ impl Gossip {
     /// Whether this life of a node said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
         self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch, peer.bump))
-    }
-
-    pub(super) fn digest(&self) -> u64 {
-        let members = self.foca.iter_membership_state().filter(|member| member.id().id != self.me.id);
-        let lives = members.map(|member| (*member.id(), member.state() != State::Down));
-        let stamps = self.records.iter().map(|(owner, record)| (*owner, record.stamp));
-        sync::digest(&self.me, lives, stamps)
-    }
-
-    pub(super) fn shared_state(&self) -> SharedState {
-        let life = |(id, (epoch, bump)): (&NodeId, &(crate::node::Epoch, u16))| Peer {
-            id: *id,
-            addr: self.me.addr,
-            epoch: *epoch,
-            bump: *bump,
-        };
-        SharedState {
-            sender: self.me,
-            members: self.foca.iter_membership_state().cloned().collect(),
-            left: self.left.iter().map(life).collect(),
-            records: self.records.values().cloned().collect(),
-            quorate: self.quorate,
-        }
     }
 
     /// A random share of `most`, so that many who react to one event do not react together.

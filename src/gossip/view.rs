@@ -10,7 +10,11 @@ use std::{
 
 use foca::State;
 
-use super::{Gossip, Metadata, Peer, Phase, timers::Tick};
+use super::{
+    Gossip, Metadata, Peer, Phase,
+    sync::{self, EntryHash},
+    timers::Tick,
+};
 use crate::{
     membership::{Member, MemberStatus, Membership},
     node::NodeId,
@@ -24,6 +28,8 @@ pub(super) struct Known {
     degraded: bool,
     /// When the status last changed.
     since: Instant,
+    /// Of the entry and its metadata.
+    hash: EntryHash,
 }
 
 /// What may have to be shown differently.
@@ -120,7 +126,8 @@ impl Gossip {
             return false;
         }
         let since = same_story.map_or(now, |before| before.since);
-        self.known.insert(peer.id, Known { peer, status, degraded, since });
+        let hash = before.map_or(0, |before| before.hash);
+        self.known.insert(peer.id, Known { peer, status, degraded, since, hash });
         self.changed(peer.id);
         true
     }
@@ -129,6 +136,16 @@ impl Gossip {
     pub(super) fn changed(&mut self, id: NodeId) {
         self.changes.insert(id);
         self.index += 1;
+        let stamp = self.records.get(&id).map(|record| record.stamp);
+        if let Some(known) = self.known.get_mut(&id) {
+            let hash = sync::entry_hash(&known.peer, known.status.is_active(), stamp);
+            self.digest ^= std::mem::replace(&mut known.hash, hash) ^ hash;
+        }
+    }
+
+    /// The hashes of all entries.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = (NodeId, EntryHash)> {
+        self.known.iter().map(|(id, known)| (*id, known.hash))
     }
 
     /// Drops what is kept about nodes that the engine has forgotten, so that it cannot grow for ever.
@@ -137,7 +154,7 @@ impl Gossip {
             return;
         }
         for id in gone {
-            self.known.remove(id);
+            self.digest ^= self.known.remove(id).map_or(0, |known| known.hash);
             self.changed(*id);
         }
         let known = &self.known;
@@ -227,7 +244,7 @@ impl Gossip {
     }
 
     fn describe(&self, known: &Known) -> Member {
-        let Known { peer, status, degraded, since } = *known;
+        let Known { peer, status, degraded, since, hash: _ } = *known;
         let metadata = self.metadata(peer.id).cloned();
         let mut member = Member {
             id: peer.id,
