@@ -26,11 +26,7 @@ mod view;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::AtomicBool,
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     time::{Duration, Instant},
 };
 
@@ -380,21 +376,6 @@ impl Gossip {
         self.counters.datagrams_out += 1;
         self.counters.bytes_out += payload.len() as u64;
         self.transmits.push_back(Transmit { to, payload });
-    }
-
-    /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
-    fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
-        let jitter = self.rng.random_range(0.5..1.5);
-        self.after_exactly(now, after.mul_f64(jitter), tick);
-    }
-
-    /// A little more or less than `wait`, so that nodes fall out of step.
-    fn jitter(&mut self, wait: Duration) -> Duration {
-        wait.mul_f64(self.rng.random_range(0.9..1.1))
-    }
-
-    fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
-        self.timers.schedule(now + after, tick);
     }
 
     fn is_alone(&self) -> bool {

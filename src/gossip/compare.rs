@@ -33,7 +33,10 @@ impl Gossip {
         let overlooked = self.look_over(now);
         if overlooked > 0 {
             self.counters.overlooked += overlooked as u64;
-            tracing::warn!(overlooked, "members were shown wrongly; this is a defect of the agent, please report it");
+            tracing::warn!(
+                overlooked,
+                "members were shown wrongly; this is a defect of the agent, please report it"
+            );
         }
         let wait = self.compare_after;
         self.compare_after = (wait * 2).min(self.timing.compare_period);

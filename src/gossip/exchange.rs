@@ -160,12 +160,7 @@ impl Gossip {
         self.finish_join(id);
     }
 
-    fn take_reply(
-        &mut self,
-        to: SocketAddr,
-        frame: &[u8],
-        now: Instant,
-    ) -> Result<(), String> {
+    fn take_reply(&mut self, to: SocketAddr, frame: &[u8], now: Instant) -> Result<(), String> {
         let payload = match wire::open(&self.cluster, frame) {
             Ok((Kind::Reply, payload)) => payload,
             Ok(_) => return Err(WireError::Foreign.to_string()),

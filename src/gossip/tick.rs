@@ -1,15 +1,16 @@
 //! What happens when a time comes, and whom this node dials of its own accord.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
     Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
-    suspicion::Evidence,
-    sync::Request,
-    timers::Tick,
+    suspicion::Evidence, sync::Request, timers::Tick,
 };
 use crate::{
     node::NodeId,
@@ -24,7 +25,7 @@ const DIRECT_GOODBYES: usize = 128;
 
 /// A timer later than this says that the machine or the process is too busy: four times what scheduling in a virtual
 /// machine costs.
-const LATE: std::time::Duration = std::time::Duration::from_millis(250);
+const LATE: Duration = Duration::from_millis(250);
 
 impl Gossip {
     /// Does what is due. Everything that waits on the sockets must have been taken in before.
@@ -96,7 +97,7 @@ impl Gossip {
             Tick::AskMetadata(id) => {
                 if !self.records.contains_key(&id) && self.exchange_with(id) {
                     // Asked again until it has come or the member is gone.
-                    self.after(now, std::time::Duration::from_secs(2), Tick::AskMetadata(id));
+                    self.after(now, Duration::from_secs(2), Tick::AskMetadata(id));
                 }
             }
             Tick::Reach(id) => {
@@ -230,8 +231,23 @@ impl Gossip {
         self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch, peer.bump))
     }
 
+    /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.
+    pub(super) fn after(&mut self, now: Instant, after: Duration, tick: Tick) {
+        let jitter = self.rng.random_range(0.5..1.5);
+        self.after_exactly(now, after.mul_f64(jitter), tick);
+    }
+
+    /// A little more or less than `wait`, so that nodes fall out of step.
+    pub(super) fn jitter(&mut self, wait: Duration) -> Duration {
+        wait.mul_f64(self.rng.random_range(0.9..1.1))
+    }
+
+    pub(super) fn after_exactly(&mut self, now: Instant, after: Duration, tick: Tick) {
+        self.timers.schedule(now + after, tick);
+    }
+
     /// A random share of `most`, so that many who react to one event do not react together.
-    pub(super) fn spread(&mut self, most: std::time::Duration) -> std::time::Duration {
+    pub(super) fn spread(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.rng.random_range(0.0..1.0))
     }
 }

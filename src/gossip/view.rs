@@ -109,7 +109,7 @@ impl Gossip {
         self.forget(&gone);
     }
 
-    /// Shows a member in this status; says whether it was shown otherwise.
+    /// Shows a member in this status; says whether it was shown in another one, or in another life.
     fn show(&mut self, peer: Peer, status: MemberStatus, now: Instant) -> bool {
         let before = self.known.get(&peer.id).copied();
         if let Some(before) = before
@@ -129,7 +129,8 @@ impl Gossip {
         let hash = before.map_or(0, |before| before.hash);
         self.known.insert(peer.id, Known { peer, status, degraded, since, hash });
         self.changed(peer.id);
-        true
+        // The end of a degradation is no news, and may be due at this very moment.
+        same_story.is_none_or(|before| before.peer != peer)
     }
 
     /// A reader would see a member differently now.
