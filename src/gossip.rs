@@ -3,6 +3,7 @@
 
 mod codec;
 mod contacts;
+mod coordinates;
 mod engine;
 mod exchange;
 mod frame;
@@ -35,6 +36,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use self::{
     codec::SwimCodec,
     contacts::Contacts,
+    coordinates::Coordinates,
     exchange::{Exchange, Join, Purpose},
     health::Health,
     metadata::{Record, Stamp},
@@ -85,6 +87,7 @@ pub struct Gossip {
     /// The engine's gossip timer, while there is nothing to tell.
     resting: Option<foca::Timer<Peer>>,
     probing: Probing,
+    coordinates: Coordinates,
     suspicions: Suspicions,
     trouble: Trouble,
     health: Health,
@@ -187,6 +190,7 @@ impl Gossip {
             incarnation: (me, 0),
             resting: None,
             probing: Probing::default(),
+            coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
             suspicions: Suspicions::default(),
             trouble: Trouble::default(),
             health: Health::default(),

@@ -1,5 +1,7 @@
 //! Who is there, as this node knows it: an ordered, versioned picture computed from gossip.
 
+mod coordinate;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -9,6 +11,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::coordinate::distance;
+pub use self::coordinate::{Coordinate, DIMENSIONS, ImpossibleCoordinate};
 
 use crate::gossip::FoundingNews;
 use crate::node::{Endpoints, Epoch, NodeId, NodeName, Role, Tags};
@@ -92,12 +97,14 @@ pub struct Member {
     pub rtt: Option<Duration>,
     /// By which way it answered the last probe.
     pub reach: Option<Reach>,
+    /// Where it is in the network, by its own account; `None` until it has said so.
+    pub coordinate: Option<Coordinate>,
 }
 
 /// All members, this node among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// Grows with every change that a reader can see, `last_heard`, `rtt` and `reach` excepted.
+    /// Grows with every change that a reader can see, `last_heard`, `rtt`, `reach` and `coordinate` excepted.
     pub index: u64,
     /// Ordered by id, so that every listing is the same everywhere.
     pub members: BTreeMap<NodeId, Member>,

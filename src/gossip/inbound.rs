@@ -82,10 +82,14 @@ impl Gossip {
             return;
         }
         self.note_heard(&header, now);
-        self.probing.note_answer(&header, over_stream, now);
+        let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         self.dirty |= self.brings_news(rest);
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+        // The answer may have told where it comes from.
+        if let Some(round_trip) = round_trip {
+            self.coordinates.measure(header.src.id, round_trip);
+        }
     }
 
     /// Whether the updates that follow a header, counted by two bytes, may change what readers see. Most repeat what is
@@ -156,6 +160,7 @@ impl Gossip {
             Rumour::Check(asker, accused, incarnation) => self.check(asker, accused, incarnation, now),
             Rumour::Healed(_, there) => self.hear_healed(&there, now),
             Rumour::Nack(number) => self.probing.note_nack(number),
+            Rumour::Coordinate(peer, coordinate) => self.coordinates.note(peer.id, coordinate),
         }
     }
 

@@ -127,16 +127,20 @@ impl Gossip {
             degraded: shown.degraded,
             rtt: way.rtt,
             reach: way.reach,
+            coordinate: self.coordinate_of(&peer.id),
         }
     }
 
     /// When and how each member was last heard from, for a membership that is otherwise unchanged.
     pub fn refresh_contact(&mut self) {
-        for (id, member) in &mut self.membership.members {
+        let mut members = std::mem::take(&mut self.membership.members);
+        for (id, member) in &mut members {
             let way = self.probing.ways.get(id).copied().unwrap_or_default();
             member.last_heard = self.heard.get(id).map(|heard| heard.at);
             (member.rtt, member.reach) = (way.rtt, way.reach);
+            member.coordinate = self.coordinate_of(id);
         }
+        self.membership.members = members;
     }
 
     /// Drops what is kept about nodes that the engine has forgotten, so that it cannot grow for ever.
@@ -144,6 +148,7 @@ impl Gossip {
         let members = &self.membership.members;
         self.heard.retain(|id, _| members.contains_key(id));
         self.probing.retain(|id| members.contains_key(id));
+        self.coordinates.retain(|id| members.contains_key(id));
         self.suspicions.retain(|id| members.contains_key(id));
         self.trouble.retain(|id| members.contains_key(id));
         // Metadata and goodbyes may arrive before the member itself does; they go once they are many.
