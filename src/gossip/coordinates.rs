@@ -151,7 +151,8 @@ impl Coordinates {
         let known = self.known.entry(peer.id).or_default();
         known.answers = known.answers.saturating_add(1);
         let bound = MOVED + known.filtered().unwrap_or_default().mul_f64(MOVED_SHARE);
-        let stale = known.told.is_none_or(|(life, told)| life != *peer || moved(&told, &own) > bound.as_secs_f64());
+        let stale =
+            known.told.is_none_or(|(life, told)| life != *peer || moved(&told, &own) > bound.as_secs_f64());
         if !stale && known.answers < REPEAT {
             return None;
         }
@@ -178,7 +179,8 @@ impl Gossip {
         let mut message = message.to_vec();
         let fits = message.len() + 2 + 1 + Coordinate::LEN <= MAX_PAYLOAD;
         let header = SwimCodec.decode_header(&message[..]);
-        if fits && header.is_ok_and(|header| matches!(header.message, Message::Ack(_)))
+        if fits
+            && header.is_ok_and(|header| matches!(header.message, Message::Ack(_)))
             && let Some(own) = self.coordinates.tell(to)
         {
             let item = rumours::coordinate_item(&own);

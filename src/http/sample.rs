@@ -114,7 +114,9 @@ fn member(
         degraded: false,
         rtt: last_heard.filter(|_| number == 2).map(|_| Duration::from_millis(1)),
         reach: last_heard.filter(|_| number == 2).map(|_| Reach::Datagram),
-        coordinate: last_heard.filter(|_| number == 2).and_then(|_| Coordinate::new([0.003, -0.004, 0.0], 0.001, 0.2).ok()),
+        coordinate: last_heard
+            .filter(|_| number == 2)
+            .and_then(|_| Coordinate::new([0.003, -0.004, 0.0], 0.001, 0.2).ok()),
     }
 }
 

@@ -90,7 +90,8 @@ impl Coordinate {
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, ImpossibleCoordinate> {
         let [a, b, c, d, e, f, g, h, i, high, low, error_units] = *bytes;
         // The sign is that of the first byte of three.
-        let position_us = [[a, b, c], [d, e, f], [g, h, i]].map(|[a, b, c]| i32::from_be_bytes([a, b, c, 0]) >> 8);
+        let position_us =
+            [[a, b, c], [d, e, f], [g, h, i]].map(|[a, b, c]| i32::from_be_bytes([a, b, c, 0]) >> 8);
         if position_us.iter().any(|us| us.abs() > FARTHEST_US) {
             return Err(ImpossibleCoordinate);
         }
