@@ -466,6 +466,41 @@ mod tests {
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
 
+    /// Of a later version, or damaged: the answer that brings it counts all the same.
+    #[test]
+    fn an_item_that_nobody_knows_does_not_undo_the_message_before_it() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let mut now = Instant::now();
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr], now);
+        talk(&mut a, &mut b, now);
+        let bad = [&[8][..], &[0x7f; 12]].concat();
+        for item in [vec![200, 1, 2, 3], bad, vec![8, 0]] {
+            let ping = loop {
+                now = a.poll_timeout().unwrap().max(now);
+                a.handle_timeout(now);
+                let sent: Vec<_> = std::iter::from_fn(|| a.poll_transmit()).collect();
+                let open =
+                    |sent: &Transmit| codec::restore(wire::open(&a.cluster, &sent.payload).ok()?.1, &b.me);
+                let headers = sent.iter().filter_map(open);
+                let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
+                if let Some(number) = headers.into_iter().find_map(|header| match header.message {
+                    Message::Ping(number) => Some(number),
+                    _ => None,
+                }) {
+                    break number;
+                }
+            };
+            let answer = b.swim_message(&a.me, Message::Ack(ping), &[], &[item]);
+            let (before, from) = (a.counters.refused, b.me.addr);
+            now += Duration::from_millis(1);
+            a.handle_datagram(from, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&answer)), now);
+            assert_eq!(a.counters.refused, before + 1);
+            assert_eq!(a.probing.end(), Some(probing::Outcome::Answered));
+            assert_eq!(a.coordinates.of(&b.me.id), None);
+        }
+    }
+
     /// Its own answer to itself was on its way while it renewed itself: no other process has its id.
     #[test]
     fn a_node_that_renews_itself_while_it_dials_itself_is_no_duplicate() {

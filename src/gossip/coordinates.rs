@@ -195,3 +195,82 @@ impl Gossip {
         if *id == self.me.id { self.coordinates.own() } else { self.coordinates.of(id) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::node::Epoch;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn peer(last: u8) -> Peer {
+        let id = NodeId::try_from([last; 16]).unwrap();
+        Peer { id, addr: ([10, 0, 0, last], 7946).into(), epoch: Epoch(1), bump: 0 }
+    }
+
+    fn node(seed: u64) -> Coordinates {
+        Coordinates::new(StdRng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn two_nodes_learn_how_far_they_are_apart() {
+        let (mut a, mut b) = (node(1), node(2));
+        for _ in 0..50 {
+            a.measure(peer(2).id, 10 * MS);
+            b.note(peer(1).id, a.own().unwrap());
+            b.measure(peer(1).id, 10 * MS);
+            a.note(peer(2).id, b.own().unwrap());
+        }
+        let estimate = a.own().unwrap().round_trip(&b.own().unwrap());
+        assert!(estimate.abs_diff(10 * MS) < MS / 2, "{estimate:?}");
+        assert!(a.own().unwrap().error() < 0.1);
+    }
+
+    #[test]
+    fn a_round_trip_that_cannot_be_and_one_that_was_late_move_nothing() {
+        let mut a = node(1);
+        a.note(peer(2).id, Coordinate::new([0.01, 0.0, 0.0], 0.0, 0.1).unwrap());
+        a.measure(peer(2).id, LONGEST + MS);
+        assert_eq!(a.own(), None);
+        for _ in 0..100 {
+            a.measure(peer(2).id, 10 * MS);
+        }
+        let before = a.own().unwrap();
+        a.measure(peer(2).id, LONGEST);
+        a.measure(peer(2).id, Duration::ZERO);
+        assert!(moved(&before, &a.own().unwrap()) < 0.0005);
+    }
+
+    /// Whatever it says, and however sure it is.
+    #[test]
+    fn a_lie_moves_a_well_placed_node_by_less_than_the_liar_is_away() {
+        let mut a = node(1);
+        a.note(peer(2).id, Coordinate::new([0.01, 0.0, 0.0], 0.0, 0.1).unwrap());
+        for _ in 0..100 {
+            a.measure(peer(2).id, 10 * MS);
+        }
+        let before = a.own().unwrap();
+        a.note(peer(3).id, Coordinate::new([2.0, 2.0, -2.0], 0.6, 0.0).unwrap());
+        a.measure(peer(3).id, 10 * MS);
+        let moved = moved(&before, &a.own().unwrap());
+        assert!(moved > 0.0 && moved < 0.001, "{moved}");
+    }
+
+    #[test]
+    fn a_peer_is_told_at_first_then_when_it_would_be_wrong_and_now_and_then() {
+        let mut a = node(1);
+        assert_eq!(a.tell(&peer(2)), None, "it knows nothing yet");
+        a.measure(peer(2).id, 10 * MS);
+        let told = |a: &mut Coordinates, to| a.tell(&to).is_some();
+        assert!(told(&mut a, peer(2)));
+        let next = (1..).find(|_| told(&mut a, peer(2)));
+        assert_eq!(next, Some(usize::from(REPEAT)));
+        assert!(told(&mut a, Peer { bump: 1, ..peer(2) }), "a new life has forgotten it");
+        assert!(!told(&mut a, Peer { bump: 1, ..peer(2) }));
+        a.position = [0.001, 0.0, 0.0];
+        a.measure(peer(2).id, 10 * MS);
+        assert!(told(&mut a, Peer { bump: 1, ..peer(2) }), "it has moved by a tenth of the round trip");
+    }
+}

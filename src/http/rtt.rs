@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_measured_comes_before_what_is_estimated() {
-        let mut snapshot = sample::snapshot(7);
+        let (mut snapshot, third) = (sample::snapshot(7), sample::id(3).to_string());
         let asked = |snapshot: &Snapshot, from, to| {
             serde_json::to_value(rtt(snapshot, from, Some(to)).unwrap()).unwrap()
         };
@@ -115,7 +115,7 @@ mod tests {
         let unknown = serde_json::json!({
             "from": end(2), "to": end(3), "rtt_s": null, "basis": null, "relative_error": null,
         });
-        assert_eq!(asked(&snapshot, Some("node-2"), &sample::id(3).to_string()), unknown);
+        assert_eq!(asked(&snapshot, Some("node-2"), &third), unknown);
         let members = &mut Arc::make_mut(&mut snapshot.membership).members;
         // Sample member 2 is 5 ms from the origin and 1 ms high.
         members.get_mut(&sample::id(3)).unwrap().coordinate = Coordinate::new([0.0; 3], 0.002, 0.4).ok();
