@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bootstrap::ClusterId,
-    membership::{MemberStatus, Reach},
+    membership::{DIMENSIONS, MemberStatus, Reach},
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
     quorum::{Basis, QuorumStatus},
 };
@@ -89,8 +89,62 @@ pub struct Member {
     /// By which way it answered the last probe: `datagram`; `stream`, where datagrams are lost or blocked; `others`,
     /// where only other members reach it; null until it was probed.
     pub reach: Option<Reach>,
+    /// Where it is in the network, by its own account; null until it has said so.
+    #[serde(default)]
+    pub coordinate: Option<Coordinate>,
     /// Who named its address: a provider, or `gossip`; `self` for the agent that answers, if no provider lists it.
     pub source: String,
+}
+
+/// Where a node is in the network: a round trip between two nodes takes about as long as their positions are apart, and
+/// both heights on top.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Coordinate {
+    /// Along each axis, in seconds.
+    pub position_s: [f64; DIMENSIONS],
+    /// In seconds.
+    pub height_s: f64,
+    /// How far off estimates are, by the node's own account: a share of the round trip, 1 where it knows nothing.
+    pub error: f64,
+}
+
+/// A share as it stands in an answer: to a thousandth.
+pub fn share(share: f64) -> f64 {
+    (share * 1000.0).round() / 1000.0
+}
+
+/// `GET /v1/rtt`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rtt {
+    /// The one member.
+    pub from: RttEnd,
+    /// The other.
+    pub to: RttEnd,
+    /// How long a round trip between them takes, in seconds; null where that is not known yet.
+    pub rtt_s: Option<f64>,
+    /// How that is known; null where it is not.
+    pub basis: Option<RttBasis>,
+    /// How far off an estimate may be, by the members' own account: a share of the round trip; null where it was measured.
+    pub relative_error: Option<f64>,
+}
+
+/// One end of a round trip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RttEnd {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: NodeName,
+}
+
+/// How a round trip is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RttBasis {
+    /// The agent that answers is one end, and its probes measured it.
+    Measured,
+    /// Computed from the coordinates of both.
+    Estimated,
 }
 
 /// `GET /v1/quorum`.
@@ -205,6 +259,9 @@ pub struct Myself {
     pub joined: bool,
     /// Whether it is saying goodbye.
     pub leaving: bool,
+    /// Where it is in the network; null before its first probe was answered.
+    #[serde(default)]
+    pub coordinate: Option<Coordinate>,
     /// What the co-located server said of itself; null before it does.
     pub server: Option<founding::Server>,
 }

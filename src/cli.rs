@@ -11,6 +11,7 @@ pub mod discover;
 pub mod exec;
 pub mod generate;
 pub mod members;
+pub mod rtt;
 pub mod show;
 mod table;
 mod template;
@@ -51,6 +52,8 @@ pub struct Cli {
 pub enum Command {
     /// Who is there; exit code 2 where nobody matches
     Members(members::MembersArgs),
+    /// How long a round trip between two members takes, measured or estimated; exit code 2 where it is not known
+    Rtt(rtt::RttArgs),
     /// Whether there is a majority, as far as the agent can see
     Quorum(show::ShowArgs),
     /// What the server is to do: wait, found the cluster, resume or join; and what an operator may change about it
@@ -165,6 +168,7 @@ impl Command {
     ) -> Result<Outcome, CliError> {
         match self {
             Self::Members(args) => members::run(args, output).await,
+            Self::Rtt(args) => rtt::run(args, output).await,
             Self::Quorum(args) => show::run(&args, "/v1/quorum", output).await,
             Self::Bootstrap(args) => bootstrap::run(args, output).await,
             Self::Discovery(args) => show::run(&args, "/v1/discovery", output).await,

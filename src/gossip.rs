@@ -4,6 +4,7 @@
 mod codec;
 mod compare;
 mod contacts;
+mod coordinates;
 mod engine;
 mod exchange;
 mod frame;
@@ -36,6 +37,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use self::{
     codec::SwimCodec,
     contacts::Contacts,
+    coordinates::Coordinates,
     exchange::{Exchange, Join, Purpose},
     health::Health,
     metadata::{Record, Stamp},
@@ -88,6 +90,7 @@ pub struct Gossip {
     /// The engine's gossip timer, while there is nothing to tell.
     resting: Option<foca::Timer<Peer>>,
     probing: Probing,
+    coordinates: Coordinates,
     suspicions: Suspicions,
     trouble: Trouble,
     health: Health,
@@ -195,6 +198,7 @@ impl Gossip {
             incarnation: (me, 0),
             resting: None,
             probing: Probing::default(),
+            coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
             suspicions: Suspicions::default(),
             trouble: Trouble::default(),
             health: Health::default(),
@@ -451,6 +455,41 @@ mod tests {
         a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&packet)), now);
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
+    }
+
+    /// Of a later version, or damaged: the answer that brings it counts all the same.
+    #[test]
+    fn an_item_that_nobody_knows_does_not_undo_the_message_before_it() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let mut now = Instant::now();
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr], now);
+        talk(&mut a, &mut b, now);
+        let bad = [&[8][..], &[0x7f; 12]].concat();
+        for item in [vec![200, 1, 2, 3], bad, vec![8, 0]] {
+            let ping = loop {
+                now = a.poll_timeout().unwrap().max(now);
+                a.handle_timeout(now);
+                let sent: Vec<_> = std::iter::from_fn(|| a.poll_transmit()).collect();
+                let open =
+                    |sent: &Transmit| codec::restore(wire::open(&a.cluster, &sent.payload).ok()?.1, &b.me);
+                let headers = sent.iter().filter_map(open);
+                let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
+                if let Some(number) = headers.into_iter().find_map(|header| match header.message {
+                    Message::Ping(number) => Some(number),
+                    _ => None,
+                }) {
+                    break number;
+                }
+            };
+            let answer = b.swim_message(&a.me, Message::Ack(ping), &[], &[item]);
+            let (before, from) = (a.counters.refused, b.me.addr);
+            now += Duration::from_millis(1);
+            a.handle_datagram(from, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&answer)), now);
+            assert_eq!(a.counters.refused, before + 1);
+            assert_eq!(a.probing.end(), Some(probing::Outcome::Answered));
+            assert_eq!(a.coordinates.of(&b.me.id), None);
+        }
     }
 
     /// Its own answer to itself was on its way while it renewed itself: no other process has its id.

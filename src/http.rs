@@ -13,6 +13,7 @@ mod metrics;
 mod problem;
 mod query;
 mod quorum;
+mod rtt;
 #[cfg(test)]
 mod sample;
 mod server;
@@ -103,6 +104,7 @@ pub async fn serve(
 fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/members", get(members::get))
+        .route("/v1/rtt", get(rtt::get))
         .route("/v1/self", get(about::myself))
         .route("/v1/quorum", get(quorum::get))
         .route("/v1/bootstrap", get(founding::get))
@@ -126,8 +128,9 @@ fn router(api: Api) -> Router {
 }
 
 /// For the remedy of a mistyped path.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "/v1/members",
+    "/v1/rtt",
     "/v1/self",
     "/v1/quorum",
     "/v1/bootstrap",

@@ -1,5 +1,7 @@
 //! Who is there, as this node knows it: an ordered, versioned picture computed from gossip.
 
+mod coordinate;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -11,8 +13,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::gossip::Metadata;
-use crate::node::{Epoch, NodeId, Role};
+pub(crate) use self::coordinate::distance;
+pub use self::coordinate::{Coordinate, DIMENSIONS, ImpossibleCoordinate};
+
+use crate::{
+    gossip::Metadata,
+    node::{Epoch, NodeId, Role},
+};
 
 /// What is known of a member's life.
 #[derive(
@@ -84,6 +91,8 @@ pub struct Member {
     pub rtt: Option<Duration>,
     /// By which way it answered the last probe.
     pub reach: Option<Reach>,
+    /// Where it is in the network, by its own account; `None` until it has said so.
+    pub coordinate: Option<Coordinate>,
 }
 
 impl Deref for Member {
@@ -97,7 +106,7 @@ impl Deref for Member {
 /// All members, this node among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// Grows with every change that a reader can see, `last_heard`, `rtt` and `reach` excepted.
+    /// Grows with every change that a reader can see, `last_heard`, `rtt`, `reach` and `coordinate` excepted.
     pub index: u64,
     /// Ordered by id, so that every listing is the same everywhere.
     pub members: BTreeMap<NodeId, Member>,

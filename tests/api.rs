@@ -30,7 +30,7 @@ fn members_are_listed_with_all_their_fields() {
     let expected = json!({
         "id": members["self"], "name": "box", "addr": null, "status": "alive", "role": "server", "self": true,
         "tags": {"zone": "a"}, "endpoints": {"raft": "127.0.0.1:5001"}, "epoch": null, "since": null,
-        "last_heard_s": 0.0, "degraded": false, "rtt_s": null, "reach": null, "source": "self",
+        "last_heard_s": 0.0, "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "self",
     });
     assert_eq!(myself, expected);
 }
@@ -179,6 +179,16 @@ fn every_error_is_a_problem_document_that_says_what_to_do() {
             agent.get("/v1/members?index=1&wait=1h"),
             400,
             "`wait=1h` is too long: wait at most 10m, and ask again".into(),
+        ),
+        (
+            agent.get("/v1/rtt?to=bax"),
+            404,
+            "`to=bax` is no member's name or id: did you mean `box`?".into(),
+        ),
+        (
+            agent.get("/v1/rtt"),
+            400,
+            "`to` is missing: send /v1/rtt?to=NAME, or from= and to=".into(),
         ),
         (
             agent.post("/v1/join", r#"{"addr":[]}"#),

@@ -266,6 +266,43 @@ fn two_agents_are_waited_for_listed_and_joined() {
 }
 
 #[test]
+fn a_round_trip_is_measured_estimated_or_not_known() {
+    let [a, b, c] = crate::cluster::trio(&["--profile", "local"]);
+    let json = |agent: &Agent, from: &str, to: &str| {
+        let (_, text, _) = told(["rtt", &agent.at(), from, to, "--format", "json"]);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    // Each pair as both ends and as the third see it, once all have been probed.
+    crate::awaiting::within(std::time::Duration::from_secs(30), || {
+        for (agent, from, to, basis) in
+            [(&a, "a", "b", "measured"), (&b, "a", "b", "measured"), (&c, "a", "b", "estimated")]
+        {
+            let answer = json(agent, from, to);
+            if answer["basis"] != basis
+                || answer["rtt_s"].as_f64().is_none_or(|rtt| !(0.0..0.5).contains(&rtt))
+            {
+                return Err(format!("{basis} is wanted: {answer}"));
+            }
+        }
+        Ok(())
+    });
+    let (code, text, error) = told(["rtt", &a.at(), "b"]);
+    assert!(code == 0 && text.starts_with("a <-> b: ") && text.ends_with(" ms, measured\n"), "{text}{error}");
+    let (code, text, error) = told(["rtt", &c.at(), "a", "b"]);
+    assert!(
+        code == 0 && text.starts_with("a <-> b: ") && text.contains(" ms, estimated, within about "),
+        "{text}{error}"
+    );
+    let unknown = "`to=nobody` is no member's name or id: /v1/members lists names and ids\n";
+    assert_eq!(told(["rtt", &a.at(), "nobody"]), (2, String::new(), unknown.to_owned()));
+    let (code, _, error) = told(["rtt", &a.at(), "a"]);
+    assert!(code == 1 && error.contains("are both"), "{error}");
+    let myself = a.get("/v1/self").json();
+    assert_eq!(myself["coordinate"]["position_s"].as_array().unwrap().len(), 3);
+    assert!(a.get("/metrics").body.contains("\nchronik_agent_coordinate_error 0."));
+}
+
+#[test]
 fn the_demo_shows_agents_that_find_each_other_and_cleans_up() {
     let dir = Dir::new();
     let mut demo = program()

@@ -12,6 +12,7 @@ mod awaiting;
 mod cli;
 mod cluster;
 mod convergence;
+mod coordinates;
 #[cfg(any(feature = "aws", feature = "dns"))]
 #[path = "../providers/tests/daemon.rs"]
 #[cfg_attr(not(feature = "dns"), expect(dead_code, reason = "only name servers are told which port to take"))]

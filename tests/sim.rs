@@ -81,6 +81,10 @@ pub(crate) struct World {
     /// Which of the datagrams and streams are lost, counted from 1 over all.
     pub(crate) lose: RangeInclusive<u64>,
     sent: u64,
+    /// Where hosts are in a plane, in milliseconds of round trip; the others are all in one place.
+    pub(crate) places: BTreeMap<Node, [f64; 2]>,
+    /// Tells all others this instead of its coordinate.
+    pub(crate) liar: Option<(Node, Vec<[u8; 12]>)>,
     hosts: Vec<Host>,
     by_addr: BTreeMap<SocketAddr, Node>,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -92,6 +96,8 @@ pub(crate) struct World {
     pub(crate) log: u64,
     /// Datagrams sent.
     pub(crate) datagrams: u64,
+    /// Coordinates in them, counted on demand.
+    pub(crate) coordinates: Option<u64>,
     pub(crate) events: Vec<(Node, Event)>,
     /// Grows with everything that a condition of `run_until` can depend on.
     version: u64,
@@ -115,6 +121,8 @@ impl World {
             udp_cuts: BTreeSet::new(),
             lose: 0..=0,
             sent: 0,
+            places: BTreeMap::new(),
+            liar: None,
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -123,6 +131,7 @@ impl World {
             changes: Vec::new(),
             log: 0,
             datagrams: 0,
+            coordinates: None,
             events: Vec::new(),
             version: 0,
             disk: Disk::default(),

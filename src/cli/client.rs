@@ -57,6 +57,8 @@ pub enum ClientError {
         at: HttpAddr,
         /// What was asked.
         path: String,
+        /// The HTTP status.
+        status: u16,
         /// Its words.
         detail: String,
     },
@@ -186,7 +188,8 @@ impl Client {
         }
         let problem: api::Problem = serde_json::from_slice(&body)
             .map_err(|_| self.not_understood(path, format!("status {status}")))?;
-        Err(ClientError::Refused { at: self.at.clone(), path: path.to_owned(), detail: problem.detail })
+        let (at, path, status) = (self.at.clone(), path.to_owned(), status.as_u16());
+        Err(ClientError::Refused { at, path, status, detail: problem.detail })
     }
 }
 

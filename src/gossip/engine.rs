@@ -34,6 +34,7 @@ impl Gossip {
         }
         while let Some((peer, payload)) = self.runtime.to_send() {
             self.note_sent(&peer, &payload, now);
+            let payload = self.with_coordinate(&peer, &payload);
             self.transmit(peer.addr, Kind::Swim, &payload);
         }
         while let Some(notification) = self.runtime.to_notify() {

@@ -88,7 +88,7 @@ impl Gossip {
             return;
         }
         self.note_heard(&header, now);
-        self.probing.note_answer(&header, over_stream, now);
+        let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         self.note_news(rest);
         let strangers = if self.room_for_news() > 0 { Vec::new() } else { self.strangers(rest) };
@@ -98,6 +98,10 @@ impl Gossip {
         // The engine would queue what it takes from a message to pass it on.
         self.engine(now, |foca, runtime| foca.apply_many(strangers.into_iter(), false, runtime));
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+        // The answer may have told where it comes from.
+        if let Some(round_trip) = round_trip {
+            self.coordinates.measure(header.src.id, round_trip);
+        }
     }
 
     /// The members that the updates behind a header introduce.
@@ -179,6 +183,7 @@ impl Gossip {
             Rumour::Check(asker, accused, incarnation) => self.check(asker, accused, incarnation, now),
             Rumour::Healed(_, there) => self.hear_healed(&there, now),
             Rumour::Nack(number) => self.probing.note_nack(number),
+            Rumour::Coordinate(peer, coordinate) => self.coordinates.note(peer.id, coordinate),
         }
     }
 

@@ -74,9 +74,14 @@ impl Probing {
         }
     }
 
-    /// Takes note of an answer. A datagram's tells the round trip.
-    pub(super) fn note_answer(&mut self, header: &Header<Peer>, over_stream: bool, now: Instant) {
-        let Some(probe) = &mut self.current else { return };
+    /// Takes note of an answer. The first datagram's tells the round trip.
+    pub(super) fn note_answer(
+        &mut self,
+        header: &Header<Peer>,
+        over_stream: bool,
+        now: Instant,
+    ) -> Option<Duration> {
+        let probe = self.current.as_mut()?;
         let reach = if header.message == Message::Ack(probe.number) && header.src == probe.target {
             if over_stream { Reach::Stream } else { Reach::Datagram }
         } else if let Message::ForwardedAck { origin, probe_number } = header.message
@@ -85,20 +90,21 @@ impl Probing {
         {
             Reach::Others
         } else {
-            return;
+            return None;
         };
         let best = probe.answered.map_or(reach, |known| known.min(reach));
         let first_datagram = best == Reach::Datagram && probe.answered != Some(Reach::Datagram);
         probe.answered = Some(best);
         let way = self.ways.entry(probe.target.id).or_default();
         way.reach = Some(best);
-        if first_datagram {
+        first_datagram.then(|| {
             let rtt = now.duration_since(probe.sent);
             let smoothed = way.rtt.map_or(rtt, |old| old.mul_f64(1.0 - GAIN) + rtt.mul_f64(GAIN));
             way.rtt = Some(smoothed);
             self.recent.truncate(REMEMBERED - 1);
             self.recent.push_front(rtt);
-        }
+            rtt
+        })
     }
 
     /// A helper said that it had no answer.

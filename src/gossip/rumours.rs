@@ -17,7 +17,10 @@ use super::{
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
     suspicion::Evidence,
 };
-use crate::node::NodeId;
+use crate::{
+    membership::{Coordinate, ImpossibleCoordinate},
+    node::NodeId,
+};
 
 /// One rumour.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub(super) enum Rumour {
     Check(Peer, Peer, u16),
     /// A helper had no answer to this probe either. For this node alone.
     Nack(u8),
+    /// The first peer is there in the network. For this node alone.
+    Coordinate(Peer, Coordinate),
 }
 
 /// One node's word against another.
@@ -62,6 +67,7 @@ const ACCUSED: u8 = 4;
 const CHECK: u8 = 5;
 const NACK: u8 = 6;
 const HEALED: u8 = 7;
+const COORDINATE: u8 = 8;
 
 /// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
@@ -113,6 +119,13 @@ pub(super) fn nack_item(number: u8) -> Vec<u8> {
     vec![NACK, number]
 }
 
+/// Writes where this node is in the network.
+pub(super) fn coordinate_item(coordinate: &Coordinate) -> Vec<u8> {
+    let mut out = vec![COORDINATE];
+    out.put_slice(&coordinate.to_bytes());
+    out
+}
+
 fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
     let mut from = [0; NodeId::LEN];
     bytes.try_copy_to_slice(&mut from).map_err(PeerError::from)?;
@@ -134,6 +147,11 @@ fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> 
         }
         (HEALED, _) => return Ok(Rumour::Healed(get_life(&mut bytes)?, get_peer(&mut bytes)?)),
         (NACK, Some(_)) => return Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
+        (COORDINATE, Some(peer)) => {
+            let mut read = [0; Coordinate::LEN];
+            bytes.try_copy_to_slice(&mut read).map_err(PeerError::from)?;
+            return Ok(Rumour::Coordinate(*peer, Coordinate::from_bytes(&read)?));
+        }
         _ => {}
     }
     let owner = get_peer(&mut bytes)?;
@@ -154,6 +172,9 @@ pub(super) enum RumourError {
     /// Its metadata does not read.
     #[error(transparent)]
     Metadata(#[from] super::metadata::MetadataError),
+    /// Nowhere in the network.
+    #[error(transparent)]
+    Coordinate(#[from] ImpossibleCoordinate),
     /// A later version's, or nobody's.
     #[error("unknown kind of rumour {0}")]
     Kind(u8),
@@ -228,7 +249,7 @@ impl foca::BroadcastHandler<Peer> for Rumours {
                 about: (who.id, Subject::Healed),
                 stamp: Stamp { epoch: who.epoch, version: who.bump.into() },
             },
-            Rumour::Check(..) | Rumour::Nack(_) => {
+            Rumour::Check(..) | Rumour::Nack(_) | Rumour::Coordinate(..) => {
                 // A full queue loses it, as the network may.
                 self.heard.try_send(rumour).ok();
                 return Ok(None);

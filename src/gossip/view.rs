@@ -161,6 +161,7 @@ impl Gossip {
         let known = &self.known;
         self.heard.retain(|id, _| known.contains_key(id));
         self.probing.retain(|id| known.contains_key(id));
+        self.coordinates.retain(|id| known.contains_key(id));
         self.suspicions.retain(|id| known.contains_key(id));
         self.trouble.retain(|id| known.contains_key(id));
         self.bound_hearsay();
@@ -258,6 +259,7 @@ impl Gossip {
             degraded,
             rtt: None,
             reach: None,
+            coordinate: None,
         };
         self.refresh_contact(&mut member);
         member
@@ -268,6 +270,7 @@ impl Gossip {
         let way = self.probing.ways.get(&member.id).copied().unwrap_or_default();
         member.last_heard = self.heard.get(&member.id).map(|heard| heard.at);
         (member.rtt, member.reach) = (way.rtt, way.reach);
+        member.coordinate = self.coordinate_of(&member.id);
     }
 }
 

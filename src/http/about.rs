@@ -13,6 +13,7 @@ use super::{
     Api, BODY_MAX, CONNECTIONS_MAX, LONG_POLLS_MAX, WAIT_MAX,
     answer::{Answer, json, time},
     founding,
+    members::coordinate,
     problem::Problem,
     query::Query,
 };
@@ -53,6 +54,7 @@ pub(super) async fn myself(
         started: time(about, about.started.instant),
         joined: snapshot.joined,
         leaving: snapshot.leaving,
+        coordinate: member.and_then(|member| member.coordinate.as_ref()).map(coordinate),
         server: snapshot.founding.server.as_ref().map(founding::attested),
     });
     let mut answer = Answer::new(&snapshot, index(&snapshot), body);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api,
-    membership::{Member, MemberStatus},
+    membership::{Coordinate, Member, MemberStatus},
     node::{Role, TagKey},
     snapshot::Snapshot,
 };
@@ -104,7 +104,17 @@ fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'
         degraded: member.degraded,
         rtt_s: member.rtt.map(|rtt| rtt.as_secs_f64()),
         reach: member.reach,
+        coordinate: member.coordinate.as_ref().map(coordinate),
         source: (*sources.get(&member.addr).unwrap_or(&unlisted)).to_owned(),
+    }
+}
+
+/// Where a node is in the network, in seconds.
+pub(super) fn coordinate(coordinate: &Coordinate) -> api::Coordinate {
+    api::Coordinate {
+        position_s: coordinate.position(),
+        height_s: coordinate.height(),
+        error: api::share(coordinate.error()),
     }
 }
 
@@ -122,15 +132,16 @@ mod tests {
                 {"id": sample::id(1), "name": "node-1", "addr": "10.0.0.1:7946", "status": "alive", "role": "server",
                  "self": true, "tags": {"zone": "a"}, "endpoints": {"raft": "10.0.0.1:5001"}, "epoch": 5,
                  "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0,
-                 "degraded": false, "rtt_s": null, "reach": null, "source": "self"},
+                 "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "self"},
                 {"id": sample::id(2), "name": "node-2", "addr": "10.0.0.2:7946", "status": "failed",
                  "role": "observer", "self": false, "tags": {}, "endpoints": {}, "epoch": 5,
                  "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25,
-                 "degraded": false, "rtt_s": 0.001, "reach": "datagram", "source": "dns"},
+                 "degraded": false, "rtt_s": 0.001, "reach": "datagram",
+                 "coordinate": {"position_s": [0.003, -0.004, 0.0], "height_s": 0.001, "error": 0.2}, "source": "dns"},
                 {"id": sample::id(3), "name": "node-3", "addr": "10.0.0.3:7946", "status": "suspect",
                  "role": "server", "self": false, "tags": {"zone": "b"}, "endpoints": {}, "epoch": 5,
                  "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null,
-                 "degraded": false, "rtt_s": null, "reach": null, "source": "gossip"},
+                 "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "gossip"},
             ],
         });
         assert_eq!(shown, expected);

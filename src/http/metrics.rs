@@ -54,7 +54,12 @@ fn members(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         sample(out, "members", &[("status", &status.to_string())], count)?;
     }
     metric(out, "membership_index", "counter", "Changes of the membership that a reader can see.")?;
-    sample(out, "membership_index", &[], snapshot.membership.index)
+    sample(out, "membership_index", &[], snapshot.membership.index)?;
+    let help =
+        "How far off estimated round trips are, by this agent's own account; absent before the first probe.";
+    metric(out, "coordinate_error", "gauge", help)?;
+    let own = snapshot.myself().and_then(|member| member.coordinate);
+    own.map_or(Ok(()), |own| sample(out, "coordinate_error", &[], format_args!("{:.3}", own.error())))
 }
 
 fn quorum(out: &mut String, snapshot: &Snapshot) -> fmt::Result {

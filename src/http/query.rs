@@ -41,7 +41,7 @@ impl Query {
     }
 
     /// The value of `key`, which may be given once.
-    fn one(&self, key: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn one(&self, key: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(key);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Host, Options},
     gossip::{FoundingNews, Metadata},
     handle::Handle,
-    membership::{Member, MemberStatus, Membership, Reach},
+    membership::{Coordinate, Member, MemberStatus, Membership, Reach},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
     snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Snapshot},
@@ -117,6 +117,9 @@ fn member(
         degraded: false,
         rtt: last_heard.filter(|_| number == 2).map(|_| Duration::from_millis(1)),
         reach: last_heard.filter(|_| number == 2).map(|_| Reach::Datagram),
+        coordinate: last_heard
+            .filter(|_| number == 2)
+            .and_then(|_| Coordinate::new([0.003, -0.004, 0.0], 0.001, 0.2).ok()),
     }
 }
 

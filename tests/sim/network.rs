@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use chronik_agent::gossip::{Dial, ExchangeId, NoAnswer};
+use chronik_agent::{
+    gossip::{Dial, ExchangeId, NoAnswer},
+    wire::{self, Kind},
+};
 use rand::RngExt as _;
 
 use super::{Node, World};
@@ -49,6 +52,11 @@ impl Happening {
     }
 }
 
+/// Whether a message ends with a coordinate: its length, its kind, twelve bytes.
+fn is_coordinate(message: &[u8]) -> bool {
+    message.len() > 15 && message[message.len() - 15..].starts_with(&[0, 13, 8])
+}
+
 impl World {
     /// Cuts every connection between the two sides, both ways.
     pub(crate) fn cut(&mut self, one: &[Node], other: &[Node]) {
@@ -67,8 +75,31 @@ impl World {
         self.udp_cuts.clear();
     }
 
-    fn latency(&mut self) -> Duration {
-        Duration::from_micros(self.rng.random_range(200..1_000))
+    /// A host's own delay, and what the way takes where the hosts have places.
+    fn latency(&mut self, from: Node, to: Option<Node>) -> Duration {
+        let own = Duration::from_micros(self.rng.random_range(200..1_000));
+        let way = to.and_then(|to| self.distance(from, to)).unwrap_or_default();
+        own + way / 2
+    }
+
+    /// The round trip between the places of two hosts, without their own delays.
+    pub(crate) fn distance(&self, one: Node, other: Node) -> Option<Duration> {
+        let ([x, y], [u, v]) = (self.places.get(&one)?, self.places.get(&other)?);
+        Some(Duration::from_secs_f64((x - u).hypot(y - v) / 1e3))
+    }
+
+    /// What the liar says in place of the coordinate at the end of a message, in turn.
+    fn lie(&self, from: Node, payload: Bytes) -> Bytes {
+        let Some((liar, lies)) = &self.liar else { return payload };
+        let cluster = &self.hosts[from].cluster;
+        match wire::open(cluster, &payload) {
+            Ok((Kind::Swim, message)) if from == *liar && is_coordinate(message) => {
+                let lie = lies[usize::try_from(self.datagrams).unwrap() % lies.len()];
+                let told = [&message[..message.len() - lie.len()], &lie[..]].concat();
+                wire::seal(cluster, Kind::Swim, &told)
+            }
+            Ok(_) | Err(_) => payload,
+        }
     }
 
     pub(super) fn send_datagram(&mut self, from: Node, to: SocketAddr, payload: Bytes) {
@@ -77,10 +108,16 @@ impl World {
             self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
         }
         let lost = self.rng.random_bool(self.loss) || self.is_to_be_lost();
-        let at = self.now + self.latency();
-        let Some(to) = self.by_addr.get(&to).copied() else {
+        if let Some(count) = &mut self.coordinates {
+            let opened = wire::open(&self.hosts[from].cluster, &payload);
+            *count += u64::from(opened.is_ok_and(|(_, message)| is_coordinate(message)));
+        }
+        let to = self.by_addr.get(&to).copied();
+        let at = self.now + self.latency(from, to);
+        let Some(to) = to else {
             return;
         };
+        let payload = self.lie(from, payload);
         if !lost && !self.cuts.contains(&(from, to)) && !self.udp_cuts.contains(&(from, to)) {
             let from = self.hosts[from].addr;
             self.push(at, Happening::Datagram { from, to, payload });
@@ -122,7 +159,7 @@ impl World {
                 wait *= 2;
             }
         }
-        let at = self.now + self.latency() * 2 + late;
+        let at = self.now + self.latency(from, Some(to)) * 2 + late;
         let broken =
             late > STREAM_TIMEOUT || self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
         let dialler = match &happening {
