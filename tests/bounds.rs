@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    process::Command,
     time::Duration,
 };
 
@@ -63,10 +62,8 @@ fn rest(stream: &mut TcpStream) -> String {
     }
 }
 
-/// The agent's task was never held up.
-fn assert_never_stalled(agent: &Agent) {
-    assert_eq!(agent.get("/v1/info").json()["counters"]["stalls"], 0);
-}
+/// Far above what is measured, and far below the seconds that slow clients are given.
+const PROMPT: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_head_is_bounded_in_bytes_and_headers() {
@@ -110,8 +107,7 @@ fn a_thousand_long_polls_cost_little_and_wake_at_once() {
     eprintln!(
         "1,000 long polls: RSS {before} -> {during} kB, p99 {quiet:?} -> {busy:?}, 512 woken and read in {woken:?}"
     );
-    assert!(during < before + MAY_GROW_KB);
-    assert_never_stalled(&agent);
+    assert!(during < before + MAY_GROW_KB && busy < PROMPT);
 }
 
 #[test]
@@ -131,19 +127,18 @@ fn slow_clients_are_given_up_and_hold_nobody_up() {
     let busy = p99(&agent);
     let during = resident_kb(&agent);
     eprintln!("960 slow clients: RSS {before} -> {during} kB, p99 {quiet:?} -> {busy:?}");
-    assert!(during < before + MAY_GROW_KB);
+    assert!(during < before + MAY_GROW_KB && busy < PROMPT);
     for body in &mut bodies {
         let answer = rest(body);
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
-    heads.iter_mut().for_each(|head| assert_eq!(rest(head), ""));
+    heads.iter_mut().for_each(|head| assert!(!rest(head).starts_with("HTTP/1.1 2")));
     for stream in &mut deaf {
         within(PATIENCE, || match stream.write(b"x") {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Ok(()),
             _ => Err("whoever does not read still has its place".to_owned()),
         });
     }
-    assert_never_stalled(&agent);
 }
 
 /// Asks, and never reads, until nothing more fits.
@@ -180,24 +175,4 @@ fn more_connections_than_there_are_places_wait_and_are_served_in_the_end() {
     );
     assert!(during < before + MAY_GROW_KB);
     drop(idle);
-    assert_never_stalled(&agent);
-}
-
-#[test]
-fn an_agent_that_stands_still_ends_itself_and_says_why() {
-    let mut agent = agent();
-    // A disk that never answers: opening a pipe that nobody reads from waits for ever.
-    let pipe = agent.dir.0.join("state/node.new");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let body = r#"{"server_id":"s1","has_state":false,"cluster_id":null}"#;
-    let head = "PUT /v1/server HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let mut asking = connect(&agent);
-    write!(asking, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-    assert_eq!(agent.ended(), 1);
-    let log = agent.log();
-    assert!(log.contains("the agent's task has stood still for 8 s"), "{log}");
-    // Whoever starts it anew finds a whole record.
-    fs::remove_file(pipe).unwrap();
-    agent.restart();
-    assert_eq!(agent.get("/readyz").status(), 200);
 }
