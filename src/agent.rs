@@ -22,6 +22,7 @@ use crate::{
     advertise,
     bootstrap::{self, Record},
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
+    descriptors,
     gossip::{FoundingNews, Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
     handle::Handle,
     http,
@@ -32,7 +33,9 @@ use crate::{
     shutdown::Signals,
     snapshot::{About, Clock},
     state_dir::{NodeRecord, StateDir, StateError},
+    token::{Token, TokenError},
     transport::{self, Sockets},
+    watchdog,
 };
 
 /// Queues between the tasks; a full one makes its sender wait.
@@ -47,6 +50,9 @@ pub enum AgentError {
     /// The API's address.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The address for the others.
     #[error(transparent)]
     Advertise(#[from] advertise::AdvertiseError),
@@ -79,6 +85,7 @@ pub enum AgentError {
 /// Where it cannot start, or a second signal cuts its goodbye short.
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
+    descriptors::raise();
     let config = Arc::new(config);
     while run_life(config.clone(), &mut signals).await? == Ended::StartOver {
         tracing::info!("starting over as a new node");
@@ -98,6 +105,7 @@ pub enum Ended {
 async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
     let mut agent = Agent::bind(config).await?;
     agent.core.service_manager = ServiceManager::of_this_process();
+    watchdog::watch(&agent.core.pulse)?;
     let (stop, stopping) = watch::channel(false);
     let running = agent.run(async move {
         let mut stopping = stopping;
@@ -124,6 +132,7 @@ pub struct Agent {
     core: Core,
     sources: Vec<Source>,
     listeners: Vec<http::Listener>,
+    token: Option<Token>,
     streams: tokio::net::TcpListener,
     requests: mpsc::Sender<transport::Request>,
     updates: mpsc::Sender<crate::retry_join::Update>,
@@ -137,6 +146,7 @@ impl Agent {
     /// Names the flag, its value and the remedy.
     pub async fn bind(config: impl Into<Arc<Config>>) -> Result<Self, AgentError> {
         let config = config.into();
+        let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
         let state = StateDir::open(&config.state_dir)?;
         let listeners = http::bind(&config.http).await?;
         let Sockets { udp, tcp, addr } = transport::bind(config.bind).await?;
@@ -184,7 +194,7 @@ impl Agent {
         let inputs = core::Inputs { udp, asked, requested, updated };
         let (core, snapshots) = Core::new(machine, state, inputs, Arc::new(about), reports, new_id);
         let handle = Handle::new(snapshots, commands);
-        Ok(Self { config, core, sources, listeners, streams: tcp, requests, updates, handle })
+        Ok(Self { config, core, sources, listeners, token, streams: tcp, requests, updates, handle })
     }
 
     /// A hold on the agent for others in this process.
@@ -207,7 +217,7 @@ impl Agent {
                 // Either the agent says so, or it is gone.
                 api_stops.wait_for(|ended| *ended).await.ok();
             };
-            http::serve(self.listeners, handle, &config, stop).await;
+            http::serve(self.listeners, handle, &config, self.token, stop).await;
             Task::Other("API")
         });
         tasks.spawn(async move {

@@ -321,6 +321,7 @@ pub struct Settings {
     pub advertise: Option<String>,
     pub http: Vec<String>,
     pub http_allow_host: Vec<String>,
+    pub http_token_file: Option<String>,
     pub state_dir: String,
     pub profile: String,
     pub log_format: String,
@@ -332,7 +333,11 @@ pub struct Settings {
 pub struct Limits {
     /// Bytes in the body of a request.
     pub body_bytes: usize,
-    /// Open connections.
+    /// Bytes in the head of a request.
+    pub head_bytes: usize,
+    /// Headers in it.
+    pub headers: usize,
+    /// Open connections of this host's, and as many of others.
     pub connections: usize,
     /// Requests that wait for a change, at one time.
     pub long_polls: usize,

@@ -20,12 +20,17 @@ pub mod wait;
 use std::{
     future::Future,
     io::{self, Write},
+    path::PathBuf,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::client::Client;
 pub use self::{client::ClientError, template::TemplateError};
-use crate::config::{HttpAddr, Options, flags::variable, value};
+use crate::{
+    config::{HttpAddr, Options, flags::variable, value},
+    token::{Token, TokenError},
+};
 
 /// Finds the other members of a clustered server, gossips with them, and tells the server who is there.
 #[derive(Debug, Parser)]
@@ -106,6 +111,9 @@ pub enum CliError {
     /// The agent did not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The token that the agent wants.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The spec of `discover`.
     #[error("{0}")]
     Spec(#[from] chronik_providers::SpecError),
@@ -140,6 +148,17 @@ pub(crate) struct At {
     #[arg(long, value_name = "ADDR:PORT|unix:PATH", env = variable("http"), hide_env_values = true, default_value = "127.0.0.1:7947",
           value_parser = first_http)]
     http: HttpAddr,
+    /// The file with the token of the agent's API, where it has one
+    #[arg(long, value_name = "FILE", env = variable("http-token-file"), hide_env_values = true)]
+    http_token_file: Option<PathBuf>,
+}
+
+impl At {
+    fn client(&self) -> Result<Client, TokenError> {
+        // An empty variable is what `${NAME:-}` in a compose file leaves behind.
+        let file = self.http_token_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+        Ok(Client::new(self.http.clone(), file.map(Token::read).transpose()?))
+    }
 }
 
 /// An agent may listen at several addresses, and its variable then names them all; the first will do.

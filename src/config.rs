@@ -49,6 +49,8 @@ pub struct Config {
     pub advertise: Option<Advertise>,
     /// `--http`.
     pub http: Vec<HttpAddr>,
+    /// `--http-token-file`.
+    pub http_token_file: Option<PathBuf>,
     /// `--state-dir`.
     pub state_dir: PathBuf,
     /// `--profile`.
@@ -99,6 +101,16 @@ impl Config {
     pub fn terms(&self) -> Option<Terms> {
         let named = self.founders.clone().map(Terms::Named);
         named.or(self.bootstrap_expect.map(Terms::Count))
+    }
+}
+
+impl HttpAddr {
+    /// Whether others than this host reach it.
+    pub fn is_exposed(&self) -> bool {
+        match self {
+            Self::Tcp(addr) => !addr.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => false,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod rtt;
 #[cfg(test)]
 mod sample;
 mod server;
+mod token_check;
 mod ui;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -35,7 +36,7 @@ use tokio::{
 
 pub use self::listener::{BindError, Listener, bind};
 use self::problem::Problem;
-use crate::{api, config::Config, handle::Handle, nearest::nearest};
+use crate::{api, config::Config, descriptors, handle::Handle, nearest::nearest, token::Token};
 
 /// Carries the index of an answer, for the next long poll.
 pub const INDEX_HEADER: &str = "x-chronik-index";
@@ -46,8 +47,16 @@ const BODY_MAX: usize = 64 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Addresses in one join.
 const JOIN_ADDRS_MAX: usize = 64;
-/// Open connections over all listeners; more wait in the system's queue.
+/// Bytes in the head of a request: a long query and a token take about 2 KiB, the cookies that a browser has for
+/// `localhost` some more.
+const HEAD_MAX: usize = 16 * 1024;
+/// Headers in it.
+const HEADERS_MAX: usize = 64;
+/// Open connections over all listeners of one kind, for this host and for others; more wait in the system's queue. Two
+/// kinds, so that others never shut out the server beside the agent.
 const CONNECTIONS_MAX: usize = 1024;
+/// One in so many file descriptors may be a connection of one kind: gossip and the state directory need theirs.
+const CONNECTION_SHARE: u64 = 4;
 /// Requests that wait for a change: half of the connections, so that waiting never shuts out asking.
 const LONG_POLLS_MAX: usize = 512;
 /// The longest wait for a change, as in Consul's blocking queries.
@@ -67,30 +76,38 @@ struct Api {
 struct Shared {
     settings: api::Settings,
     allow_hosts: Vec<String>,
+    token: Option<Token>,
+    connections: usize,
     polls: Semaphore,
     stopping: watch::Receiver<bool>,
 }
 
-/// Answers on all `listeners` until `shutdown` completes, then ends long polls, lets answers in flight finish, and
+/// Answers on all `listeners`, where some things need the `token`, until `shutdown` completes, then ends long polls, lets answers in flight finish, and
 /// removes socket files. Returns early only where a listener's task fails.
 pub async fn serve(
     listeners: Vec<Listener>,
     handle: Handle,
     config: &Config,
+    token: Option<Token>,
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = watch::channel(false);
+    let connections = connections_max(descriptors::allowed());
     let shared = Arc::new(Shared {
         settings: about::settings(config),
         allow_hosts: config.http_allow_hosts.clone(),
-        polls: Semaphore::new(LONG_POLLS_MAX),
+        token,
+        connections,
+        polls: Semaphore::new(LONG_POLLS_MAX.min(connections / 2)),
         stopping: stopping.clone(),
     });
     let router = router(Api { handle, shared });
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = || Arc::new(Semaphore::new(connections));
+    let (ours, others) = (places(), places());
     let mut loops = JoinSet::new();
     for listener in listeners {
         tracing::info!(at = %listener.addr(), "the API listens");
+        let places = if listener.is_exposed() { &others } else { &ours };
         loops.spawn(server::accept(listener, router.clone(), places.clone(), stopping.clone()));
     }
     tokio::select! {
@@ -99,6 +116,10 @@ pub async fn serve(
     }
     stop.send_replace(true);
     while loops.join_next().await.is_some() {}
+}
+
+fn connections_max(descriptors: u64) -> usize {
+    usize::try_from(descriptors / CONNECTION_SHARE).unwrap_or(CONNECTIONS_MAX).min(CONNECTIONS_MAX)
 }
 
 fn router(api: Api) -> Router {
@@ -123,6 +144,7 @@ fn router(api: Api) -> Router {
         .route("/", get(|| async { Redirect::temporary("/ui") }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), token_check::check))
         .layer(middleware::from_fn_with_state(api.clone(), host_check::check))
         .with_state(api)
 }

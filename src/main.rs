@@ -9,6 +9,7 @@ use chronik_agent::{
     advertise, agent,
     cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
+    token::Token,
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,9 +39,15 @@ fn run_agent(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),
     };
+    // Read again where it is used: this is to find the mistake before anything starts.
+    if let Some(Err(error)) = config.http_token_file.as_deref().map(Token::read) {
+        return fail(&error, USAGE);
+    }
     if check {
         return print_plan(&config);
     }
+    // Files and sockets get their modes one by one; this is for whatever a library may make.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log(&config);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -103,7 +110,9 @@ fn run_command(command: Command) -> ExitCode {
         Ok(Outcome::NothingMatched) => 2.into(),
         Ok(Outcome::TimedOut) => 3.into(),
         Ok(Outcome::ProviderFailed) => 4.into(),
-        Err(error @ (CliError::Spec(_) | CliError::Exec(ExecError::Usage(_)))) => fail(&error, USAGE),
+        Err(error @ (CliError::Spec(_) | CliError::Token(_) | CliError::Exec(ExecError::Usage(_)))) => {
+            fail(&error, USAGE)
+        }
         // `chronik-agent members | head -1` is content with less.
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),

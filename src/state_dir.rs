@@ -4,6 +4,7 @@
 //! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
 //! whole.
 
+mod modes;
 mod whole;
 
 use std::{
@@ -61,6 +62,19 @@ pub enum StateError {
         /// The process that has it, as it wrote itself.
         pid: Option<u32>,
     },
+    /// Others may look into it, and what else is in it forbids to close it.
+    #[error(
+        "--state-dir {} is open to others (mode {mode:04o}) and holds {other:?}, which is not the agent's: give the agent a directory of its own, or chmod 700 this one",
+        .path.display()
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Something in it.
+        other: String,
+    },
     /// A record that was damaged, or was never one.
     #[error(
         "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",
@@ -93,6 +107,7 @@ impl StateDir {
             .mode(DIR_MODE)
             .create(path)
             .map_err(failed("make the directory"))?;
+        modes::tighten(path)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -203,6 +218,8 @@ fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::node::NodeId;
 
@@ -269,5 +286,36 @@ mod tests {
         let error = StateDir::open(Path::new("/proc/nowhere")).unwrap_err().to_string();
         assert!(error.starts_with("--state-dir /proc/nowhere: cannot make the directory: "), "{error}");
         assert!(error.ends_with("give the agent's user a directory it may write to"), "{error}");
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_directory_that_others_could_read_is_closed() {
+        let scratch = Scratch::new("wide");
+        fs::create_dir(&scratch.0).unwrap();
+        fs::write(scratch.0.join("node.json"), "").unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(scratch.0.join("node.json"), fs::Permissions::from_mode(0o666)).unwrap();
+        let _dir = StateDir::open(&scratch.0).unwrap();
+        let modes = [".", "node.json", "lock"].map(|name| mode(&scratch.0.join(name)));
+        assert_eq!(modes, [0o700, 0o600, 0o600]);
+    }
+
+    #[test]
+    fn a_directory_of_other_things_is_left_as_it_is_and_refused() {
+        let scratch = Scratch::new("other");
+        fs::create_dir(&scratch.0).unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(scratch.0.join("passwd"), "").unwrap();
+        let error = StateDir::open(&scratch.0).unwrap_err().to_string();
+        let expected = "is open to others (mode 0755) and holds \"passwd\", which is not the agent's: give the agent \
+                        a directory of its own, or chmod 700 this one";
+        assert!(error.ends_with(expected), "{error}");
+        assert_eq!((mode(&scratch.0), scratch.0.join("lock").exists()), (0o755, false));
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
+        StateDir::open(&scratch.0).unwrap();
     }
 }

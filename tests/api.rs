@@ -79,7 +79,7 @@ fn the_other_answers_have_their_fields() {
     let info = agent.get("/v1/info").json();
     assert_eq!(info["config"]["endpoint"], json!(["raft=:5001"]));
     assert_eq!(info["id"], myself["id"]);
-    let expected = json!({"body_bytes": 65536, "connections": 1024, "long_polls": 512, "wait_s": 600.0});
+    let expected = json!({"body_bytes": 65536, "head_bytes": 16384, "headers": 64, "connections": 1024, "long_polls": 512, "wait_s": 600.0});
     assert_eq!(info["limits"], expected);
     for probe in ["/livez", "/readyz"] {
         let answer = agent.get(probe);
@@ -242,7 +242,7 @@ fn a_name_that_is_not_ours_is_misdirected() {
 fn a_page_of_another_origin_changes_nothing() {
     let agent = agent();
     let head = "POST /v1/leave HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n";
-    let detail = "a page of http://evil.example may not change anything here: use the command line";
+    let detail = "a page of http://evil.example may not ask this agent: use the command line";
     assert_eq!(agent.send(head, "").problem(), (403, detail.to_owned()));
     assert_eq!(agent.get("/livez").status(), 200);
 }

@@ -9,6 +9,7 @@
 mod addresses;
 mod api;
 mod awaiting;
+mod bounds;
 mod cli;
 mod cluster;
 mod convergence;
@@ -47,3 +48,4 @@ mod scenarios;
 mod service_manager;
 mod sim;
 mod tidy;
+mod token;

@@ -189,6 +189,12 @@ fn log_in(dir: &Dir) -> String {
     fs::read(dir.0.join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
 }
 
+/// Sends a request over a connection.
+pub(crate) fn request(stream: &mut TcpStream, head: &str, body: &str) -> Response {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(stream, head, body)
+}
+
 /// Sends a request over a unix socket.
 pub(crate) fn over_unix(path: &str, head: &str) -> Response {
     let mut stream = UnixStream::connect(path).unwrap();

@@ -38,7 +38,7 @@ pub(super) fn members(size: usize) {
     let handle = Handle::new(seen, commands);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn_on(
-        async move { http::serve(listeners, handle, &config, std::future::pending()).await },
+        async move { http::serve(listeners, handle, &config, None, std::future::pending()).await },
         runtime.handle(),
     );
     let mut connection = Connection::open(addr);

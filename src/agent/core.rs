@@ -30,6 +30,7 @@ use crate::{
     snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
+    watchdog::Pulse,
     wire::MAX_DATAGRAM,
 };
 
@@ -75,6 +76,8 @@ pub(super) struct Core {
     pub(super) refresh_at: Instant,
     /// Nobody, unless the agent is the program.
     pub(super) service_manager: ServiceManager,
+    /// Of this task, for who watches it.
+    pub(super) pulse: Pulse,
 }
 
 impl std::fmt::Debug for Core {
@@ -147,6 +150,7 @@ impl Core {
             keep_peers_after: started,
             refresh_at: started,
             service_manager: ServiceManager::default(),
+            pulse: Pulse::default(),
         };
         (core, seen)
     }
@@ -168,6 +172,7 @@ impl Core {
                 Some(update) = self.inputs.updated.recv() => Wake::Update(update),
                 () = tokio::time::sleep_until(due.into()) => Wake::Time,
             };
+            self.pulse.beat();
             let now = now();
             stopped |= matches!(wake, Wake::Stop);
             self.take(wake, now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 
-use super::{At, CliError, Outcome, Output, client::Client};
+use super::{At, CliError, Outcome, Output};
 use crate::api;
 
 /// The flags of `join`.
@@ -19,7 +19,7 @@ pub struct JoinArgs {
 }
 
 pub(super) async fn join(args: JoinArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let request = api::JoinRequest { addrs: args.addrs };
     let body = serde_json::to_vec(&request).expect("a list of texts serialises");
     let answer = client.post("/v1/join", Bytes::from(body)).await?;
@@ -41,7 +41,7 @@ pub struct LeaveArgs {
 }
 
 pub(super) async fn leave(args: LeaveArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    Client::new(args.at.http).post("/v1/leave", Bytes::new()).await?;
+    args.at.client()?.post("/v1/leave", Bytes::new()).await?;
     writeln!(output.out, "the agent has left and stops")?;
     Ok(Outcome::Done)
 }
@@ -54,7 +54,7 @@ pub struct HealthArgs {
 }
 
 pub(super) async fn health(args: HealthArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let answer = Client::new(args.at.http).get("/livez", Duration::ZERO).await?;
+    let answer = args.at.client()?.get("/livez", Duration::ZERO).await?;
     output.out.write_all(&answer.body)?;
     Ok(Outcome::Done)
 }

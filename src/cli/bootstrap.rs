@@ -111,7 +111,7 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
 }
 
 async fn show(at: At, format: Format, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(at.http);
+    let client = at.client()?;
     let answer = client.get(PATH, Duration::ZERO).await?;
     match format {
         Format::Json => output.out.write_all(&answer.body)?,
@@ -158,7 +158,7 @@ async fn known(client: &Client) -> Result<Bootstrap, CliError> {
 }
 
 async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let Some(cluster_id) = known(&client).await?.cluster_id else {
         writeln!(output.err, "no cluster is known here: found one first, see `chronik-agent bootstrap`")?;
         return Ok(Outcome::Failed);
@@ -176,7 +176,7 @@ async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome
 }
 
 async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let answer = client.get("/v1/members", Duration::ZERO).await?;
     let members: api::Members = client.read("/v1/members", &answer)?;
     let name = |id: &NodeId| {
@@ -204,7 +204,7 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
 }
 
 async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let known = known(&client).await?;
     let keeps = known.established && known.decision == DecisionName::Conflict && !args.i_will_lose_data;
     let cluster = known.cluster_id.map_or_else(|| "no cluster yet".to_owned(), |id| format!("cluster {id}"));

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, StatusCode,
     client::conn::http1,
-    header::{CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{api, config::HttpAddr, http::INDEX_HEADER};
+use crate::{api, config::HttpAddr, http::INDEX_HEADER, token::Token};
 
 /// How long an answer may take beside the wait that was asked for: loopback takes a millisecond, a join of many silent
 /// addresses some seconds.
@@ -87,10 +87,11 @@ pub(super) struct Answer {
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     at: HttpAddr,
+    token: Option<Token>,
 }
 
 impl Client {
-    pub(super) fn new(at: HttpAddr) -> Self {
+    pub(super) fn new(at: HttpAddr, token: Option<Token>) -> Self {
         let at = match at {
             HttpAddr::Tcp(addr) if addr.ip().is_unspecified() => {
                 let loopback: IpAddr =
@@ -99,7 +100,7 @@ impl Client {
             }
             at @ (HttpAddr::Tcp(_) | HttpAddr::Unix(_)) => at,
         };
-        Self { at }
+        Self { at, token }
     }
 
     /// Asks for `path`; `wait` is how long the request itself asks the agent to wait.
@@ -172,6 +173,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(path).header(HOST, host);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.bearer());
         }
         let request = request.body(Full::new(body)).expect("paths are made of encoded parts");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;

@@ -198,7 +198,7 @@ struct View {
 }
 
 async fn view(node: &Node) -> Option<View> {
-    let client = Client::new(HttpAddr::Tcp(node.http));
+    let client = Client::new(HttpAddr::Tcp(node.http), None);
     let ask = async {
         let members = client.get("/v1/members", Duration::ZERO).await.ok()?;
         let quorum = client.get("/v1/quorum", Duration::ZERO).await.ok()?;

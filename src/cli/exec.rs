@@ -127,7 +127,7 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
         }
         _ => {}
     }
-    let client = Client::new(args.at.http.clone());
+    let client = args.at.client()?;
     if let Some(dir) = &args.attest
         && let Some(unmet) = attest(&client, dir, args.timeout, output).await?
     {

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    At, CliError, Outcome, Output,
-    client::{Client, with_query},
-    table,
-};
+use super::{At, CliError, Outcome, Output, client::with_query, table};
 use crate::{api, membership::MemberStatus, node::Role};
 
 /// The flags of `members`.
@@ -45,7 +41,7 @@ enum Shape {
 }
 
 pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let statuses = args.status.iter().map(|status| ("status", status.to_string()));
     let roles = args.role.iter().map(|role| ("role", role.to_string()));
     let tags = args.tag.into_iter().map(|tag| ("tag", tag));

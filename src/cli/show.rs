@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{At, CliError, Format, Outcome, Output, client::Client, table};
+use super::{At, CliError, Format, Outcome, Output, table};
 
 /// The flags of the commands that show an endpoint.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct ShowArgs {
 }
 
 pub(super) async fn run(args: &ShowArgs, path: &str, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http.clone());
+    let client = args.at.client()?;
     let answer = client.get(path, Duration::ZERO).await?;
     match args.format {
         Format::Json => output.out.write_all(&answer.body)?,

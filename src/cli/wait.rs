@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::{
     At, CliError, Format, Outcome, Output,
-    client::Client,
     condition::{Condition, Waited},
     table,
 };
@@ -30,7 +29,7 @@ pub struct WaitArgs {
 }
 
 pub(super) async fn run(args: &WaitArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http.clone());
+    let client = args.at.client()?;
     let answer = match args.what.wait(&client, Some(args.timeout), |_| {}).await? {
         Waited::Met(answer) => answer,
         Waited::Conflict(why) => {

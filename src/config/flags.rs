@@ -110,6 +110,12 @@ pub const FLAGS: &[Flag] = &[
          Repeatable",
     ),
     one(
+        "http-token-file",
+        "FILE",
+        "A file with one line, the token that changes need over the local API, and everything where --http is no \
+         loopback address [default: none; whoever is on this host may change things]",
+    ),
+    one(
         "state-dir",
         "DIR",
         "Where identity and memory are kept over restarts [default: /var/lib/chronik-agent as root, else \

@@ -25,6 +25,7 @@ impl Config {
             ("gossip", format!("{} over UDP and TCP", self.bind)),
             ("advertised", advertised),
             ("http", list(self.http.iter().map(ToString::to_string).collect())),
+            ("http token", self.http_token()),
             ("state", self.state_dir.display().to_string()),
             ("profile", self.profile.name().to_owned()),
             ("founding", founding),
@@ -39,6 +40,14 @@ impl Config {
         }
         let rows = rows.into_iter().map(|(what, value)| format!("{what:<11} {value}\n"));
         rows.collect()
+    }
+
+    /// What needs the token of the API.
+    fn http_token(&self) -> String {
+        match &self.http_token_file {
+            Some(path) => format!("in {}: needed for changes, and from other hosts for all", path.display()),
+            None => "none: whoever is on this host may change things".to_owned(),
+        }
     }
 
     /// When and with whom this agent founds.

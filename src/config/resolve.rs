@@ -103,12 +103,14 @@ impl Config {
             state_dir: state_dir(options, host)?,
             profile: one(options, "profile", choice)?.unwrap_or(Profile::Lan),
             retry_join: seeds(options)?,
+            http_token_file: one(options, "http-token-file", file_name)?,
             http_allow_hosts: all(options, "http-allow-host", host_name)?,
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
             log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(|| "info".to_owned()),
         };
         config.founding_goes_together()?;
         config.goes_together()?;
+        config.is_guarded()?;
         Ok(config)
     }
 
@@ -142,6 +144,19 @@ impl Config {
                  one of them"
             )),
             Admission::Found | Admission::JoinOnly | Admission::Only(_) => Ok(()),
+        }
+    }
+
+    /// Nobody else may reach an API that asks for no token.
+    fn is_guarded(&self) -> Result<(), ConfigError> {
+        let exposed = self.http.iter().find(|http| http.is_exposed());
+        match (exposed, &self.http_token_file) {
+            (Some(HttpAddr::Tcp(addr)), None) => Err(ConfigError::Together(format!(
+                "--http {addr} is no loopback address, and whoever reaches it could change things: give \
+                 --http-token-file FILE, or listen on 127.0.0.1:{} or unix:PATH",
+                addr.port()
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -330,6 +345,10 @@ fn http(options: &Options) -> Result<Vec<HttpAddr>, ConfigError> {
     Ok(if http.is_empty() { default() } else { http })
 }
 
+fn file_name(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("names no file".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
 fn state_dir(options: &Options, host: &Host) -> Result<PathBuf, ConfigError> {
     let parse = |text: &str| match text {
         "" => Err("names no directory".to_owned()),
@@ -400,6 +419,28 @@ mod tests {
 
     fn resolve<'a>(flags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config, String> {
         Config::resolve(&Options::from_flags(flags), &host()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_api_for_others_needs_a_token_file() {
+        let guarded = |http: &str| resolve([("http", http), ("http-token-file", "/t")]).is_ok();
+        let open = |http: &str| resolve([("http", http)]).is_ok();
+        for http in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x"] {
+            assert!(open(http) && guarded(http), "{http}");
+        }
+        for http in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(!open(http) && guarded(http), "{http}");
+        }
+        assert!(resolve([("http", "127.0.0.1:1"), ("http", "10.0.0.1:1")]).is_err());
+    }
+
+    #[test]
+    fn a_printed_configuration_holds_no_secret() {
+        let spec = "provider=aws tag_key=a tag_value=b access_key_id=AKIA secret_access_key=hush-hush";
+        // A build without that provider refuses the spec, and prints no more of it.
+        let config = resolve([("retry-join", spec), ("http-token-file", "/t")]);
+        let printed = format!("{config:?}");
+        assert!(printed.contains("retry") && !printed.contains("hush-hush"), "{printed}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::{
 use clap::ValueEnum;
 
 use super::{
-    Api, BODY_MAX, CONNECTIONS_MAX, LONG_POLLS_MAX, WAIT_MAX,
+    Api, BODY_MAX, HEAD_MAX, HEADERS_MAX, LONG_POLLS_MAX, WAIT_MAX,
     answer::{Answer, json, time},
     founding,
     members::coordinate,
@@ -77,8 +77,10 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
         config: api.shared.settings.clone(),
         limits: api::Limits {
             body_bytes: BODY_MAX,
-            connections: CONNECTIONS_MAX,
-            long_polls: LONG_POLLS_MAX,
+            head_bytes: HEAD_MAX,
+            headers: HEADERS_MAX,
+            connections: api.shared.connections,
+            long_polls: LONG_POLLS_MAX.min(api.shared.connections / 2),
             wait_s: api::seconds(WAIT_MAX),
         },
         founding: founding::summary(&snapshot.founding),
@@ -119,6 +121,7 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         advertise: config.advertise.as_ref().map(ToString::to_string),
         http: config.http.iter().map(ToString::to_string).collect(),
         http_allow_host: config.http_allow_hosts.clone(),
+        http_token_file: config.http_token_file.as_ref().map(|path| path.display().to_string()),
         state_dir: config.state_dir.display().to_string(),
         profile: config.profile.name().to_owned(),
         log_format: named(config.log_format.to_possible_value()),

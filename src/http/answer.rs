@@ -115,7 +115,8 @@ impl Api {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!(
-                    "{LONG_POLLS_MAX} requests wait for a change already: ask again later, or without `index`"
+                    "{} requests wait for a change already: ask again later, or without `index`",
+                    LONG_POLLS_MAX.min(self.shared.connections / 2)
                 ),
             )
         })?;

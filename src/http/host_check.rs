@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::{
     extract::{Request, State},
     http::{
-        Method, StatusCode,
+        StatusCode,
         header::{HOST, ORIGIN},
         uri::Authority,
     },
@@ -16,12 +16,17 @@ use axum::{
 
 use super::{Api, problem::Problem};
 
-/// The address at which a connection arrived; none for a unix socket, which no browser opens.
+/// How a connection arrived.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Arrived(pub(super) Option<IpAddr>);
+pub(super) struct Arrived {
+    /// The address; none for a unix socket, which no browser opens.
+    pub(super) local: Option<IpAddr>,
+    /// Whether others than this host can come that way.
+    pub(super) exposed: bool,
+}
 
 pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let Some(Arrived(Some(local))) = request.extensions().get().copied() else {
+    let Some(Arrived { local: Some(local), .. }) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
     match judge(&request, local, &api.shared.allow_hosts) {
@@ -45,12 +50,11 @@ fn judge(request: &Request, local: IpAddr, allowed: &[String]) -> Result<(), Pro
             ),
         ));
     }
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match header(ORIGIN) {
-        Some(origin) if !reads && origin.split_once("://").is_none_or(|(_, origin)| origin != asked) => {
+        Some(origin) if origin.split_once("://").is_none_or(|(_, origin)| origin != asked) => {
             Err(Problem::new(
                 StatusCode::FORBIDDEN,
-                format!("a page of {origin} may not change anything here: use the command line"),
+                format!("a page of {origin} may not ask this agent: use the command line"),
             ))
         }
         Some(_) | None => Ok(()),

@@ -34,6 +34,13 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Whether others than this host reach it.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.addr().is_exposed()
+    }
+}
+
 /// The file of a unix socket, removed with its listener.
 #[derive(Debug)]
 pub(super) struct SocketFile(PathBuf);

@@ -38,6 +38,8 @@ pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) 
     let shared = Arc::new(Shared {
         settings: about::settings(&config),
         allow_hosts: Vec::new(),
+        token: None,
+        connections: super::CONNECTIONS_MAX,
         polls: Semaphore::new(LONG_POLLS_MAX),
         stopping,
     });

@@ -14,14 +14,18 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use super::{
+    HEAD_MAX, HEADERS_MAX,
     host_check::Arrived,
     listener::{Kind, Listener},
 };
 
 /// How long a client may take to send the head of a request; whoever is slower only occupies a place.
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+/// How long a client may leave an answer unread, which then is given up.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How long answers may take to finish at the end; with what follows it stays inside the 3 s of a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
@@ -41,6 +45,7 @@ pub(super) async fn accept(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let exposed = listener.is_exposed();
     let stop = stopping.clone();
     loop {
         let next = async {
@@ -61,11 +66,11 @@ pub(super) async fn accept(
         match stream {
             Ok(Stream::Tcp(stream, local)) => connections.spawn(async move {
                 let _place = place;
-                converse(stream, Arrived(local), router, stop).await;
+                converse(stream, Arrived { local, exposed }, router, stop).await;
             }),
             Ok(Stream::Unix(stream)) => connections.spawn(async move {
                 let _place = place;
-                converse(stream, Arrived(None), router, stop).await;
+                converse(stream, Arrived { local: None, exposed }, router, stop).await;
             }),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -105,9 +110,14 @@ async fn converse(
         request.extensions_mut().insert(arrived);
         routes.call(request)
     });
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(WRITE_STALL_MAX));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_MAX)
+        .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
