@@ -49,3 +49,4 @@ mod service_manager;
 mod sim;
 mod tidy;
 mod token;
+mod watchdog;

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    At, CliError, ClientError, Outcome, Output,
-    client::{Client, with_query},
-};
+use super::{At, CliError, ClientError, Outcome, Output, client::with_query};
 use crate::api::{self, RttBasis};
 
 /// The flags of `rtt`.
@@ -36,7 +33,7 @@ enum Shape {
 }
 
 pub(super) async fn run(args: RttArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = Client::new(args.at.http);
+    let client = args.at.client()?;
     let pairs = match args.other {
         Some(other) => vec![("from", args.one), ("to", other)],
         None => vec![("to", args.one)],
