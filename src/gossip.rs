@@ -6,6 +6,8 @@ mod contacts;
 mod engine;
 mod exchange;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod heal;
 mod health;
 mod inbound;

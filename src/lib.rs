@@ -13,6 +13,9 @@ pub mod backoff;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gossip;
 pub mod handle;
 pub mod http;
