@@ -8,6 +8,8 @@ mod coordinates;
 mod engine;
 mod exchange;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod heal;
 mod health;
 mod inbound;
@@ -508,5 +510,21 @@ mod tests {
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
         assert!(a.is_own(a.me.addr));
+    }
+
+    /// One later than the last would be sent as the first, and the others would take this node for dead for ever.
+    #[test]
+    fn a_claim_that_this_node_lives_in_the_year_10889_makes_no_epoch_that_does_not_travel() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, b) = (machine(1, now), machine(2, now));
+        for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
+            let claim = Member::alive(Peer { epoch, bump: u16::MAX, ..a.me });
+            let mut state = b.shared_state();
+            state.members = vec![claim];
+            let request = frame::write(&sync::Request::Exchange(state.encode()));
+            a.handle_request(b.me.addr, &wire::seal(&a.cluster, Kind::Request, &request), now).unwrap();
+            assert_eq!((a.me.epoch, a.me.bump), (Epoch::LAST, 0), "after {epoch}");
+        }
     }
 }

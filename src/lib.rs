@@ -14,6 +14,9 @@ pub mod bootstrap;
 pub mod cli;
 pub mod config;
 mod descriptors;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gossip;
 pub mod handle;
 pub mod http;

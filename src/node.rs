@@ -81,9 +81,14 @@ impl fmt::Debug for NodeId {
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The epoch of a start at `unix_ms`, after a start that ran under `previous`.
+    /// The last that travels: 48 bits of milliseconds, good until the year 10889.
+    pub const LAST: Self = Self((1 << 48) - 1);
+
+    /// The epoch of a start at `unix_ms`, after a start that ran under `previous`; never beyond [`Self::LAST`], which
+    /// others would read as a start long ago.
     pub fn next(previous: Option<Self>, unix_ms: u64) -> Self {
-        Self(previous.map_or(unix_ms, |previous| unix_ms.max(previous.0.saturating_add(1))))
+        let next = previous.map_or(unix_ms, |previous| unix_ms.max(previous.0.saturating_add(1)));
+        Self(next.min(Self::LAST.0))
     }
 }
 
@@ -239,6 +244,7 @@ mod tests {
         assert_eq!(Epoch::next(None, 50), Epoch(50));
         assert_eq!(Epoch::next(Some(Epoch(70)), 50), Epoch(71), "the clock went back");
         assert_eq!(Epoch::next(Some(Epoch(70)), 90), Epoch(90));
+        assert_eq!(Epoch::next(Some(Epoch(u64::MAX)), 90), Epoch::LAST);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
 //! whole.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod modes;
 mod whole;
 

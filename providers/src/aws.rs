@@ -1,6 +1,8 @@
 //! `provider=aws`: EC2 instances by tag.
 
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod instances;
 mod region;
 pub(crate) mod spec;
@@ -85,12 +87,17 @@ impl Discover for Provider {
         let late =
             || Failure::new(FailureKind::Unavailable, &format!("not all pages within {POLL_TIMEOUT:?}"));
         let seeds = timeout(POLL_TIMEOUT, Box::pin(self.poll())).await.unwrap_or_else(|_| Err(late()));
-        seeds.map_err(|e| DiscoverError { provider: NAME, kind: e.kind, message: e.message })
+        answer(seeds)
     }
 
     fn cadence(&self) -> Cadence {
         CADENCE
     }
+}
+
+/// What a poll came to, for whoever asked.
+fn answer(seeds: Result<Seeds, Failure>) -> Result<Seeds, DiscoverError> {
+    seeds.map_err(|e| DiscoverError { provider: NAME, kind: e.kind, message: e.message })
 }
 
 /// Finds region and credentials and makes the client.

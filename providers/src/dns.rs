@@ -1,5 +1,7 @@
 //! `provider=dns`: SRV records, or A and AAAA records.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lookup;
 pub(crate) mod spec;
 
@@ -7,8 +9,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy},
+    ConnectionProvider, Resolver, TokioResolver,
+    config::{
+        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+        ServerOrderingStrategy,
+    },
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 
@@ -49,32 +54,44 @@ impl Provider {
         // A resolver for each poll costs 0.2 ms, sees a changed /etc/resolv.conf, and holds no broken connection. Its cache
         // would die with it; the interval of the polls is the cache.
         let resolver = resolver(self.records.resolver.as_ref()).await?;
-        match &self.records.query {
-            Query::Service(name) => lookup::service(&resolver, name).await,
-            Query::Hosts(name, port) => {
-                let port = port.map_or(self.default_port, u16::from);
-                lookup::hosts(&resolver, name, port).await
-            }
+        found(&self.records.query, &resolver, self.default_port).await
+    }
+}
+
+async fn found<P: ConnectionProvider>(
+    query: &Query,
+    resolver: &Resolver<P>,
+    default_port: u16,
+) -> Result<lookup::Found, String> {
+    match query {
+        Query::Service(name) => lookup::service(resolver, name).await,
+        Query::Hosts(name, port) => {
+            let port = port.map_or(default_port, u16::from);
+            lookup::hosts(resolver, name, port).await
         }
     }
+}
+
+/// What a look-up came to, for whoever asked.
+fn answer(found: Result<lookup::Found, String>) -> Result<Seeds, DiscoverError> {
+    let found = found.map_err(|e| DiscoverError {
+        provider: NAME,
+        kind: FailureKind::Unavailable,
+        message: crate::line(&e),
+    })?;
+    let mut seeds = Seeds {
+        addrs: Vec::new(),
+        valid_for: found.min_ttl.map(|ttl| Duration::from_secs(ttl.into())),
+        warnings: found.warnings.iter().map(|warning| crate::line(warning)).collect(),
+    };
+    seeds.extend(found.addrs.into_iter().map(|(_, addr)| addr));
+    Ok(seeds)
 }
 
 #[async_trait]
 impl Discover for Provider {
     async fn discover(&self) -> Result<Seeds, DiscoverError> {
-        let found = self.found().await;
-        let found = found.map_err(|e| DiscoverError {
-            provider: NAME,
-            kind: FailureKind::Unavailable,
-            message: e.split_whitespace().collect::<Vec<_>>().join(" "),
-        })?;
-        let mut seeds = Seeds {
-            addrs: Vec::new(),
-            valid_for: found.min_ttl.map(|ttl| Duration::from_secs(ttl.into())),
-            warnings: found.warnings,
-        };
-        seeds.extend(found.addrs.into_iter().map(|(_, addr)| addr));
-        Ok(seeds)
+        answer(self.found().await)
     }
 
     fn cadence(&self) -> Cadence {
@@ -94,13 +111,16 @@ async fn resolver(given: Option<&Address>) -> Result<TokioResolver, String> {
         }
         None => TokioResolver::builder_tokio().map_err(|e| no_system_resolver(&e))?,
     };
-    let options = builder.options_mut();
+    tune(builder.options_mut());
+    builder.build().map_err(|e| no_system_resolver(&e))
+}
+
+fn tune(options: &mut ResolverOpts) {
     options.cache_size = 0;
     options.timeout = TIMEOUT;
     options.attempts = RETRIES;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
     options.use_hosts_file = ResolveHosts::Never;
-    builder.build().map_err(|e| no_system_resolver(&e))
 }
 
 fn name_server(addr: SocketAddr) -> NameServerConfig {

@@ -7,6 +7,9 @@ mod aws;
 #[cfg(feature = "dns")]
 mod dns;
 mod fixed;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "aws")]
 mod secret;
 mod spec;
@@ -50,6 +53,13 @@ impl Seeds {
             }
         }
     }
+}
+
+/// The text as one line without control characters: what others answered is shown on terminals and in logs.
+#[cfg(any(feature = "aws", feature = "dns"))]
+fn line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the asker can do about a failed poll.

@@ -175,6 +175,15 @@ impl Spec {
         }
     }
 
+    /// What `provider=aws` is asked for.
+    #[cfg(all(feature = "aws", any(test, fuzzing)))]
+    pub(crate) fn into_instances(self) -> Option<aws::spec::Instances> {
+        match self.source {
+            Source::Aws(instances) => Some(*instances),
+            _ => None,
+        }
+    }
+
     /// Makes the provider ready to be asked. Reads the secrets that the spec points to, and touches no network.
     ///
     /// `default_port` is the port of seeds that come without one.

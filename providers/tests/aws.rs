@@ -140,6 +140,19 @@ fn nowhere_at_all() {
     assert_eq!(one_line(&output, 4), NO_REGION);
 }
 
+/// An instance gets its region and its role while the agent runs.
+#[test]
+fn what_was_not_there_is_found_at_a_later_poll() {
+    let ec2 = HttpDouble::start(|_, _| Reply::Answer(200, "", ONE.to_owned()));
+    let imds = imds::start_late().url();
+    let spec = format!("provider=aws tag.a=b endpoint={}", ec2.url());
+    let output = discover(&spec, 3, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &imds)]);
+    assert_eq!((output.code, output.addrs), (0, vec!["10.0.0.1:7946".to_owned()]));
+    let [region, role] = output.complaints.as_slice() else { panic!("{:?}", output.complaints) };
+    assert_eq!(region, NO_REGION);
+    assert!(role.starts_with("error: aws: no credentials in the spec,"), "{role}");
+}
+
 #[test]
 fn credentials_that_cannot_be_had() {
     let (good, broken) = (scratch("good", "[profile a]\n"), scratch("broken", "garbage\n[profile x\n"));

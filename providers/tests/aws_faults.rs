@@ -1,18 +1,35 @@
-//! An EC2 endpoint that fails in every way known: what is said, how often it is asked again, what the asker can do.
+//! An EC2 endpoint that fails in every way known: what is said, how often it is asked again, what the asker can do; and that the next
+//! good answer is taken. `rows.rs` lists them all.
 
-use chronik_providers::{DiscoverError, FailureKind, Spec};
+use std::process::Command;
+
+use chronik_providers::{Discover, DiscoverError, FailureKind, Spec};
 
 use crate::{
     aws::{KEYS, ONE},
     black_hole::BlackHole,
+    daemon::Daemon,
     http_double::{HttpDouble, Reply},
 };
 
-async fn fail(url: &str) -> DiscoverError {
+fn provider(url: &str) -> Box<dyn Discover> {
     let spec = format!("provider=aws tag.a=b endpoint={url} {KEYS}");
-    let error = Spec::parse(&spec).unwrap().connect(7946).unwrap().discover().await.unwrap_err();
+    Spec::parse(&spec).unwrap().connect(7946).unwrap()
+}
+
+async fn fail(provider: &dyn Discover) -> DiscoverError {
+    let error = provider.discover().await.unwrap_err();
     assert!(!error.message.contains('\n') && error.message.chars().count() <= 401, "{error}");
     error
+}
+
+/// What failed before is asked again, and its answer taken.
+async fn succeed(provider: &dyn Discover) {
+    assert_eq!(provider.discover().await.unwrap().addrs, ["10.0.0.1:7946".parse().unwrap()]);
+}
+
+fn one() -> Reply {
+    Reply::Answer(200, "", ONE.to_owned())
 }
 
 /// An error, as EC2 sends it.
@@ -22,7 +39,7 @@ pub(crate) fn error_document(code: &str) -> String {
     )
 }
 
-/// Answers that are sent for ever, and what is made of them.
+/// Answers that are no list, what is made of them, and the list after them.
 #[tokio::test]
 async fn answers_that_are_no_list() {
     use FailureKind::{Rejected, Throttled, Unavailable};
@@ -64,26 +81,32 @@ async fn answers_that_are_no_list() {
         (Reply::Close, 3, Unavailable, "the request to EC2 failed ("),
         (Reply::Truncated, 3, Unavailable, "the answer of EC2 broke off ("),
     ] {
-        let ec2 = HttpDouble::start(move |_, _| reply.clone());
-        let error = fail(&ec2.url()).await;
+        let ec2 = HttpDouble::start(move |_, asked| if asked < tries { reply.clone() } else { one() });
+        let provider = provider(&ec2.url());
+        let error = fail(provider.as_ref()).await;
         assert!(error.message.starts_with(sentence), "{sentence}: {error}");
         assert_eq!((error.kind, ec2.requests()), (kind, tries), "{error}");
+        succeed(provider.as_ref()).await;
     }
 }
 
 #[tokio::test]
 async fn endpoints_that_cannot_be_reached() {
-    let refused = fail(&format!("http://127.0.0.1:{}", crate::daemon::free_port())).await;
+    let port = crate::daemon::free_port();
+    let asked = provider(&format!("http://127.0.0.1:{port}"));
+    let refused = fail(asked.as_ref()).await;
+    let _up = HttpDouble::start_at(port, |_, _| one());
+    succeed(asked.as_ref()).await;
     let sentence = "EC2 cannot be reached: check region and endpoint (";
     assert!(
         refused.message.starts_with(sentence) && refused.message.contains("Connection refused"),
         "{refused}"
     );
     // Too long for a name server to be asked, so that the test stays on loopback.
-    let unknown = fail(&format!("http://{}.test", "a".repeat(64))).await;
+    let unknown = fail(provider(&format!("http://{}.test", "a".repeat(64))).as_ref()).await;
     assert!(unknown.message.starts_with(sentence) && unknown.message.contains("lookup"), "{unknown}");
     let plain = HttpDouble::start(|_, _| Reply::Close);
-    let tls = fail(&plain.url().replace("http", "https")).await;
+    let tls = fail(provider(&plain.url().replace("http", "https")).as_ref()).await;
     assert!(tls.message.starts_with(sentence), "{tls}");
     assert!([refused, unknown, tls].iter().all(|error| error.kind == FailureKind::Unavailable));
 }
@@ -91,29 +114,90 @@ async fn endpoints_that_cannot_be_reached() {
 #[tokio::test]
 async fn an_endpoint_behind_a_black_hole() {
     let hole = BlackHole::open().await;
-    let error = fail(&hole.url).await;
+    let asked = provider(&hole.url);
+    let error = fail(asked.as_ref()).await;
     let sentence = "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)? (";
     assert!(error.message.starts_with(sentence), "{error}");
+    let port = hole.url.rsplit(':').next().unwrap().parse().unwrap();
+    drop(hole);
+    let _up = HttpDouble::start_at(port, |_, _| one());
+    succeed(asked.as_ref()).await;
 }
 
 #[tokio::test]
 async fn an_endpoint_that_says_nothing() {
-    let ec2 = HttpDouble::start(|_, _| Reply::Silence);
-    let error = fail(&ec2.url()).await;
+    let ec2 = HttpDouble::start(|_, asked| if asked < 3 { Reply::Silence } else { one() });
+    let asked = provider(&ec2.url());
+    let error = fail(asked.as_ref()).await;
     assert!(error.message.starts_with("no answer from EC2 in time ("), "{error}");
+    assert_eq!((error.kind, ec2.requests()), (FailureKind::Unavailable, 3));
+    succeed(asked.as_ref()).await;
+}
+
+/// Half a list is none: whoever is on the other pages would be forgotten.
+#[tokio::test]
+async fn a_page_that_fails_half_way_is_no_list() {
+    let ec2 = HttpDouble::start(|_, asked| match asked {
+        0 => page("t"),
+        1 => Reply::Answer(400, "", error_document("InvalidNextToken")),
+        _ => one(),
+    });
+    let asked = provider(&ec2.url());
+    let error = fail(asked.as_ref()).await;
+    assert_eq!(error.message, "EC2 refuses the request (InvalidNextToken: Said so., HTTP 400)");
+    succeed(asked.as_ref()).await;
+}
+
+/// So it is without a CA bundle, too.
+#[tokio::test]
+async fn an_endpoint_whose_certificate_nobody_vouches_for() {
+    let port = crate::daemon::free_port();
+    let file = |name: &str| format!("{}/tls-{port}-{name}", env!("CARGO_TARGET_TMPDIR"));
+    let (key, certificate) = (file("key"), file("certificate"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "1",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut server = Command::new("sh");
+    // What says that it is ready goes to standard output.
+    server.args(["-c", "exec openssl s_server -accept \"$0\" -cert \"$1\" -key \"$2\" -www >&2"]);
+    let (_server, _) = Daemon::start(server.args([&port.to_string(), &certificate, &key]), "ACCEPT");
+    let error = fail(provider(&format!("https://localhost:{port}")).as_ref()).await;
+    let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at \
+        /etc/ssl/certs/ca-certificates.crt, or a proxy in between? (";
+    assert!(
+        error.message.starts_with(sentence) && error.message.contains("invalid peer certificate: "),
+        "{error}"
+    );
     assert_eq!(error.kind, FailureKind::Unavailable);
+}
+
+fn page(token: &str) -> Reply {
+    let end = format!("<nextToken>{token}</nextToken></DescribeInstancesResponse>");
+    Reply::Answer(200, "", ONE.replace("</DescribeInstancesResponse>", &end))
 }
 
 #[tokio::test]
 async fn pages_without_end() {
-    let page = |token: &str| {
-        let end = format!("<nextToken>{token}</nextToken></DescribeInstancesResponse>");
-        Reply::Answer(200, "", ONE.replace("</DescribeInstancesResponse>", &end))
-    };
-    let endless = HttpDouble::start(move |_, number| page(&format!("t{number}")));
-    let error = fail(&endless.url()).await;
+    let endless = HttpDouble::start(|_, asked| if asked < 200 { page(&format!("t{asked}")) } else { one() });
+    let asked = provider(&endless.url());
+    let error = fail(asked.as_ref()).await;
     assert_eq!(error.message, "EC2 gives page after page: stopped after 200, is the endpoint EC2?");
     assert_eq!(endless.requests(), 200);
+    succeed(asked.as_ref()).await;
     let same = HttpDouble::start(move |_, _| page("t"));
     let spec = format!("provider=aws tag.a=b endpoint={} {KEYS}", same.url());
     let seeds = Spec::parse(&spec).unwrap().connect(7946).unwrap().discover().await.unwrap();

@@ -131,7 +131,7 @@ async fn a_cache_in_between() {
 
 #[tokio::test]
 async fn name_servers_that_misbehave() {
-    let port = fault_name_server::start();
+    let (port, _) = fault_name_server::start();
     let ask = |name: &str| {
         let spec = format!("provider=dns resolver=localhost:{port} name={name}.bad.test");
         async move { ask(&spec).await }
@@ -162,4 +162,51 @@ async fn name_servers_that_misbehave() {
     assert_eq!(mixed, Ok(Seeds { warnings, ..half }), "some targets are answered");
     let lost = "no target of _mute._udp.bad.test. has an address: no name server answered for drop.bad.test. in time";
     assert_eq!(mute, failure(lost));
+}
+
+/// Every way in which a name server fails a poll: one line, and once it is mended the same provider takes its answer.
+#[tokio::test]
+async fn a_name_server_that_is_mended_is_believed_again() {
+    let (port, mended) = fault_name_server::start();
+    let faults = [
+        ("drop", "no name server answered for drop.bad.test. in time"),
+        ("id", "no name server answered for id.bad.test. in time"),
+        ("garbage", "no name server answered for garbage.bad.test. in time"),
+        ("servfail", "the name server answered Server Failure for servfail.bad.test."),
+        ("refused", "the name server answered Query Refused for refused.bad.test."),
+        ("nxdomain", "nxdomain.bad.test. does not exist (NXDOMAIN)"),
+        ("nodata", "nodata.bad.test. has neither an A nor an AAAA record"),
+        (
+            "_mute._udp",
+            "no target of _mute._udp.bad.test. has an address: no name server answered for drop.bad.test. in time",
+        ),
+    ];
+    let asked = faults.map(async |(name, sentence)| {
+        let spec = format!("provider=dns resolver=127.0.0.1:{port} name={name}.bad.test");
+        let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
+        assert_eq!(provider.discover().await, failure(sentence));
+        provider
+    });
+    let providers = futures_util::future::join_all(asked).await;
+    mended.store(true, std::sync::atomic::Ordering::SeqCst);
+    let good = Ok(seeds(&["10.9.0.1:7946"], 7, &[]));
+    for provider in providers {
+        assert_eq!(provider.discover().await, good);
+    }
+}
+
+/// Nothing listens there, which hickory does not notice: it waits as for a silent one.
+#[tokio::test]
+async fn nobody_listens_at_the_name_server() {
+    let port = crate::daemon::free_port();
+    let error = ask(&format!("provider=dns resolver=127.0.0.1:{port} name=a.bad.test")).await.unwrap_err();
+    assert!(error.message.contains("a.bad.test.") && !error.message.contains('\n'), "{error}");
+}
+
+#[tokio::test]
+async fn half_an_answer_is_taken_and_the_other_half_is_a_warning() {
+    let (port, _) = fault_name_server::start();
+    let answer = ask(&format!("provider=dns resolver=127.0.0.1:{port} name=halffail.bad.test")).await;
+    let warning = "the name server answered Server Failure for halffail.bad.test.";
+    assert_eq!(answer, Ok(seeds(&["10.9.0.1:7946"], 7, &[warning])));
 }

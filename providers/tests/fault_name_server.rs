@@ -4,6 +4,10 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{TcpListener, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -19,8 +23,14 @@ enum Answer {
     Bytes(Vec<u8>),
 }
 
-/// Starts it; it lives as long as the test.
-pub(crate) fn start() -> u16 {
+/// Starts it; it lives as long as the test. Once the flag is set it is a good one: every name has an address.
+pub(crate) fn start() -> (u16, Arc<AtomicBool>) {
+    let mended = Arc::new(AtomicBool::new(false));
+    (serve(&mended), mended)
+}
+
+fn serve(mended: &Arc<AtomicBool>) -> u16 {
+    let mended = Arc::clone(mended);
     let port = free_port();
     let udp = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     let tcp = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -28,7 +38,9 @@ pub(crate) fn start() -> u16 {
         let mut seen = BTreeSet::new();
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = udp.recv_from(&mut buffer) {
-            if let Answer::Bytes(bytes) = answer(&buffer[..length], &mut seen, false) {
+            if let Answer::Bytes(bytes) =
+                answer(&buffer[..length], &mut seen, false, mended.load(Ordering::SeqCst))
+            {
                 let _ = udp.send_to(&bytes, from);
             }
         }
@@ -41,7 +53,7 @@ pub(crate) fn start() -> u16 {
             }
             let mut query = vec![0; u16::from_be_bytes(length).into()];
             if stream.read_exact(&mut query).is_ok()
-                && let Answer::Bytes(bytes) = answer(&query, &mut BTreeSet::new(), true)
+                && let Answer::Bytes(bytes) = answer(&query, &mut BTreeSet::new(), true, false)
             {
                 let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
                 let _ = stream.write_all(&[length.as_slice(), &bytes].concat());
@@ -52,7 +64,7 @@ pub(crate) fn start() -> u16 {
 }
 
 /// `seen` holds the names asked for before.
-fn answer(query: &[u8], seen: &mut BTreeSet<(String, u16)>, tcp: bool) -> Answer {
+fn answer(query: &[u8], seen: &mut BTreeSet<(String, u16)>, tcp: bool, mended: bool) -> Answer {
     let mut labels = Vec::new();
     let mut at = 12;
     while query[at] != 0 {
@@ -72,11 +84,21 @@ fn answer(query: &[u8], seen: &mut BTreeSet<(String, u16)>, tcp: bool) -> Answer
     let id = u16::from_be_bytes([query[0], query[1]]);
     let good = |records: &[Vec<u8>]| reply(id, 0x8580, records);
     let v4 = || record(A, &[10, 9, 0, 1]);
+    if mended {
+        return match kind {
+            A => good(&[v4()]),
+            SRV => good(&[target("good")]),
+            _ => good(&[]),
+        };
+    }
     match (labels[0].trim_start_matches('_'), kind) {
         ("drop", _) | ("aonly", AAAA) | ("half", AAAA) => Answer::Nothing,
         ("id", _) => reply(id ^ 1, 0x8580, &[v4()]),
         ("garbage", _) => Answer::Bytes(vec![0xff; 40]),
         ("second", _) if first => Answer::Nothing,
+        ("servfail", _) | ("halffail", AAAA) => reply(id, 0x8582, &[]),
+        ("nxdomain", _) => reply(id, 0x8583, &[]),
+        ("nodata", _) => good(&[]),
         ("refused", _) => reply(id, 0x8585, &[]),
         ("cut", _) if !tcp => reply(id, 0x8780, &[]),
         ("mixed", SRV) => good(&[target("good"), target("drop"), target("aonly")]),

@@ -52,7 +52,15 @@ pub(crate) struct HttpDouble {
 impl HttpDouble {
     /// Starts it. `answer` is told the request and how many there were before.
     pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(0, answer)
+    }
+
+    /// Starts it at this port.
+    pub(crate) fn start_at(
+        port: u16,
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let addr = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
         let requests = Arc::new(AtomicUsize::new(0));

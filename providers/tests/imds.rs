@@ -1,5 +1,7 @@
 //! A double of EC2's instance metadata, version 2. moto's leaves out the header that the SDK insists on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::http_double::{HttpDouble, Reply, Request};
 
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -7,6 +9,19 @@ const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 /// Starts it for an instance in `us-east-1`, with a role or without one.
 pub(crate) fn start(role: bool) -> HttpDouble {
     HttpDouble::start(move |request, _| answer(request, role))
+}
+
+/// Starts it where region and role are not there yet when they are asked for first.
+pub(crate) fn start_late() -> HttpDouble {
+    let known = ["/latest/meta-data/placement/region", "/latest/meta-data/iam/security-credentials/"]
+        .map(|path| (path, AtomicBool::new(false)));
+    HttpDouble::start(move |request, _| {
+        let late = known.iter().find(|(path, _)| *path == request.path);
+        match late {
+            Some((_, known)) if !known.swap(true, Ordering::SeqCst) => Reply::Answer(404, "", String::new()),
+            _ => answer(request, true),
+        }
+    })
 }
 
 fn answer(request: &Request, role: bool) -> Reply {

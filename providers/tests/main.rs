@@ -25,5 +25,6 @@ mod imds;
 mod knot;
 #[cfg(feature = "aws")]
 mod moto;
+mod rows;
 mod spec;
 mod static_;

@@ -308,6 +308,10 @@ impl Gossip {
 
     /// Starts a later life than `epoch`, at once and not by one renewal after the other.
     fn outlive(&mut self, epoch: Epoch, now: Instant) {
+        // There is no later life than the last: whoever claims that one for this node is not believed.
+        if epoch >= Epoch::LAST {
+            return;
+        }
         let epoch = Epoch::next(Some(epoch), self.me.epoch.0);
         let me = Peer { epoch, bump: 0, ..self.me };
         tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");

@@ -136,7 +136,8 @@ fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
     Ok(Accusation { from, accused, incarnation, refused })
 }
 
-fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> {
+/// Reads one rumour; `None` as the sender is this node itself.
+pub(super) fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> {
     let kind = bytes.try_get_u8().map_err(PeerError::from)?;
     match (kind, sender) {
         (LEFT, _) => return Ok(Rumour::Left(get_life(&mut bytes)?)),

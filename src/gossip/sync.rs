@@ -159,8 +159,11 @@ impl SharedState {
                 .map_err(|_| FrameError::new("owner of metadata".to_owned()))?;
             let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
-            // One node's bad metadata is no reason to refuse what is said of the others.
-            if let Ok(record) = Record::read(owner, stamp, record.bytes.into()) {
+            // One node's bad metadata is no reason to refuse what is said of the others; nor is an epoch that does not
+            // travel in a rumour, where it would become an early one.
+            if stamp.epoch <= Epoch::LAST
+                && let Ok(record) = Record::read(owner, stamp, record.bytes.into())
+            {
                 state.records.push(record.into());
             }
         }

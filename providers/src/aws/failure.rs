@@ -16,6 +16,9 @@ const MAX_CHARS: usize = 400;
 /// What the SDK says before every reason for having no credentials, and which says nothing.
 const NOT_ENABLED: &str = "the credential provider was not enabled: ";
 
+/// What the TLS library says of one that it does not like.
+const CERTIFICATE: &str = "invalid peer certificate";
+
 /// A failed poll.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -30,7 +33,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that leaves the client in place.
     pub(crate) fn new(kind: FailureKind, message: &str) -> Self {
-        let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut message = crate::line(message);
         if let Some((end, _)) = message.char_indices().nth(MAX_CHARS) {
             message.truncate(end);
             message.push('…');
@@ -57,6 +60,11 @@ impl Failure {
             SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time"),
             SdkError::DispatchFailure(e) if e.is_timeout() => {
                 (Unavailable, "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?")
+            }
+            SdkError::DispatchFailure(e) if e.is_io() && chain(error).contains(CERTIFICATE) => {
+                let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at \
+                    /etc/ssl/certs/ca-certificates.crt, or a proxy in between?";
+                (Unavailable, sentence)
             }
             SdkError::DispatchFailure(e) if e.is_io() => {
                 (Unavailable, "EC2 cannot be reached: check region and endpoint")

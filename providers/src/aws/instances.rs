@@ -19,6 +19,10 @@ use crate::{FailureKind, Seeds};
 /// With 1000 instances a page, more than an account can have; an endpoint that goes on for ever is broken.
 const MAX_PAGES: usize = 200;
 
+/// Addresses that are none are shown up to so many, each with so many characters.
+const MAX_WARNINGS: usize = 16;
+const MAX_SHOWN: usize = 64;
+
 /// What the pages say.
 #[derive(Default)]
 struct Listing {
@@ -83,10 +87,12 @@ impl Listing {
                     self.ips.insert(ip);
                 }
                 Ok(_) => {}
-                Err(_) => {
-                    let id = instance.instance_id().unwrap_or("an instance");
-                    self.warnings.push(format!("{id} has the address `{text}`, which is none"));
+                Err(_) if self.warnings.len() < MAX_WARNINGS => {
+                    let short = |text: &str| crate::line(text).chars().take(MAX_SHOWN).collect::<String>();
+                    let id = short(instance.instance_id().unwrap_or("an instance"));
+                    self.warnings.push(format!("{id} has the address `{}`, which is none", short(text)));
                 }
+                Err(_) => {}
             }
         }
         self.bare += usize::from(bare);

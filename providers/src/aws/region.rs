@@ -82,7 +82,7 @@ async fn ask_ecs(uri: &str) -> Result<Region, String> {
 }
 
 /// Reads the region out of `{"TaskARN": "arn:aws:ecs:REGION:ACCOUNT:task/…"}`.
-fn region_of_task(answer: &str) -> Result<Region, String> {
+pub(super) fn region_of_task(answer: &str) -> Result<Region, String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is no HTTP")?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     if status != "200" {

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use hickory_resolver::{
-    TokioResolver,
+    ConnectionProvider, Resolver,
     lookup::Lookup,
     net::{DnsError, NetError},
     proto::rr::{Name, RData, RecordType, rdata::SRV},
@@ -48,7 +48,10 @@ impl Found {
 
 /// The hosts that a service name lists, at the ports it lists. Every target counts, whatever its priority: the ones that
 /// clients should not use yet are members all the same.
-pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Found, String> {
+pub(crate) async fn service<P: ConnectionProvider>(
+    resolver: &Resolver<P>,
+    name: &Name,
+) -> Result<Found, String> {
     let records = timeout(LOOKUP_TIMEOUT, service_records(resolver, name.clone()));
     let records = records.await.map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
     let mut found = Found::default();
@@ -86,7 +89,11 @@ pub(crate) async fn service(resolver: &TokioResolver, name: &Name) -> Result<Fou
 }
 
 /// The addresses of a name, all at one port.
-pub(crate) async fn hosts(resolver: &TokioResolver, name: &Name, port: u16) -> Result<Found, String> {
+pub(crate) async fn hosts<P: ConnectionProvider>(
+    resolver: &Resolver<P>,
+    name: &Name,
+    port: u16,
+) -> Result<Found, String> {
     let (addrs, problem) = addresses(resolver, name).await;
     let mut found = Found::default();
     for (ip, ttl) in addrs {
@@ -102,7 +109,10 @@ pub(crate) async fn hosts(resolver: &TokioResolver, name: &Name, port: u16) -> R
     }
 }
 
-async fn service_records(resolver: &TokioResolver, mut name: Name) -> Result<Vec<(SRV, u32)>, NetError> {
+async fn service_records<P: ConnectionProvider>(
+    resolver: &Resolver<P>,
+    mut name: Name,
+) -> Result<Vec<(SRV, u32)>, NetError> {
     for _ in 0..=MAX_ALIASES {
         let error = match resolver.lookup(name.clone(), RecordType::SRV).await {
             Ok(lookup) => return Ok(records(&lookup, |data| srv(data).cloned()).collect()),
@@ -124,7 +134,10 @@ async fn service_records(resolver: &TokioResolver, mut name: Name) -> Result<Vec
 }
 
 /// The addresses of a name with their times to live, and what kept others from being found.
-async fn addresses(resolver: &TokioResolver, name: &Name) -> (Vec<(IpAddr, u32)>, Option<String>) {
+async fn addresses<P: ConnectionProvider>(
+    resolver: &Resolver<P>,
+    name: &Name,
+) -> (Vec<(IpAddr, u32)>, Option<String>) {
     let ask = async |kind| {
         let answer = timeout(LOOKUP_TIMEOUT, resolver.lookup(name.clone(), kind)).await;
         answer.unwrap_or(Err(NetError::Timeout))
