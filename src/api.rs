@@ -1,6 +1,7 @@
 //! The shapes of the HTTP API's answers and requests: what the HTTP layer writes and the command line reads.
 
 pub mod founding;
+pub mod rtt;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -111,40 +112,6 @@ pub struct Coordinate {
 /// A share as it stands in an answer: to a thousandth.
 pub fn share(share: f64) -> f64 {
     (share * 1000.0).round() / 1000.0
-}
-
-/// `GET /v1/rtt`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rtt {
-    /// The one member.
-    pub from: RttEnd,
-    /// The other.
-    pub to: RttEnd,
-    /// How long a round trip between them takes, in seconds; null where that is not known yet.
-    pub rtt_s: Option<f64>,
-    /// How that is known; null where it is not.
-    pub basis: Option<RttBasis>,
-    /// How far off an estimate may be, by the members' own account: a share of the round trip; null where it was measured.
-    pub relative_error: Option<f64>,
-}
-
-/// One end of a round trip.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RttEnd {
-    /// Its id.
-    pub id: NodeId,
-    /// Its name for people.
-    pub name: NodeName,
-}
-
-/// How a round trip is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RttBasis {
-    /// The agent that answers is one end, and its probes measured it.
-    Measured,
-    /// Computed from the coordinates of both.
-    Estimated,
 }
 
 /// `GET /v1/quorum`.

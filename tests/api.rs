@@ -181,9 +181,9 @@ fn every_error_is_a_problem_document_that_says_what_to_do() {
             "`wait=1h` is too long: wait at most 10m, and ask again".into(),
         ),
         (
-            agent.get("/v1/rtt?to=bax"),
+            agent.get("/v1/rtt?to=boxx"),
             404,
-            "`to=bax` is no member's name or id: did you mean `box`?".into(),
+            "`to=boxx` is no member's name or id: did you mean `box`?".into(),
         ),
         (
             agent.get("/v1/rtt"),

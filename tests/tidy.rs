@@ -64,9 +64,14 @@ fn without_test_modules(mut files: Vec<(String, String)>) -> Vec<(String, String
 /// Where the modules are that `text` declares for tests alone, without `.rs`.
 fn test_modules(path: &str, text: &str) -> Vec<String> {
     let folder = path.trim_end_matches(".rs").trim_end_matches("/lib");
-    let declared =
-        text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
-    declared.map(|name| format!("{folder}/{name}")).collect()
+    let declared = |head: &str| {
+        let rests = text.split(head).skip(1);
+        let names = rests.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+        names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+    };
+    // What the fuzzers drive are tests, too.
+    let heads = ["#[cfg(test)]\nmod ", "#[cfg(any(test, fuzzing))]\npub(crate) mod "];
+    heads.into_iter().flat_map(declared).collect()
 }
 
 /// The text without comments and without what stands in quotes; lines stay where they are.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{At, CliError, ClientError, Outcome, Output, client::with_query};
-use crate::api::{self, RttBasis};
+use crate::api::rtt::{Rtt, RttBasis};
 
 /// The flags of `rtt`.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(super) async fn run(args: RttArgs, output: &mut Output<'_>) -> Result<Outcom
         }
         answer => answer?,
     };
-    let rtt: api::Rtt = client.read(&path, &answer)?;
+    let rtt: Rtt = client.read(&path, &answer)?;
     if args.format == Shape::Json {
         output.out.write_all(&answer.body)?;
     }

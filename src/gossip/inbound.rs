@@ -91,12 +91,11 @@ impl Gossip {
         let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         self.note_news(rest);
-        let strangers = if self.room_for_news() > 0 { Vec::new() } else { self.strangers(rest) };
-        if strangers.is_empty() {
-            return self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+        if self.room_for_news() == 0 {
+            // The engine would queue what it takes from a message to pass it on.
+            let strangers = self.strangers(rest);
+            self.engine(now, |foca, runtime| foca.apply_many(strangers.into_iter(), false, runtime));
         }
-        // The engine would queue what it takes from a message to pass it on.
-        self.engine(now, |foca, runtime| foca.apply_many(strangers.into_iter(), false, runtime));
         self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
         // The answer may have told where it comes from.
         if let Some(round_trip) = round_trip {

@@ -15,7 +15,10 @@ use super::{
     query::Query,
 };
 use crate::{
-    api::{self, RttBasis},
+    api::{
+        self,
+        rtt::{Rtt, RttBasis, RttEnd},
+    },
     membership::Member,
     nearest::nearest,
     snapshot::Snapshot,
@@ -34,7 +37,7 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     Ok(answer.to_client(&headers))
 }
 
-fn rtt(snapshot: &Snapshot, from: Option<&str>, to: Option<&str>) -> Result<api::Rtt, Problem> {
+fn rtt(snapshot: &Snapshot, from: Option<&str>, to: Option<&str>) -> Result<Rtt, Problem> {
     let to =
         to.ok_or_else(|| Problem::bad_request("`to` is missing: send /v1/rtt?to=NAME, or from= and to="))?;
     let from = match from {
@@ -48,9 +51,8 @@ fn rtt(snapshot: &Snapshot, from: Option<&str>, to: Option<&str>) -> Result<api:
         let detail = format!("`from` and `to` are both {}: name two members", from.id);
         return Err(Problem::bad_request(detail));
     }
-    let end = |member: &Member| api::RttEnd { id: member.id, name: member.name.clone() };
-    let mut answer =
-        api::Rtt { from: end(from), to: end(to), rtt_s: None, basis: None, relative_error: None };
+    let end = |member: &Member| RttEnd { id: member.id, name: member.name.clone() };
+    let mut answer = Rtt { from: end(from), to: end(to), rtt_s: None, basis: None, relative_error: None };
     let myself = snapshot.about.id;
     let measured = [(from, to), (to, from)].into_iter().find(|(one, _)| one.id == myself);
     if let Some(rtt) = measured.and_then(|(_, other)| other.rtt) {
