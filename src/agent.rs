@@ -244,6 +244,8 @@ impl Agent {
                 break;
             }
         }
+        // Where a new life follows, it listens where this one did.
+        tasks.shutdown().await;
         Ok(how)
     }
 }
