@@ -9,6 +9,7 @@
 mod addresses;
 mod api;
 mod awaiting;
+mod campaigns;
 mod cli;
 mod cluster;
 mod convergence;

@@ -1,4 +1,5 @@
-//! What runs on a host: the gossip half alone, or the whole machine with the founding.
+//! What runs on a host: the gossip half alone, the whole machine with the founding, or for comparison the SWIM engine
+//! with nothing around it.
 
 use std::{
     net::SocketAddr,
@@ -11,10 +12,13 @@ use chronik_agent::{
     machine::Machine,
 };
 
+use super::bare::Bare;
+
 /// A running agent.
 pub(crate) enum Process {
     Gossip(Box<Gossip>),
     Whole(Box<Machine>),
+    Bare(Box<Bare>),
 }
 
 impl Process {
@@ -22,19 +26,20 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip,
             Self::Whole(machine) => machine.gossip(),
+            Self::Bare(_) => panic!("nothing but an engine runs on this host"),
         }
     }
 
     pub(super) fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Gossip(_) => None,
+            Self::Gossip(_) | Self::Bare(_) => None,
             Self::Whole(machine) => Some(machine),
         }
     }
 
     pub(super) fn machine_mut(&mut self) -> Option<&mut Machine> {
         match self {
-            Self::Gossip(_) => None,
+            Self::Gossip(_) | Self::Bare(_) => None,
             Self::Whole(machine) => Some(machine),
         }
     }
@@ -43,7 +48,21 @@ impl Process {
     pub(super) fn gossip_mut(&mut self) -> Option<&mut Gossip> {
         match self {
             Self::Gossip(gossip) => Some(gossip),
-            Self::Whole(_) => None,
+            Self::Whole(_) | Self::Bare(_) => None,
+        }
+    }
+
+    pub(super) fn bare(&self) -> Option<&Bare> {
+        match self {
+            Self::Gossip(_) | Self::Whole(_) => None,
+            Self::Bare(bare) => Some(bare),
+        }
+    }
+
+    pub(super) fn bare_mut(&mut self) -> Option<&mut Bare> {
+        match self {
+            Self::Gossip(_) | Self::Whole(_) => None,
+            Self::Bare(bare) => Some(bare),
         }
     }
 
@@ -51,6 +70,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_datagram(from, datagram, now),
             Self::Whole(machine) => machine.handle_datagram(from, datagram, now),
+            Self::Bare(bare) => bare.handle_datagram(datagram, now),
         }
     }
 
@@ -58,6 +78,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_request(from, frame, now),
             Self::Whole(machine) => machine.handle_request(from, frame, now),
+            Self::Bare(_) => None,
         }
     }
 
@@ -70,6 +91,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_reply(exchange, reply, now),
             Self::Whole(machine) => machine.handle_reply(exchange, reply, now),
+            Self::Bare(_) => {}
         }
     }
 
@@ -77,6 +99,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_timeout(now),
             Self::Whole(machine) => machine.handle_timeout(now),
+            Self::Bare(bare) => bare.handle_timeout(now),
         }
     }
 
@@ -85,6 +108,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_timeout().is_some_and(|due| due <= now),
             Self::Whole(_) => true,
+            Self::Bare(bare) => bare.poll_timeout().is_some_and(|due| due <= now),
         }
     }
 
@@ -96,6 +120,7 @@ impl Process {
                 let refresh = now + Duration::from_secs(1);
                 Some(machine.poll_timeout().map_or(refresh, |due| due.min(refresh)))
             }
+            Self::Bare(bare) => bare.poll_timeout(),
         }
     }
 
@@ -103,6 +128,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_event(),
             Self::Whole(machine) => machine.poll_event(),
+            Self::Bare(_) => None,
         }
     }
 
@@ -110,6 +136,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_transmit(),
             Self::Whole(machine) => machine.poll_transmit(),
+            Self::Bare(bare) => bare.transmits.pop_front(),
         }
     }
 
@@ -117,6 +144,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_dial(),
             Self::Whole(machine) => machine.poll_dial(),
+            Self::Bare(_) => None,
         }
     }
 
@@ -124,6 +152,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.leave(now),
             Self::Whole(machine) => machine.leave(now),
+            Self::Bare(_) => panic!("the baseline does not leave"),
         }
     }
 }
