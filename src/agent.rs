@@ -87,7 +87,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
     let config = Arc::new(config);
-    while run_life(config.clone(), &mut signals).await? == Ended::StartOver {
+    while Box::pin(run_life(config.clone(), &mut signals)).await? == Ended::StartOver {
         tracing::info!("starting over as a new node");
     }
     Ok(())

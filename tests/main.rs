@@ -10,6 +10,7 @@ mod addresses;
 mod api;
 mod awaiting;
 mod bounds;
+mod campaigns;
 mod cli;
 mod cluster;
 mod convergence;

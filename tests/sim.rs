@@ -2,6 +2,8 @@
 //! runs the gossip half alone, or the whole machine with its founding, its disk and its server. The same seed gives the
 //! same run, to the byte.
 
+pub(crate) mod bare;
+mod blocked;
 pub(crate) mod judge;
 mod network;
 mod process;
@@ -26,6 +28,7 @@ use chronik_agent::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
+    blocked::Blocked,
     judge::Judge,
     network::Happening,
     process::Process,
@@ -56,6 +59,8 @@ struct Host {
     boot: u32,
     /// Waits in the sockets while the process is stopped.
     paused: Option<Vec<Happening>>,
+    /// Waits on the way in and out while nothing but its timers works.
+    blocked: Option<Blocked>,
     seen_index: u64,
     decided_index: u64,
     /// For when it is to be woken next; later wake-ups that are still queued are void.
@@ -72,8 +77,12 @@ pub(crate) struct World {
     /// What the hosts' wall clocks say at `start`, in milliseconds since 1970.
     pub(crate) unix_ms: u64,
     pub(crate) timing: Timing,
+    /// The engine alone runs on the hosts that start from now on.
+    pub(crate) bare: Option<foca::Config>,
     /// Share of datagrams lost.
     pub(crate) loss: f64,
+    /// Share of what these send that is lost, where it is another.
+    pub(crate) egress_loss: BTreeMap<Node, f64>,
     /// Directed pairs that cannot reach each other.
     cuts: BTreeSet<(Node, Node)>,
     /// Datagrams, and datagrams only, are lost between these.
@@ -98,6 +107,8 @@ pub(crate) struct World {
     pub(crate) datagrams: u64,
     /// Coordinates in them, counted on demand.
     pub(crate) coordinates: Option<u64>,
+    /// Bytes sent, by datagram and by stream.
+    pub(crate) bytes: u64,
     pub(crate) events: Vec<(Node, Event)>,
     /// Grows with everything that a condition of `run_until` can depend on.
     version: u64,
@@ -116,7 +127,9 @@ impl World {
             start,
             unix_ms: 1_700_000_000_000,
             timing: Timing::LAN,
+            bare: None,
             loss: 0.0,
+            egress_loss: BTreeMap::new(),
             cuts: BTreeSet::new(),
             udp_cuts: BTreeSet::new(),
             lose: 0..=0,
@@ -132,6 +145,7 @@ impl World {
             log: 0,
             datagrams: 0,
             coordinates: None,
+            bytes: 0,
             events: Vec::new(),
             version: 0,
             disk: Disk::default(),
@@ -164,6 +178,7 @@ impl World {
             process: None,
             boot: 0,
             paused: None,
+            blocked: None,
             seen_index: 0,
             decided_index: 0,
             alarm: None,
@@ -194,6 +209,12 @@ impl World {
         host.alarm = None;
         host.seen_index = 0;
         host.left = false;
+        let me = Peer { id, addr: host.addr, epoch, bump: 0 };
+        if let Some(config) = &self.bare {
+            let bare = bare::Bare::new(me, config.clone(), self.rng.random());
+            host.process = Some(Process::Bare(Box::new(bare)));
+            return;
+        }
         let metadata = Metadata {
             name: host.name.parse().unwrap(),
             role: Role::Server,
@@ -205,7 +226,7 @@ impl World {
         let settings = Settings {
             cluster: host.cluster.clone(),
             timing: self.timing,
-            me: Peer { id, addr: host.addr, epoch, bump: 0 },
+            me,
             metadata,
             cached: host.cached.clone(),
             seed: self.rng.random(),
@@ -325,6 +346,9 @@ impl World {
         };
         self.now = self.now.max(at);
         let node = happening.node();
+        let Some(happening) = self.hold_back(node, happening) else {
+            return;
+        };
         match &mut self.hosts[node].paused {
             Some(_) if matches!(happening, Happening::Wake(_)) => self.hosts[node].alarm = None,
             Some(_) if matches!(happening, Happening::Heartbeat(..)) => self.retry_heartbeat(happening),
@@ -422,6 +446,9 @@ impl World {
         let due = gossip.poll_timeout(now);
         self.note_changes(node);
         self.note_decision(node);
+        if let Some(blocked) = &mut self.hosts[node].blocked {
+            blocked.hold(transmits.drain(..), dials.drain(..));
+        }
         for Transmit { to, payload } in transmits {
             self.send_datagram(node, to, payload);
         }
@@ -438,6 +465,13 @@ impl World {
     fn note_changes(&mut self, node: Node) {
         let at = self.now.duration_since(self.start);
         let host = &mut self.hosts[node];
+        if let Some(bare) = host.process.as_mut().and_then(Process::bare_mut) {
+            for (addr, status) in bare.changes.drain(..) {
+                self.changes.push((at, node, self.by_addr[&addr], status));
+                self.version += 1;
+            }
+            return;
+        }
         let process = host.process.as_mut().unwrap();
         if process.gossip().index() == host.seen_index {
             return;

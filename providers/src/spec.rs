@@ -178,10 +178,7 @@ impl Spec {
     /// What `provider=aws` is asked for.
     #[cfg(all(feature = "aws", any(test, fuzzing)))]
     pub(crate) fn into_instances(self) -> Option<aws::spec::Instances> {
-        match self.source {
-            Source::Aws(instances) => Some(*instances),
-            _ => None,
-        }
+        if let Source::Aws(instances) = self.source { Some(*instances) } else { None }
     }
 
     /// Makes the provider ready to be asked. Reads the secrets that the spec points to, and touches no network.

@@ -50,6 +50,17 @@ impl Happening {
             Self::Wake(node) | Self::Heartbeat(node, _) => *node,
         }
     }
+
+    /// How many bytes of ours it carries.
+    fn length(&self) -> u64 {
+        let bytes = match self {
+            Self::Datagram { payload, .. } => payload.len(),
+            Self::Request { frame, .. } => frame.len(),
+            Self::Reply { answer, .. } => answer.as_ref().map_or(0, Bytes::len),
+            Self::Wake(_) | Self::Heartbeat(..) => 0,
+        };
+        bytes as u64
+    }
 }
 
 /// Whether a message ends with a coordinate: its length, its kind, twelve bytes.
@@ -102,12 +113,18 @@ impl World {
         }
     }
 
+    /// Share of what this node sends that is lost; a stream has acknowledgements that are lost, too.
+    fn loss_from(&self, node: Node) -> f64 {
+        self.egress_loss.get(&node).copied().unwrap_or(self.loss)
+    }
+
     pub(super) fn send_datagram(&mut self, from: Node, to: SocketAddr, payload: Bytes) {
         self.datagrams += 1;
+        self.bytes += payload.len() as u64;
         for byte in payload.iter() {
             self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
         }
-        let lost = self.rng.random_bool(self.loss) || self.is_to_be_lost();
+        let lost = self.rng.random_bool(self.loss_from(from)) || self.is_to_be_lost();
         if let Some(count) = &mut self.coordinates {
             let opened = wire::open(&self.hosts[from].cluster, &payload);
             *count += u64::from(opened.is_ok_and(|(_, message)| is_coordinate(message)));
@@ -152,9 +169,11 @@ impl World {
     /// A stream loses nothing; it is late instead, or given up.
     pub(super) fn send_stream(&mut self, from: Node, to: Node, happening: Happening) {
         let mut late = Duration::ZERO;
+        let loss = self.loss_from(from).max(self.loss_from(to));
+        self.bytes += happening.length();
         for _segment in 0..2 {
             let mut wait = RETRANSMIT;
-            while self.rng.random_bool(self.loss) {
+            while self.rng.random_bool(loss) {
                 late += wait;
                 wait *= 2;
             }

@@ -1,4 +1,5 @@
-//! What runs on a host: the gossip half alone, or the whole machine with the founding.
+//! What runs on a host: the gossip half alone, the whole machine with the founding, or for comparison the SWIM engine
+//! with nothing around it.
 
 use std::{
     net::SocketAddr,
@@ -12,10 +13,13 @@ use chronik_agent::{
     membership::Member,
 };
 
+use super::bare::Bare;
+
 /// A running agent.
 pub(crate) enum Process {
     Gossip(Box<Gossip>),
     Whole(Box<Machine>),
+    Bare(Box<Bare>),
 }
 
 impl Process {
@@ -23,6 +27,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip,
             Self::Whole(machine) => machine.gossip(),
+            Self::Bare(_) => panic!("nothing but an engine runs on this host"),
         }
     }
 
@@ -34,19 +39,20 @@ impl Process {
                 ids.into_iter().filter_map(|id| gossip.member(id)).collect()
             }
             Self::Whole(machine) => machine.membership().members.values().cloned().collect(),
+            Self::Bare(_) => Vec::new(),
         }
     }
 
     pub(super) fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Gossip(_) => None,
+            Self::Gossip(_) | Self::Bare(_) => None,
             Self::Whole(machine) => Some(machine),
         }
     }
 
     pub(super) fn machine_mut(&mut self) -> Option<&mut Machine> {
         match self {
-            Self::Gossip(_) => None,
+            Self::Gossip(_) | Self::Bare(_) => None,
             Self::Whole(machine) => Some(machine),
         }
     }
@@ -55,7 +61,21 @@ impl Process {
     pub(super) fn gossip_mut(&mut self) -> Option<&mut Gossip> {
         match self {
             Self::Gossip(gossip) => Some(gossip),
-            Self::Whole(_) => None,
+            Self::Whole(_) | Self::Bare(_) => None,
+        }
+    }
+
+    pub(super) fn bare(&self) -> Option<&Bare> {
+        match self {
+            Self::Gossip(_) | Self::Whole(_) => None,
+            Self::Bare(bare) => Some(bare),
+        }
+    }
+
+    pub(super) fn bare_mut(&mut self) -> Option<&mut Bare> {
+        match self {
+            Self::Gossip(_) | Self::Whole(_) => None,
+            Self::Bare(bare) => Some(bare),
         }
     }
 
@@ -63,6 +83,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_datagram(from, datagram, now),
             Self::Whole(machine) => machine.handle_datagram(from, datagram, now),
+            Self::Bare(bare) => bare.handle_datagram(datagram, now),
         }
     }
 
@@ -70,6 +91,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_request(from, frame, now),
             Self::Whole(machine) => machine.handle_request(from, frame, now),
+            Self::Bare(_) => None,
         }
     }
 
@@ -82,6 +104,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_reply(exchange, reply, now),
             Self::Whole(machine) => machine.handle_reply(exchange, reply, now),
+            Self::Bare(_) => {}
         }
     }
 
@@ -89,6 +112,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.handle_timeout(now),
             Self::Whole(machine) => machine.handle_timeout(now),
+            Self::Bare(bare) => bare.handle_timeout(now),
         }
     }
 
@@ -97,6 +121,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_timeout().is_some_and(|due| due <= now),
             Self::Whole(_) => true,
+            Self::Bare(bare) => bare.poll_timeout().is_some_and(|due| due <= now),
         }
     }
 
@@ -108,6 +133,7 @@ impl Process {
                 let refresh = now + Duration::from_secs(1);
                 Some(machine.poll_timeout().map_or(refresh, |due| due.min(refresh)))
             }
+            Self::Bare(bare) => bare.poll_timeout(),
         }
     }
 
@@ -115,6 +141,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_event(),
             Self::Whole(machine) => machine.poll_event(),
+            Self::Bare(_) => None,
         }
     }
 
@@ -122,6 +149,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_transmit(),
             Self::Whole(machine) => machine.poll_transmit(),
+            Self::Bare(bare) => bare.transmits.pop_front(),
         }
     }
 
@@ -129,6 +157,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.poll_dial(),
             Self::Whole(machine) => machine.poll_dial(),
+            Self::Bare(_) => None,
         }
     }
 
@@ -136,6 +165,7 @@ impl Process {
         match self {
             Self::Gossip(gossip) => gossip.leave(now),
             Self::Whole(machine) => machine.leave(now),
+            Self::Bare(_) => panic!("the baseline does not leave"),
         }
     }
 }

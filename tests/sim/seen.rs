@@ -1,12 +1,12 @@
 //! What the hosts see of each other.
 
 use chronik_agent::{
-    gossip::Gossip,
+    gossip::{Gossip, Peer},
     membership::{Member, MemberStatus},
     node::NodeId,
 };
 
-use super::{Node, World};
+use super::{Node, World, process::Process};
 
 impl World {
     pub(crate) fn gossip(&self, node: Node) -> &Gossip {
@@ -17,7 +17,16 @@ impl World {
         self.hosts[node].disk.as_ref().unwrap().founding.node_id
     }
 
+    /// A node as others have it from the start.
+    pub(super) fn peer(&self, node: Node) -> Peer {
+        let epoch = self.hosts[node].disk.as_ref().unwrap().epoch;
+        Peer { id: self.id(node), addr: self.hosts[node].addr, epoch, bump: 0 }
+    }
+
     pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
+        if let Some(bare) = self.hosts[observer].process.as_ref().and_then(Process::bare) {
+            return bare.status(self.id(subject));
+        }
         self.gossip(observer).status(self.id(subject))
     }
 

@@ -1,0 +1,95 @@
+//! Rapid's campaign (Suresh et al., ATC 2018): a few members lose all that is sent to them, for 20 s of every 40, or
+//! most of what they send. The healthy ones should say so of those few alone, and not again and again.
+
+use std::collections::BTreeSet;
+
+use chronik_agent::membership::MemberStatus::Failed;
+use serde_json::json;
+
+use super::{SECOND, result};
+use crate::{
+    convergence::cluster,
+    sim::{Node, World},
+};
+
+/// What the healthy ones said.
+#[derive(Debug)]
+struct Said {
+    failed: BTreeSet<Node>,
+    /// Most changes between failed and not, of one faulty member at one healthy one, after the first verdict.
+    flips: usize,
+}
+
+fn said(world: &World, faulty: &[Node], from: usize) -> Said {
+    let by_healthy = || world.changes[from..].iter().filter(|change| !faulty.contains(&change.1));
+    let flips = |observer: Node, subject: Node| {
+        let seen = by_healthy().filter(|change| change.1 == observer && change.2 == subject);
+        seen.filter(|change| change.3 == Failed).count().saturating_sub(1)
+    };
+    let observers: BTreeSet<_> = by_healthy().map(|change| change.1).collect();
+    let most = observers.iter().flat_map(|observer| faulty.iter().map(|subject| flips(*observer, *subject)));
+    let failed = by_healthy().filter(|change| change.3 == Failed).map(|change| change.2).collect();
+    Said { flips: most.max().unwrap_or(0), failed }
+}
+
+/// Of `count` members, `many` do not hear anything for 20 s of every 40.
+fn deaf(seed: u64, count: usize, many: usize, rounds: u32) -> (Said, Vec<Node>) {
+    let (mut world, nodes) = cluster(seed, count);
+    world.run_for(10 * SECOND);
+    let (healthy, faulty) = nodes.split_at(count - many);
+    let from = world.changes.len();
+    for _ in 0..rounds {
+        for to in faulty {
+            nodes.iter().for_each(|node| world.cut_one_way(*node, *to));
+        }
+        world.run_for(20 * SECOND);
+        world.mend();
+        world.run_for(20 * SECOND);
+    }
+    assert!(healthy.iter().all(|node| world.gossip(*node).membership().members.len() == count));
+    (said(&world, faulty, from), faulty.to_vec())
+}
+
+/// Of `count` members, `many` lose four fifths of what they send.
+fn mute(seed: u64, count: usize, many: usize, seconds: u32) -> (Said, Vec<Node>) {
+    let (mut world, nodes) = cluster(seed, count);
+    world.run_for(90 * SECOND);
+    let faulty = &nodes[count - many..];
+    let from = world.changes.len();
+    world.egress_loss = faulty.iter().map(|node| (*node, 0.8)).collect();
+    world.run_for(seconds * SECOND);
+    (said(&world, faulty, from), faulty.to_vec())
+}
+
+fn assert_the_faulty_alone(what: &str, seed: u64, (said, faulty): (Said, Vec<Node>), flips: usize) {
+    eprintln!("{what}, seed {seed}: {said:?}");
+    assert!(said.failed.iter().all(|node| faulty.contains(node)), "{what}, seed {seed}: {said:?}");
+    assert!(said.flips <= flips, "{what}, seed {seed}: {said:?}");
+}
+
+#[test]
+fn members_that_hear_nothing_are_the_only_ones_called_failed() {
+    for (seed, count) in [(0, 32), (1, 32), (2, 100)] {
+        assert_the_faulty_alone("deaf", seed, deaf(seed, count, 1, 3), 3);
+    }
+}
+
+#[test]
+fn members_that_can_hardly_speak_are_the_only_ones_called_failed() {
+    for (seed, count) in [(0, 32), (1, 32), (2, 100)] {
+        assert_the_faulty_alone("mute", seed, mute(seed, count, 1, 60), 3);
+    }
+}
+
+#[test]
+#[ignore = "takes an hour: a measurement"]
+fn a_thousand_and_ten_of_them_faulty() {
+    for (what, (said, faulty)) in [("deaf", deaf(0, 1_000, 10, 5)), ("mute", mute(0, 1_000, 10, 400))] {
+        let wrong = said.failed.iter().filter(|node| !faulty.contains(node)).count();
+        result(&json!({
+            "suite": "campaign", "scenario": what, "n": 1_000, "seed": 0, "agent": "chronik",
+            "faulty": faulty.len(), "faulty_called_failed": said.failed.len() - wrong,
+            "healthy_called_failed": wrong, "flips": said.flips,
+        }));
+    }
+}
