@@ -477,10 +477,10 @@ mod tests {
                     |sent: &Transmit| codec::restore(wire::open(&a.cluster, &sent.payload).ok()?.1, &b.me);
                 let headers = sent.iter().filter_map(open);
                 let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
-                if let Some(number) = headers.into_iter().find_map(|header| match header.message {
-                    Message::Ping(number) => Some(number),
-                    _ => None,
-                }) {
+                let number = |header: Header<Peer>| {
+                    if let Message::Ping(number) = header.message { Some(number) } else { None }
+                };
+                if let Some(number) = headers.into_iter().find_map(number) {
                     break number;
                 }
             };

@@ -29,6 +29,9 @@ const CONFIRMATIONS: usize = 2;
 const ASKED: usize = 5;
 /// How often a verdict is put off because nobody confirms though others are heard from.
 const PUT_OFF: u32 = 3;
+/// For so long a node that hears nobody judges nobody: it is cut off or stands still, and the fault is its own. The
+/// longest anomaly of Lifeguard's campaign is half of it. Then it may be true that all others are gone.
+const CUT_OFF_JUDGES_AFTER: Duration = Duration::from_secs(60);
 /// Members looked at for others at the same time.
 const MAX_CHECKS: usize = 64;
 
@@ -225,6 +228,9 @@ impl Gossip {
         if self.verdict_at(suspicion, now) > now {
             return self.plan_verdict(id, now);
         }
+        if self.is_cut_off(suspicion, now) {
+            return self.begin_suspicion_again(id, now);
+        }
         if self.speaks_for_it(suspicion, since) && self.put_off(id, now) {
             return;
         }
@@ -247,19 +253,35 @@ impl Gossip {
         itself || (suspicion.confirmers.is_empty() && others.any(|id| heard_since(id, None)))
     }
 
+    /// Whether this node hears nobody at all, though there are others beside the accused, and no host has refused it.
+    fn is_cut_off(&self, suspicion: &Suspicion, now: Instant) -> bool {
+        let refused = suspicion.evidence == Evidence::Refused
+            || suspicion.confirmers.values().any(|it| *it == Evidence::Refused);
+        let last = self.heard.values().map(|heard| now.saturating_duration_since(heard.at)).min();
+        !refused
+            && self.foca.num_members() > 1
+            && last.is_some_and(|ago| ago > self.timing.deaf_after() && ago < CUT_OFF_JUDGES_AFTER)
+    }
+
     fn put_off(&mut self, id: NodeId, now: Instant) -> bool {
         let Some(suspicion) = self.suspicions.running.get_mut(&id) else { return false };
         if suspicion.put_off >= PUT_OFF {
             return false;
         }
         suspicion.put_off += 1;
+        self.begin_suspicion_again(id, now);
+        true
+    }
+
+    /// The accused has its time once more, and is told so.
+    fn begin_suspicion_again(&mut self, id: NodeId, now: Instant) {
+        let Some(suspicion) = self.suspicions.running.get_mut(&id) else { return };
         suspicion.since = now;
         let (accused, incarnation) = (suspicion.accused, suspicion.incarnation);
         let warning = self.accusing_ping(&accused, incarnation);
         self.transmit(accused.addr, crate::wire::Kind::Swim, &warning);
         self.ask_others(&accused, incarnation);
         self.plan_verdict(id, now);
-        true
     }
 
     /// Somebody suspects a member and asks this node to look for itself, by datagram and by stream.

@@ -18,12 +18,18 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How much more of it: three times the shortest suspicion is longer than the two seconds for which half-dead machines
 /// and overloaded processes commonly hang.
 const PATIENCE: u32 = 3;
+/// And of a member that was wrongly called failed so often within what is remembered: longer than 20 s for a dozen
+/// members, the outages of Rapid's campaign. It is shown as suspect meanwhile, and a host that refuses ends it at once.
+const OFTEN: u32 = 2;
+const MOST_PATIENCE: u32 = 30;
 
 #[derive(Debug, Default)]
 struct History {
     disturbances: VecDeque<Instant>,
     /// When it was last wrongly called failed, or disturbed since.
     returned: Option<Instant>,
+    /// How often it was wrongly called failed since it last was at peace.
+    returns: u32,
 }
 
 /// What has happened to members of late.
@@ -54,6 +60,10 @@ impl Trouble {
         // As long as it goes on like this the patience does not end.
         let patient = self.patience(id, now) > 1;
         let history = self.members.entry(id).or_default();
+        if !patient {
+            history.returns = 0;
+        }
+        history.returns = history.returns.saturating_add(u32::from(returned));
         if returned || patient {
             history.returned = Some(now);
         }
@@ -71,8 +81,12 @@ impl Trouble {
 
     /// How many times the usual suspicion a member gets.
     pub(super) fn patience(&self, id: NodeId, now: Instant) -> u32 {
-        let returned = self.members.get(&id).and_then(|history| history.returned);
-        if returned.is_some_and(|at| now.duration_since(at) < REMEMBERED) { PATIENCE } else { 1 }
+        let Some(history) = self.members.get(&id) else { return 1 };
+        match history.returned {
+            Some(at) if now.duration_since(at) < REMEMBERED && history.returns >= OFTEN => MOST_PATIENCE,
+            Some(at) if now.duration_since(at) < REMEMBERED => PATIENCE,
+            _ => 1,
+        }
     }
 
     /// Forgets those who are no longer known.
@@ -102,5 +116,11 @@ mod tests {
         assert!(trouble.note(id, Alive, Suspect, now + 3 * second));
         assert_eq!(trouble.degraded_until(id), Some(now + 3 * second + WITHIN));
         assert_eq!(trouble.patience(id, now + 70 * second), 1);
+        trouble.note(id, Suspect, Failed, now + 5 * second);
+        trouble.note(id, Failed, Alive, now + 30 * second);
+        assert_eq!(trouble.patience(id, now + 31 * second), MOST_PATIENCE, "the second time");
+        trouble.note(id, Alive, Suspect, now + 200 * second);
+        trouble.note(id, Failed, Alive, now + 201 * second);
+        assert_eq!(trouble.patience(id, now + 202 * second), PATIENCE, "that was long ago");
     }
 }

@@ -69,15 +69,18 @@ fn assert_the_faulty_alone(what: &str, seed: u64, (said, faulty): (Said, Vec<Nod
 
 #[test]
 fn members_that_hear_nothing_are_the_only_ones_called_failed() {
-    for (seed, count) in [(0, 32), (1, 32), (2, 100)] {
-        assert_the_faulty_alone("deaf", seed, deaf(seed, count, 1, 3), 3);
+    // Once it comes as a surprise, and once more the usual patience is too short.
+    for (seed, count, rounds) in [(0, 32, 5), (1, 32, 5), (2, 100, 3)] {
+        let seen = deaf(seed, count, 1, rounds);
+        assert!(!seen.0.failed.is_empty(), "seed {seed}: nobody noticed");
+        assert_the_faulty_alone("deaf", seed, seen, 1);
     }
 }
 
 #[test]
 fn members_that_can_hardly_speak_are_the_only_ones_called_failed() {
     for (seed, count) in [(0, 32), (1, 32), (2, 100)] {
-        assert_the_faulty_alone("mute", seed, mute(seed, count, 1, 60), 3);
+        assert_the_faulty_alone("mute", seed, mute(seed, count, 1, 60), 1);
     }
 }
 

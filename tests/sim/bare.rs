@@ -99,10 +99,10 @@ impl Bare {
         call(&mut self.foca, &mut self.runtime).ok();
         while let Some((after, timer)) = self.runtime.to_schedule() {
             self.armed += 1;
-            let rank = match timer {
-                Timer::SendIndirectProbe { .. } => 0,
-                Timer::ProbeRandomMember(_) => 1,
-                _ => 2,
+            let rank = if matches!(timer, Timer::SendIndirectProbe { .. }) {
+                0
+            } else {
+                1 + u8::from(!matches!(timer, Timer::ProbeRandomMember(_)))
             };
             self.timers.insert((now + after, rank, self.armed), timer);
         }
