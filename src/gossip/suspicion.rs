@@ -29,9 +29,10 @@ const CONFIRMATIONS: usize = 2;
 const ASKED: usize = 5;
 /// How often a verdict is put off because nobody confirms though others are heard from.
 const PUT_OFF: u32 = 3;
-/// For so long a node that hears nobody judges nobody: it is cut off or stands still, and the fault is its own. The
-/// longest anomaly of Lifeguard's campaign is half of it. Then it may be true that all others are gone.
-const CUT_OFF_JUDGES_AFTER: Duration = Duration::from_secs(60);
+/// For so long a node that hears nobody judges nobody: it is cut off or stands still, and the fault is its own. Its
+/// quorum is stale meanwhile, and so not claimed. The outages of Rapid's campaign take 20 s; an operator who looks half a
+/// minute later should see who is missing, for it may be true that all others are gone.
+const CUT_OFF_JUDGES_AFTER: Duration = Duration::from_secs(25);
 /// Members looked at for others at the same time.
 const MAX_CHECKS: usize = 64;
 
