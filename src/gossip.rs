@@ -15,6 +15,7 @@ mod peer;
 mod probing;
 mod profile;
 mod rumours;
+mod strangers;
 mod suspicion;
 mod sync;
 mod tick;
@@ -40,6 +41,7 @@ use self::{
     metadata::{Record, Stamp},
     probing::Probing,
     rumours::{Rumour, Rumours},
+    strangers::Strangers,
     suspicion::Suspicions,
     timers::{Tick, Timers},
     trouble::Trouble,
@@ -50,12 +52,13 @@ pub use self::{
     output::{Dial, Event, ExchangeId, JoinId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     profile::Timing,
+    strangers::Stranger,
 };
 use crate::{
     membership::Membership,
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
-    wire::{self, Kind},
+    wire::{Encryption, Keyring, Kind, Wire},
 };
 
 /// The gossip machine.
@@ -71,7 +74,8 @@ use crate::{
 ///    it, or why there is none, to `handle_reply`.
 /// 5. Show `membership()`.
 pub struct Gossip {
-    cluster: ClusterName,
+    wire: Wire,
+    strangers: Strangers,
     timing: Timing,
     me: Peer,
     phase: Phase,
@@ -125,7 +129,7 @@ pub struct Gossip {
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.cluster, self.phase)
+        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.wire.cluster(), self.phase)
     }
 }
 
@@ -160,6 +164,8 @@ pub struct Settings {
     pub metadata: Metadata,
     /// Members of the last run, to try beside the seeds.
     pub cached: Vec<SocketAddr>,
+    /// With what it encrypts; nothing: it does not.
+    pub encryption: Option<Encryption>,
     /// Seed of the generator: the same seed and the same input give the same output.
     pub seed: u64,
 }
@@ -170,13 +176,14 @@ impl Gossip {
     /// # Errors
     /// Where the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings { cluster, timing, me, metadata, cached, seed } = settings;
+        let Settings { cluster, timing, me, metadata, cached, encryption, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
         let (rumours, pending_rumours) = Rumours::new();
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
-            cluster,
+            wire: Wire::new(cluster, encryption),
+            strangers: Strangers::default(),
             timing,
             me,
             phase: Phase::Running,
@@ -276,6 +283,21 @@ impl Gossip {
         self.refresh_view(now);
     }
 
+    /// Uses other keys from now on; nothing where this node had none at its start.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.wire.set_keyring(keyring);
+    }
+
+    /// The keys in use, where there are any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.wire.keyring()
+    }
+
+    /// Who was last heard that has no key in common with this node.
+    pub fn stranger(&self) -> Option<&Stranger> {
+        self.strangers.last()
+    }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
@@ -362,9 +384,9 @@ impl Gossip {
 
     fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
         let payload = match kind {
-            Kind::Swim => wire::seal(&self.cluster, kind, &codec::shorten(payload)),
-            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal => {
-                wire::seal(&self.cluster, kind, payload)
+            Kind::Swim => self.wire.seal(kind, &codec::shorten(payload)),
+            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => {
+                self.wire.seal(kind, payload)
             }
         };
         self.counters.datagrams_out += 1;
@@ -415,8 +437,8 @@ mod tests {
             founding: FoundingNews::default(),
         };
         let cluster = "test".parse().unwrap();
-        let settings =
-            Settings { cluster, timing: Timing::LAN, me, metadata, cached: vec![], seed: number.into() };
+        let (timing, cached, seed) = (Timing::LAN, vec![], number.into());
+        let settings = Settings { cluster, timing, me, metadata, cached, encryption: None, seed };
         Gossip::new(settings, now).unwrap()
     }
 
@@ -457,7 +479,8 @@ mod tests {
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
         SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&packet)), now);
+        let packet = a.wire.seal(Kind::Swim, &codec::shorten(&packet));
+        a.handle_datagram(b.me.addr, &packet, now);
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }

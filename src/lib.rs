@@ -16,6 +16,7 @@ pub mod config;
 pub mod gossip;
 pub mod handle;
 pub mod http;
+pub mod key_file;
 pub mod machine;
 pub mod membership;
 mod nearest;

@@ -5,6 +5,7 @@
 pub(crate) mod judge;
 mod network;
 mod process;
+mod recorder;
 mod seen;
 pub(crate) mod servers;
 
@@ -22,6 +23,7 @@ use chronik_agent::{
     membership::MemberStatus,
     node::{ClusterName, Epoch, NodeId, Role},
     state_dir::NodeRecord,
+    wire::{Encryption, Keyring},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -29,6 +31,7 @@ use self::{
     judge::Judge,
     network::Happening,
     process::Process,
+    recorder::Recorded,
     servers::{Disk, Plan, Server},
 };
 
@@ -99,6 +102,10 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     /// What must never happen, watched.
     pub(crate) judge: Judge,
+    /// With what those encrypt that start from now on.
+    pub(crate) keyring: Option<Keyring>,
+    /// Everything sent, where somebody records it.
+    pub(crate) tape: Option<Vec<Recorded>>,
 }
 
 impl World {
@@ -127,6 +134,8 @@ impl World {
             version: 0,
             disk: Disk::default(),
             judge: Judge::default(),
+            keyring: None,
+            tape: None,
         }
     }
 
@@ -199,6 +208,7 @@ impl World {
             me: Peer { id, addr: host.addr, epoch, bump: 0 },
             metadata,
             cached: host.cached.clone(),
+            encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),
             seed: self.rng.random(),
         };
         let mut gossip = Gossip::new(settings, self.now).unwrap();

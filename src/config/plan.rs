@@ -4,6 +4,7 @@ use super::Config;
 use crate::{
     advertise::{AdvertiseError, Advertised},
     bootstrap::{Admission, SeedGate},
+    key_file,
 };
 
 impl Config {
@@ -26,6 +27,7 @@ impl Config {
             ("advertised", advertised),
             ("http", list(self.http.iter().map(ToString::to_string).collect())),
             ("state", self.state_dir.display().to_string()),
+            ("encryption", self.encryption()),
             ("profile", self.profile.name().to_owned()),
             ("founding", founding),
             ("endpoints", list(self.endpoints.iter().map(ToString::to_string).collect())),
@@ -39,6 +41,20 @@ impl Config {
         }
         let rows = rows.into_iter().map(|(what, value)| format!("{what:<11} {value}\n"));
         rows.collect()
+    }
+
+    /// Where the keys are, and whether they can be used.
+    fn encryption(&self) -> String {
+        match &self.encrypt_key_file {
+            None => "none: whoever reaches the gossip port can join".to_owned(),
+            Some(path) => match key_file::read(path) {
+                Ok(keyring) => {
+                    let ids: Vec<String> = keyring.ids().map(|id| id.to_string()).collect();
+                    format!("keys {} of {}; the first one sends", ids.join(", "), path.display())
+                }
+                Err(error) => error.to_string(),
+            },
+        }
     }
 
     /// When and with whom this agent founds.
