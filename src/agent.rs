@@ -1,6 +1,7 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
 mod core;
+mod keys;
 mod publish;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::{
     gossip::{FoundingNews, Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
     handle::Handle,
     http,
+    key_file::KeyFileError,
     machine::{Machine, zone_of},
     node::{Epoch, NodeId},
     retry_join::Source,
@@ -59,6 +61,9 @@ pub enum AgentError {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// What this node says of itself.
     #[error(transparent)]
     Metadata(#[from] MetadataTooLarge),
@@ -161,6 +166,7 @@ impl Agent {
             me,
             metadata: metadata(&config, advertised.addr),
             cached: state.peers(),
+            encryption: keys::at_start(&config, addr)?,
             seed: rng.next_u64(),
         };
         let founding = founding(&config, &settings);
@@ -209,6 +215,8 @@ impl Agent {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
         let (api_ends, api_stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let keyring = self.core.machine.gossip().keyring().cloned();
+        let followed = self.config.encrypt_key_file.clone().zip(keyring);
         tasks.spawn(async move { Task::Core(self.core.run(stop).await) });
         let (config, handle) = (self.config, self.handle.clone());
         tasks.spawn(async move {
@@ -229,6 +237,13 @@ impl Agent {
             tasks.spawn(async move {
                 source.run(handle, updates).await;
                 Task::Other("retry-join")
+            });
+        }
+        if let Some((path, keyring)) = followed {
+            let handle = self.handle.clone();
+            tasks.spawn(async move {
+                keys::follow(path, keyring, handle).await;
+                Task::Other("keys")
             });
         }
         let first = tasks.join_next().await.transpose()?;

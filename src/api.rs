@@ -250,10 +250,36 @@ pub struct Info {
     pub config: Settings,
     /// What bounds this API.
     pub limits: Limits,
+    /// How gossip is encrypted.
+    pub encryption: Encryption,
     /// What became of the founding.
     pub founding: Founding,
     /// Counts since the start.
     pub counters: Counters,
+}
+
+/// How gossip is encrypted; keys by their ids only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Whether it is.
+    pub enabled: bool,
+    /// The key that seals what is sent; null without keys.
+    pub sends: Option<String>,
+    /// The keys that are understood, that one first.
+    pub keys: Vec<String>,
+    /// The last packet that no key opened; null where there was none.
+    pub last_undecryptable: Option<Undecryptable>,
+}
+
+/// A packet that no key opened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Undecryptable {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// Why it did not open.
+    pub error: String,
+    /// When.
+    pub at: Time,
 }
 
 /// The founding in short; `GET /v1/bootstrap` has all of it.
@@ -287,6 +313,8 @@ pub struct Settings {
     pub bind: SocketAddr,
     pub advertise: Option<String>,
     pub http: Vec<String>,
+    pub encrypt_key_file: Option<String>,
+    pub require_encryption: bool,
     pub http_allow_host: Vec<String>,
     pub http_token_file: Option<String>,
     pub state_dir: String,
@@ -324,6 +352,9 @@ pub struct Counters {
     pub exchanges_out: u64,
     pub refused: u64,
     pub foreign: u64,
+    pub undecryptable: u64,
+    pub replayed: u64,
+    pub challenged: u64,
     pub renewals: u64,
     pub stalls: u64,
     pub suspicions: u64,

@@ -10,6 +10,7 @@ mod demo_screen;
 pub mod discover;
 pub mod exec;
 pub mod generate;
+mod keygen;
 pub mod members;
 pub mod rtt;
 pub mod show;
@@ -84,6 +85,8 @@ pub enum Command {
     Health(act::HealthArgs),
     /// Runs a few agents on this host and shows how they find each other, until Ctrl-C
     Demo(demo::DemoArgs),
+    /// Makes a new key for --encrypt-key-file and prints it
+    Keygen,
     /// Prints the completions for a shell
     Completions(generate::CompletionsArgs),
     /// Prints the manual page
@@ -200,6 +203,7 @@ impl Command {
             Self::Discover(args) => discover::run(&args, output).await,
             Self::Health(args) => act::health(args, output).await,
             Self::Demo(args) => demo::run(&args, output, interrupt).await,
+            Self::Keygen => keygen::run(output),
             Self::Completions(args) => generate::completions(&args, output),
             Self::Man(args) => generate::man(&args, output),
         }

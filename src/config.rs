@@ -57,6 +57,10 @@ pub struct Config {
     pub profile: Profile,
     /// `--retry-join`, and `--join` as one more; in the order given.
     pub retry_join: Vec<Spec>,
+    /// `--encrypt-key-file`.
+    pub encrypt_key_file: Option<PathBuf>,
+    /// `--require-encryption`.
+    pub require_encryption: bool,
     /// `--http-allow-host`, in lower case.
     pub http_allow_hosts: Vec<String>,
     /// `--log-format`.

@@ -49,7 +49,7 @@ pub fn envelope(data: &[u8]) {
                 let (kind, payload) = wire::open(&other, data).expect("it is the other cluster's");
                 assert_eq!(wire::seal(&other, kind, payload), data);
             }
-            Err(WireError::Foreign | WireError::Damaged | WireError::Version(_)) => {}
+            Err(_) => {}
         }
     }
     let [Ok(ours), Ok(theirs), _] = &names else { return };

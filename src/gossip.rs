@@ -19,6 +19,7 @@ mod peer;
 mod probing;
 mod profile;
 mod rumours;
+mod strangers;
 mod suspicion;
 mod sync;
 mod tick;
@@ -45,6 +46,7 @@ use self::{
     metadata::{Record, Stamp},
     probing::Probing,
     rumours::{Rumour, Rumours},
+    strangers::Strangers,
     suspicion::Suspicions,
     sync::EntryHash,
     timers::{Tick, Timers},
@@ -56,11 +58,12 @@ pub use self::{
     output::{Dial, Event, ExchangeId, JoinId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     profile::Timing,
+    strangers::Stranger,
 };
 use crate::{
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
-    wire::{self, Kind},
+    wire::{Encryption, Keyring, Kind, Wire},
 };
 
 /// The gossip machine.
@@ -76,7 +79,8 @@ use crate::{
 ///    it, or why there is none, to `handle_reply`.
 /// 5. Show `membership()`, or of it what `poll_change` names.
 pub struct Gossip {
-    cluster: ClusterName,
+    wire: Wire,
+    strangers: Strangers,
     timing: Timing,
     me: Peer,
     phase: Phase,
@@ -136,7 +140,7 @@ pub struct Gossip {
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.cluster, self.phase)
+        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.wire.cluster(), self.phase)
     }
 }
 
@@ -171,6 +175,8 @@ pub struct Settings {
     pub metadata: Metadata,
     /// Members of the last run, to try beside the seeds.
     pub cached: Vec<SocketAddr>,
+    /// With what it encrypts; nothing: it does not.
+    pub encryption: Option<Encryption>,
     /// Seed of the generator: the same seed and the same input give the same output.
     pub seed: u64,
 }
@@ -181,14 +187,15 @@ impl Gossip {
     /// # Errors
     /// Where the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings { cluster, timing, me, metadata, cached, seed } = settings;
+        let Settings { cluster, timing, me, metadata, cached, encryption, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
         let crowded = Arc::<AtomicBool>::default();
         let (rumours, pending_rumours) = Rumours::new(crowded.clone());
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
-            cluster,
+            wire: Wire::new(cluster, encryption),
+            strangers: Strangers::default(),
             timing,
             me,
             phase: Phase::Running,
@@ -293,6 +300,21 @@ impl Gossip {
         self.refresh_view(now);
     }
 
+    /// Uses other keys from now on; nothing where this node had none at its start.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.wire.set_keyring(keyring);
+    }
+
+    /// The keys in use, where there are any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.wire.keyring()
+    }
+
+    /// Who was last heard that has no key in common with this node.
+    pub fn stranger(&self) -> Option<&Stranger> {
+        self.strangers.last()
+    }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
@@ -374,9 +396,9 @@ impl Gossip {
 
     fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
         let payload = match kind {
-            Kind::Swim => wire::seal(&self.cluster, kind, &codec::shorten(payload)),
-            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal => {
-                wire::seal(&self.cluster, kind, payload)
+            Kind::Swim => self.wire.seal(kind, &codec::shorten(payload)),
+            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => {
+                self.wire.seal(kind, payload)
             }
         };
         self.counters.datagrams_out += 1;
@@ -394,7 +416,7 @@ mod tests {
     use foca::{Codec as _, Header, Member, Message};
 
     use super::*;
-    use crate::node::Role;
+    use crate::{node::Role, wire};
 
     fn machine(number: u8, now: Instant) -> Gossip {
         let me = Peer {
@@ -412,8 +434,8 @@ mod tests {
             founding: FoundingNews::default(),
         };
         let cluster = "test".parse().unwrap();
-        let settings =
-            Settings { cluster, timing: Timing::LAN, me, metadata, cached: vec![], seed: number.into() };
+        let (timing, cached, seed) = (Timing::LAN, vec![], number.into());
+        let settings = Settings { cluster, timing, me, metadata, cached, encryption: None, seed };
         Gossip::new(settings, now).unwrap()
     }
 
@@ -454,7 +476,8 @@ mod tests {
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
         SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        a.handle_datagram(b.me.addr, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&packet)), now);
+        let packet = a.wire.seal(Kind::Swim, &codec::shorten(&packet));
+        a.handle_datagram(b.me.addr, &packet, now);
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
@@ -473,8 +496,9 @@ mod tests {
                 now = a.poll_timeout().unwrap().max(now);
                 a.handle_timeout(now);
                 let sent: Vec<_> = std::iter::from_fn(|| a.poll_transmit()).collect();
-                let open =
-                    |sent: &Transmit| codec::restore(wire::open(&a.cluster, &sent.payload).ok()?.1, &b.me);
+                let open = |sent: &Transmit| {
+                    codec::restore(wire::open(a.wire.cluster(), &sent.payload).ok()?.1, &b.me)
+                };
                 let headers = sent.iter().filter_map(open);
                 let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
                 let number = |header: Header<Peer>| {
@@ -487,7 +511,8 @@ mod tests {
             let answer = b.swim_message(&a.me, Message::Ack(ping), &[], &[item]);
             let (before, from) = (a.counters.refused, b.me.addr);
             now += Duration::from_millis(1);
-            a.handle_datagram(from, &wire::seal(&a.cluster, Kind::Swim, &codec::shorten(&answer)), now);
+            let answer = wire::seal(a.wire.cluster(), Kind::Swim, &codec::shorten(&answer));
+            a.handle_datagram(from, &answer, now);
             assert_eq!(a.counters.refused, before + 1);
             assert_eq!(a.probing.end(), Some(probing::Outcome::Answered));
             assert_eq!(a.coordinates.of(&b.me.id), None);
@@ -517,13 +542,13 @@ mod tests {
     fn a_claim_that_this_node_lives_in_the_year_10889_makes_no_epoch_that_does_not_travel() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
-        let (mut a, b) = (machine(1, now), machine(2, now));
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
         for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
             let claim = Member::alive(Peer { epoch, bump: u16::MAX, ..a.me });
             let mut state = b.shared_state();
             state.members = vec![claim];
             let request = frame::write(&sync::Request::Exchange(state.encode()));
-            a.handle_request(b.me.addr, &wire::seal(&a.cluster, Kind::Request, &request), now).unwrap();
+            a.handle_request(b.me.addr, &b.wire.seal(Kind::Request, &request), now).unwrap();
             assert_eq!((a.me.epoch, a.me.bump), (Epoch::LAST, 0), "after {epoch}");
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     },
     node::NodeId,
     snapshot::Snapshot,
+    wire::Keyring,
 };
 
 /// A request to the agent.
@@ -50,6 +51,13 @@ pub enum Command {
         lose_data: bool,
         /// What was forgotten, or why nothing was. After `StartOver` the agent stops and starts as a new node.
         reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+    },
+    /// Use other keys from now on.
+    SetKeyring {
+        /// The keys.
+        keyring: Keyring,
+        /// Answered when they are in use.
+        reply: oneshot::Sender<()>,
     },
     /// Say goodbye and stop.
     Leave {
@@ -167,6 +175,14 @@ impl Handle {
     /// `Stopped` where the agent has ended.
     pub async fn reset(&self, lose_data: bool) -> Result<Result<Forgotten, ResetRefused>, Stopped> {
         self.ask(|reply| Command::Reset { lose_data, reply }).await
+    }
+
+    /// Uses other keys from now on; nothing where the agent was started without any.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn set_keyring(&self, keyring: Keyring) -> Result<(), Stopped> {
+        self.ask(|reply| Command::SetKeyring { keyring, reply }).await
     }
 
     /// Says goodbye to the cluster and stops the agent.

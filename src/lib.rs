@@ -20,6 +20,7 @@ pub mod fuzzing;
 pub mod gossip;
 pub mod handle;
 pub mod http;
+pub mod key_file;
 pub mod machine;
 pub mod membership;
 mod nearest;

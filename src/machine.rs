@@ -24,6 +24,7 @@ use crate::{
     quorum::Quorum,
     snapshot::{Counters, Founding, Server},
     state_dir::NodeRecord,
+    wire::Keyring,
 };
 
 pub use self::sightings::zone_of;
@@ -149,6 +150,11 @@ impl Machine {
         self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
         self.viewed = None;
+    }
+
+    /// Uses other keys from now on.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.gossip.set_keyring(keyring);
     }
 
     /// Contacts `addrs` now, and keeps them among the seeds.

@@ -9,6 +9,7 @@ use chronik_agent::{
     advertise, agent,
     cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
+    key_file,
     token::Token,
 };
 use clap::Parser;
@@ -77,6 +78,9 @@ fn print_plan(config: &Config) -> ExitCode {
         if let Err(error) = spec.connect(DEFAULT_GOSSIP_PORT) {
             return fail(&format_args!("--retry-join {spec}: {error}"), USAGE);
         }
+    }
+    if let Some(Err(error)) = config.encrypt_key_file.as_deref().map(key_file::read) {
+        return fail(&error, USAGE);
     }
     match write!(io::stdout(), "{}", config.plan(&advertised)) {
         Ok(()) => ExitCode::SUCCESS,

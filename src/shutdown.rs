@@ -17,6 +17,8 @@ impl Signals {
     /// # Errors
     /// Where the system refuses.
     pub fn catch() -> io::Result<Self> {
+        // Caught from here on, whoever listens to it: by default it would end the process.
+        let _hangup = signal(SignalKind::hangup())?;
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

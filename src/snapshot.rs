@@ -11,9 +11,11 @@ use bytes::Bytes;
 
 use crate::{
     bootstrap::{Cluster, Decision, ServerReport},
+    gossip::{Gossip, Stranger},
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
+    wire::KeyId,
 };
 
 /// Everything a reader may want to know, at one moment.
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub discovery: Arc<Discovery>,
     /// Counters for metrics and diagnosis.
     pub counters: Counters,
+    /// How gossip is encrypted.
+    pub encryption: Secrecy,
     /// Whether this node has ever been in contact with another one.
     pub joined: bool,
     /// The agent is saying goodbye.
@@ -39,6 +43,23 @@ pub struct Snapshot {
     pub taken: Instant,
     /// Answers rendered from this snapshot, each at most once, by whoever asks first.
     pub rendered: Rendered,
+}
+
+/// How gossip is encrypted, without the keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrecy {
+    /// The names of the keys, the one that sends first; none: it is not encrypted.
+    pub keys: Vec<KeyId>,
+    /// Who was last heard that has no key in common with this agent.
+    pub stranger: Option<Stranger>,
+}
+
+impl Secrecy {
+    /// That of a machine now.
+    pub fn of(gossip: &Gossip) -> Self {
+        let keys = gossip.keyring().map(|keyring| keyring.ids().collect()).unwrap_or_default();
+        Self { keys, stranger: gossip.stranger().cloned() }
+    }
 }
 
 /// Slots for the answers that are asked for most. They belong to the HTTP layer, which alone fills and reads them.
@@ -192,6 +213,12 @@ pub struct Counters {
     pub refused: u64,
     /// Packets and frames of another cluster, among those refused.
     pub foreign: u64,
+    /// Packets and frames that no key opened, or that had none where one is needed, among those refused.
+    pub undecryptable: u64,
+    /// Datagrams that may have been sent before: seen already, or from an unknown process of no active member.
+    pub replayed: u64,
+    /// Requests over streams that were asked for a proof that they are of now.
+    pub challenged: u64,
     /// Times this node had to renew its identity because others took it for failed.
     pub renewals: u64,
     /// Stalls noticed: the process was paused or starved.

@@ -157,8 +157,8 @@ pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, NoAnswer>) {
 fn reason(error: io::Error) -> NoAnswer {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         NoAnswer::Refused
-    } else if error.kind() == io::ErrorKind::UnexpectedEof {
-        failed("it closed the connection without an answer: is a chronik-agent there?")
+    } else if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+        NoAnswer::Closed
     } else if error.kind() == io::ErrorKind::InvalidData {
         failed("something else than gossip answers there: give the port of --bind, not that of --http")
     } else {

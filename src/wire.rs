@@ -5,9 +5,23 @@
 //! ```text
 //! magic 0xC7 | version 1 | kind | length of the name | cluster name | CRC-32 of all the rest | payload
 //! ```
+//!
+//! That is the envelope of agents without a key. Those with one use that of `sealed`.
+
+mod key;
+mod sealed;
+mod senders;
+
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use self::sealed::{Sealed, Sealer};
+pub(crate) use self::senders::Freshness;
+pub use self::{
+    key::{Key, KeyError, KeyId, Keyring},
+    sealed::{Encryption, Stamp},
+};
 use crate::node::ClusterName;
 
 /// First byte of every packet; nothing that commonly strays onto a port starts with it.
@@ -22,7 +36,9 @@ pub const MAX_DATAGRAM: usize = 1232;
 const CHECKSUM: usize = 4;
 /// Largest envelope: four bytes, the longest cluster name and the checksum.
 const MAX_ENVELOPE: usize = 4 + 32 + CHECKSUM;
-/// What is left in a datagram whatever the cluster's name, so that all agents agree on it.
+/// What is left in a datagram whatever the cluster's name, so that all agents agree on it. The envelope of agents with a
+/// key is five bytes longer still; that fits, for twenty bytes are taken out of every message of the engine before it is
+/// wrapped.
 pub const MAX_PAYLOAD: usize = MAX_DATAGRAM - MAX_ENVELOPE;
 /// Largest frame on a stream: the whole state of a cluster of 10,000 with full metadata stays below half of it.
 pub const MAX_FRAME: usize = 16 << 20;
@@ -40,11 +56,13 @@ pub enum Kind {
     Reply = 4,
     /// Frame: the request was for another cluster; the envelope says which one this is.
     Refusal = 5,
+    /// Frame: the request may be an old one; ask again, and name this frame in it.
+    Challenge = 6,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Swim, Self::Goodbye, Self::Request, Self::Reply, Self::Refusal]
+        [Self::Swim, Self::Goodbye, Self::Request, Self::Reply, Self::Refusal, Self::Challenge]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -65,6 +83,150 @@ pub enum WireError {
     /// Another cluster's.
     #[error("it belongs to cluster \"{0}\": give both agents the same --cluster, or remove the address")]
     OtherCluster(String),
+    /// Encrypted, and this agent has no key.
+    #[error("it is encrypted, and this agent has no key: give it the cluster's --encrypt-key-file")]
+    Encrypted,
+    /// Not encrypted, and this agent has a key.
+    #[error("it is not encrypted: give the agent there the cluster's --encrypt-key-file")]
+    Plain,
+    /// Encrypted under a key that is not in the keyring.
+    #[error("wrong key: it is encrypted under key {0}, which is not in this agent's --encrypt-key-file")]
+    UnknownKey(KeyId),
+    /// Encrypted under a known key, and not as it was sent: changed on its way, of another cluster, or no answer to
+    /// what was asked.
+    #[error("encrypted under key {0}, but changed on its way, or of another cluster")]
+    Forged(KeyId),
+}
+
+/// A packet that was read.
+#[derive(Debug)]
+pub(crate) struct Opened<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) payload: Cow<'a, [u8]>,
+    /// Who sent it, and as which of his packets; nothing without a key.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Admitted<'a> {
+    /// It is new, and asks this.
+    New(&'a [u8]),
+    /// It may be an old one that somebody sends again.
+    Doubtful,
+}
+
+/// This agent's end of the network: how it wraps and unwraps, and what it has seen of whom. Without a key it is no more
+/// than [`seal`] and [`open`].
+#[derive(Debug)]
+pub(crate) struct Wire {
+    cluster: ClusterName,
+    sealer: Option<Sealer>,
+    /// The latest packet that came in answer from each address, to name in the next request there.
+    proofs: BTreeMap<SocketAddr, Stamp>,
+}
+
+impl Wire {
+    pub(crate) fn new(cluster: ClusterName, encryption: Option<Encryption>) -> Self {
+        Self { cluster, sealer: encryption.map(Sealer::new), proofs: BTreeMap::new() }
+    }
+
+    pub(crate) fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// Its keys, where it has any.
+    pub(crate) fn keyring(&self) -> Option<&Keyring> {
+        self.sealer.as_ref().map(Sealer::keyring)
+    }
+
+    /// Uses other keys from now on; nothing where it had none.
+    pub(crate) fn set_keyring(&mut self, keyring: Keyring) {
+        if let Some(sealer) = &mut self.sealer {
+            sealer.set_keyring(keyring);
+        }
+    }
+
+    /// Wraps a datagram.
+    pub(crate) fn seal(&mut self, kind: Kind, payload: &[u8]) -> Bytes {
+        match &mut self.sealer {
+            None => seal(&self.cluster, kind, payload),
+            Some(sealer) => sealer.seal(&self.cluster, kind, &[payload], None).packet,
+        }
+    }
+
+    /// Wraps the answer to the request of that stamp.
+    pub(crate) fn seal_reply(&mut self, kind: Kind, payload: &[u8], request: Option<Stamp>) -> Bytes {
+        match &mut self.sealer {
+            None => seal(&self.cluster, kind, payload),
+            Some(sealer) => sealer.seal(&self.cluster, kind, &[payload], request).packet,
+        }
+    }
+
+    /// Wraps a request to the agent at `to`; with its stamp, which the answer is bound to.
+    pub(crate) fn seal_request(&mut self, to: SocketAddr, payload: &[u8]) -> (Bytes, Option<Stamp>) {
+        let Some(sealer) = &mut self.sealer else {
+            return (seal(&self.cluster, Kind::Request, payload), None);
+        };
+        let proof = self.proofs.get(&to).copied().unwrap_or_default().to_bytes();
+        let Sealed { packet, stamp } = sealer.seal(&self.cluster, Kind::Request, &[&proof, payload], None);
+        (packet, Some(stamp))
+    }
+
+    /// Unwraps a datagram or a request.
+    pub(crate) fn open<'a>(&self, packet: &'a [u8]) -> Result<Opened<'a>, WireError> {
+        self.open_reply(packet, None)
+    }
+
+    /// Unwraps the answer to the request of that stamp; no other.
+    pub(crate) fn open_reply<'a>(
+        &self,
+        packet: &'a [u8],
+        request: Option<Stamp>,
+    ) -> Result<Opened<'a>, WireError> {
+        match &self.sealer {
+            Some(sealer) => sealer.open(&self.cluster, packet, request),
+            None if sealed::is_sealed(packet) => Err(WireError::Encrypted),
+            None => {
+                let (kind, payload) = open(&self.cluster, packet)?;
+                Ok(Opened { kind, payload: payload.into(), stamp: None })
+            }
+        }
+    }
+
+    /// Whether the datagram of that stamp is new. It counts as seen from now on, unless its sender is a stranger.
+    pub(crate) fn judge(&mut self, stamp: Option<Stamp>) -> Freshness {
+        match (&mut self.sealer, stamp) {
+            (Some(sealer), Some(stamp)) => sealer.judge(stamp),
+            _ => Freshness::New,
+        }
+    }
+
+    /// An answer of that stamp came from there: its sender runs now.
+    pub(crate) fn answered(&mut self, from: SocketAddr, stamp: Option<Stamp>) {
+        let Some(stamp) = stamp else { return };
+        self.admit(Some(stamp));
+        if self.proofs.len() >= senders::MAX_SENDERS && !self.proofs.contains_key(&from) {
+            self.proofs.pop_first();
+        }
+        self.proofs.insert(from, stamp);
+    }
+
+    /// The sender of that stamp runs now, and what he sent before is old.
+    pub(crate) fn admit(&mut self, stamp: Option<Stamp>) {
+        if let (Some(sealer), Some(stamp)) = (&mut self.sealer, stamp) {
+            sealer.admit(stamp);
+        }
+    }
+
+    /// Whether a request is new: from a sender that is known, or one that names a packet that this process sent since
+    /// it last forgot anybody.
+    pub(crate) fn admit_request<'a>(&mut self, opened: &'a Opened<'_>) -> Admitted<'a> {
+        match (&mut self.sealer, opened.stamp) {
+            (Some(sealer), Some(stamp)) => sealer.admit_request(stamp, &opened.payload),
+            _ => Admitted::New(&opened.payload),
+        }
+    }
 }
 
 /// Wraps `payload` for `cluster`.

@@ -7,6 +7,7 @@ mod blocked;
 pub(crate) mod judge;
 mod network;
 mod process;
+mod recorder;
 mod seen;
 pub(crate) mod servers;
 
@@ -24,6 +25,7 @@ use chronik_agent::{
     membership::MemberStatus,
     node::{ClusterName, Epoch, NodeId, Role},
     state_dir::NodeRecord,
+    wire::{Encryption, Keyring},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -32,6 +34,7 @@ use self::{
     judge::Judge,
     network::Happening,
     process::Process,
+    recorder::Recorded,
     servers::{Disk, Plan, Server},
 };
 
@@ -116,6 +119,10 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     /// What must never happen, watched.
     pub(crate) judge: Judge,
+    /// With what those encrypt that start from now on.
+    pub(crate) keyring: Option<Keyring>,
+    /// Everything sent, where somebody records it.
+    pub(crate) tape: Option<Vec<Recorded>>,
 }
 
 impl World {
@@ -150,6 +157,8 @@ impl World {
             version: 0,
             disk: Disk::default(),
             judge: Judge::default(),
+            keyring: None,
+            tape: None,
         }
     }
 
@@ -229,6 +238,7 @@ impl World {
             me,
             metadata,
             cached: host.cached.clone(),
+            encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),
             seed: self.rng.random(),
         };
         let mut gossip = Gossip::new(settings, self.now).unwrap();

@@ -15,7 +15,7 @@ use chronik_agent::{
     membership::Membership,
     node::Epoch,
     quorum::Quorum,
-    snapshot::{About, Clock, Counters, Discovery, Founding, Rendered, Snapshot},
+    snapshot::{About, Clock, Counters, Discovery, Founding, Rendered, Secrecy, Snapshot},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -80,6 +80,7 @@ fn snapshot(
         }),
         discovery: Arc::new(Discovery::default()),
         counters: Counters::default(),
+        encryption: Secrecy::default(),
         joined: true,
         leaving: false,
         taken: started,

@@ -47,6 +47,7 @@ fn node(number: usize, now: Instant) -> Gossip {
         me: Peer { id: id(number), addr, epoch: Epoch(1), bump: 0 },
         metadata,
         cached: vec![],
+        encryption: None,
         seed: number as u64,
     };
     Gossip::new(settings, now).unwrap()

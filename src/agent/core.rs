@@ -27,7 +27,7 @@ use crate::{
     quorum::Quorum,
     retry_join::Update,
     service_manager::ServiceManager,
-    snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Secrecy, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
     watchdog::Pulse,
@@ -121,6 +121,7 @@ impl Core {
             founding: founding.clone(),
             discovery: discovery.clone(),
             counters: machine.counters(),
+            encryption: Secrecy::of(machine.gossip()),
             joined: false,
             leaving: false,
             taken: started,
@@ -204,6 +205,11 @@ impl Core {
             Wake::Command(Command::Leave { reply }) => {
                 self.goodbyes.push(reply);
                 self.leave(now);
+            }
+            Wake::Command(Command::SetKeyring { keyring, reply }) => {
+                self.machine.set_keyring(keyring);
+                self.refresh_at = now;
+                self.answer(reply, ());
             }
             Wake::Command(Command::Join { addrs, reply }) => {
                 let join = self.machine.join(addrs);

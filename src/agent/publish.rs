@@ -8,7 +8,7 @@ use std::{
 use super::core::Core;
 use crate::{
     bootstrap::{Decision, Reason},
-    snapshot::{Rendered, Snapshot},
+    snapshot::{Rendered, Secrecy, Snapshot},
 };
 
 /// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
@@ -47,6 +47,7 @@ impl Core {
             founding: self.founding.clone(),
             discovery: self.discovery.clone(),
             counters: self.machine.counters(),
+            encryption: Secrecy::of(self.machine.gossip()),
             joined: self.machine.gossip().joined(),
             leaving: self.leave_by.is_some(),
             taken: now,

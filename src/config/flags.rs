@@ -121,6 +121,13 @@ pub const FLAGS: &[Flag] = &[
         "Where identity and memory are kept over restarts [default: /var/lib/chronik-agent as root, else \
          $XDG_STATE_HOME/chronik-agent]",
     ),
+    one(
+        "encrypt-key-file",
+        "FILE",
+        "Keys that gossip is encrypted with, one a line as `keygen` prints them: the first one sends, all are \
+         understood. Read again when it changes and on SIGHUP [default: not encrypted]",
+    ),
+    switch("require-encryption", "Refuse to start without --encrypt-key-file"),
     one("profile", "PROFILE", "Protocol timing: `local`, `lan` or `wan` [default: lan]"),
     one("log-format", "FORMAT", "Logs on standard error: `text` or `json` [default: text]"),
     one(

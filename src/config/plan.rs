@@ -4,6 +4,7 @@ use super::Config;
 use crate::{
     advertise::{AdvertiseError, Advertised},
     bootstrap::{Admission, SeedGate},
+    key_file,
 };
 
 impl Config {
@@ -27,6 +28,7 @@ impl Config {
             ("http", list(self.http.iter().map(ToString::to_string).collect())),
             ("http token", self.http_token()),
             ("state", self.state_dir.display().to_string()),
+            ("encryption", self.encryption()),
             ("profile", self.profile.name().to_owned()),
             ("founding", founding),
             ("endpoints", list(self.endpoints.iter().map(ToString::to_string).collect())),
@@ -47,6 +49,20 @@ impl Config {
         match &self.http_token_file {
             Some(path) => format!("in {}: needed for changes, and from other hosts for all", path.display()),
             None => "none: whoever is on this host may change things".to_owned(),
+        }
+    }
+
+    /// Where the keys are, and whether they can be used.
+    fn encryption(&self) -> String {
+        match &self.encrypt_key_file {
+            None => "none: whoever reaches the gossip port can join".to_owned(),
+            Some(path) => match key_file::read(path) {
+                Ok(keyring) => {
+                    let ids: Vec<String> = keyring.ids().map(|id| id.to_string()).collect();
+                    format!("keys {} of {}; the first one sends", ids.join(", "), path.display())
+                }
+                Err(error) => error.to_string(),
+            },
         }
     }
 

@@ -104,6 +104,8 @@ impl Config {
             profile: one(options, "profile", choice)?.unwrap_or(Profile::Lan),
             retry_join: seeds(options)?,
             http_token_file: one(options, "http-token-file", file_name)?,
+            encrypt_key_file: one(options, "encrypt-key-file", path)?,
+            require_encryption: one(options, "require-encryption", truth)?.unwrap_or(false),
             http_allow_hosts: all(options, "http-allow-host", host_name)?,
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
             log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(|| "info".to_owned()),
@@ -166,6 +168,13 @@ impl Config {
             return together(
                 "--bootstrap-expect 1 founds a cluster of one at once, but --join or --retry-join names others to \
                  join: leave out the seeds, or say how many servers found the cluster (3, for instance)"
+                    .to_owned(),
+            );
+        }
+        if self.require_encryption && self.encrypt_key_file.is_none() {
+            return together(
+                "--require-encryption needs --encrypt-key-file: make a key with `chronik-agent keygen`, or leave out \
+                 --require-encryption"
                     .to_owned(),
             );
         }
@@ -283,14 +292,20 @@ fn founders(options: &Options) -> Result<Option<NamedFounders>, ConfigError> {
 /// Whether this agent may found; a cluster's id says that it joins, so that --join-only beside it says nothing more.
 fn admission(options: &Options) -> Result<Admission, ConfigError> {
     let cluster_id = one(options, "cluster-id", rule)?;
-    let join_only = one(options, "join-only", |text| {
-        text.parse::<bool>().map_err(|_| "is neither true nor false".to_owned())
-    })?;
+    let join_only = one(options, "join-only", truth)?;
     Ok(match (cluster_id, join_only) {
         (Some(id), _) => Admission::Only(id),
         (None, Some(true)) => Admission::JoinOnly,
         (None, Some(false) | None) => Admission::Found,
     })
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "is neither true nor false".to_owned())
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("names no file".to_owned()) } else { Ok(text.into()) }
 }
 
 fn host_name(text: &str) -> Result<String, String> {

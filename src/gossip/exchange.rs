@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     node::{Epoch, NodeId},
-    wire::{self, Kind, WireError},
+    wire::{Admitted, Kind, Opened, Stamp, WireError},
 };
 
 /// Most members dialled because another node calls alive what this one calls failed.
@@ -50,6 +50,10 @@ pub(super) enum Purpose {
 pub(super) struct Exchange {
     pub(super) to: SocketAddr,
     pub(super) purpose: Purpose,
+    /// What the answer is bound to, where there are keys.
+    pub(super) stamp: Option<Stamp>,
+    /// The request, to ask once more where the other wants a proof that it is of now.
+    pub(super) again: Option<Vec<u8>>,
 }
 
 /// An operator's request to contact some addresses.
@@ -73,21 +77,25 @@ impl Gossip {
     /// Takes in a frame that somebody sent over a stream he opened, and says what to answer; nothing to a stranger.
     pub fn handle_request(&mut self, from: SocketAddr, frame: &[u8], now: Instant) -> Option<Bytes> {
         self.counters.exchanges_in += 1;
-        let payload = match wire::open(&self.cluster, frame) {
-            Ok((Kind::Request, payload)) => payload,
-            Ok((Kind::Swim | Kind::Goodbye | Kind::Reply | Kind::Refusal, _)) => {
+        let opened = match self.wire.open(frame) {
+            Ok(opened) if opened.kind == Kind::Request => opened,
+            Ok(_) => {
                 self.counters.refused += 1;
                 return None;
             }
             Err(error) => {
-                self.refuse(from, &error);
+                self.refuse(from, &error, now);
                 let known = matches!(error, WireError::OtherCluster(_));
-                return known.then(|| wire::seal(&self.cluster, Kind::Refusal, &[]));
+                return known.then(|| self.wire.seal(Kind::Refusal, &[]));
             }
+        };
+        let Admitted::New(payload) = self.wire.admit_request(&opened) else {
+            self.counters.challenged += 1;
+            return Some(self.wire.seal_reply(Kind::Challenge, &[], opened.stamp));
         };
         let reply = self.answer(from, payload, now)?;
         self.refresh_view(now);
-        Some(wire::seal(&self.cluster, Kind::Reply, &frame::write(&reply)))
+        Some(self.wire.seal_reply(Kind::Reply, &frame::write(&reply), opened.stamp))
     }
 
     fn answer(&mut self, from: SocketAddr, payload: &[u8], now: Instant) -> Option<Reply> {
@@ -134,12 +142,15 @@ impl Gossip {
 
     /// Takes in the answer to a dial, or why there is none.
     pub fn handle_reply(&mut self, exchange: ExchangeId, reply: Result<&[u8], NoAnswer>, now: Instant) {
-        let Some(Exchange { to, purpose }) = self.exchanges.remove(&exchange) else {
+        let Some(Exchange { to, purpose, stamp, again }) = self.exchanges.remove(&exchange) else {
             return;
         };
         let refused = reply == Err(NoAnswer::Refused);
-        let reply = reply.map_err(|error| error.to_string());
-        let outcome = reply.and_then(|frame| self.take_reply(to, frame, now));
+        let opened = self.open_reply(to, stamp, reply, now);
+        if let (Ok(Opened { kind: Kind::Challenge, .. }), Some(payload)) = (&opened, again) {
+            return self.request_again(to, purpose, &payload);
+        }
+        let outcome = opened.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
             tracing::debug!(%to, %error, ?purpose, "no contact");
         }
@@ -160,15 +171,33 @@ impl Gossip {
         self.finish_join(id);
     }
 
-    fn take_reply(&mut self, to: SocketAddr, frame: &[u8], now: Instant) -> Result<(), String> {
-        let payload = match wire::open(&self.cluster, frame) {
-            Ok((Kind::Reply, payload)) => payload,
-            Ok(_) => return Err(WireError::Foreign.to_string()),
-            Err(error) => {
-                self.refuse(to, &error);
-                return Err(error.to_string());
+    /// Unwraps an answer. One that opens was sent after the request it answers.
+    fn open_reply<'a>(
+        &mut self,
+        to: SocketAddr,
+        request: Option<Stamp>,
+        reply: Result<&'a [u8], NoAnswer>,
+        now: Instant,
+    ) -> Result<Opened<'a>, String> {
+        let frame = reply.map_err(|error| match error {
+            NoAnswer::Closed if self.wire.keyring().is_some() => {
+                "wrong key, or no chronik-agent there: it closed the connection without an answer, as an agent does \
+                 that has no key in common with this one; compare `chronik-agent info` on both"
+                    .to_owned()
             }
-        };
+            error => error.to_string(),
+        })?;
+        let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
+        let opened = opened.map_err(|error| error.to_string())?;
+        self.wire.answered(to, opened.stamp);
+        Ok(opened)
+    }
+
+    fn take_reply(&mut self, to: SocketAddr, opened: &Opened<'_>, now: Instant) -> Result<(), String> {
+        if opened.kind != Kind::Reply {
+            return Err(WireError::Foreign.to_string());
+        }
+        let payload = &opened.payload;
         let reply: Reply = frame::read(payload).map_err(|error| error.to_string())?;
         if self.phase != Phase::Running {
             return Err("this agent is leaving".to_owned());
@@ -180,8 +209,9 @@ impl Gossip {
             }
             Reply::Swim(messages) => {
                 for message in messages {
-                    if let Ok((Kind::Swim, message)) = wire::open(&self.cluster, &message) {
-                        self.handle_short_swim(to, message, true, now);
+                    // As new as the answer that brings it.
+                    if let Ok(Opened { kind: Kind::Swim, payload, .. }) = self.wire.open(&message) {
+                        self.handle_short_swim(to, &payload, true, now);
                     }
                 }
                 return Ok(());

@@ -279,6 +279,7 @@ pub(crate) fn hostile_peers(data: &[u8], now: Instant) {
         me: me(),
         metadata: own_metadata(),
         cached: Vec::new(),
+        encryption: None,
         seed: 1,
     };
     let gossip = Gossip::new(settings, now).expect("its metadata is small");

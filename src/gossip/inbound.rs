@@ -13,7 +13,7 @@ use super::{
     rumours::{self, Rumour},
     timers::Tick,
 };
-use crate::wire::{self, Kind, WireError};
+use crate::wire::{self, Freshness, Kind, Opened, WireError};
 
 /// The updates that follow a header, counted by two bytes. The engine stops at the first that does not read, too.
 fn updates_in(mut bytes: &[u8]) -> impl Iterator<Item = Member<Peer>> {
@@ -29,23 +29,44 @@ impl Gossip {
         let opened = if datagram.len() > wire::MAX_DATAGRAM {
             Err(WireError::Foreign)
         } else {
-            wire::open(&self.cluster, datagram)
+            self.wire.open(datagram)
         };
         match opened {
-            Ok((Kind::Swim, payload)) => self.handle_short_swim(from, payload, false, now),
-            Ok((Kind::Goodbye, payload)) => self.handle_goodbye(payload, now),
-            Ok((Kind::Request | Kind::Reply | Kind::Refusal, _)) => self.counters.refused += 1,
-            Err(error) => self.refuse(from, &error),
+            Ok(opened) => self.take_datagram(from, &opened, now),
+            Err(error) => self.refuse(from, &error, now),
         }
         self.refresh_view(now);
     }
 
-    pub(super) fn refuse(&mut self, from: SocketAddr, error: &WireError) {
-        self.counters.refused += 1;
-        if matches!(error, WireError::OtherCluster(_)) {
-            self.counters.foreign += 1;
+    fn take_datagram(&mut self, from: SocketAddr, opened: &Opened<'_>, now: Instant) {
+        match self.wire.judge(opened.stamp) {
+            Freshness::New => {}
+            // Its numbers are followed from this one on.
+            Freshness::Stranger if self.is_vouched_for(opened) => self.wire.admit(opened.stamp),
+            Freshness::Stranger | Freshness::Replayed => {
+                self.counters.replayed += 1;
+                tracing::debug!(%from, "datagram refused: it may be an old one");
+                return;
+            }
         }
-        tracing::debug!(%from, %error, "packet refused");
+        match opened.kind {
+            Kind::Swim => self.handle_short_swim(from, &opened.payload, false, now),
+            Kind::Goodbye => self.handle_goodbye(&opened.payload, now),
+            Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => self.counters.refused += 1,
+        }
+    }
+
+    /// Whether a datagram from an unknown process is of a life that is an active member here: of that this node has
+    /// heard from those it knows.
+    fn is_vouched_for(&self, opened: &Opened<'_>) -> bool {
+        let life = match opened.kind {
+            Kind::Swim => restore(&opened.payload, &self.me)
+                .and_then(|message| SwimCodec.decode_header(message.as_slice()).ok())
+                .map(|header| header.src),
+            Kind::Goodbye => get_peer(&mut &*opened.payload).ok(),
+            Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => None,
+        };
+        life.is_some_and(|life| self.foca.iter_members().any(|member| *member.id() == life))
     }
 
     /// Takes in a message of the engine as it travels; one that is not for this life of this node goes unheard.

@@ -36,6 +36,12 @@ pub enum NoAnswer {
     /// The host answers that no process listens there.
     #[error("connection refused: nothing listens there")]
     Refused,
+    /// The other end hung up.
+    #[error(
+        "it closed the connection without an answer: is a chronik-agent there, and does it want a key \
+         (--encrypt-key-file)?"
+    )]
+    Closed,
     /// Anything else, in words that help.
     #[error("{0}")]
     Failed(String),

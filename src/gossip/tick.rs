@@ -12,10 +12,7 @@ use super::{
     Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
     suspicion::Evidence, sync::Request, timers::Tick,
 };
-use crate::{
-    node::NodeId,
-    wire::{self, Kind},
-};
+use crate::{node::NodeId, wire::Kind};
 
 /// How often the goodbye is repeated: with three listeners a round, five rounds reach everyone of a dozen and start
 /// the rumour in any larger cluster.
@@ -168,11 +165,22 @@ impl Gossip {
         if self.phase != Phase::Running {
             return;
         }
-        let frame = wire::seal(&self.cluster, Kind::Request, &frame::write(request));
+        let payload = frame::write(request);
+        let again = self.wire.keyring().is_some().then(|| payload.clone());
+        self.send_request(to, purpose, &payload, again);
+    }
+
+    /// The other wants a proof that the request is of now; by his answer this node has it.
+    pub(super) fn request_again(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8]) {
+        self.send_request(to, purpose, payload, None);
+    }
+
+    fn send_request(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8], again: Option<Vec<u8>>) {
+        let (frame, stamp) = self.wire.seal_request(to, payload);
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         self.counters.exchanges_out += 1;
-        self.exchanges.insert(exchange, Exchange { to, purpose });
+        self.exchanges.insert(exchange, Exchange { to, purpose, stamp, again });
         self.dials.push_back(Dial { exchange, to, frame });
     }
 

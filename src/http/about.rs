@@ -83,6 +83,7 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
             long_polls: LONG_POLLS_MAX.min(api.shared.connections / 2),
             wait_s: api::seconds(WAIT_MAX),
         },
+        encryption: encryption(&snapshot),
         founding: founding::summary(&snapshot.founding),
         counters: counters(&snapshot.counters),
     });
@@ -120,12 +121,29 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         bind: config.bind,
         advertise: config.advertise.as_ref().map(ToString::to_string),
         http: config.http.iter().map(ToString::to_string).collect(),
+        encrypt_key_file: config.encrypt_key_file.as_ref().map(|path| path.display().to_string()),
+        require_encryption: config.require_encryption,
         http_allow_host: config.http_allow_hosts.clone(),
         http_token_file: config.http_token_file.as_ref().map(|path| path.display().to_string()),
         state_dir: config.state_dir.display().to_string(),
         profile: config.profile.name().to_owned(),
         log_format: named(config.log_format.to_possible_value()),
         log_level: config.log_level.clone(),
+    }
+}
+
+fn encryption(snapshot: &Snapshot) -> api::Encryption {
+    let keys: Vec<String> = snapshot.encryption.keys.iter().map(ToString::to_string).collect();
+    let stranger = snapshot.encryption.stranger.as_ref();
+    api::Encryption {
+        enabled: !keys.is_empty(),
+        sends: keys.first().cloned(),
+        keys,
+        last_undecryptable: stranger.map(|stranger| api::Undecryptable {
+            from: stranger.from,
+            error: stranger.why.to_string(),
+            at: time(&snapshot.about, stranger.at),
+        }),
     }
 }
 
@@ -139,6 +157,9 @@ fn counters(counters: &Counters) -> api::Counters {
         exchanges_out: counters.exchanges_out,
         refused: counters.refused,
         foreign: counters.foreign,
+        undecryptable: counters.undecryptable,
+        replayed: counters.replayed,
+        challenged: counters.challenged,
         renewals: counters.renewals,
         stalls: counters.stalls,
         suspicions: counters.suspicions,

@@ -141,6 +141,8 @@ fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    metric(out, "encrypted", "gauge", "Whether gossip is encrypted.")?;
+    sample(out, "encrypted", &[], u8::from(!snapshot.encryption.keys.is_empty()))?;
     let counters = &snapshot.counters;
     for (name, help, value) in [
         ("datagrams_in_total", "Datagrams taken in.", counters.datagrams_in),
@@ -151,6 +153,17 @@ fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         ("exchanges_out_total", "Exchanges over TCP that this agent began.", counters.exchanges_out),
         ("refused_total", "Packets and frames refused.", counters.refused),
         ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
+        (
+            "undecryptable_total",
+            "Packets and frames that no key of this agent opens, among those refused.",
+            counters.undecryptable,
+        ),
+        ("replayed_total", "Datagrams that may have been sent before.", counters.replayed),
+        (
+            "challenged_total",
+            "Requests over TCP that were asked for a proof that they are of now.",
+            counters.challenged,
+        ),
         ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
         (
             "overlooked_total",

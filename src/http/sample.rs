@@ -17,7 +17,7 @@ use crate::{
     membership::{Coordinate, Member, MemberStatus, Membership, Reach},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
-    snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Secrecy, Snapshot},
 };
 
 /// 2026-11-22T18:00:00Z.
@@ -73,6 +73,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: Counters::default(),
+        encryption: Secrecy::default(),
         joined: true,
         leaving: false,
         taken: now + 2 * second,

@@ -124,6 +124,7 @@ impl World {
         for byte in payload.iter() {
             self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
         }
+        self.record_datagram(from, to, &payload);
         let lost = self.rng.random_bool(self.loss_from(from)) || self.is_to_be_lost();
         if let Some(count) = &mut self.coordinates {
             let opened = wire::open(&self.hosts[from].cluster, &payload);
@@ -150,6 +151,7 @@ impl World {
     pub(super) fn open_stream(&mut self, from: Node, dial: Dial) {
         let Dial { exchange, to, frame } = dial;
         let boot = self.hosts[from].boot;
+        self.record_request(from, to, &frame);
         let failed = |error: &str| Happening::Reply {
             to: from,
             boot,

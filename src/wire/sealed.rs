@@ -1,0 +1,258 @@
+//! The envelope of agents that share a key: XChaCha20-Poly1305 around every datagram and every frame.
+//!
+//! ```text
+//! magic 0xC7 | version 2 | kind | key id 4 | boot id 16 | number 6 | ciphertext | tag 16
+//! ```
+//!
+//! Authenticated beside the ciphertext: all that stands before it, so the kind, which is the direction, too; the name of
+//! the cluster, which does not travel; and in an answer the boot id and the number of the request, so that it answers
+//! that request and no other.
+//!
+//! **Nonces never repeat.** A nonce is the boot id, two zeros and the number. The boot id is 16 random bytes that a
+//! process draws at its start and keeps; the number grows with every packet it seals, of either transport, and never
+//! starts again under the same boot id. So two packets share a nonce only where two processes draw the same 128 bits:
+//! after 2^40 starts, more than a million nodes see in a lifetime, with a probability of 2^80 / 2^129 = 2^-49. Neither a
+//! restart, nor a lost disk, nor a wrong clock matters, for nothing is read from either. 10^12 packets take 40 of a
+//! number's 48 bits, and should they ever run out, the next boot id is drawn from a digest of the last. (Two copies of
+//! one running virtual machine do share a nonce: a snapshot with memory must not be resumed twice.)
+//!
+//! **What an old packet can do.** Somebody without a key may send again what he has recorded. Each process remembers the
+//! numbers it has seen of each boot id, so that within its life nothing is heard twice. What it has no memory of, it
+//! believes only with a proof that the packet is of now:
+//!
+//! * A request has to name a packet that this very process has sent; without, the answer is a challenge, which is one.
+//!   A process that has just started, or has forgotten somebody, has sent none that old requests could name.
+//! * An answer is bound to its request, and that was sent a moment ago.
+//! * A datagram from an unknown boot id has to come from a life, of the node's id, epoch and bump, that is an active
+//!   member here, of which this node can only have learnt from packets that were new; and each names, by four bytes of
+//!   checksum, the life of the node that it was for. So what was recorded before either side's restart is void, and what
+//!   was recorded of two running lives is in the memory of the one it is for. Only somebody who can hold back datagrams
+//!   can have the first one of a sender heard later than it was sent, as the network itself may.
+//!
+//! No wall clock is read for any of this, so that a clock that is off by a year strands nobody.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::inout::InOutBuf};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Admitted, Freshness, Kind, MAGIC, Opened, WireError,
+    key::{Key, KeyId, Keyring},
+    senders::Senders,
+};
+use crate::node::ClusterName;
+
+/// The version that says that a packet is encrypted.
+const VERSION: u8 = 2;
+/// Bytes of a boot id.
+const BOOT: usize = 16;
+/// Bytes of a number.
+const NUMBER: usize = 6;
+/// The highest number.
+const MAX_NUMBER: u64 = (1 << (8 * NUMBER)) - 1;
+/// Bytes before the ciphertext.
+const HEAD: usize = 3 + 4 + BOOT + NUMBER;
+/// Bytes of the tag.
+const TAG: usize = 16;
+/// What an envelope adds.
+pub(super) const OVERHEAD: usize = HEAD + TAG;
+// Messages of the engine are shortened by twenty bytes after it has filled them to MAX_PAYLOAD.
+const _: () = assert!(super::MAX_PAYLOAD - 20 + OVERHEAD <= super::MAX_DATAGRAM);
+const _: () = assert!(OVERHEAD <= 45);
+
+/// What an agent encrypts with.
+#[derive(Debug, Clone)]
+pub struct Encryption {
+    /// The keys.
+    pub keyring: Keyring,
+    /// Random, from a generator made for secrets, drawn anew at each start.
+    pub boot: [u8; 16],
+}
+
+/// Names a process: random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Boot(pub(super) [u8; BOOT]);
+
+/// Names a packet: whose, and the how manieth of his.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    pub(super) boot: Boot,
+    pub(super) number: u64,
+}
+
+/// Bytes of a stamp.
+const STAMP: usize = BOOT + NUMBER;
+
+impl Stamp {
+    pub(super) fn to_bytes(self) -> [u8; STAMP] {
+        let mut bytes = [0; STAMP];
+        bytes[..BOOT].copy_from_slice(&self.boot.0);
+        bytes[BOOT..].copy_from_slice(&self.number.to_be_bytes()[8 - NUMBER..]);
+        bytes
+    }
+
+    fn of(bytes: &[u8; STAMP]) -> Self {
+        let (mut boot, mut number) = ([0; BOOT], [0; 8]);
+        boot.copy_from_slice(&bytes[..BOOT]);
+        number[8 - NUMBER..].copy_from_slice(&bytes[BOOT..]);
+        Self { boot: Boot(boot), number: u64::from_be_bytes(number) }
+    }
+
+    fn nonce(self) -> XNonce {
+        let mut nonce = XNonce::default();
+        nonce[..BOOT].copy_from_slice(&self.boot.0);
+        nonce[BOOT..].copy_from_slice(&self.number.to_be_bytes());
+        nonce
+    }
+}
+
+/// A packet, and its name.
+pub(super) struct Sealed {
+    pub(super) packet: Bytes,
+    pub(super) stamp: Stamp,
+}
+
+/// Whether a packet has this envelope, as far as its first bytes tell.
+pub(super) fn is_sealed(packet: &[u8]) -> bool {
+    matches!(packet, [MAGIC, VERSION, ..])
+}
+
+/// Seals and opens.
+#[derive(Debug)]
+pub(super) struct Sealer {
+    keyring: Keyring,
+    boot: Boot,
+    /// The number of the last packet.
+    sent: u64,
+    /// What was sent before this number proves nothing: somebody was forgotten since.
+    proves_from: u64,
+    senders: Senders,
+}
+
+impl Sealer {
+    pub(super) fn new(encryption: Encryption) -> Self {
+        let Encryption { keyring, boot } = encryption;
+        Self { keyring, boot: Boot(boot), sent: 0, proves_from: 1, senders: Senders::default() }
+    }
+
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(super) fn set_keyring(&mut self, keyring: Keyring) {
+        self.keyring = keyring;
+    }
+
+    fn next(&mut self) -> Stamp {
+        if self.sent == MAX_NUMBER {
+            let digest = Sha256::digest(self.boot.0);
+            self.boot = Boot(digest.first_chunk().copied().unwrap_or_default());
+            (self.sent, self.proves_from) = (0, 1);
+        }
+        self.sent += 1;
+        Stamp { boot: self.boot, number: self.sent }
+    }
+
+    /// Wraps the parts of a payload; `request` is what it answers.
+    pub(super) fn seal(
+        &mut self,
+        cluster: &ClusterName,
+        kind: Kind,
+        payload: &[&[u8]],
+        request: Option<Stamp>,
+    ) -> Sealed {
+        let stamp = self.next();
+        let key = self.keyring.sending();
+        let length: usize = payload.iter().map(|part| part.len()).sum();
+        let mut packet = BytesMut::with_capacity(OVERHEAD + length);
+        packet.put_slice(&[MAGIC, VERSION, kind as u8]);
+        packet.put_slice(&key.id().0);
+        packet.put_slice(&stamp.to_bytes());
+        let aad = associated(&packet, cluster, request);
+        payload.iter().for_each(|part| packet.put_slice(part));
+        let tag = cipher(key)
+            .encrypt_inout_detached(&stamp.nonce(), &aad, InOutBuf::from(&mut packet[HEAD..]))
+            .expect("a packet is shorter than 256 GiB");
+        packet.put_slice(&tag);
+        Sealed { packet: packet.freeze(), stamp }
+    }
+
+    /// Unwraps a packet; `request` is what it has to answer.
+    pub(super) fn open<'a>(
+        &self,
+        cluster: &ClusterName,
+        packet: &'a [u8],
+        request: Option<Stamp>,
+    ) -> Result<Opened<'a>, WireError> {
+        let [MAGIC, version, kind, rest @ ..] = packet else {
+            return Err(WireError::Foreign);
+        };
+        match *version {
+            VERSION => {}
+            super::VERSION => return Err(WireError::Plain),
+            other => return Err(WireError::Version(other)),
+        }
+        let (id, rest) = rest.split_first_chunk::<4>().ok_or(WireError::Foreign)?;
+        let (stamp, rest) = rest.split_first_chunk::<STAMP>().ok_or(WireError::Foreign)?;
+        let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or(WireError::Foreign)?;
+        let id = KeyId(*id);
+        let key = self.keyring.get(id).ok_or(WireError::UnknownKey(id))?;
+        let stamp = Stamp::of(stamp);
+        let mut payload = ciphertext.to_vec();
+        cipher(key)
+            .decrypt_inout_detached(
+                &stamp.nonce(),
+                &associated(&packet[..HEAD], cluster, request),
+                InOutBuf::from(payload.as_mut_slice()),
+                &Tag::from(*tag),
+            )
+            .map_err(|_| WireError::Forged(id))?;
+        let kind = Kind::from_byte(*kind).ok_or(WireError::Foreign)?;
+        Ok(Opened { kind, payload: payload.into(), stamp: Some(stamp) })
+    }
+
+    pub(super) fn judge(&mut self, stamp: Stamp) -> Freshness {
+        self.senders.judge(stamp)
+    }
+
+    pub(super) fn admit(&mut self, stamp: Stamp) {
+        if self.senders.admit(stamp) {
+            self.proves_from = self.sent + 1;
+        }
+    }
+
+    /// See [`super::Wire::admit_request`].
+    pub(super) fn admit_request<'a>(&mut self, stamp: Stamp, payload: &'a [u8]) -> Admitted<'a> {
+        let Some((proof, asked)) = payload.split_first_chunk::<STAMP>() else {
+            return Admitted::Doubtful;
+        };
+        let proof = Stamp::of(proof);
+        let proven = proof.boot == self.boot && (self.proves_from..=self.sent).contains(&proof.number);
+        match self.judge(stamp) {
+            Freshness::New => Admitted::New(asked),
+            Freshness::Stranger if proven => {
+                self.admit(stamp);
+                Admitted::New(asked)
+            }
+            Freshness::Stranger | Freshness::Replayed => Admitted::Doubtful,
+        }
+    }
+}
+
+fn cipher(key: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.bytes().into())
+}
+
+/// What is authenticated beside the ciphertext: the head, the cluster's name with its length, and what is answered.
+fn associated(head: &[u8], cluster: &ClusterName, request: Option<Stamp>) -> Vec<u8> {
+    let name = cluster.as_str().as_bytes();
+    let length = u8::try_from(name.len()).expect("a cluster name has at most 32 bytes");
+    let mut all = Vec::with_capacity(HEAD + 1 + name.len() + STAMP);
+    all.extend_from_slice(head);
+    all.push(length);
+    all.extend_from_slice(name);
+    if let Some(request) = request {
+        all.extend_from_slice(&request.to_bytes());
+    }
+    all
+}

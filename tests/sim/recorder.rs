@@ -1,0 +1,62 @@
+//! Somebody on the path who has no key: records what is sent, and sends it again.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use chronik_agent::wire::Keyring;
+
+use super::{Node, World, process::Process};
+
+/// A packet as it was sent.
+pub(crate) struct Recorded {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Bytes,
+    stream: bool,
+}
+
+impl World {
+    pub(super) fn record_datagram(&mut self, from: Node, to: SocketAddr, bytes: &Bytes) {
+        self.note_sent(from, to, bytes, false);
+    }
+
+    pub(super) fn record_request(&mut self, from: Node, to: SocketAddr, bytes: &Bytes) {
+        self.note_sent(from, to, bytes, true);
+    }
+
+    fn note_sent(&mut self, from: Node, to: SocketAddr, bytes: &Bytes, stream: bool) {
+        let from = self.hosts[from].addr;
+        if let Some(tape) = &mut self.tape {
+            tape.push(Recorded { from, to, bytes: bytes.clone(), stream });
+        }
+    }
+
+    /// Sends all of it again, to whom it was for and to everybody else, in no time; says how many requests were
+    /// answered with more than a challenge.
+    pub(crate) fn play(&mut self, tape: &[Recorded]) -> usize {
+        let mut answered = 0;
+        for packet in tape {
+            for node in 0..self.hosts.len() {
+                let (here, now) = (self.hosts[node].addr, self.now);
+                let Some(process) = self.hosts[node].process.as_mut() else { continue };
+                if packet.stream {
+                    let answer = process.handle_request(packet.from, &packet.bytes, now);
+                    answered += usize::from(answer.is_some_and(|answer| answer.len() > 64));
+                } else if packet.to == here {
+                    process.handle_datagram(packet.from, &packet.bytes, now);
+                    process.handle_datagram(here, &packet.bytes, now);
+                } else {
+                    process.handle_datagram(packet.from, &packet.bytes, now);
+                }
+                self.drain(node);
+            }
+        }
+        answered
+    }
+
+    /// Gives a running process other keys.
+    pub(crate) fn set_keyring(&mut self, node: Node, keyring: &Keyring) {
+        let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
+        gossip.expect("gossip runs there alone").set_keyring(keyring.clone());
+    }
+}
