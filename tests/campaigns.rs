@@ -12,8 +12,8 @@ use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A line of raw results.
-fn result(line: &Value) {
+/// A line of raw results, of any measurement in the simulated world.
+pub(crate) fn result(line: &Value) {
     eprintln!("{line}");
     #[expect(clippy::disallowed_methods, reason = "where the raw results of a measurement go")]
     if let Ok(file) = std::env::var("SIM_RESULTS") {

@@ -1,24 +1,23 @@
 //! Large clusters in the simulated world: all join through one seed within 50 ms, and one crashes. Each run prints a line
 //! of raw results, and adds it to the file that `SIM_RESULTS` names; CONTRIBUTING.md has the commands.
 
-use std::{fs::OpenOptions, io::Write as _, time::Duration};
+use std::time::Duration;
 
 use chronik_agent::membership::MemberStatus::Failed;
 use serde_json::json;
 
-use crate::sim::{Node, World};
+use crate::{
+    campaigns,
+    sim::{Node, World},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
     let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
-    let line = json!({"suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds});
-    eprintln!("{line}");
-    #[expect(clippy::disallowed_methods, reason = "where the raw results of a measurement go")]
-    if let Ok(file) = std::env::var("SIM_RESULTS") {
-        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
+    campaigns::result(
+        &json!({"suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds}),
+    );
 }
 
 /// All start within 50 ms and know one seed; how long until everybody lists everybody.
