@@ -38,6 +38,7 @@ use crate::{
     token::{Token, TokenError},
     transport::{self, Sockets},
     watchdog,
+    wire::KeyChange,
 };
 
 /// Queues between the tasks; a full one makes its sender wait.
@@ -141,6 +142,7 @@ pub struct Agent {
     streams: tokio::net::TcpListener,
     requests: mpsc::Sender<transport::Request>,
     updates: mpsc::Sender<crate::retry_join::Update>,
+    changed_keys: mpsc::Receiver<KeyChange>,
     handle: Handle,
 }
 
@@ -198,9 +200,12 @@ impl Agent {
         let (updates, updated) = mpsc::channel(QUEUE);
         let reports = sources.iter().map(Source::report).collect();
         let inputs = core::Inputs { udp, asked, requested, updated };
-        let (core, snapshots) = Core::new(machine, state, inputs, Arc::new(about), reports, new_id);
+        let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
+        let (core, snapshots) =
+            Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
         let handle = Handle::new(snapshots, commands);
-        Ok(Self { config, core, sources, listeners, token, streams: tcp, requests, updates, handle })
+        let streams = tcp;
+        Ok(Self { config, core, sources, listeners, token, streams, requests, updates, changed_keys, handle })
     }
 
     /// A hold on the agent for others in this process.
@@ -240,9 +245,9 @@ impl Agent {
             });
         }
         if let Some((path, keyring)) = followed {
-            let handle = self.handle.clone();
+            let (handle, changes) = (self.handle.clone(), self.changed_keys);
             tasks.spawn(async move {
-                keys::follow(path, keyring, handle).await;
+                keys::follow(path, keyring, changes, handle).await;
                 Task::Other("keys")
             });
         }

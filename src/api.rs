@@ -1,6 +1,7 @@
 //! The shapes of the HTTP API's answers and requests: what the HTTP layer writes and the command line reads.
 
 pub mod founding;
+pub mod keys;
 pub mod rtt;
 
 use std::{net::SocketAddr, time::Duration};
@@ -267,6 +268,8 @@ pub struct Encryption {
     pub sends: Option<String>,
     /// The keys that are understood, that one first.
     pub keys: Vec<String>,
+    /// Why the last change of them, or the last reading of their file, failed; null where it did not.
+    pub trouble: Option<String>,
     /// The last packet that no key opened; null where there was none.
     pub last_undecryptable: Option<Undecryptable>,
 }

@@ -11,6 +11,7 @@ pub mod discover;
 pub mod exec;
 pub mod generate;
 mod keygen;
+pub mod keys;
 pub mod members;
 pub mod rtt;
 pub mod show;
@@ -87,6 +88,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Makes a new key for --encrypt-key-file and prints it
     Keygen,
+    /// Shows and changes the keys of all members, over the cluster; exit code 1 where a member did not follow
+    Keys(keys::KeysArgs),
     /// Prints the completions for a shell
     Completions(generate::CompletionsArgs),
     /// Prints the manual page
@@ -126,6 +129,14 @@ pub enum CliError {
     /// The command of `exec`.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),
+    /// The file with the key to install.
+    #[error("{}: {error}", file.display())]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: keys::KeyFault,
+    },
     /// The template of `members`.
     #[error("{0}")]
     Template(String),
@@ -204,6 +215,7 @@ impl Command {
             Self::Health(args) => act::health(args, output).await,
             Self::Demo(args) => demo::run(&args, output, interrupt).await,
             Self::Keygen => keygen::run(output),
+            Self::Keys(args) => keys::run(args, output).await,
             Self::Completions(args) => generate::completions(&args, output),
             Self::Man(args) => generate::man(&args, output),
         }

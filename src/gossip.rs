@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 mod heal;
 mod health;
 mod inbound;
+mod keys;
 mod metadata;
 mod output;
 mod peer;
@@ -41,8 +42,9 @@ use self::{
     codec::SwimCodec,
     contacts::Contacts,
     coordinates::Coordinates,
-    exchange::{Exchange, Join, Purpose},
+    exchange::{Again, Exchange, Join, Purpose},
     health::Health,
+    keys::AskedKeys,
     metadata::{Record, Stamp},
     probing::Probing,
     rumours::{Rumour, Rumours},
@@ -54,8 +56,9 @@ use self::{
     view::{News, View},
 };
 pub use self::{
+    keys::{KeyState, MemberKeys},
     metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
-    output::{Dial, Event, ExchangeId, JoinId, NoAnswer, Transmit},
+    output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     profile::Timing,
     strangers::Stranger,
@@ -63,7 +66,7 @@ pub use self::{
 use crate::{
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
-    wire::{Encryption, Keyring, Kind, Wire},
+    wire::{Encryption, Kind, Wire},
 };
 
 /// The gossip machine.
@@ -114,6 +117,9 @@ pub struct Gossip {
     compare_chain: u32,
     joins: BTreeMap<JoinId, Join>,
     next_join: u64,
+    asked_keys: BTreeMap<KeysId, AskedKeys>,
+    next_keys: u64,
+    key_trouble: Option<String>,
     records: BTreeMap<NodeId, Arc<Record>>,
     left: BTreeMap<NodeId, (Epoch, u16)>,
     heard: BTreeMap<NodeId, Heard>,
@@ -222,6 +228,9 @@ impl Gossip {
             compare_chain: 0,
             joins: BTreeMap::new(),
             next_join: 0,
+            asked_keys: BTreeMap::new(),
+            next_keys: 0,
+            key_trouble: None,
             records: BTreeMap::new(),
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -298,16 +307,6 @@ impl Gossip {
         self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(1));
         self.news.of(self.me.id);
         self.refresh_view(now);
-    }
-
-    /// Uses other keys from now on; nothing where this node had none at its start.
-    pub fn set_keyring(&mut self, keyring: Keyring) {
-        self.wire.set_keyring(keyring);
-    }
-
-    /// The keys in use, where there are any.
-    pub fn keyring(&self) -> Option<&Keyring> {
-        self.wire.keyring()
     }
 
     /// Who was last heard that has no key in common with this node.
@@ -396,9 +395,9 @@ impl Gossip {
 
     fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
         let payload = match kind {
-            Kind::Swim => self.wire.seal(kind, &codec::shorten(payload)),
+            Kind::Swim => self.wire.seal(to, kind, &codec::shorten(payload)),
             Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => {
-                self.wire.seal(kind, payload)
+                self.wire.seal(to, kind, payload)
             }
         };
         self.counters.datagrams_out += 1;
@@ -476,7 +475,7 @@ mod tests {
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
         SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        let packet = a.wire.seal(Kind::Swim, &codec::shorten(&packet));
+        let packet = a.wire.seal(a.me.addr, Kind::Swim, &codec::shorten(&packet));
         a.handle_datagram(b.me.addr, &packet, now);
         assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
@@ -548,7 +547,7 @@ mod tests {
             let mut state = b.shared_state();
             state.members = vec![claim];
             let request = frame::write(&sync::Request::Exchange(state.encode()));
-            a.handle_request(b.me.addr, &b.wire.seal(Kind::Request, &request), now).unwrap();
+            a.handle_request(b.me.addr, &b.wire.seal(a.me.addr, Kind::Request, &request), now).unwrap();
             assert_eq!((a.me.epoch, a.me.bump), (Epoch::LAST, 0), "after {epoch}");
         }
     }

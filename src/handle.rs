@@ -9,9 +9,10 @@ use crate::{
     bootstrap::{
         ClusterId, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport,
     },
+    gossip::MemberKeys,
     node::NodeId,
     snapshot::Snapshot,
-    wire::Keyring,
+    wire::{KeyChange, Keyring},
 };
 
 /// A request to the agent.
@@ -52,12 +53,19 @@ pub enum Command {
         /// What was forgotten, or why nothing was. After `StartOver` the agent stops and starts as a new node.
         reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
     },
-    /// Use other keys from now on.
+    /// The keys were read: use them from now on. Or why they stay as they are.
     SetKeyring {
         /// The keys.
-        keyring: Keyring,
+        keyring: Result<Keyring, String>,
         /// Answered when they are in use.
         reply: oneshot::Sender<()>,
+    },
+    /// Ask every member how its keyring stands.
+    Keys {
+        /// What each is to do first.
+        change: Option<KeyChange>,
+        /// What each said, once all have; nothing where this agent has no keys.
+        reply: oneshot::Sender<Option<Vec<MemberKeys>>>,
     },
     /// Say goodbye and stop.
     Leave {
@@ -177,12 +185,21 @@ impl Handle {
         self.ask(|reply| Command::Reset { lose_data, reply }).await
     }
 
-    /// Uses other keys from now on; nothing where the agent was started without any.
+    /// Uses other keys from now on, nothing where the agent was started without any; or tells why they stay.
     ///
     /// # Errors
     /// `Stopped` where the agent has ended.
-    pub async fn set_keyring(&self, keyring: Keyring) -> Result<(), Stopped> {
+    pub async fn set_keyring(&self, keyring: Result<Keyring, String>) -> Result<(), Stopped> {
         self.ask(|reply| Command::SetKeyring { keyring, reply }).await
+    }
+
+    /// Asks every member how its keyring stands, and first to do the change. A change is told, not awaited: ask again
+    /// to see it done. Nothing where the agent was started without keys.
+    ///
+    /// # Errors
+    /// `Stopped` where the agent has ended.
+    pub async fn keys(&self, change: Option<KeyChange>) -> Result<Option<Vec<MemberKeys>>, Stopped> {
+        self.ask(|reply| Command::Keys { change, reply }).await
     }
 
     /// Says goodbye to the cluster and stops the agent.

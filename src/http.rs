@@ -7,6 +7,7 @@ mod body;
 mod discovery;
 mod founding;
 mod host_check;
+mod keys;
 mod listener;
 mod members;
 mod metrics;
@@ -137,6 +138,10 @@ fn router(api: Api) -> Router {
         .route("/v1/info", get(about::info))
         .route("/v1/join", post(act::join))
         .route("/v1/leave", post(act::leave))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/install", post(keys::install))
+        .route("/v1/keys/use", post(keys::send_with))
+        .route("/v1/keys/remove", post(keys::remove))
         .route("/livez", get(about::livez))
         .route("/readyz", get(about::readyz))
         .route("/metrics", get(metrics::get))

@@ -14,8 +14,8 @@ use crate::wire::{KeyError, Keyring};
 
 /// The largest file that is read: eight keys take 360 bytes, the rest is room for comments.
 const MAX_FILE: u64 = 64 << 10;
-/// What others than the owner may do with a file.
-const OTHERS: u32 = 0o077;
+/// What nobody but the owner may do with it. His group may read it: that is how secrets come into a container.
+const OTHERS: u32 = 0o027;
 
 /// Why the file is not used. Never says what stands in it.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +28,8 @@ pub enum KeyFileError {
         /// In the system's words.
         error: io::Error,
     },
-    /// Others can read it.
-    #[error("--encrypt-key-file {0}: others than its owner have access to it (mode {mode:04o}): chmod 600 {0}", path.display())]
+    /// Others can read or change it.
+    #[error("--encrypt-key-file {0}: others can read or change it (mode {mode:04o}): chmod 600 {0}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -109,10 +109,8 @@ pub fn write(path: &Path, keyring: &Keyring) -> Result<(), KeyFileError> {
     let temporary = target.with_extension("new");
     let replaced = (|| {
         // What a crash has left behind may have another mode.
-        fs::remove_file(&temporary).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        })?;
+        fs::remove_file(&temporary)
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(keyring.to_text().as_bytes())?;
         file.sync_all()?;
@@ -136,12 +134,12 @@ mod tests {
         let path = dir.join("keys");
         let mut keyring = Keyring::of(Key::new(Zeroizing::new([1; 32])));
         fs::write(&path, keyring.to_text().as_bytes()).unwrap();
-        for mode in [0o644, 0o640, 0o620, 0o601] {
+        for mode in [0o644, 0o660, 0o620, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(error.ends_with(&format!("(mode {mode:04o}): chmod 600 {}", path.display())), "{error}");
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
         assert_eq!(read(&path).unwrap(), keyring);
         let before = version(&path);
         assert_eq!(version(&path), before);

@@ -18,13 +18,13 @@ use crate::{
         self, Bootstrap, ClusterId, EstablishedReport, Message, OverrideRefused, ReportRefused, Reset,
         ResetRefused, ServerReport, Unsaved,
     },
-    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, NoAnswer, Peer, Transmit},
+    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::Membership,
     node::{Epoch, NodeId},
     quorum::Quorum,
     snapshot::{Counters, Founding, Server},
     state_dir::NodeRecord,
-    wire::Keyring,
+    wire::{KeyChange, Keyring},
 };
 
 pub use self::sightings::zone_of;
@@ -152,9 +152,17 @@ impl Machine {
         self.viewed = None;
     }
 
-    /// Uses other keys from now on.
-    pub fn set_keyring(&mut self, keyring: Keyring) {
-        self.gossip.set_keyring(keyring);
+    /// Uses other keys from now on, or says to whoever asks why it does not.
+    pub fn set_keyring(&mut self, keyring: Result<Keyring, String>) {
+        match keyring {
+            Ok(keyring) => self.gossip.set_keyring(keyring),
+            Err(trouble) => self.gossip.set_key_trouble(trouble),
+        }
+    }
+
+    /// Asks every member how its keyring stands, and to change it; nothing where there are no keys.
+    pub fn ask_keys(&mut self, change: Option<KeyChange>) -> Option<KeysId> {
+        self.gossip.ask_keys(change)
     }
 
     /// Contacts `addrs` now, and keeps them among the seeds.
@@ -302,7 +310,9 @@ impl Machine {
                 self.viewed = None;
                 self.events.push(event);
             }
-            Event::JoinEnded(..) | Event::Left => self.events.push(event),
+            Event::JoinEnded(..) | Event::ChangeKeys(_) | Event::KeysAnswered(..) | Event::Left => {
+                self.events.push(event);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     bootstrap::{Cluster, Decision, ServerReport},
-    gossip::{Gossip, Stranger},
+    gossip::{Gossip, KeyState, Stranger},
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
@@ -50,6 +50,8 @@ pub struct Snapshot {
 pub struct Secrecy {
     /// The names of the keys, the one that sends first; none: it is not encrypted.
     pub keys: Vec<KeyId>,
+    /// Why the last change of them, or the last reading of their file, failed.
+    pub trouble: Option<String>,
     /// Who was last heard that has no key in common with this agent.
     pub stranger: Option<Stranger>,
 }
@@ -57,8 +59,8 @@ pub struct Secrecy {
 impl Secrecy {
     /// That of a machine now.
     pub fn of(gossip: &Gossip) -> Self {
-        let keys = gossip.keyring().map(|keyring| keyring.ids().collect()).unwrap_or_default();
-        Self { keys, stranger: gossip.stranger().cloned() }
+        let KeyState { keys, trouble } = gossip.key_state().unwrap_or_default();
+        Self { keys, trouble, stranger: gossip.stranger().cloned() }
     }
 }
 

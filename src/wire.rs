@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use self::sealed::{Sealed, Sealer};
 pub(crate) use self::senders::Freshness;
 pub use self::{
-    key::{Key, KeyError, KeyId, Keyring},
+    key::{Key, KeyChange, KeyError, KeyId, Keyring},
     sealed::{Encryption, Stamp},
 };
 use crate::node::ClusterName;
@@ -103,8 +103,17 @@ pub enum WireError {
 pub(crate) struct Opened<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: Cow<'a, [u8]>,
-    /// Who sent it, and as which of his packets; nothing without a key.
-    pub(crate) stamp: Option<Stamp>,
+    /// Where it comes from; nothing without a key.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Who sealed a packet, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Who, and as which of his packets.
+    pub(crate) stamp: Stamp,
+    /// Under which key.
+    pub(crate) key: KeyId,
 }
 
 /// What becomes of a request.
@@ -124,11 +133,19 @@ pub(crate) struct Wire {
     sealer: Option<Sealer>,
     /// The latest packet that came in answer from each address, to name in the next request there.
     proofs: BTreeMap<SocketAddr, Stamp>,
+    /// Those who last spoke under another key than the one that sends here: they may not have that one yet, and are
+    /// spoken to as they speak. So whoever was away while the keys changed is let in as long as his is known.
+    spoken: BTreeMap<SocketAddr, KeyId>,
 }
 
 impl Wire {
     pub(crate) fn new(cluster: ClusterName, encryption: Option<Encryption>) -> Self {
-        Self { cluster, sealer: encryption.map(Sealer::new), proofs: BTreeMap::new() }
+        Self {
+            cluster,
+            sealer: encryption.map(Sealer::new),
+            proofs: BTreeMap::new(),
+            spoken: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn cluster(&self) -> &ClusterName {
@@ -143,33 +160,67 @@ impl Wire {
     /// Uses other keys from now on; nothing where it had none.
     pub(crate) fn set_keyring(&mut self, keyring: Keyring) {
         if let Some(sealer) = &mut self.sealer {
+            self.spoken.retain(|_, key| keyring.get(*key).is_some() && *key != keyring.sending().id());
             sealer.set_keyring(keyring);
         }
     }
 
-    /// Wraps a datagram.
-    pub(crate) fn seal(&mut self, kind: Kind, payload: &[u8]) -> Bytes {
-        match &mut self.sealer {
-            None => seal(&self.cluster, kind, payload),
-            Some(sealer) => sealer.seal(&self.cluster, kind, &[payload], None).packet,
+    /// The keys to try at an address, the likeliest last; none where there is no key at all.
+    pub(crate) fn keys_for(&self, to: SocketAddr) -> Vec<KeyId> {
+        let mut keys: Vec<_> = self.keyring().map(|keyring| keyring.ids().collect()).unwrap_or_default();
+        keys.reverse();
+        if let Some(spoken) = self.spoken.get(&to) {
+            keys.retain(|key| key != spoken);
+            keys.push(*spoken);
+        }
+        keys
+    }
+
+    /// The agent at that address, which was heard a moment ago, understands the key that it spoke under.
+    pub(crate) fn speaks(&mut self, addr: SocketAddr, origin: Option<Origin>) {
+        let (Some(sealer), Some(Origin { key, .. })) = (&self.sealer, origin) else { return };
+        if key == sealer.keyring().sending().id() {
+            self.spoken.remove(&addr);
+        } else if self.spoken.len() < senders::MAX_SENDERS {
+            self.spoken.insert(addr, key);
         }
     }
 
-    /// Wraps the answer to the request of that stamp.
-    pub(crate) fn seal_reply(&mut self, kind: Kind, payload: &[u8], request: Option<Stamp>) -> Bytes {
+    /// Wraps a datagram for the agent at `to`.
+    pub(crate) fn seal(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) -> Bytes {
         match &mut self.sealer {
             None => seal(&self.cluster, kind, payload),
-            Some(sealer) => sealer.seal(&self.cluster, kind, &[payload], request).packet,
+            Some(sealer) => {
+                let key = self.spoken.get(&to).copied();
+                sealer.seal(&self.cluster, key, kind, &[payload], None).packet
+            }
+        }
+    }
+
+    /// Wraps the answer to a request, under the key that it came under.
+    pub(crate) fn seal_reply(&mut self, kind: Kind, payload: &[u8], request: Option<Origin>) -> Bytes {
+        match &mut self.sealer {
+            None => seal(&self.cluster, kind, payload),
+            Some(sealer) => {
+                let (stamp, key) = (request.map(|origin| origin.stamp), request.map(|origin| origin.key));
+                sealer.seal(&self.cluster, key, kind, &[payload], stamp).packet
+            }
         }
     }
 
     /// Wraps a request to the agent at `to`; with its stamp, which the answer is bound to.
-    pub(crate) fn seal_request(&mut self, to: SocketAddr, payload: &[u8]) -> (Bytes, Option<Stamp>) {
+    pub(crate) fn seal_request(
+        &mut self,
+        to: SocketAddr,
+        key: Option<KeyId>,
+        payload: &[u8],
+    ) -> (Bytes, Option<Stamp>) {
         let Some(sealer) = &mut self.sealer else {
             return (seal(&self.cluster, Kind::Request, payload), None);
         };
         let proof = self.proofs.get(&to).copied().unwrap_or_default().to_bytes();
-        let Sealed { packet, stamp } = sealer.seal(&self.cluster, Kind::Request, &[&proof, payload], None);
+        let Sealed { packet, stamp } =
+            sealer.seal(&self.cluster, key, Kind::Request, &[&proof, payload], None);
         (packet, Some(stamp))
     }
 
@@ -189,41 +240,42 @@ impl Wire {
             None if sealed::is_sealed(packet) => Err(WireError::Encrypted),
             None => {
                 let (kind, payload) = open(&self.cluster, packet)?;
-                Ok(Opened { kind, payload: payload.into(), stamp: None })
+                Ok(Opened { kind, payload: payload.into(), origin: None })
             }
         }
     }
 
-    /// Whether the datagram of that stamp is new. It counts as seen from now on, unless its sender is a stranger.
-    pub(crate) fn judge(&mut self, stamp: Option<Stamp>) -> Freshness {
-        match (&mut self.sealer, stamp) {
-            (Some(sealer), Some(stamp)) => sealer.judge(stamp),
+    /// Whether the datagram of that origin is new. It counts as seen from now on, unless its sender is a stranger.
+    pub(crate) fn judge(&mut self, origin: Option<Origin>) -> Freshness {
+        match (&mut self.sealer, origin) {
+            (Some(sealer), Some(origin)) => sealer.judge(origin.stamp),
             _ => Freshness::New,
         }
     }
 
-    /// An answer of that stamp came from there: its sender runs now.
-    pub(crate) fn answered(&mut self, from: SocketAddr, stamp: Option<Stamp>) {
-        let Some(stamp) = stamp else { return };
-        self.admit(Some(stamp));
+    /// An answer of that origin came from there: its sender runs now.
+    pub(crate) fn answered(&mut self, from: SocketAddr, origin: Option<Origin>) {
+        let Some(Origin { stamp, .. }) = origin else { return };
+        self.admit(origin);
+        self.speaks(from, origin);
         if self.proofs.len() >= senders::MAX_SENDERS && !self.proofs.contains_key(&from) {
             self.proofs.pop_first();
         }
         self.proofs.insert(from, stamp);
     }
 
-    /// The sender of that stamp runs now, and what he sent before is old.
-    pub(crate) fn admit(&mut self, stamp: Option<Stamp>) {
-        if let (Some(sealer), Some(stamp)) = (&mut self.sealer, stamp) {
-            sealer.admit(stamp);
+    /// The sender of that origin runs now, and what he sent before is old.
+    pub(crate) fn admit(&mut self, origin: Option<Origin>) {
+        if let (Some(sealer), Some(origin)) = (&mut self.sealer, origin) {
+            sealer.admit(origin.stamp);
         }
     }
 
-    /// Whether a request is new: from a sender that is known, or one that names a packet that this process sent since
-    /// it last forgot anybody.
+    /// Whether a request is new: it names a packet that this process has sent, and of a sender that is not known, one
+    /// that it sent since it last forgot anybody.
     pub(crate) fn admit_request<'a>(&mut self, opened: &'a Opened<'_>) -> Admitted<'a> {
-        match (&mut self.sealer, opened.stamp) {
-            (Some(sealer), Some(stamp)) => sealer.admit_request(stamp, &opened.payload),
+        match (&mut self.sealer, opened.origin) {
+            (Some(sealer), Some(origin)) => sealer.admit_request(origin.stamp, &opened.payload),
             _ => Admitted::New(&opened.payload),
         }
     }

@@ -26,6 +26,7 @@ mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
 mod embedded;
+mod encryption;
 mod encryption_sim;
 mod etcd;
 mod founding;

@@ -442,7 +442,11 @@ impl World {
             match &event {
                 Event::Persist(epoch) => host.disk.as_mut().unwrap().epoch = *epoch,
                 Event::Left => host.left = true,
-                Event::Founding(..) | Event::JoinEnded(..) | Event::DuplicateId { .. } => {}
+                Event::ChangeKeys(change) => gossip.change_keys(change),
+                Event::Founding(..)
+                | Event::JoinEnded(..)
+                | Event::KeysAnswered(..)
+                | Event::DuplicateId { .. } => {}
             }
             self.events.push((node, event));
             self.version += 1;

@@ -19,7 +19,7 @@ use super::Ended;
 use crate::{
     bootstrap::{Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, JoinId, NoAnswer},
+    gossip::{Event, ExchangeId, JoinId, KeysId, MemberKeys, NoAnswer},
     handle::{Command, Forgotten, JoinOutcome},
     machine::{Machine, Save},
     membership::Membership,
@@ -31,7 +31,7 @@ use crate::{
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
     watchdog::Pulse,
-    wire::MAX_DATAGRAM,
+    wire::{KeyChange, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
@@ -62,6 +62,9 @@ pub(super) struct Core {
     pub(super) discovery: Arc<Discovery>,
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(super) joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
+    pub(super) asked_keys: BTreeMap<KeysId, oneshot::Sender<Option<Vec<MemberKeys>>>>,
+    /// To whoever keeps the file with the keys.
+    pub(super) key_changes: mpsc::Sender<KeyChange>,
     pub(super) goodbyes: Vec<oneshot::Sender<()>>,
     /// When the goodbye must be over.
     pub(super) leave_by: Option<Instant>,
@@ -107,6 +110,7 @@ impl Core {
         inputs: Inputs,
         about: Arc<About>,
         reports: Vec<ProviderReport>,
+        key_changes: mpsc::Sender<KeyChange>,
         new_id: fn() -> NodeId,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let started = about.started.instant;
@@ -141,6 +145,8 @@ impl Core {
             discovery,
             snapshots,
             joins: BTreeMap::new(),
+            asked_keys: BTreeMap::new(),
+            key_changes,
             goodbyes: Vec::new(),
             leave_by: None,
             left: false,
@@ -211,6 +217,10 @@ impl Core {
                 self.refresh_at = now;
                 self.answer(reply, ());
             }
+            Wake::Command(Command::Keys { change, reply }) => match self.machine.ask_keys(change) {
+                Some(asked) => drop(self.asked_keys.insert(asked, reply)),
+                None => self.answer(reply, None),
+            },
             Wake::Command(Command::Join { addrs, reply }) => {
                 let join = self.machine.join(addrs);
                 self.joins.insert(join, reply);
@@ -368,6 +378,17 @@ impl Core {
                 if let Some(reply) = self.joins.remove(&join) {
                     // Whoever asked may have gone.
                     reply.send(outcomes).ok();
+                }
+            }
+            Event::KeysAnswered(asked, answers) => {
+                if let Some(reply) = self.asked_keys.remove(&asked) {
+                    // Whoever asked may have gone.
+                    reply.send(Some(answers)).ok();
+                }
+            }
+            Event::ChangeKeys(change) => {
+                if self.key_changes.try_send(change).is_err() {
+                    self.machine.set_keyring(Err("too many changes at once: ask again".to_owned()));
                 }
             }
             Event::Left => self.left = true,

@@ -1,11 +1,16 @@
 //! The keyring of the running agent: read at the start, and again on SIGHUP and when the file is another one. A file
 //! that does not read changes nothing.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rand::Rng as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     time::MissedTickBehavior,
 };
 
@@ -14,9 +19,11 @@ use crate::{
     config::Config,
     handle::Handle,
     key_file,
-    wire::{Encryption, Keyring},
+    wire::{Encryption, KeyChange, Keyring},
 };
 
+/// Changes that wait to be written; more are refused.
+pub(super) const QUEUE: usize = 16;
 /// How often the file is looked at; a rotation takes longer.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -41,8 +48,14 @@ pub(super) fn at_start(config: &Config, bound: SocketAddr) -> Result<Option<Encr
     Ok(Some(Encryption { keyring, boot }))
 }
 
-/// Follows the file for ever; `used` is the keyring that was read from it.
-pub(super) async fn follow(path: PathBuf, mut used: Keyring, handle: Handle) {
+/// Follows the file for ever, and writes into it what members that have a key ask for; `used` is the keyring that was
+/// read from it.
+pub(super) async fn follow(
+    path: PathBuf,
+    mut used: Keyring,
+    mut changes: mpsc::Receiver<KeyChange>,
+    handle: Handle,
+) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => Some(hangup),
         Err(error) => {
@@ -61,26 +74,54 @@ pub(super) async fn follow(path: PathBuf, mut used: Keyring, handle: Handle) {
                 None => std::future::pending().await,
             }
         };
-        let asked = tokio::select! {
-            _ = looks.tick() => false,
-            _ = asked => true,
+        let change = tokio::select! {
+            _ = asked => None,
+            Some(change) = changes.recv() => Some(change),
+            _ = looks.tick() => {
+                let version = key_file::version(&path);
+                if version == seen || version.is_none() {
+                    continue;
+                }
+                None
+            }
         };
-        let version = key_file::version(&path);
-        if !asked && (version == seen || version.is_none()) {
-            continue;
-        }
+        // A disk may be slow.
+        let file = path.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let keyring = renew(&file, change.as_ref());
+            (key_file::version(&file), keyring)
+        });
+        let Ok((version, keyring)) = done.await else { continue };
         seen = version;
-        match key_file::read(&path) {
-            Ok(keyring) if keyring == used => {}
+        if keyring.as_ref().ok() == Some(&used) {
+            // What was wrong with the file before is so no more.
+            if handle.snapshot().encryption.trouble.is_none() {
+                continue;
+            }
+        }
+        match &keyring {
             Ok(keyring) => {
                 let (sends, keys) = (keyring.sending().id(), keyring.ids().count());
+                tracing::info!(%sends, keys, "the keys are read");
                 used = keyring.clone();
-                if handle.set_keyring(keyring).await.is_err() {
-                    return;
-                }
-                tracing::info!(%sends, keys, "the keys are read again");
             }
             Err(error) => tracing::error!(%error, "the keys stay as they are"),
         }
+        if handle.set_keyring(keyring).await.is_err() {
+            return;
+        }
     }
+}
+
+/// Reads the file and, where a change is given, writes it with that.
+fn renew(path: &Path, change: Option<&KeyChange>) -> Result<Keyring, String> {
+    let mut keyring = key_file::read(path).map_err(|error| error.to_string())?;
+    if let Some(change) = change {
+        let before = keyring.clone();
+        change.apply(&mut keyring).map_err(|error| error.to_string())?;
+        if keyring != before {
+            key_file::write(path, &keyring).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(keyring)
 }

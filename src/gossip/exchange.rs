@@ -10,7 +10,7 @@ use bytes::Bytes;
 use foca::{Codec as _, Identity as _, Member, State};
 
 use super::{
-    Event, ExchangeId, Gossip, Heard, JoinId, NoAnswer, Peer, Phase,
+    Event, ExchangeId, Gossip, Heard, JoinId, KeyState, KeysId, NoAnswer, Peer, Phase,
     codec::SwimCodec,
     frame,
     suspicion::Evidence,
@@ -19,11 +19,14 @@ use super::{
 };
 use crate::{
     node::{Epoch, NodeId},
-    wire::{Admitted, Kind, Opened, Stamp, WireError},
+    wire::{Admitted, KeyId, Kind, Opened, Origin, Stamp, WireError},
 };
 
 /// Most members dialled because another node calls alive what this one calls failed.
 const MAX_REACHED: usize = 16;
+
+/// Why an agent tells nothing.
+const SILENT: &str = "the agent there is leaving, or has stopped over a duplicate node id";
 
 /// Why a stream was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) enum Purpose {
     Trade,
     /// A message about the founding.
     Founding,
+    /// A question about this member's keyring.
+    Keys(KeysId, NodeId),
     /// A ping that was not answered by datagram.
     Ping(Peer),
     /// Another node suspects this member.
@@ -52,8 +57,21 @@ pub(super) struct Exchange {
     pub(super) purpose: Purpose,
     /// What the answer is bound to, where there are keys.
     pub(super) stamp: Option<Stamp>,
-    /// The request, to ask once more where the other wants a proof that it is of now.
-    pub(super) again: Option<Vec<u8>>,
+    /// How to ask once more, where there are keys.
+    pub(super) again: Option<Again>,
+}
+
+/// A request that may have to be sent once more: because the other wants a proof that it is of now, or because it may
+/// have another of our keys.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) payload: Vec<u8>,
+    /// The key it was sent under.
+    pub(super) key: KeyId,
+    /// Those not tried yet, the likeliest last.
+    pub(super) untried: Vec<KeyId>,
+    /// It has been asked for the proof.
+    pub(super) challenged: bool,
 }
 
 /// An operator's request to contact some addresses.
@@ -61,6 +79,31 @@ pub(super) struct Exchange {
 pub(super) struct Join {
     pub(super) outstanding: usize,
     pub(super) ended: Vec<(SocketAddr, Option<String>)>,
+}
+
+/// What a member answers that was asked for its keyring.
+fn read_keys(opened: &Opened<'_>) -> Result<KeyState, String> {
+    if opened.kind != Kind::Reply {
+        return Err(WireError::Foreign.to_string());
+    }
+    match frame::read(&opened.payload).map_err(|error| error.to_string())? {
+        Reply::Keys(keys) => Ok(keys.read()),
+        Reply::Silent => Err(SILENT.to_owned()),
+        Reply::State(_) | Reply::Same | Reply::Taken | Reply::Swim(_) | Reply::Differ(_) => {
+            Err(WireError::Foreign.to_string())
+        }
+    }
+}
+
+impl Again {
+    /// How to send it after an answer of that sort; nothing where that would not help.
+    fn next(mut self, mute: bool, challenge: bool) -> Option<Self> {
+        if challenge && !self.challenged {
+            return Some(Self { challenged: true, ..self });
+        }
+        let key = self.untried.pop().filter(|_| mute)?;
+        Some(Self { key, ..self })
+    }
 }
 
 /// Who a state came from.
@@ -86,19 +129,25 @@ impl Gossip {
             Err(error) => {
                 self.refuse(from, &error, now);
                 let known = matches!(error, WireError::OtherCluster(_));
-                return known.then(|| self.wire.seal(Kind::Refusal, &[]));
+                return known.then(|| self.wire.seal_reply(Kind::Refusal, &[], None));
             }
         };
         let Admitted::New(payload) = self.wire.admit_request(&opened) else {
             self.counters.challenged += 1;
-            return Some(self.wire.seal_reply(Kind::Challenge, &[], opened.stamp));
+            return Some(self.wire.seal_reply(Kind::Challenge, &[], opened.origin));
         };
-        let reply = self.answer(from, payload, now)?;
+        let reply = self.answer(from, payload, opened.origin, now)?;
         self.refresh_view(now);
-        Some(self.wire.seal_reply(Kind::Reply, &frame::write(&reply), opened.stamp))
+        Some(self.wire.seal_reply(Kind::Reply, &frame::write(&reply), opened.origin))
     }
 
-    fn answer(&mut self, from: SocketAddr, payload: &[u8], now: Instant) -> Option<Reply> {
+    fn answer(
+        &mut self,
+        from: SocketAddr,
+        payload: &[u8],
+        origin: Option<Origin>,
+        now: Instant,
+    ) -> Option<Reply> {
         if self.phase != Phase::Running {
             return Some(Reply::Silent);
         }
@@ -110,6 +159,7 @@ impl Gossip {
             }
             Ok(Request::Exchange(state)) => {
                 let state = SharedState::decode(state).ok()?;
+                self.wire.speaks(state.sender.addr, origin);
                 self.apply(state, true, now);
                 Some(Reply::State(self.shared_state().encode()))
             }
@@ -119,6 +169,7 @@ impl Gossip {
                 self.events.push_back(Event::Founding(sender, message.into()));
                 Some(Reply::Taken)
             }
+            Ok(Request::Keys(request)) => self.asked_keys(&request).map(Reply::Keys),
             Ok(Request::Swim(message)) => Some(self.answer_swim(from, &message, now)),
             Err(error) => {
                 tracing::debug!(%error, "request refused");
@@ -146,9 +197,15 @@ impl Gossip {
             return;
         };
         let refused = reply == Err(NoAnswer::Refused);
+        let mute = reply == Err(NoAnswer::Closed);
         let opened = self.open_reply(to, stamp, reply, now);
-        if let (Ok(Opened { kind: Kind::Challenge, .. }), Some(payload)) = (&opened, again) {
-            return self.request_again(to, purpose, &payload);
+        let challenge = matches!(&opened, Ok(opened) if opened.kind == Kind::Challenge);
+        if let Some(next) = again.and_then(|again| again.next(mute, challenge)) {
+            return self.send_request(to, purpose, next);
+        }
+        if let Purpose::Keys(asked, member) = purpose {
+            let state = opened.and_then(|opened| read_keys(&opened));
+            return self.end_keys(asked, member, to, state);
         }
         let outcome = opened.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
@@ -158,7 +215,8 @@ impl Gossip {
             Purpose::Round => self.contacts.ended(outcome.is_ok()),
             Purpose::Asked(join) => self.end_asked(join, to, outcome),
             Purpose::Ping(_) | Purpose::Check(_) => self.end_ping(purpose, to, refused, now),
-            Purpose::Exchange | Purpose::Compare | Purpose::Trade | Purpose::Founding => {}
+            Purpose::Exchange | Purpose::Compare | Purpose::Trade | Purpose::Founding | Purpose::Keys(..) => {
+            }
         }
         self.refresh_view(now);
     }
@@ -185,11 +243,11 @@ impl Gossip {
                  that has no key in common with this one; compare `chronik-agent info` on both"
                     .to_owned()
             }
-            error => error.to_string(),
+            NoAnswer::Closed | NoAnswer::Refused | NoAnswer::Failed(_) => error.to_string(),
         })?;
         let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
         let opened = opened.map_err(|error| error.to_string())?;
-        self.wire.answered(to, opened.stamp);
+        self.wire.answered(to, opened.origin);
         Ok(opened)
     }
 
@@ -204,9 +262,8 @@ impl Gossip {
         }
         let state = match reply {
             Reply::Same | Reply::Taken => return Ok(()),
-            Reply::Silent => {
-                return Err("the agent there is leaving, or has stopped over a duplicate node id".to_owned());
-            }
+            Reply::Silent => return Err(SILENT.to_owned()),
+            Reply::Keys(_) => return Err(WireError::Foreign.to_string()),
             Reply::Swim(messages) => {
                 for message in messages {
                     // As new as the answer that brings it.

@@ -39,16 +39,17 @@ impl Gossip {
     }
 
     fn take_datagram(&mut self, from: SocketAddr, opened: &Opened<'_>, now: Instant) {
-        match self.wire.judge(opened.stamp) {
+        match self.wire.judge(opened.origin) {
             Freshness::New => {}
             // Its numbers are followed from this one on.
-            Freshness::Stranger if self.is_vouched_for(opened) => self.wire.admit(opened.stamp),
+            Freshness::Stranger if self.is_vouched_for(opened) => self.wire.admit(opened.origin),
             Freshness::Stranger | Freshness::Replayed => {
                 self.counters.replayed += 1;
                 tracing::debug!(%from, "datagram refused: it may be an old one");
                 return;
             }
         }
+        self.wire.speaks(from, opened.origin);
         match opened.kind {
             Kind::Swim => self.handle_short_swim(from, &opened.payload, false, now),
             Kind::Goodbye => self.handle_goodbye(&opened.payload, now),

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::node::{Epoch, NodeId};
+use super::keys::MemberKeys;
+use crate::{
+    node::{Epoch, NodeId},
+    wire::KeyChange,
+};
 
 /// A datagram to send.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub enum NoAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JoinId(pub(super) u64);
 
+/// Names a question about the keyrings, so that the answer finds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeysId(pub(super) u64);
+
 /// What the caller has to know beyond the membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -60,6 +68,10 @@ pub enum Event {
     JoinEnded(JoinId, Vec<(SocketAddr, Option<String>)>),
     /// A message about the founding, for whoever decides it.
     Founding(NodeId, Vec<u8>),
+    /// A member that has a key asks for this change of the keyring.
+    ChangeKeys(KeyChange),
+    /// What all members said of their keyrings.
+    KeysAnswered(KeysId, Vec<MemberKeys>),
     /// The goodbye has been said often enough; the process may end.
     Left,
     /// Another process uses this node's id. Of the two, the one that started later stops gossiping.

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     codec::SwimCodec,
     frame::FrameError,
+    keys::{KeyReply, KeyRequest},
     metadata::{Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
 };
@@ -33,6 +34,9 @@ pub(super) enum Request {
     /// Here are the entries that you lack; tell me those with these hashes, which I lack.
     #[n(4)]
     Trade(#[n(0)] EncodedState, #[n(1)] ByteVec),
+    /// How does your keyring stand? And what is to be done to it.
+    #[n(5)]
+    Keys(#[n(0)] KeyRequest),
 }
 
 impl Request {
@@ -63,6 +67,9 @@ pub(super) enum Reply {
     /// The digests differ; these are the hashes of its entries.
     #[n(5)]
     Differ(#[n(0)] ByteVec),
+    /// How the keyring stands.
+    #[n(6)]
+    Keys(#[n(0)] KeyReply),
 }
 
 /// All a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string each,

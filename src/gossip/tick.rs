@@ -9,7 +9,7 @@ use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
+    Again, Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
     suspicion::Evidence, sync::Request, timers::Tick,
 };
 use crate::{node::NodeId, wire::Kind};
@@ -166,17 +166,21 @@ impl Gossip {
             return;
         }
         let payload = frame::write(request);
-        let again = self.wire.keyring().is_some().then(|| payload.clone());
-        self.send_request(to, purpose, &payload, again);
+        let mut untried = self.wire.keys_for(to);
+        match untried.pop() {
+            Some(key) => self.send_request(to, purpose, Again { payload, key, untried, challenged: false }),
+            None => self.open_stream(to, purpose, &payload, None),
+        }
     }
 
-    /// The other wants a proof that the request is of now; by his answer this node has it.
-    pub(super) fn request_again(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8]) {
-        self.send_request(to, purpose, payload, None);
+    /// Sends a request under the key that it names.
+    pub(super) fn send_request(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
+        let payload = request.payload.clone();
+        self.open_stream(to, purpose, &payload, Some(request));
     }
 
-    fn send_request(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8], again: Option<Vec<u8>>) {
-        let (frame, stamp) = self.wire.seal_request(to, payload);
+    fn open_stream(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8], again: Option<Again>) {
+        let (frame, stamp) = self.wire.seal_request(to, again.as_ref().map(|again| again.key), payload);
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         self.counters.exchanges_out += 1;

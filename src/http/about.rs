@@ -139,6 +139,7 @@ fn encryption(snapshot: &Snapshot) -> api::Encryption {
         enabled: !keys.is_empty(),
         sends: keys.first().cloned(),
         keys,
+        trouble: snapshot.encryption.trouble.clone(),
         last_undecryptable: stranger.map(|stranger| api::Undecryptable {
             from: stranger.from,
             error: stranger.why.to_string(),

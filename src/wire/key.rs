@@ -15,6 +15,18 @@ const ID_DOMAIN: &[u8] = b"chronik-agent key id 1";
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyId(pub(super) [u8; 4]);
 
+impl KeyId {
+    /// The four bytes.
+    pub fn to_bytes(self) -> [u8; 4] {
+        self.0
+    }
+
+    /// Of the four bytes.
+    pub fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -99,7 +111,8 @@ impl Key {
         self.id
     }
 
-    pub(super) fn bytes(&self) -> &[u8; 32] {
+    /// The bytes themselves.
+    pub(crate) fn to_bytes(&self) -> &[u8; Self::LEN] {
         &self.bytes
     }
 }
@@ -201,6 +214,40 @@ impl Keyring {
         }
         self.0.retain(|key| key.id != id);
         Ok(())
+    }
+}
+
+/// What may be done to a keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Open with this key, too.
+    Install(Key),
+    /// Send with this one.
+    Use(KeyId),
+    /// Forget this one.
+    Remove(KeyId),
+}
+
+impl KeyChange {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Says why not; the keyring is as it was.
+    pub fn apply(&self, keyring: &mut Keyring) -> Result<(), KeyError> {
+        match self {
+            Self::Install(key) => keyring.install(key.clone()),
+            Self::Use(id) => keyring.send_with(*id),
+            Self::Remove(id) => keyring.remove(*id),
+        }
+    }
+
+    /// Whether a keyring with these keys, the one that sends first, is as this change leaves it.
+    pub fn is_done(&self, keys: &[KeyId]) -> bool {
+        match self {
+            Self::Install(key) => keys.contains(&key.id()),
+            Self::Use(id) => keys.first() == Some(id),
+            Self::Remove(id) => !keys.contains(id),
+        }
     }
 }
 

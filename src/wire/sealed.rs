@@ -21,13 +21,15 @@
 //! believes only with a proof that the packet is of now:
 //!
 //! * A request has to name a packet that this very process has sent; without, the answer is a challenge, which is one.
-//!   A process that has just started, or has forgotten somebody, has sent none that old requests could name.
+//!   So it is for this process and no other. A process that has just started, or has forgotten somebody, has sent none
+//!   that old requests could name.
 //! * An answer is bound to its request, and that was sent a moment ago.
 //! * A datagram from an unknown boot id has to come from a life, of the node's id, epoch and bump, that is an active
 //!   member here, of which this node can only have learnt from packets that were new; and each names, by four bytes of
 //!   checksum, the life of the node that it was for. So what was recorded before either side's restart is void, and what
 //!   was recorded of two running lives is in the memory of the one it is for. Only somebody who can hold back datagrams
 //!   can have the first one of a sender heard later than it was sent, as the network itself may.
+//! * A goodbye names nobody it is for. It says for ever the same: that a life of a node, which never comes back, is over.
 //!
 //! No wall clock is read for any of this, so that a clock that is off by a year strands nobody.
 
@@ -36,7 +38,7 @@ use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNo
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Admitted, Freshness, Kind, MAGIC, Opened, WireError,
+    Admitted, Freshness, Kind, MAGIC, Opened, Origin, WireError,
     key::{Key, KeyId, Keyring},
     senders::Senders,
 };
@@ -153,16 +155,17 @@ impl Sealer {
         Stamp { boot: self.boot, number: self.sent }
     }
 
-    /// Wraps the parts of a payload; `request` is what it answers.
+    /// Wraps the parts of a payload, under that key where it is there still; `request` is what it answers.
     pub(super) fn seal(
         &mut self,
         cluster: &ClusterName,
+        key: Option<KeyId>,
         kind: Kind,
         payload: &[&[u8]],
         request: Option<Stamp>,
     ) -> Sealed {
         let stamp = self.next();
-        let key = self.keyring.sending();
+        let key = key.and_then(|id| self.keyring.get(id)).unwrap_or_else(|| self.keyring.sending());
         let length: usize = payload.iter().map(|part| part.len()).sum();
         let mut packet = BytesMut::with_capacity(OVERHEAD + length);
         packet.put_slice(&[MAGIC, VERSION, kind as u8]);
@@ -208,7 +211,7 @@ impl Sealer {
             )
             .map_err(|_| WireError::Forged(id))?;
         let kind = Kind::from_byte(*kind).ok_or(WireError::Foreign)?;
-        Ok(Opened { kind, payload: payload.into(), stamp: Some(stamp) })
+        Ok(Opened { kind, payload: payload.into(), origin: Some(Origin { stamp, key: id }) })
     }
 
     pub(super) fn judge(&mut self, stamp: Stamp) -> Freshness {
@@ -227,10 +230,13 @@ impl Sealer {
             return Admitted::Doubtful;
         };
         let proof = Stamp::of(proof);
-        let proven = proof.boot == self.boot && (self.proves_from..=self.sent).contains(&proof.number);
+        // Without, what was asked of one member could be asked of another by whoever has recorded it.
+        if proof.boot != self.boot {
+            return Admitted::Doubtful;
+        }
         match self.judge(stamp) {
             Freshness::New => Admitted::New(asked),
-            Freshness::Stranger if proven => {
+            Freshness::Stranger if (self.proves_from..=self.sent).contains(&proof.number) => {
                 self.admit(stamp);
                 Admitted::New(asked)
             }
@@ -240,7 +246,7 @@ impl Sealer {
 }
 
 fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(key.bytes().into())
+    XChaCha20Poly1305::new(key.to_bytes().into())
 }
 
 /// What is authenticated beside the ciphertext: the head, the cluster's name with its length, and what is answered.
@@ -255,4 +261,115 @@ fn associated(head: &[u8], cluster: &ClusterName, request: Option<Stamp>) -> Vec
         all.extend_from_slice(&request.to_bytes());
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn cluster(name: &str) -> ClusterName {
+        name.parse().unwrap()
+    }
+
+    fn key(number: u8) -> Key {
+        Key::new(Zeroizing::new([number; 32]))
+    }
+
+    fn sealer(boot: u8, key_number: u8) -> Sealer {
+        Sealer::new(Encryption { keyring: Keyring::of(key(key_number)), boot: [boot; BOOT] })
+    }
+
+    #[test]
+    fn a_packet_opens_in_its_own_cluster_and_direction_only() {
+        let (mut a, b) = (sealer(1, 1), sealer(2, 1));
+        let Sealed { packet, stamp } =
+            a.seal(&cluster("chronik"), None, Kind::Swim, &[b"pay", b"load"], None);
+        assert_eq!(packet.len(), 7 + OVERHEAD);
+        let opened = b.open(&cluster("chronik"), &packet, None).unwrap();
+        assert_eq!((opened.kind, &*opened.payload), (Kind::Swim, &b"payload"[..]));
+        assert_eq!(opened.origin, Some(Origin { stamp, key: key(1).id() }));
+        // Length by length: names of which one begins the other are two clusters.
+        for other in ["chronic", "chroni", "chronika"] {
+            let error = b.open(&cluster(other), &packet, None).unwrap_err();
+            assert_eq!(error, WireError::Forged(key(1).id()), "{other}");
+        }
+        let mut turned = packet.to_vec();
+        turned[2] = Kind::Reply as u8;
+        assert!(b.open(&cluster("chronik"), &turned, None).is_err());
+        assert_eq!(
+            sealer(2, 2).open(&cluster("chronik"), &packet, None).unwrap_err(),
+            WireError::UnknownKey(key(1).id())
+        );
+        let plain = crate::wire::seal(&cluster("chronik"), Kind::Swim, b"payload");
+        assert_eq!(b.open(&cluster("chronik"), &plain, None).unwrap_err(), WireError::Plain);
+    }
+
+    #[test]
+    fn an_answer_opens_for_its_own_request_only() {
+        let (mut a, mut b) = (sealer(1, 1), sealer(2, 1));
+        let name = cluster("chronik");
+        let request = a.seal(&name, None, Kind::Request, &[b"?"], None).stamp;
+        let other = a.seal(&name, None, Kind::Request, &[b"?"], None).stamp;
+        let reply = b.seal(&name, None, Kind::Reply, &[b"!"], Some(request)).packet;
+        assert!(a.open(&name, &reply, Some(request)).is_ok());
+        assert!(a.open(&name, &reply, Some(other)).is_err());
+        assert!(a.open(&name, &reply, None).is_err());
+        let unasked = b.seal(&name, None, Kind::Reply, &[b"!"], None).packet;
+        assert!(a.open(&name, &unasked, Some(request)).is_err());
+    }
+
+    #[test]
+    fn what_a_request_proves_is_for_one_process_and_one_time() {
+        let (mut a, mut b, mut c) = (sealer(1, 1), sealer(2, 1), sealer(3, 1));
+        let name = cluster("chronik");
+        let challenge = b.seal(&name, None, Kind::Challenge, &[], None).stamp.to_bytes();
+        let request = a.seal(&name, None, Kind::Request, &[&challenge, b"ask"], None).packet;
+        let admitted = |sealer: &mut Sealer| {
+            let opened = sealer.open(&cluster("chronik"), &request, None).unwrap();
+            let stamp = opened.origin.unwrap().stamp;
+            matches!(sealer.admit_request(stamp, &opened.payload), Admitted::New(b"ask"))
+        };
+        // Though the other one knows its sender well.
+        c.admit(Stamp { number: 0, ..Stamp::of(&challenge) });
+        c.admit(Stamp { boot: Boot([1; BOOT]), number: 0 });
+        assert!(!admitted(&mut c), "asked of another");
+        assert!(admitted(&mut b));
+        assert!(!admitted(&mut b), "asked again");
+        assert!(!admitted(&mut sealer(2, 1)), "asked of a process that has sent nothing yet");
+    }
+
+    #[test]
+    fn no_number_comes_twice_under_one_boot_id() {
+        let mut sealer = sealer(1, 1);
+        let first = sealer.next();
+        sealer.sent = MAX_NUMBER - 1;
+        let (last, next) = (sealer.next(), sealer.next());
+        assert_eq!((first.number, last.number, next.number), (1, MAX_NUMBER, 1));
+        assert_eq!(first.boot, last.boot);
+        assert_ne!(next.boot, last.boot);
+        assert_ne!(first.nonce(), next.nonce());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_changed_or_cut_off_is_noticed(
+            payload in proptest::collection::vec(any::<u8>(), 0..64),
+            bit in 0_usize..(64 + OVERHEAD) * 8,
+            length in 0_usize..64 + OVERHEAD,
+        ) {
+            let (mut a, b) = (sealer(1, 1), sealer(2, 1));
+            let name = cluster("chronik");
+            let packet = a.seal(&name, None, Kind::Swim, &[&payload], None).packet;
+            let opened = b.open(&name, &packet, None).unwrap();
+            prop_assert_eq!(&*opened.payload, payload.as_slice());
+            let bit = bit % (packet.len() * 8);
+            let mut changed = packet.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(b.open(&name, &changed, None).is_err());
+            prop_assert!(b.open(&name, &packet[..length % packet.len()], None).is_err());
+        }
+    }
 }

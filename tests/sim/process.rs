@@ -11,6 +11,7 @@ use chronik_agent::{
     gossip::{Dial, Event, ExchangeId, Gossip, NoAnswer, Transmit},
     machine::Machine,
     membership::Member,
+    wire::KeyChange,
 };
 
 use super::bare::Bare;
@@ -142,6 +143,16 @@ impl Process {
             Self::Gossip(gossip) => gossip.poll_event(),
             Self::Whole(machine) => machine.poll_event(),
             Self::Bare(_) => None,
+        }
+    }
+
+    /// Does to the keys what a member asks for, as the running agent does to its file.
+    pub(super) fn change_keys(&mut self, change: &KeyChange) {
+        let Some(gossip) = self.gossip_mut() else { return };
+        let mut keyring = gossip.keyring().unwrap().clone();
+        match change.apply(&mut keyring) {
+            Ok(()) => gossip.set_keyring(keyring),
+            Err(error) => gossip.set_key_trouble(error.to_string()),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Somebody on the path who has no key: records what is sent, and sends it again.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use chronik_agent::wire::Keyring;
+use chronik_agent::{
+    gossip::{Event, MemberKeys},
+    wire::{KeyChange, Keyring},
+};
 
 use super::{Node, World, process::Process};
 
@@ -58,5 +61,21 @@ impl World {
     pub(crate) fn set_keyring(&mut self, node: Node, keyring: &Keyring) {
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
         gossip.expect("gossip runs there alone").set_keyring(keyring.clone());
+    }
+
+    /// Has a running process ask all members for their keys, and waits for what they say.
+    pub(crate) fn ask_keys(&mut self, node: Node, change: Option<KeyChange>) -> Vec<MemberKeys> {
+        let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
+        let asked = gossip.expect("gossip runs there alone").ask_keys(change).expect("it has keys");
+        self.drain(node);
+        let mut answers = None;
+        self.run_until(Duration::from_secs(20), |world| {
+            answers = world.events.iter().find_map(|(_, event)| match event {
+                Event::KeysAnswered(id, answers) if *id == asked => Some(answers.clone()),
+                _ => None,
+            });
+            answers.is_some()
+        });
+        answers.expect("a question ends")
     }
 }
