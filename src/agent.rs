@@ -135,7 +135,8 @@ async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, A
 #[derive(Debug)]
 pub struct Agent {
     config: Arc<Config>,
-    core: Core,
+    /// Large, and moved from here into its task.
+    core: Box<Core>,
     sources: Vec<Source>,
     listeners: Vec<http::Listener>,
     token: Option<Token>,
@@ -205,6 +206,7 @@ impl Agent {
             Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
         let handle = Handle::new(snapshots, commands);
         let streams = tcp;
+        let core = Box::new(core);
         Ok(Self { config, core, sources, listeners, token, streams, requests, updates, changed_keys, handle })
     }
 

@@ -19,8 +19,9 @@ use crate::{
 pub type Target = fn(&[u8]);
 
 /// Every target here, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("envelope", envelope),
+    ("sealed", sealed),
     ("swim", swim),
     ("rumour", rumour),
     ("metadata", metadata),
@@ -30,7 +31,8 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("gossip", gossip),
 ];
 
-const KINDS: [Kind; 5] = [Kind::Swim, Kind::Goodbye, Kind::Request, Kind::Reply, Kind::Refusal];
+pub(crate) const KINDS: [Kind; 6] =
+    [Kind::Swim, Kind::Goodbye, Kind::Request, Kind::Reply, Kind::Refusal, Kind::Challenge];
 
 /// Any instant will do to count from.
 #[expect(clippy::disallowed_methods, reason = "nothing depends on which time it is")]
@@ -58,6 +60,11 @@ pub fn envelope(data: &[u8]) {
     let packet = wire::seal(ours, kind, payload);
     assert_eq!(wire::open(ours, &packet), Ok((kind, payload)));
     assert_eq!(wire::open(theirs, &packet), Err(WireError::OtherCluster("chronik".to_owned())));
+}
+
+/// The envelope of agents that have a key, see [`wire::fuzzing::sealed`].
+pub fn sealed(data: &[u8]) {
+    wire::fuzzing::sealed(data);
 }
 
 /// Messages of the engine and their members.

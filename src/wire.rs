@@ -8,6 +8,8 @@
 //!
 //! That is the envelope of agents without a key. Those with one use that of `sealed`.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod key;
 mod sealed;
 mod senders;

@@ -148,7 +148,7 @@ fn another_key_is_named_on_both_sides_and_mended_by_the_file_alone() {
         if error.starts_with(&wanted) { Ok(()) } else { Err(format!("{last}")) }
     };
     within(SOON, || sees(&a, &second));
-    let (code, text, _) = told(["join", &d.at(), &seeds.split(',').next().unwrap()]);
+    let (code, text, _) = told(["join", &d.at(), seeds.split(',').next().unwrap()]);
     assert!(code == 1 && text.contains("wrong key, or no chronik-agent there"), "{text}");
     all_say([&a, &b, &c], &ALL).unwrap();
     all_say([&d], &[("d", "alive")]).unwrap();

@@ -33,9 +33,9 @@ fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
 
 #[test]
 fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
-    for count in [2, 3, 10, 50] {
+    for (count, seeds) in [(2, 5), (3, 5), (10, 3), (30, 1)] {
         for (loss, limit) in [(0.0, 3), (0.1, 10), (0.3, 30)] {
-            for seed in 0..5 {
+            for seed in 0..seeds {
                 let mut world = World::new(seed);
                 (world.loss, world.keyring) = (loss, Some(keyring(1, &[])));
                 let nodes = world.hosts(count, "chronik");
@@ -51,8 +51,8 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
 
 #[test]
 fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
-    let (mut world, nodes) = cluster(7, 30);
-    world.run_for(120 * SECOND);
+    let (mut world, nodes) = cluster(7, 20);
+    world.run_for(60 * SECOND);
     assert!(world.agree(&nodes));
     assert!(!world.changes.iter().any(|change| change.3 == Failed), "somebody was called failed");
 }
@@ -100,7 +100,7 @@ fn whoever_has_another_key_or_none_stays_outside_and_both_sides_see_why() {
 /// known to them, and is told no other one; once the old key goes, both sides say why they do not hear each other.
 #[test]
 fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
-    for seed in 0..5 {
+    for seed in 0..2 {
         let (mut world, nodes) = cluster(seed, 8);
         world.crash(7);
         for step in [keyring(1, &[2]), keyring(2, &[1])] {
@@ -110,7 +110,7 @@ fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
                 world.run_for(SECOND);
             }
         }
-        world.run_for(600 * SECOND);
+        world.run_for(100 * SECOND);
         assert!(world.agree(&nodes[..7]), "the rotation parts those who are there");
         world.keyring = Some(keyring(1, &[]));
         world.start(7);

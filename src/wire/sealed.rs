@@ -47,7 +47,7 @@ use crate::node::ClusterName;
 /// The version that says that a packet is encrypted.
 const VERSION: u8 = 2;
 /// Bytes of a boot id.
-const BOOT: usize = 16;
+pub(super) const BOOT: usize = 16;
 /// Bytes of a number.
 const NUMBER: usize = 6;
 /// The highest number.

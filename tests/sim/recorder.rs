@@ -68,14 +68,17 @@ impl World {
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
         let asked = gossip.expect("gossip runs there alone").ask_keys(change).expect("it has keys");
         self.drain(node);
-        let mut answers = None;
-        self.run_until(Duration::from_secs(20), |world| {
-            answers = world.events.iter().find_map(|(_, event)| match event {
-                Event::KeysAnswered(id, answers) if *id == asked => Some(answers.clone()),
-                _ => None,
-            });
-            answers.is_some()
-        });
-        answers.expect("a question ends")
+        let answered = |world: &Self| {
+            world.events.iter().find_map(|(_, event)| {
+                if let Event::KeysAnswered(id, answers) = event
+                    && *id == asked
+                {
+                    return Some(answers.clone());
+                }
+                None
+            })
+        };
+        self.run_until(Duration::from_secs(20), |world| answered(world).is_some());
+        answered(self).expect("a question ends")
     }
 }
