@@ -551,4 +551,37 @@ mod tests {
             assert_eq!((a.me.epoch, a.me.bump), (Epoch::LAST, 0), "after {epoch}");
         }
     }
+
+    /// By a state, by a message of the engine and by what is beside its updates.
+    #[test]
+    fn a_hostile_member_cannot_make_a_node_hold_ever_more_members() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr], now);
+        talk(&mut a, &mut b, now);
+        let invented = |number: usize| {
+            let mut id = [7; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            Member::alive(Peer { id: NodeId::try_from(id).unwrap(), ..b.me })
+        };
+        let mut state = b.shared_state();
+        state.members = (0..compare::MAX_MEMBERS + 1_000).map(invented).collect();
+        let request = frame::write(&sync::Request::Exchange(state.encode()));
+        a.handle_request(b.me.addr, &wire::seal(a.wire.cluster(), Kind::Request, &request), now).unwrap();
+        assert_eq!(a.known.len(), compare::MAX_MEMBERS);
+        let more = [invented(100_000), invented(100_001)];
+        let message = b.swim_message(&a.me, Message::Gossip, &more, &[]);
+        a.handle_swim(b.me.addr, &message, false, now);
+        a.meet(more[0].id(), now);
+        a.refresh_view(now);
+        assert_eq!(a.known.len(), compare::MAX_MEMBERS);
+        // Those who are known are heard as before.
+        let down = Member::down(*invented(5).id());
+        let message = b.swim_message(&a.me, Message::Gossip, &[down], &[]);
+        a.handle_swim(b.me.addr, &message, false, now);
+        a.refresh_view(now);
+        let status = a.status(invented(5).id().id);
+        assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
+    }
 }

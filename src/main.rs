@@ -50,7 +50,9 @@ fn run_agent(options: Options) -> ExitCode {
     // Files and sockets get their modes one by one; this is for whatever a library may make.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log(&config);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread for gossip and one for everything else: a host with 64 processors is no reason for 64 threads.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format_args!("cannot start the runtime: {error}"), 1),
     };

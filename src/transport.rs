@@ -1,12 +1,18 @@
 //! The sockets: UDP and TCP on one port. Datagrams go in and out as they are; a stream carries one frame each way, its
 //! length in four bytes before it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
     task::JoinSet,
     time::timeout,
@@ -23,6 +29,9 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// Streams that others may have open at once; more wait to be accepted.
 const MAX_ACCEPTED: usize = 256;
+/// Of these, from one host. Members need one or two at a time; what is behind one address, of translated networks too, is
+/// so held to a quarter and can not keep all the others waiting.
+const MAX_OF_ONE: usize = 64;
 /// What strangers' frames may take of the memory together, beyond the first piece of each: enough for four clusters of
 /// 10,000, and far below what a host that runs a server can spare.
 const FRAME_BUDGET: usize = 32 << 20;
@@ -80,6 +89,7 @@ pub struct Request {
 pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
     let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
+    let hosts = Arc::new(Hosts::default());
     let mut streams = JoinSet::new();
     loop {
         while streams.try_join_next().is_some() {}
@@ -88,9 +98,13 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
         };
         match listener.accept().await {
             Ok((stream, from)) => {
+                let Some(share) = hosts.take(from.ip()) else {
+                    tracing::debug!(%from, "stream closed: {MAX_OF_ONE} of that host are open");
+                    continue;
+                };
                 let (requests, pieces) = (requests.clone(), pieces.clone());
                 streams.spawn(async move {
-                    let _place = place;
+                    let _held = (place, share);
                     if let Err(error) =
                         timeout(EXCHANGE_WITHIN, answer(stream, from, requests, &pieces)).await
                     {
@@ -101,6 +115,46 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a stream");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How many streams each host has open.
+#[derive(Debug, Default)]
+struct Hosts(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// A place among the streams of one host, given back when dropped.
+struct HostShare {
+    hosts: Arc<Hosts>,
+    host: IpAddr,
+}
+
+impl Hosts {
+    /// Takes one more place; nothing where the host has its share.
+    fn take(self: &Arc<Self>, host: IpAddr) -> Option<HostShare> {
+        let mut open = self.open();
+        let taken = open.entry(host).or_default();
+        if *taken >= MAX_OF_ONE {
+            return None;
+        }
+        *taken += 1;
+        Some(HostShare { hosts: self.clone(), host })
+    }
+
+    /// Counts are whole at any moment, so whoever panicked has left good ones behind.
+    fn open(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for HostShare {
+    fn drop(&mut self) {
+        let mut open = self.hosts.open();
+        if let Some(taken) = open.get_mut(&self.host) {
+            *taken -= 1;
+            if *taken == 0 {
+                open.remove(&self.host);
             }
         }
     }
@@ -137,10 +191,10 @@ async fn answer(
     }
 }
 
-/// Opens a stream, writes the frame and reads the answer.
-pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, NoAnswer>) {
+/// Opens a stream from `source`, where that is an address and not any, writes the frame and reads the answer.
+pub async fn dial(dial: Dial, source: IpAddr) -> (ExchangeId, Result<Bytes, NoAnswer>) {
     let exchange = async {
-        let connected = timeout(CONNECT_WITHIN, TcpStream::connect(dial.to)).await;
+        let connected = timeout(CONNECT_WITHIN, connect(dial.to, source)).await;
         let mut stream = connected
             .map_err(|_| failed(format!("no connection within {CONNECT_WITHIN:?}")))?
             .map_err(reason)?;
@@ -151,6 +205,15 @@ pub async fn dial(dial: Dial) -> (ExchangeId, Result<Bytes, NoAnswer>) {
     };
     let answer = timeout(EXCHANGE_WITHIN, exchange).await;
     (dial.exchange, answer.unwrap_or_else(|_| Err(failed(format!("no answer within {EXCHANGE_WITHIN:?}")))))
+}
+
+/// From the address that datagrams come from, so that firewalls and other members see one host.
+async fn connect(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if !source.is_unspecified() && source.is_ipv4() == to.is_ipv4() {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(to).await
 }
 
 /// What the system said, in words that help.

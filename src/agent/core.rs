@@ -343,7 +343,7 @@ impl Core {
             }
         }
         while let Some(dial) = self.machine.poll_dial() {
-            self.dials.spawn(transport::dial(dial));
+            self.dials.spawn(transport::dial(dial, self.about.bound.ip()));
         }
         while self.writes.try_join_next().is_some() {}
         self.publish(now);

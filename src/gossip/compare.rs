@@ -23,6 +23,9 @@ use crate::node::NodeId;
 /// seconds. A join of fewer at once is told by rumour alone; of 10,000, each node would pass the others' introductions
 /// on for twenty minutes, and everybody would hear each of them two dozen times.
 const CROWDED: usize = 128;
+/// Most members, this node among them. Ten times the largest cluster that this is made for would take 40 MB; a hostile
+/// member may not make a node hold more.
+pub(super) const MAX_MEMBERS: usize = 16_384;
 
 impl Gossip {
     /// Compares the state with one random member's: soon after this node has joined or a difference was found, then
@@ -115,6 +118,11 @@ impl Gossip {
         }
     }
 
+    /// Whether a member may be taken in; one that is known always.
+    pub(super) fn has_room_for(&self, member: &Member<Peer>) -> bool {
+        self.known.len() < MAX_MEMBERS || self.known.contains_key(&member.id().id)
+    }
+
     /// How many more introductions may be passed on.
     pub(super) fn room_for_news(&self) -> usize {
         let (updates, beside) = self.backlog();
@@ -123,6 +131,9 @@ impl Gossip {
 
     /// Takes a member in, and tells the others of it if there is room.
     pub(super) fn introduce(&mut self, member: Member<Peer>, now: Instant) {
+        if !self.has_room_for(&member) {
+            return;
+        }
         let pass_on = self.room_for_news() > 0;
         self.engine(now, |foca, runtime| foca.apply_many([member].into_iter(), pass_on, runtime));
     }

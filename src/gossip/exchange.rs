@@ -12,6 +12,7 @@ use foca::{Codec as _, Identity as _, Member, State};
 use super::{
     Event, ExchangeId, Gossip, Heard, JoinId, KeyState, KeysId, NoAnswer, Peer, Phase,
     codec::SwimCodec,
+    compare::MAX_MEMBERS,
     frame,
     suspicion::Evidence,
     sync::{self, Reply, Request, SharedState, Verdict},
@@ -348,7 +349,14 @@ impl Gossip {
         let mut unreached = Vec::new();
         let ours: BTreeMap<_, _> =
             self.foca.iter_membership_state().map(|ours| (ours.id().id, ours)).collect();
+        let mut room = MAX_MEMBERS.saturating_sub(self.known.len());
         for member in theirs {
+            if !self.known.contains_key(&member.id().id) {
+                match room.checked_sub(1) {
+                    Some(left) => room = left,
+                    None => continue,
+                }
+            }
             match sync::judge(&member, ours.get(&member.id().id).copied()) {
                 Verdict::Apply(update) => {
                     if !self.shows_already(&update) {

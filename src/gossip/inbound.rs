@@ -8,6 +8,7 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::{
     Gossip, Heard, Peer, Phase, Purpose,
     codec::{SwimCodec, restore},
+    compare::MAX_MEMBERS,
     metadata::Record,
     peer::get_peer,
     rumours::{self, Rumour},
@@ -113,6 +114,18 @@ impl Gossip {
         let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         self.note_news(rest);
+        let mut payload = payload;
+        if self.known.len() >= MAX_MEMBERS {
+            if !self.known.contains_key(&header.src.id) {
+                self.counters.refused += 1;
+                return;
+            }
+            if !self.strangers(rest).is_empty() {
+                // Without what follows the header.
+                payload = &payload[..payload.len() - rest.len()];
+                rest = &[];
+            }
+        }
         if self.room_for_news() == 0 {
             // The engine would queue what it takes from a message to pass it on.
             let strangers = self.strangers(rest);
@@ -209,7 +222,7 @@ impl Gossip {
     }
 
     /// Takes a stranger that others speak of for a member; the probes will tell whether it is one.
-    fn meet(&mut self, peer: &Peer, now: Instant) {
+    pub(super) fn meet(&mut self, peer: &Peer, now: Instant) {
         if peer.id != self.me.id && !self.has_left(peer) && !self.known.contains_key(&peer.id) {
             self.introduce(Member::new(*peer, 0, State::Alive), now);
         }
