@@ -1,5 +1,6 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
+mod commands;
 mod core;
 mod keys;
 mod publish;

@@ -252,37 +252,11 @@ pub struct Info {
     /// What bounds this API.
     pub limits: Limits,
     /// How gossip is encrypted.
-    pub encryption: Encryption,
+    pub encryption: keys::Encryption,
     /// What became of the founding.
     pub founding: Founding,
     /// Counts since the start.
     pub counters: Counters,
-}
-
-/// How gossip is encrypted; keys by their ids only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Encryption {
-    /// Whether it is.
-    pub enabled: bool,
-    /// The key that seals what is sent; null without keys.
-    pub sends: Option<String>,
-    /// The keys that are understood, that one first.
-    pub keys: Vec<String>,
-    /// Why the last change of them, or the last reading of their file, failed; null where it did not.
-    pub trouble: Option<String>,
-    /// The last packet that no key opened; null where there was none.
-    pub last_undecryptable: Option<Undecryptable>,
-}
-
-/// A packet that no key opened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Undecryptable {
-    /// Where it came from.
-    pub from: SocketAddr,
-    /// Why it did not open.
-    pub error: String,
-    /// When.
-    pub at: Time,
 }
 
 /// The founding in short; `GET /v1/bootstrap` has all of it.

@@ -20,6 +20,7 @@ mod peer;
 mod probing;
 mod profile;
 mod rumours;
+mod sending;
 mod strangers;
 mod suspicion;
 mod sync;
@@ -42,7 +43,7 @@ use self::{
     codec::SwimCodec,
     contacts::Contacts,
     coordinates::Coordinates,
-    exchange::{Again, Exchange, Join, Purpose},
+    exchange::{Exchange, Join, Purpose},
     health::Health,
     keys::AskedKeys,
     metadata::{Record, Stamp},
@@ -56,7 +57,6 @@ use self::{
     view::{News, View},
 };
 pub use self::{
-    keys::{KeyState, MemberKeys},
     metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
@@ -66,7 +66,7 @@ pub use self::{
 use crate::{
     node::{ClusterName, Epoch, NodeId},
     snapshot::Counters,
-    wire::{Encryption, Kind, Wire},
+    wire::{Encryption, Wire},
 };
 
 /// The gossip machine.
@@ -393,18 +393,6 @@ impl Gossip {
         self.counters
     }
 
-    fn transmit(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
-        let payload = match kind {
-            Kind::Swim => self.wire.seal(to, kind, &codec::shorten(payload)),
-            Kind::Goodbye | Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => {
-                self.wire.seal(to, kind, payload)
-            }
-        };
-        self.counters.datagrams_out += 1;
-        self.counters.bytes_out += payload.len() as u64;
-        self.transmits.push_back(Transmit { to, payload });
-    }
-
     fn is_alone(&self) -> bool {
         self.foca.num_members() == 0
     }
@@ -415,7 +403,10 @@ mod tests {
     use foca::{Codec as _, Header, Member, Message};
 
     use super::*;
-    use crate::{node::Role, wire};
+    use crate::{
+        node::Role,
+        wire::{self, Kind},
+    };
 
     fn machine(number: u8, now: Instant) -> Gossip {
         let me = Peer {

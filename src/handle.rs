@@ -9,9 +9,8 @@ use crate::{
     bootstrap::{
         ClusterId, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport,
     },
-    gossip::MemberKeys,
     node::NodeId,
-    snapshot::Snapshot,
+    snapshot::{MemberKeys, Snapshot},
     wire::{KeyChange, Keyring},
 };
 

@@ -1,6 +1,7 @@
 //! The whole pure core of an agent: gossip, the founding decision, and what each tells the other. The running agent and
 //! the simulator drive this same machine.
 
+mod keys;
 mod sightings;
 
 use std::{
@@ -18,13 +19,12 @@ use crate::{
         self, Bootstrap, ClusterId, EstablishedReport, Message, OverrideRefused, ReportRefused, Reset,
         ResetRefused, ServerReport, Unsaved,
     },
-    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
+    gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, NoAnswer, Peer, Transmit},
     membership::Membership,
     node::{Epoch, NodeId},
     quorum::Quorum,
     snapshot::{Counters, Founding, Server},
     state_dir::NodeRecord,
-    wire::{KeyChange, Keyring},
 };
 
 pub use self::sightings::zone_of;
@@ -150,19 +150,6 @@ impl Machine {
         self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
         self.viewed = None;
-    }
-
-    /// Uses other keys from now on, or says to whoever asks why it does not.
-    pub fn set_keyring(&mut self, keyring: Result<Keyring, String>) {
-        match keyring {
-            Ok(keyring) => self.gossip.set_keyring(keyring),
-            Err(trouble) => self.gossip.set_key_trouble(trouble),
-        }
-    }
-
-    /// Asks every member how its keyring stands, and to change it; nothing where there are no keys.
-    pub fn ask_keys(&mut self, change: Option<KeyChange>) -> Option<KeysId> {
-        self.gossip.ask_keys(change)
     }
 
     /// Contacts `addrs` now, and keeps them among the seeds.

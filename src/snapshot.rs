@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     bootstrap::{Cluster, Decision, ServerReport},
-    gossip::{Gossip, KeyState, Stranger},
+    gossip::{Gossip, Stranger},
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
@@ -54,6 +54,26 @@ pub struct Secrecy {
     pub trouble: Option<String>,
     /// Who was last heard that has no key in common with this agent.
     pub stranger: Option<Stranger>,
+}
+
+/// How a keyring stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyState {
+    /// The names of the keys, the one that sends first.
+    pub keys: Vec<KeyId>,
+    /// Why the last change of it, or the last reading of its file, failed.
+    pub trouble: Option<String>,
+}
+
+/// What one member said of its keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberKeys {
+    /// Who.
+    pub id: NodeId,
+    /// Where.
+    pub addr: SocketAddr,
+    /// How its keyring stands, or why it did not say.
+    pub state: Result<KeyState, String>,
 }
 
 impl Secrecy {

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -89,27 +89,31 @@ pub struct Request {
 pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
     let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
-    let hosts = Arc::new(Hosts::default());
+    let mut hosts = Hosts::default();
     let mut streams = JoinSet::new();
     loop {
-        while streams.try_join_next().is_some() {}
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let Some(share) = hosts.take(from.ip()) else {
+                let host = from.ip();
+                while let Some(Ok(host)) = streams.try_join_next() {
+                    hosts.give_back(host);
+                }
+                if !hosts.take(host) {
                     tracing::debug!(%from, "stream closed: {MAX_OF_ONE} of that host are open");
                     continue;
-                };
+                }
                 let (requests, pieces) = (requests.clone(), pieces.clone());
                 streams.spawn(async move {
-                    let _held = (place, share);
+                    let _place = place;
                     if let Err(error) =
                         timeout(EXCHANGE_WITHIN, answer(stream, from, requests, &pieces)).await
                     {
                         tracing::debug!(%from, %error, "stream given up");
                     }
+                    host
                 });
             }
             Err(error) => {
@@ -122,39 +126,23 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
 
 /// How many streams each host has open.
 #[derive(Debug, Default)]
-struct Hosts(Mutex<BTreeMap<IpAddr, usize>>);
-
-/// A place among the streams of one host, given back when dropped.
-struct HostShare {
-    hosts: Arc<Hosts>,
-    host: IpAddr,
-}
+struct Hosts(BTreeMap<IpAddr, usize>);
 
 impl Hosts {
-    /// Takes one more place; nothing where the host has its share.
-    fn take(self: &Arc<Self>, host: IpAddr) -> Option<HostShare> {
-        let mut open = self.open();
-        let taken = open.entry(host).or_default();
-        if *taken >= MAX_OF_ONE {
-            return None;
-        }
-        *taken += 1;
-        Some(HostShare { hosts: self.clone(), host })
+    /// Takes one more place; false where the host has its share.
+    fn take(&mut self, host: IpAddr) -> bool {
+        let taken = self.0.entry(host).or_default();
+        let free = *taken < MAX_OF_ONE;
+        *taken += usize::from(free);
+        free
     }
 
-    /// Counts are whole at any moment, so whoever panicked has left good ones behind.
-    fn open(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for HostShare {
-    fn drop(&mut self) {
-        let mut open = self.hosts.open();
-        if let Some(taken) = open.get_mut(&self.host) {
+    /// Gives one back.
+    fn give_back(&mut self, host: IpAddr) {
+        if let Some(taken) = self.0.get_mut(&host) {
             *taken -= 1;
             if *taken == 0 {
-                open.remove(&self.host);
+                self.0.remove(&host);
             }
         }
     }

@@ -17,17 +17,16 @@ use tokio::{
 
 use super::Ended;
 use crate::{
-    bootstrap::{Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, JoinId, KeysId, MemberKeys, NoAnswer},
-    handle::{Command, Forgotten, JoinOutcome},
+    gossip::{Event, ExchangeId, JoinId, KeysId, NoAnswer},
+    handle::{Command, JoinOutcome},
     machine::{Machine, Save},
     membership::Membership,
     node::NodeId,
     quorum::Quorum,
     retry_join::Update,
     service_manager::ServiceManager,
-    snapshot::{About, Discovery, Founding, ProviderReport, Rendered, Secrecy, Snapshot},
+    snapshot::{About, Discovery, Founding, MemberKeys, ProviderReport, Rendered, Secrecy, Snapshot},
     state_dir::{NodeRecord, StateDir},
     transport::{self, Request},
     watchdog::Pulse,
@@ -208,36 +207,7 @@ impl Core {
     fn take(&mut self, wake: Wake, now: Instant) {
         match wake {
             Wake::Stop => self.leave(now),
-            Wake::Command(Command::Leave { reply }) => {
-                self.goodbyes.push(reply);
-                self.leave(now);
-            }
-            Wake::Command(Command::SetKeyring { keyring, reply }) => {
-                self.machine.set_keyring(keyring);
-                self.refresh_at = now;
-                self.answer(reply, ());
-            }
-            Wake::Command(Command::Keys { change, reply }) => match self.machine.ask_keys(change) {
-                Some(asked) => drop(self.asked_keys.insert(asked, reply)),
-                None => self.answer(reply, None),
-            },
-            Wake::Command(Command::Join { addrs, reply }) => {
-                let join = self.machine.join(addrs);
-                self.joins.insert(join, reply);
-            }
-            Wake::Command(Command::Attest { report, reply }) => {
-                self.machine.server_attests(report, now);
-                self.answer(reply, ());
-            }
-            Wake::Command(Command::Establish { report, reply }) => {
-                let taken = self.machine.established(&report, now);
-                self.answer(reply, taken);
-            }
-            Wake::Command(Command::Override { founders, reply }) => {
-                let founded = self.machine.override_founders(&founders, now);
-                self.answer(reply, founded);
-            }
-            Wake::Command(Command::Reset { lose_data, reply }) => self.reset(lose_data, reply, now),
+            Wake::Command(command) => self.take_command(command, now),
             Wake::Request(Request { from, frame, reply }) => {
                 // Like a datagram it may say what has to be on disk first.
                 if let Some(answer) = self.machine.handle_request(from, &frame, now) {
@@ -290,7 +260,7 @@ impl Core {
         self.machine.set_seeds(seeds, now);
     }
 
-    fn leave(&mut self, now: Instant) {
+    pub(super) fn leave(&mut self, now: Instant) {
         if self.leave_by.is_none() {
             tracing::info!("saying goodbye");
             self.leave_by = Some(now + GOODBYE_WITHIN);
@@ -300,30 +270,11 @@ impl Core {
     }
 
     /// Answers once what was done is on disk.
-    fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
         self.answers.push(Box::new(move || {
             // Whoever asked may have gone.
             reply.send(answer).ok();
         }));
-    }
-
-    fn reset(
-        &mut self,
-        lose_data: bool,
-        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
-        now: Instant,
-    ) {
-        let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
-            Ok(Reset::RivalForgotten) => Ok(Forgotten::Rival),
-            Ok(Reset::StartOver(record)) => {
-                let new_id = record.node_id;
-                self.start_over = Some(NodeRecord { epoch: self.about.epoch, founding: *record });
-                self.leave(now);
-                Ok(Forgotten::Everything { new_id })
-            }
-            Err(refused) => Err(refused),
-        };
-        self.answer(reply, forgotten);
     }
 
     /// Persists, sends and publishes what the input brought about, in this order.

@@ -1,10 +1,37 @@
-//! The keyrings of all members. Keys are shown by their ids only.
+//! How gossip is encrypted, and the keyrings of all members. Keys are shown by their ids only.
 
 use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::Time;
 use crate::node::{NodeId, NodeName};
+
+/// How gossip is encrypted; keys by their ids only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Whether it is.
+    pub enabled: bool,
+    /// The key that seals what is sent; null without keys.
+    pub sends: Option<String>,
+    /// The keys that are understood, that one first.
+    pub keys: Vec<String>,
+    /// Why the last change of them, or the last reading of their file, failed; null where it did not.
+    pub trouble: Option<String>,
+    /// The last packet that no key opened; null where there was none.
+    pub last_undecryptable: Option<Undecryptable>,
+}
+
+/// A packet that no key opened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Undecryptable {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// Why it did not open.
+    pub error: String,
+    /// When.
+    pub at: Time,
+}
 
 /// The answer to `GET /v1/keys` and `POST /v1/keys/…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

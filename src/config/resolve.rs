@@ -104,7 +104,7 @@ impl Config {
             profile: one(options, "profile", choice)?.unwrap_or(Profile::Lan),
             retry_join: seeds(options)?,
             http_token_file: one(options, "http-token-file", file_name)?,
-            encrypt_key_file: one(options, "encrypt-key-file", path)?,
+            encrypt_key_file: one(options, "encrypt-key-file", file_name)?,
             require_encryption: one(options, "require-encryption", truth)?.unwrap_or(false),
             http_allow_hosts: all(options, "http-allow-host", host_name)?,
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
@@ -302,10 +302,6 @@ fn admission(options: &Options) -> Result<Admission, ConfigError> {
 
 fn truth(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "is neither true nor false".to_owned())
-}
-
-fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("names no file".to_owned()) } else { Ok(text.into()) }
 }
 
 fn host_name(text: &str) -> Result<String, String> {

@@ -10,17 +10,19 @@ use bytes::Bytes;
 use foca::{Codec as _, Identity as _, Member, State};
 
 use super::{
-    Event, ExchangeId, Gossip, Heard, JoinId, KeyState, KeysId, NoAnswer, Peer, Phase,
+    Event, ExchangeId, Gossip, Heard, JoinId, KeysId, NoAnswer, Peer, Phase,
     codec::SwimCodec,
     compare::MAX_MEMBERS,
     frame,
+    sending::Again,
     suspicion::Evidence,
     sync::{self, Reply, Request, SharedState, Verdict},
     timers::Tick,
 };
 use crate::{
     node::{Epoch, NodeId},
-    wire::{Admitted, KeyId, Kind, Opened, Origin, Stamp, WireError},
+    snapshot::KeyState,
+    wire::{Admitted, Kind, Opened, Origin, Stamp, WireError},
 };
 
 /// Most members dialled because another node calls alive what this one calls failed.
@@ -62,19 +64,6 @@ pub(super) struct Exchange {
     pub(super) again: Option<Again>,
 }
 
-/// A request that may have to be sent once more: because the other wants a proof that it is of now, or because it may
-/// have another of our keys.
-#[derive(Debug)]
-pub(super) struct Again {
-    pub(super) payload: Vec<u8>,
-    /// The key it was sent under.
-    pub(super) key: KeyId,
-    /// Those not tried yet, the likeliest last.
-    pub(super) untried: Vec<KeyId>,
-    /// It has been asked for the proof.
-    pub(super) challenged: bool,
-}
-
 /// An operator's request to contact some addresses.
 #[derive(Debug, Default)]
 pub(super) struct Join {
@@ -93,17 +82,6 @@ fn read_keys(opened: &Opened<'_>) -> Result<KeyState, String> {
         Reply::State(_) | Reply::Same | Reply::Taken | Reply::Swim(_) | Reply::Differ(_) => {
             Err(WireError::Foreign.to_string())
         }
-    }
-}
-
-impl Again {
-    /// How to send it after an answer of that sort; nothing where that would not help.
-    fn next(mut self, mute: bool, challenge: bool) -> Option<Self> {
-        if challenge && !self.challenged {
-            return Some(Self { challenged: true, ..self });
-        }
-        let key = self.untried.pop().filter(|_| mute)?;
-        Some(Self { key, ..self })
     }
 }
 

@@ -11,31 +11,12 @@ use zeroize::Zeroizing;
 use super::{Event, Gossip, KeysId, Purpose, sync::Request};
 use crate::{
     node::NodeId,
+    snapshot::{KeyState, MemberKeys},
     wire::{Key, KeyChange, KeyId, Keyring},
 };
 
 /// Most bytes of what a member may say is wrong with its keyring.
 const MAX_TROUBLE: usize = 1_024;
-
-/// How a keyring stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyState {
-    /// The names of the keys, the one that sends first.
-    pub keys: Vec<KeyId>,
-    /// Why the last change of it, or the last reading of its file, failed.
-    pub trouble: Option<String>,
-}
-
-/// What one member said of its keyring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberKeys {
-    /// Who.
-    pub id: NodeId,
-    /// Where.
-    pub addr: SocketAddr,
-    /// How its keyring stands, or why it did not say.
-    pub state: Result<KeyState, String>,
-}
 
 /// What is asked for on the wire.
 #[derive(Debug, Encode, Decode)]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::keys::MemberKeys;
 use crate::{
     node::{Epoch, NodeId},
+    snapshot::MemberKeys,
     wire::KeyChange,
 };
 

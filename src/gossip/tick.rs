@@ -9,8 +9,7 @@ use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Again, Dial, Event, Exchange, ExchangeId, Gossip, JoinId, Peer, Phase, Purpose, frame, rumours,
-    suspicion::Evidence, sync::Request, timers::Tick,
+    Event, Gossip, JoinId, Peer, Phase, Purpose, rumours, suspicion::Evidence, sync::Request, timers::Tick,
 };
 use crate::{node::NodeId, wire::Kind};
 
@@ -159,33 +158,6 @@ impl Gossip {
             let request = Request::founding(self.me.id, message);
             self.request(addr, Purpose::Founding, &request);
         }
-    }
-
-    pub(super) fn request(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        let payload = frame::write(request);
-        let mut untried = self.wire.keys_for(to);
-        match untried.pop() {
-            Some(key) => self.send_request(to, purpose, Again { payload, key, untried, challenged: false }),
-            None => self.open_stream(to, purpose, &payload, None),
-        }
-    }
-
-    /// Sends a request under the key that it names.
-    pub(super) fn send_request(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
-        let payload = request.payload.clone();
-        self.open_stream(to, purpose, &payload, Some(request));
-    }
-
-    fn open_stream(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8], again: Option<Again>) {
-        let (frame, stamp) = self.wire.seal_request(to, again.as_ref().map(|again| again.key), payload);
-        let exchange = ExchangeId(self.next_exchange);
-        self.next_exchange += 1;
-        self.counters.exchanges_out += 1;
-        self.exchanges.insert(exchange, Exchange { to, purpose, stamp, again });
-        self.dials.push_back(Dial { exchange, to, frame });
     }
 
     /// Exchanges states with an active member; false where there is none of that id.

@@ -132,15 +132,15 @@ pub(super) fn settings(config: &Config) -> api::Settings {
     }
 }
 
-fn encryption(snapshot: &Snapshot) -> api::Encryption {
+fn encryption(snapshot: &Snapshot) -> api::keys::Encryption {
     let keys: Vec<String> = snapshot.encryption.keys.iter().map(ToString::to_string).collect();
     let stranger = snapshot.encryption.stranger.as_ref();
-    api::Encryption {
+    api::keys::Encryption {
         enabled: !keys.is_empty(),
         sends: keys.first().cloned(),
         keys,
         trouble: snapshot.encryption.trouble.clone(),
-        last_undecryptable: stranger.map(|stranger| api::Undecryptable {
+        last_undecryptable: stranger.map(|stranger| api::keys::Undecryptable {
             from: stranger.from,
             error: stranger.why.to_string(),
             at: time(&snapshot.about, stranger.at),

@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     api::keys::{InstallRequest, KeyIdRequest, KeysAnswer, MemberKeyring},
-    gossip::{KeyState, MemberKeys},
-    snapshot::Snapshot,
+    snapshot::{KeyState, MemberKeys, Snapshot},
     wire::{Key, KeyChange, KeyId},
 };
 

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use chronik_agent::{
-    gossip::{Event, MemberKeys},
+    gossip::Event,
+    snapshot::MemberKeys,
     wire::{KeyChange, Keyring},
 };
 

@@ -1,0 +1,68 @@
+//! What a client of the running agent asks for.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use crate::{
+    bootstrap::{Reset, ResetRefused},
+    handle::{Command, Forgotten},
+    state_dir::NodeRecord,
+};
+
+impl Core {
+    pub(super) fn take_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Leave { reply } => {
+                self.goodbyes.push(reply);
+                self.leave(now);
+            }
+            Command::SetKeyring { keyring, reply } => {
+                self.machine.set_keyring(keyring);
+                self.refresh_at = now;
+                self.answer(reply, ());
+            }
+            Command::Keys { change, reply } => match self.machine.ask_keys(change) {
+                Some(asked) => drop(self.asked_keys.insert(asked, reply)),
+                None => self.answer(reply, None),
+            },
+            Command::Join { addrs, reply } => {
+                let join = self.machine.join(addrs);
+                self.joins.insert(join, reply);
+            }
+            Command::Attest { report, reply } => {
+                self.machine.server_attests(report, now);
+                self.answer(reply, ());
+            }
+            Command::Establish { report, reply } => {
+                let taken = self.machine.established(&report, now);
+                self.answer(reply, taken);
+            }
+            Command::Override { founders, reply } => {
+                let founded = self.machine.override_founders(&founders, now);
+                self.answer(reply, founded);
+            }
+            Command::Reset { lose_data, reply } => self.reset(lose_data, reply, now),
+        }
+    }
+
+    fn reset(
+        &mut self,
+        lose_data: bool,
+        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+        now: Instant,
+    ) {
+        let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
+            Ok(Reset::RivalForgotten) => Ok(Forgotten::Rival),
+            Ok(Reset::StartOver(record)) => {
+                let new_id = record.node_id;
+                self.start_over = Some(NodeRecord { epoch: self.about.epoch, founding: *record });
+                self.leave(now);
+                Ok(Forgotten::Everything { new_id })
+            }
+            Err(refused) => Err(refused),
+        };
+        self.answer(reply, forgotten);
+    }
+}
