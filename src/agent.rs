@@ -2,6 +2,7 @@
 
 mod core;
 mod publish;
+mod saving;
 
 use std::{
     io,

@@ -25,6 +25,7 @@ mod detection;
 mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
+mod disk;
 mod embedded;
 mod etcd;
 mod founding;
