@@ -13,6 +13,8 @@ use tokio::{
 };
 
 use crate::{
+    accepting::AcceptFailures,
+    descriptors,
     gossip::{Dial, ExchangeId, NoAnswer},
     wire::MAX_FRAME,
 };
@@ -23,13 +25,13 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// Streams that others may have open at once; more wait to be accepted.
 const MAX_ACCEPTED: usize = 256;
+/// One in so many file descriptors may be such a stream: the API and the state directory need theirs.
+const STREAM_SHARE: u64 = 4;
 /// What strangers' frames may take of the memory together, beyond the first piece of each: enough for four clusters of
 /// 10,000, and far below what a host that runs a server can spare.
 const FRAME_BUDGET: usize = 32 << 20;
 /// Frames are read in pieces of this size. The first of each is free: nearly all frames are smaller.
 const PIECE: usize = 64 << 10;
-/// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +80,9 @@ pub struct Request {
 
 /// Accepts streams and hands their frames on, for ever.
 pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
-    let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
+    let share = usize::try_from(descriptors::allowed() / STREAM_SHARE).unwrap_or(MAX_ACCEPTED);
+    let places = Arc::new(Semaphore::new(share.min(MAX_ACCEPTED)));
+    let mut failures = AcceptFailures::default();
     let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
     let mut streams = JoinSet::new();
     loop {
@@ -99,8 +103,7 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a stream");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                failures.pause("a stream", &error).await;
             }
         }
     }

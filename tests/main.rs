@@ -28,6 +28,7 @@ mod discovery_dns;
 mod disk;
 mod embedded;
 mod etcd;
+mod exhausted;
 mod founding;
 mod founding_api;
 mod founding_sim;
