@@ -36,6 +36,7 @@ mod guards;
 mod healing;
 mod hostile;
 mod identity;
+mod killing;
 #[cfg(feature = "dns")]
 #[path = "../providers/tests/knot.rs"]
 #[expect(dead_code, reason = "the providers' own tests ask a cache too")]
