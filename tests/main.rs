@@ -29,6 +29,7 @@ mod disk;
 mod embedded;
 mod etcd;
 mod exhausted;
+mod flood;
 mod founding;
 mod founding_api;
 mod founding_sim;
@@ -42,6 +43,7 @@ mod killing;
 #[expect(dead_code, reason = "the providers' own tests ask a cache too")]
 mod knot;
 mod loopback;
+mod many_addrs;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
@@ -53,4 +55,5 @@ mod service_manager;
 mod sim;
 mod tidy;
 mod token;
+mod wall_clock;
 mod watchdog;
