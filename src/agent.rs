@@ -4,6 +4,7 @@ mod commands;
 mod core;
 mod keys;
 mod publish;
+mod saving;
 
 use std::{
     io,

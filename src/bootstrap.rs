@@ -64,7 +64,7 @@ pub use view::{Attestation, Contact, ServerReport, Sighting, View};
 /// the operator says ([`Self::override_founders`], [`Self::reset`]). After each input, drain it:
 ///
 /// 1. [`Self::poll_persist`]: make the record durable, then hand it back to [`Self::persisted`]; repeat until there is
-///    none. If that fails, say so with [`Self::handle_fault`].
+///    none. If that fails, say so with [`Self::handle_unwritten`], and try again.
 /// 2. [`Self::poll_message`] until there is none. A message that may depend on an unwritten record does not come out,
 ///    and neither does a decision, so that skipping step 1 stops the machine and breaks nothing.
 /// 3. Read [`Self::decision`], and call [`Self::handle_timeout`] at [`Self::poll_timeout`].
@@ -145,10 +145,38 @@ impl Bootstrap {
         self.turn(now);
     }
 
-    /// The record cannot be read, written, or trusted: from now on nothing is voted, written or handed out.
+    /// The record cannot be read or trusted: from now on nothing is voted, written or handed out.
     pub fn handle_fault(&mut self, why: String, now: Instant) {
-        self.situation.fault.get_or_insert(why);
+        self.situation.fault = Some(Reason::Fault { why });
         self.turn(now);
+    }
+
+    /// What [`Self::poll_persist`] gave could not be written: until it can, nothing is voted, written or handed out.
+    /// Keep it, try again, and hand it to [`Self::persisted`] in the end.
+    pub fn handle_unwritten(&mut self, why: String, now: Instant) {
+        let known = self.situation.fault.take();
+        self.situation.fault =
+            known.filter(|fault| matches!(fault, Reason::Fault { .. })).or(Some(Reason::Unwritten { why }));
+        self.turn(now);
+    }
+
+    /// The disk takes writes again.
+    pub fn handle_written(&mut self, now: Instant) {
+        if matches!(self.situation.fault, Some(Reason::Unwritten { .. })) {
+            self.situation.fault = None;
+            self.turn(now);
+        }
+    }
+
+    /// Why the record cannot be relied on, where that is so.
+    pub fn fault(&self) -> Option<&Reason> {
+        self.situation.fault.as_ref()
+    }
+
+    /// Whether what is known of the cluster here is on disk.
+    pub fn is_durable(&self) -> bool {
+        let (durable, latest) = (self.outbox.durable(), &self.agreement.record);
+        durable.cluster == latest.cluster && durable.rival == latest.rival
     }
 
     /// The record to make durable, if it changed.
@@ -212,10 +240,7 @@ impl Bootstrap {
     }
 
     fn decide(&mut self) {
-        let unwritten = match self.situation.fault.clone() {
-            Some(why) => Reason::Fault { why },
-            None => Reason::Saving,
-        };
+        let unwritten = self.situation.fault.clone().unwrap_or(Reason::Saving);
         let waiting = if self.waiting.is_empty() { &[unwritten][..] } else { &self.waiting };
         self.decision = decision::decide(self.outbox.durable(), &self.situation, waiting);
     }

@@ -29,28 +29,28 @@ pub enum Command {
         /// What it says.
         report: ServerReport,
         /// Answered when it is taken in, and on disk where that matters.
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Result<(), Unwritten>>,
     },
     /// The co-located server reports that its group exists, and who votes in it.
     Establish {
         /// What it reports.
         report: EstablishedReport,
         /// Whether that is taken in.
-        reply: oneshot::Sender<Result<(), ReportRefused>>,
+        reply: oneshot::Sender<Result<Result<(), ReportRefused>, Unwritten>>,
     },
     /// An operator names the founders against what is known.
     Override {
         /// The founders.
         founders: BTreeSet<NodeId>,
         /// The new cluster's id, or why not.
-        reply: oneshot::Sender<Result<ClusterId, OverrideRefused>>,
+        reply: oneshot::Sender<Result<Result<ClusterId, OverrideRefused>, Unwritten>>,
     },
     /// An operator has this node forget its cluster.
     Reset {
         /// Even where the cluster is established.
         lose_data: bool,
         /// What was forgotten, or why nothing was. After `StartOver` the agent stops and starts as a new node.
-        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+        reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
     },
     /// The keys were read: use them from now on. Or why they stay as they are.
     SetKeyring {
@@ -98,6 +98,22 @@ pub struct JoinOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the agent has stopped")]
 pub struct Stopped;
+
+/// What was asked is known here and not on disk: a crash would lose it. It is written once the disk takes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not on disk yet: {0}")]
+pub struct Unwritten(pub String);
+
+/// Why something is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// The agent has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The disk refuses it.
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
+}
 
 /// A cheap, cloneable hold on the running agent.
 #[derive(Debug, Clone)]
@@ -152,36 +168,37 @@ impl Handle {
     /// Passes on what the co-located server says of itself.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
+    /// Where the agent has ended. A disk that refuses is no error here: the decision says `fault` where that matters.
     pub async fn attest(&self, report: ServerReport) -> Result<(), Stopped> {
-        self.ask(|reply| Command::Attest { report, reply }).await
+        // Repeated every few seconds, it is not lost.
+        self.ask(|reply| Command::Attest { report, reply }).await.map(|_: Result<(), Unwritten>| ())
     }
 
     /// Passes on that the co-located server's group exists, and who votes in it.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
-    pub async fn establish(&self, report: EstablishedReport) -> Result<Result<(), ReportRefused>, Stopped> {
-        self.ask(|reply| Command::Establish { report, reply }).await
+    /// Where the agent has ended, or the disk refuses: then report it again.
+    pub async fn establish(&self, report: EstablishedReport) -> Result<Result<(), ReportRefused>, NotDone> {
+        Ok(self.ask(|reply| Command::Establish { report, reply }).await??)
     }
 
     /// Founds with exactly these servers, against what is known.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
+    /// Where the agent has ended, or the disk refuses.
     pub async fn override_founders(
         &self,
         founders: BTreeSet<NodeId>,
-    ) -> Result<Result<ClusterId, OverrideRefused>, Stopped> {
-        self.ask(|reply| Command::Override { founders, reply }).await
+    ) -> Result<Result<ClusterId, OverrideRefused>, NotDone> {
+        Ok(self.ask(|reply| Command::Override { founders, reply }).await??)
     }
 
     /// Has this node forget its cluster.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
-    pub async fn reset(&self, lose_data: bool) -> Result<Result<Forgotten, ResetRefused>, Stopped> {
-        self.ask(|reply| Command::Reset { lose_data, reply }).await
+    /// Where the agent has ended, or the disk refuses.
+    pub async fn reset(&self, lose_data: bool) -> Result<Result<Forgotten, ResetRefused>, NotDone> {
+        Ok(self.ask(|reply| Command::Reset { lose_data, reply }).await??)
     }
 
     /// Uses other keys from now on, nothing where the agent was started without any; or tells why they stay.

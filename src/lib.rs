@@ -6,6 +6,7 @@
 //!
 #![doc = include_str!("ARCHITECTURE.md")]
 
+mod accepting;
 pub mod advertise;
 pub mod agent;
 pub mod api;

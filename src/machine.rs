@@ -2,6 +2,7 @@
 //! the simulator drive this same machine.
 
 mod keys;
+mod saving;
 mod sightings;
 
 use std::{
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 use crate::{
     bootstrap::{
         self, Bootstrap, ClusterId, EstablishedReport, Message, OverrideRefused, ReportRefused, Reset,
-        ResetRefused, ServerReport, Unsaved,
+        ResetRefused, ServerReport,
     },
     gossip::{Dial, Event, ExchangeId, FoundingNews, Gossip, JoinId, NoAnswer, Peer, Transmit},
     membership::Membership,
@@ -27,14 +28,15 @@ use crate::{
     state_dir::NodeRecord,
 };
 
-pub use self::sightings::zone_of;
+pub use self::{saving::Save, sightings::zone_of};
 
 /// A server that reports itself counts as running for this long: three of the heartbeats of ten seconds that the
 /// documentation asks for.
 const SERVER_UP_FOR: Duration = Duration::from_secs(30);
 
-/// The whole pure core. Drive it like [`Gossip`], with one thing more: before anything is sent, make what
-/// [`Self::poll_save`] gives durable and hand it back to [`Self::saved`], until there is nothing left.
+/// The whole pure core. Drive it like [`Gossip`], with one thing more: make what [`Self::poll_save`] gives durable and
+/// hand it back to [`Self::saved`], until there is nothing left; where [`Self::awaits_save`] says so, before anything more
+/// is sent.
 #[derive(Debug)]
 pub struct Machine {
     gossip: Gossip,
@@ -43,8 +45,6 @@ pub struct Machine {
     /// The latest start of this node; a later one than on disk waits to be saved.
     epoch: Epoch,
     epoch_saved: bool,
-    /// The record cannot be read or written: nothing more is.
-    faulty: bool,
     record: bootstrap::Record,
     expect: Option<NonZeroU16>,
     server: Option<(ServerReport, Instant)>,
@@ -58,20 +58,6 @@ pub struct Machine {
     quorum: Quorum,
     founding: Founding,
     events: Vec<Event>,
-}
-
-/// What must be durable before anything else is sent.
-#[derive(Debug)]
-pub struct Save {
-    record: NodeRecord,
-    founding: Option<Unsaved>,
-}
-
-impl Save {
-    /// What to write.
-    pub fn record(&self) -> &NodeRecord {
-        &self.record
-    }
 }
 
 impl Machine {
@@ -94,6 +80,7 @@ impl Machine {
             decision: bootstrap.decision().clone(),
             cluster: bootstrap.cluster().cloned(),
             server: None,
+            fault: bootstrap.fault().cloned(),
         };
         let mut machine = Self {
             gossip,
@@ -101,7 +88,6 @@ impl Machine {
             bootstrap,
             epoch,
             epoch_saved: true,
-            faulty: false,
             record,
             expect,
             server: None,
@@ -198,37 +184,6 @@ impl Machine {
     pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
         self.touched = true;
         self.bootstrap.reset(new_id, lose_data, now)
-    }
-
-    /// The record cannot be read, or no longer be written: nothing is voted or written from here on.
-    pub fn handle_fault(&mut self, why: String, now: Instant) {
-        self.faulty = true;
-        self.touched = true;
-        self.bootstrap.handle_fault(why, now);
-        self.turn(now);
-    }
-
-    /// What must be durable before anything that `poll_transmit` and `poll_dial` give from now on is sent.
-    pub fn poll_save(&mut self) -> Option<Save> {
-        let founding = self.bootstrap.poll_persist();
-        if let Some(unsaved) = &founding {
-            self.record = unsaved.record().clone();
-        }
-        let due = founding.is_some() || !(self.epoch_saved || self.faulty);
-        due.then(|| Save {
-            record: NodeRecord { epoch: self.epoch, founding: self.record.clone() },
-            founding,
-        })
-    }
-
-    /// That is durable now.
-    pub fn saved(&mut self, save: Save, now: Instant) {
-        self.epoch_saved |= save.record.epoch == self.epoch;
-        if let Some(founding) = save.founding {
-            self.touched = true;
-            self.bootstrap.persisted(founding);
-        }
-        self.turn(now);
     }
 
     /// The next datagram to send.
@@ -333,6 +288,7 @@ impl Machine {
             decision: self.bootstrap.decision().clone(),
             cluster: self.bootstrap.cluster().cloned(),
             server: self.server.as_ref().map(|(report, _)| Server { report: report.clone(), up }),
+            fault: self.fault().cloned(),
         });
         let quorum = Quorum::assess(
             &self.membership,

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    bootstrap::{Cluster, Decision, ServerReport},
+    bootstrap::{Cluster, Decision, Reason, ServerReport},
     gossip::{Gossip, Stranger},
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
@@ -161,6 +161,8 @@ pub struct Founding {
     pub cluster: Option<Cluster>,
     /// The co-located server, where it has said who it is.
     pub server: Option<Server>,
+    /// Why the record of this agent cannot be relied on, where that is so.
+    pub fault: Option<Reason>,
 }
 
 impl Founding {

@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
@@ -43,7 +44,7 @@ pub struct NodeRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The system refused.
-    #[error("--state-dir {}: cannot {action}: {error}; give the agent's user a directory it may write to", .path.display())]
+    #[error("--state-dir {}: cannot {action}: {error}; {}", .path.display(), remedy(.error))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -88,6 +89,24 @@ pub enum StateError {
         /// What does not fit.
         problem: String,
     },
+}
+
+/// What to do where the system refuses.
+fn remedy(error: &io::Error) -> &'static str {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "make room there"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "find out why it is mounted read-only, and mount it for writing"
+    } else if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+        "look at the disk"
+    } else if [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    {
+        "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    } else {
+        "give the agent's user a directory it may write to"
+    }
 }
 
 /// The directory, locked for as long as this value lives.

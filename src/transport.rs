@@ -19,6 +19,8 @@ use tokio::{
 };
 
 use crate::{
+    accepting::AcceptFailures,
+    descriptors,
     gossip::{Dial, ExchangeId, NoAnswer},
     wire::MAX_FRAME,
 };
@@ -32,13 +34,13 @@ const MAX_ACCEPTED: usize = 256;
 /// Of these, from one host. Members need one or two at a time; what is behind one address, of translated networks too, is
 /// so held to a quarter and can not keep all the others waiting.
 const MAX_OF_ONE: usize = 64;
+/// One in so many file descriptors may be such a stream: the API and the state directory need theirs.
+const STREAM_SHARE: u64 = 4;
 /// What strangers' frames may take of the memory together, beyond the first piece of each: enough for four clusters of
 /// 10,000, and far below what a host that runs a server can spare.
 const FRAME_BUDGET: usize = 32 << 20;
 /// Frames are read in pieces of this size. The first of each is free: nearly all frames are smaller.
 const PIECE: usize = 64 << 10;
-/// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +89,9 @@ pub struct Request {
 
 /// Accepts streams and hands their frames on, for ever.
 pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
-    let places = Arc::new(Semaphore::new(MAX_ACCEPTED));
+    let share = usize::try_from(descriptors::allowed() / STREAM_SHARE).unwrap_or(MAX_ACCEPTED);
+    let places = Arc::new(Semaphore::new(share.min(MAX_ACCEPTED)));
+    let mut failures = AcceptFailures::default();
     let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
     let mut hosts = Hosts::default();
     let mut streams = JoinSet::new();
@@ -117,8 +121,7 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a stream");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                failures.pause("a stream", &error).await;
             }
         }
     }

@@ -21,7 +21,7 @@ const DATAGRAMS: u32 = 100_000;
 /// A quiet agent has 10 to 15 MB resident in a development build.
 const RSS_MB: u64 = 96;
 
-fn rss_mb(agent: &Agent) -> u64 {
+pub(crate) fn rss_mb(agent: &Agent) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
@@ -31,12 +31,12 @@ fn refused(agent: &Agent) -> u64 {
     agent.get("/v1/info").json()["counters"]["refused"].as_u64().unwrap()
 }
 
-fn gossip_addr(agent: &Agent) -> SocketAddr {
+pub(crate) fn gossip_addr(agent: &Agent) -> SocketAddr {
     agent.get("/v1/self").json()["bound"].as_str().unwrap().parse().unwrap()
 }
 
 /// A suspicion is no verdict: on a busy machine one may come and be refuted.
-fn nobody_was_ever_called_failed(agents: &[&Agent]) {
+pub(crate) fn nobody_was_ever_called_failed(agents: &[&Agent]) {
     for agent in agents {
         for name in ["a", "b", "c"] {
             assert!(!ever_said(agent, name, "failed"), "{}", agent.log());
@@ -46,7 +46,7 @@ fn nobody_was_ever_called_failed(agents: &[&Agent]) {
 }
 
 /// A trio whose first member gives others the address of a tap, which hands its datagrams on and keeps them.
-fn tapped_trio() -> ([Agent; 3], Vec<Vec<u8>>) {
+pub(crate) fn tapped_trio() -> ([Agent; 3], Vec<Vec<u8>>) {
     let (addrs, seeds) = addrs(3);
     let tap = UdpSocket::bind((loopback(), 7946)).unwrap();
     let tap_addr = tap.local_addr().unwrap().to_string();
@@ -72,7 +72,7 @@ fn tapped_trio() -> ([Agent; 3], Vec<Vec<u8>>) {
 }
 
 /// One datagram of the kinds that a hostile or broken network may bring.
-fn datagram(rng: &mut StdRng, packets: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn datagram(rng: &mut StdRng, packets: &[Vec<u8>]) -> Vec<u8> {
     let mut real = packets[rng.random_range(0..packets.len())].clone();
     match rng.random_range(0..5) {
         0 => {

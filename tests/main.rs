@@ -25,10 +25,13 @@ mod detection;
 mod discovery_aws;
 #[cfg(feature = "dns")]
 mod discovery_dns;
+mod disk;
 mod embedded;
 mod encryption;
 mod encryption_sim;
 mod etcd;
+mod exhausted;
+mod flood;
 mod founding;
 mod founding_api;
 mod founding_sim;
@@ -36,11 +39,13 @@ mod guards;
 mod healing;
 mod hostile;
 mod identity;
+mod killing;
 #[cfg(feature = "dns")]
 #[path = "../providers/tests/knot.rs"]
 #[expect(dead_code, reason = "the providers' own tests ask a cache too")]
 mod knot;
 mod loopback;
+mod many_addrs;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
@@ -52,4 +57,5 @@ mod service_manager;
 mod sim;
 mod tidy;
 mod token;
+mod wall_clock;
 mod watchdog;

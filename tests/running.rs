@@ -47,7 +47,20 @@ impl Drop for Dir {
 
 /// The program, without what the environment of the test would tell it.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chronik-agent"));
+    program_by(&[])
+}
+
+/// The program as another one runs it, which becomes it in the end.
+fn program_by(wrapper: &[String]) -> Command {
+    let ours = env!("CARGO_BIN_EXE_chronik-agent");
+    let mut command = match wrapper {
+        [] => Command::new(ours),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(ours);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CHRONIK_AGENT_") {
             command.env_remove(name);
@@ -71,6 +84,7 @@ pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, 
 /// A running agent, or one that has been killed and can be started again.
 pub(crate) struct Agent {
     child: Child,
+    wrapper: Vec<String>,
     args: Vec<String>,
     pub(crate) http: SocketAddr,
     pub(crate) dir: Rc<Dir>,
@@ -85,14 +99,20 @@ impl Agent {
 
     /// Starts one with its state and its log in `dir`, for which `DIR` stands in `flags`.
     pub(crate) fn launch(dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
+        Self::launch_by(&[], dir, flags)
+    }
+
+    /// Has `wrapper` start one, which becomes it in the end, as `env` and `unshare` do. `DIR` stands for `dir` there, too.
+    pub(crate) fn launch_by(wrapper: &[&str], dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
         let dir = dir.into();
         let place = dir.0.to_str().unwrap();
         let placed = flags.windows(2).any(|pair| pair[0] == "--http" && !pair[1].starts_with("unix:"));
         let http: &[&str] = if placed { &[] } else { &["--http", "127.0.0.1:0"] };
         let own = [http, &["--state-dir", "DIR/state"]].concat();
         let args: Vec<_> = own.iter().chain(flags).map(|flag| flag.replace("DIR", place)).collect();
-        let (child, http) = spawn(&dir, &args);
-        Self { child, args, http, dir }
+        let wrapper: Vec<_> = wrapper.iter().map(|word| word.replace("DIR", place)).collect();
+        let (child, http) = spawn(&dir, &wrapper, &args);
+        Self { child, wrapper, args, http, dir }
     }
 
     /// Kills it, as SIGKILL does, and waits until it is gone.
@@ -103,7 +123,7 @@ impl Agent {
 
     /// Starts it again with the same flags, after it has ended.
     pub(crate) fn restart(&mut self) {
-        (self.child, self.http) = spawn(&self.dir, &self.args);
+        (self.child, self.http) = spawn(&self.dir, &self.wrapper, &self.args);
     }
 
     /// Sends a signal, such as `TERM`.
@@ -168,10 +188,10 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(dir: &Dir, args: &[String]) -> (Child, SocketAddr) {
+fn spawn(dir: &Dir, wrapper: &[String], args: &[String]) -> (Child, SocketAddr) {
     let before = log_in(dir).len();
     let log = fs::OpenOptions::new().create(true).append(true).open(dir.0.join("log")).unwrap();
-    let mut child = program().args(args).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+    let mut child = program_by(wrapper).args(args).stdin(Stdio::null()).stderr(log).spawn().unwrap();
     let (http, _) = within(PATIENCE, || {
         let ended = child.try_wait().unwrap();
         let log = log_in(dir).split_off(before);

@@ -77,6 +77,7 @@ fn snapshot(
             decision: Decision::Wait { reasons: vec![] },
             cluster: None,
             server: None,
+            fault: None,
         }),
         discovery: Arc::new(Discovery::default()),
         counters: Counters::default(),

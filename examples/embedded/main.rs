@@ -26,7 +26,7 @@ use chronik_agent::{
     agent::{Agent, AgentError},
     bootstrap::{Decision, EstablishedReport, Founder, Group, ReportRefused, ServerReport, VoterRef},
     config::{Config, ConfigError, Host, Options},
-    handle::{Handle, Stopped},
+    handle::{Handle, NotDone, Stopped},
     node::{EndpointName, InvalidName},
     quorum::Quorum,
     snapshot::Snapshot,
@@ -334,6 +334,8 @@ pub(crate) enum Failed {
     Agent(#[from] AgentError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error("{name} was to found a group of three, but its agent decided otherwise: {decision:?}")]

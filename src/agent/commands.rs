@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::core::Core;
 use crate::{
     bootstrap::{Reset, ResetRefused},
-    handle::{Command, Forgotten},
+    handle::{Command, Forgotten, Unwritten},
     state_dir::NodeRecord,
 };
 
@@ -33,15 +33,15 @@ impl Core {
             }
             Command::Attest { report, reply } => {
                 self.machine.server_attests(report, now);
-                self.answer(reply, ());
+                self.answer_durably(reply, ());
             }
             Command::Establish { report, reply } => {
                 let taken = self.machine.established(&report, now);
-                self.answer(reply, taken);
+                self.answer_durably(reply, taken);
             }
             Command::Override { founders, reply } => {
                 let founded = self.machine.override_founders(&founders, now);
-                self.answer(reply, founded);
+                self.answer_durably(reply, founded);
             }
             Command::Reset { lose_data, reply } => self.reset(lose_data, reply, now),
         }
@@ -50,7 +50,7 @@ impl Core {
     fn reset(
         &mut self,
         lose_data: bool,
-        reply: oneshot::Sender<Result<Forgotten, ResetRefused>>,
+        reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
         now: Instant,
     ) {
         let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
@@ -63,6 +63,6 @@ impl Core {
             }
             Err(refused) => Err(refused),
         };
-        self.answer(reply, forgotten);
+        self.answer_durably(reply, forgotten);
     }
 }

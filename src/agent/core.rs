@@ -15,12 +15,15 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::Ended;
+use super::{
+    Ended,
+    saving::{Saving, Written},
+};
 use crate::{
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, JoinId, KeysId, NoAnswer},
     handle::{Command, JoinOutcome},
-    machine::{Machine, Save},
+    machine::Machine,
     membership::Membership,
     node::NodeId,
     quorum::Quorum,
@@ -68,8 +71,9 @@ pub(super) struct Core {
     /// When the goodbye must be over.
     pub(super) leave_by: Option<Instant>,
     pub(super) left: bool,
-    /// Answers to be given once what they speak of is on disk.
+    /// Answers to be given at the end of the turn, after what they speak of is on disk.
     pub(super) answers: Vec<Answer>,
+    pub(super) saving: Saving,
     pub(super) new_id: fn() -> NodeId,
     /// What to keep after the goodbye, where an operator had this node forget everything.
     pub(super) start_over: Option<NodeRecord>,
@@ -88,7 +92,7 @@ impl std::fmt::Debug for Core {
     }
 }
 
-/// An answer that waits for the disk.
+/// An answer that waits for the end of the turn.
 type Answer = Box<dyn FnOnce() + Send>;
 
 /// What woke the task.
@@ -98,6 +102,7 @@ enum Wake {
     Request(Request),
     Update(Update),
     Dialled((ExchangeId, Result<Bytes, NoAnswer>)),
+    Written(Box<Written>),
     Datagrams,
     Time,
 }
@@ -150,6 +155,7 @@ impl Core {
             leave_by: None,
             left: false,
             answers: Vec::new(),
+            saving: Saving::default(),
             new_id,
             start_over: None,
             kept_peers: Vec::new(),
@@ -171,6 +177,7 @@ impl Core {
             let wake = tokio::select! {
                 biased;
                 () = &mut stop, if !stopped => Wake::Stop,
+                Some(Ok(written)) = self.saving.under_way.join_next() => Wake::Written(Box::new(written)),
                 Ok(()) = self.inputs.udp.readable() => Wake::Datagrams,
                 Some(request) = self.inputs.requested.recv() => Wake::Request(request),
                 Some(Ok(dialled)) = self.dials.join_next() => Wake::Dialled(dialled),
@@ -178,7 +185,10 @@ impl Core {
                 Some(update) = self.inputs.updated.recv() => Wake::Update(update),
                 () = tokio::time::sleep_until(due.into()) => Wake::Time,
             };
-            self.pulse.beat();
+            // A disk that does not answer stands still with the whole agent: it could neither vote nor learn.
+            if self.saving.under_way.is_empty() {
+                self.pulse.beat();
+            }
             let now = now();
             stopped |= matches!(wake, Wake::Stop);
             self.take(wake, now);
@@ -186,7 +196,8 @@ impl Core {
             self.machine.handle_timeout(now);
             self.drain(now).await;
         }
-        // A write that is under way is finished; it is short.
+        // Writes that are under way are finished; they are short.
+        self.finish_saving(now()).await;
         while self.writes.join_next().await.is_some() {}
         for goodbye in self.goodbyes {
             // Whoever asked may have gone.
@@ -200,8 +211,8 @@ impl Core {
     }
 
     fn due(&self) -> Instant {
-        let due = self.machine.poll_timeout().unwrap_or(self.refresh_at).min(self.refresh_at);
-        self.leave_by.map_or(due, |by| due.min(by))
+        let dues = [self.machine.poll_timeout(), self.saving.due(), self.leave_by];
+        dues.into_iter().flatten().fold(self.refresh_at, Instant::min)
     }
 
     fn take(&mut self, wake: Wake, now: Instant) {
@@ -218,6 +229,7 @@ impl Core {
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
             }
             Wake::Update(update) => self.take_update(update, now),
+            Wake::Written(written) => self.take_written(*written, now),
             Wake::Datagrams | Wake::Time => {}
         }
     }
@@ -269,7 +281,7 @@ impl Core {
         }
     }
 
-    /// Answers once what was done is on disk.
+    /// Answers once what was done is seen, and what it says may be said.
     pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
         self.answers.push(Box::new(move || {
             // Whoever asked may have gone.
@@ -280,9 +292,7 @@ impl Core {
     /// Persists, sends and publishes what the input brought about, in this order.
     async fn drain(&mut self, now: Instant) {
         self.machine.turn(now);
-        while let Some(save) = self.machine.poll_save() {
-            self.save(save, now).await;
-        }
+        self.persist(now).await;
         while let Some(event) = self.machine.poll_event() {
             self.act_on(event, now);
         }
@@ -298,27 +308,12 @@ impl Core {
         }
         while self.writes.try_join_next().is_some() {}
         self.publish(now);
-        // What was asked is on disk now, where it had to be, and whoever asks next sees it.
+        // Whoever asks next sees what was done.
         for answer in self.answers.drain(..) {
             answer();
         }
+        self.give_durable_answers();
         self.left |= self.leave_by.is_some_and(|by| by <= now);
-    }
-
-    /// Writes in another thread, for a disk may be slow; nothing else happens meanwhile, for what follows depends on it.
-    async fn save(&mut self, save: Save, now: Instant) {
-        let (state, record) = (self.state.clone(), save.record().clone());
-        let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
-        let failed = match written {
-            Ok(Ok(())) => return self.machine.saved(save, now),
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        tracing::error!(
-            error = failed,
-            "the record cannot be written: this agent votes no more until it is restarted"
-        );
-        self.machine.handle_fault(failed, now);
     }
 
     fn act_on(&mut self, event: Event, now: Instant) {

@@ -68,12 +68,14 @@ pub struct Timing {
 
 impl Timing {
     /// For nodes that answer within a few milliseconds. A ballot takes two round trips, so that a wait of half a
-    /// second is long enough not to disturb one that runs, and ten seconds outlast a restart of an agent.
+    /// second is long enough not to disturb one that runs, and ten seconds outlast a restart of an agent. Where a disk
+    /// takes 2 s for a sync, and so 4 s for a vote, a ballot takes 8 s to 16 s: after some that were overtaken, the next
+    /// waits long enough for one.
     pub const LAN: Self = Self {
         settle: Duration::from_secs(1),
         patience: Duration::from_secs(10),
         retry: Duration::from_millis(300),
         wait_min: Duration::from_millis(500),
-        wait_max: Duration::from_secs(10),
+        wait_max: Duration::from_secs(30),
     };
 }

@@ -118,8 +118,8 @@ pub(super) fn decide(durable: &Record, situation: &Situation, waiting: &[Reason]
     if !group.me.founder || cluster.established || holds_data {
         return Decision::Resume(group);
     }
-    if let Some(why) = situation.fault.clone() {
-        return Decision::Wait { reasons: vec![Reason::Fault { why }] };
+    if let Some(fault) = situation.fault.clone() {
+        return Decision::Wait { reasons: vec![fault] };
     }
     if situation.server.is_some() && claim.is_none() {
         return Decision::Wait { reasons: vec![Reason::Saving] };

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use super::{message::Message, record::Record};
 use crate::node::NodeId;
 
+/// Messages held back at most: a disk that refuses for days would let them pile up. The oldest are lost, as on a network.
+const HELD_MAX: usize = 1_024;
+
 /// A record to be made durable. Only whoever was given one can say that it is, and only once.
 #[derive(Debug)]
 #[must_use = "messages are held back until this is durable and handed to `persisted`"]
@@ -58,6 +61,7 @@ impl Outbox {
         }
         let version = self.latest_version;
         self.held.extend(self.fresh.drain(..).map(|(to, message)| (version, to, message)));
+        self.held.drain(..self.held.len().saturating_sub(HELD_MAX));
     }
 
     pub(super) fn poll_persist(&mut self) -> Option<Unsaved> {

@@ -28,8 +28,8 @@ pub(super) fn assess(situation: &Situation, record: &Record, now: Instant) -> Re
     let mut reasons = Vec::new();
     let mut eligible = BTreeSet::new();
     let mut wake = None;
-    if let Some(why) = situation.fault.clone() {
-        reasons.push(Reason::Fault { why });
+    if let Some(fault) = situation.fault.clone() {
+        reasons.push(fault);
     }
     if situation.server_holds_data() {
         reasons.push(Reason::ServerHoldsData);

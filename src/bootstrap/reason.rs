@@ -70,8 +70,13 @@ pub enum Reason {
     Alone,
     /// No other server is known, and no provider lists an address.
     NoSeeds,
-    /// The record cannot be read or written.
+    /// The record does not read.
     Fault {
+        /// What happened.
+        why: String,
+    },
+    /// The record has changed, and the change could not be written yet.
+    Unwritten {
         /// What happened.
         why: String,
     },
@@ -103,7 +108,7 @@ impl Reason {
             Self::Learning { .. } => "learning",
             Self::Alone => "alone",
             Self::NoSeeds => "no_seeds",
-            Self::Fault { .. } => "fault",
+            Self::Fault { .. } | Self::Unwritten { .. } => "fault",
             Self::ServerStateLost { .. } => "server_state_lost",
             Self::ServerHoldsData => "server_holds_data",
             Self::Saving => "saving",
@@ -111,16 +116,22 @@ impl Reason {
     }
 }
 
-/// Items with commas between them.
+/// Items in a sentence; a provider may list thousands, and nobody reads more than a few.
+const SHOWN: usize = 8;
+
+/// Items with commas between them, the first few.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, item) in self.0.iter().enumerate() {
+        for (index, item) in self.0.iter().take(SHOWN).enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
             item.fmt(f)?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -181,6 +192,9 @@ impl fmt::Display for Reason {
             Self::NoSeeds => f.write_str("no other server is known and no address to ask: set --retry-join"),
             Self::Fault { why } => {
                 write!(f, "the record of this agent cannot be trusted ({why}): repair its state directory and restart it")
+            }
+            Self::Unwritten { why } => {
+                write!(f, "the record of this agent cannot be written ({why}): until that is mended, which is looked for every few seconds, this agent votes nothing")
             }
             Self::ServerStateLost { claimed_by } => write!(
                 f,

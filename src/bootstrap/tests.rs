@@ -238,6 +238,61 @@ fn a_fault_stops_votes_writes_and_foundings() {
 }
 
 #[test]
+fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written() {
+    let mut host = Host::new(config(3));
+    let prepare =
+        |round| Prepare { ballot: Ballot { round, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let message = |round| Message { cluster_name: name(), body: Body::Prepare(prepare(round)) };
+    host.machine.handle_message(id(1), &message(5), host.now);
+    let refused = host.machine.poll_persist().unwrap();
+    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    assert!(host.reasons().contains(&"fault"));
+    assert_eq!(host.machine.poll_message(), None, "a promise that is not on disk");
+    // A later ballot is not promised either, and what the server says is kept, not written.
+    host.machine.handle_message(id(1), &message(6), host.now);
+    let cluster = Cluster::founded(founding(0..3, 1));
+    host.machine.established(&report(cluster.id, 1, &[]), host.now).unwrap();
+    assert!(host.machine.poll_persist().is_none() && !host.machine.is_durable());
+    assert_eq!(host.machine.poll_message(), None);
+    // Written in the end.
+    assert_eq!(refused.record().promised.map(|ballot| ballot.round), Some(5));
+    host.disk = refused.record().clone();
+    host.machine.persisted(refused);
+    host.machine.handle_written(host.now);
+    assert!(!host.reasons().contains(&"fault"));
+    let said = host.drain();
+    assert!(said.iter().any(|(_, body)| matches!(body, Body::Promise(_))), "{said:?}");
+    let (promised, known) = (host.disk.promised.unwrap(), host.disk.cluster.as_ref().unwrap());
+    assert_eq!((promised.round, known.id, host.machine.is_durable()), (5, cluster.id, true));
+}
+
+#[test]
+fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
+    let mut host = Host::new(config(3));
+    host.machine.handle_fault("checksum".to_owned(), host.now);
+    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    host.machine.handle_written(host.now);
+    assert!(matches!(host.machine.fault(), Some(Reason::Fault { .. })));
+}
+
+#[test]
+fn a_disk_that_refuses_for_days_does_not_fill_the_memory() {
+    let mut host = Host::new(config(3));
+    let ask = |round| {
+        let ballot = Ballot { round, node: id(1) };
+        let body = Body::Prepare(Prepare { ballot, terms: Terms::Count(3.try_into().unwrap()) });
+        Message { cluster_name: name(), body }
+    };
+    host.machine.handle_message(id(1), &ask(1), host.now);
+    let refused = host.machine.poll_persist().unwrap();
+    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    (2..10_000).for_each(|round| host.machine.handle_message(id(1), &ask(round), host.now));
+    host.machine.persisted(refused);
+    host.machine.handle_written(host.now);
+    assert!(host.drain().len() <= 1_024);
+}
+
+#[test]
 fn an_established_member_resumes_and_others_join() {
     let cluster = Cluster::founded(founding(0..3, 1));
     let mut host = Host::knowing(config(3), cluster.clone());

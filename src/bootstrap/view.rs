@@ -7,6 +7,7 @@ use super::{
     config::{Admission, Config},
     founding::{ClusterId, Founder},
     message::Refusal,
+    reason::Reason,
     record::ServerId,
 };
 use crate::node::{NodeId, Role};
@@ -91,7 +92,8 @@ pub(super) struct Situation {
     pub(super) founder: Founder,
     pub(super) view: View,
     pub(super) server: Option<ServerReport>,
-    pub(super) fault: Option<String>,
+    /// Why the record cannot be relied on.
+    pub(super) fault: Option<Reason>,
 }
 
 impl Situation {

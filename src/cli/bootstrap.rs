@@ -129,7 +129,7 @@ async fn show(at: At, format: Format, output: &mut Output<'_>) -> Result<Outcome
 fn sentence(answer: &Bootstrap) -> String {
     let cluster = answer.cluster_id.map_or_else(String::new, |id| format!(" {id}"));
     let voters = answer.voters.as_ref().map_or(0, Vec::len);
-    match answer.decision {
+    let sentence = match answer.decision {
         DecisionName::Wait => format!("The server is to wait: {}.", answer.why()),
         DecisionName::Conflict => format!("Nothing is decided: {}.", answer.why()),
         DecisionName::Bootstrap => {
@@ -148,6 +148,14 @@ fn sentence(answer: &Bootstrap) -> String {
         }
         DecisionName::Join => {
             format!("Cluster{cluster} exists: ask one of its {voters} voters to add this server.")
+        }
+    };
+    match answer.decision {
+        DecisionName::Wait | DecisionName::Conflict => sentence,
+        // Whatever else is to be said is a fault.
+        _ if answer.reasons.is_empty() => sentence,
+        DecisionName::Bootstrap | DecisionName::Resume | DecisionName::Join => {
+            format!("{sentence} But see to this: {}.", answer.why())
         }
     }
 }

@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     api::{self, founding as shape},
-    bootstrap::{Cluster, Conflict, Decision, EstablishedReport, Group, ServerReport, Voter, VoterRef},
+    bootstrap::{
+        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, ServerReport, Voter, VoterRef,
+    },
     handle::Forgotten,
     snapshot::{Founding, Server, Snapshot},
 };
@@ -164,7 +166,7 @@ fn bootstrap(founding: &Founding) -> shape::Bootstrap {
         founders: None,
         voters: None,
         clusters: None,
-        reasons: reasons(&founding.decision),
+        reasons: reasons(founding),
     };
     match &founding.decision {
         Decision::Wait { .. } => {}
@@ -196,12 +198,14 @@ pub(super) fn summary(founding: &Founding) -> api::Founding {
 }
 
 /// The codes of the reasons, each once.
-pub(super) fn codes(decision: &Decision) -> BTreeSet<&'static str> {
-    match decision {
+pub(super) fn codes(founding: &Founding) -> BTreeSet<&'static str> {
+    let mut codes: BTreeSet<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|reason| reason.code()).collect(),
         Decision::Conflict(conflict) => conflict.reasons().into_iter().map(|(code, _)| code).collect(),
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => BTreeSet::new(),
-    }
+    };
+    codes.extend(founding.fault.as_ref().map(Reason::code));
+    codes
 }
 
 /// What the server said of itself.
@@ -214,15 +218,22 @@ pub(super) fn attested(server: &Server) -> shape::Server {
     }
 }
 
-fn reasons(decision: &Decision) -> Vec<shape::Reason> {
+/// Of the decision; and a fault with any, for it is a reason to act though not to wait.
+fn reasons(founding: &Founding) -> Vec<shape::Reason> {
     let reason = |code: &str, message: String| shape::Reason { code: code.to_owned(), message };
-    match decision {
+    let mut reasons: Vec<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|why| reason(why.code(), why.to_string())).collect(),
         Decision::Conflict(conflict) => {
             conflict.reasons().into_iter().map(|(code, message)| reason(code, message)).collect()
         }
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => Vec::new(),
+    };
+    if let Some(fault) = &founding.fault
+        && reasons.iter().all(|reason| reason.code != fault.code())
+    {
+        reasons.push(reason(fault.code(), fault.to_string()));
     }
+    reasons
 }
 
 fn me(group: &Group) -> shape::Me {

@@ -94,8 +94,8 @@ fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         let labels = [("decision", decision.as_str())];
         sample(out, "bootstrap_decision", &labels, u8::from(facts.decision == decision))?;
     }
-    metric(out, "bootstrap_reason", "gauge", "1 for each reason to wait, or for a conflict.")?;
-    for code in super::founding::codes(&snapshot.founding.decision) {
+    metric(out, "bootstrap_reason", "gauge", "1 for each reason to wait, for a conflict, or a fault.")?;
+    for code in super::founding::codes(&snapshot.founding) {
         sample(out, "bootstrap_reason", &[("code", code)], 1)?;
     }
     metric(out, "cluster_info", "gauge", "1 where a cluster is known; the label says which.")?;

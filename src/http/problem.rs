@@ -6,7 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{api, handle::Stopped};
+use crate::{
+    api,
+    handle::{NotDone, Stopped},
+};
 
 /// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,17 @@ impl Problem {
 impl From<Stopped> for Problem {
     fn from(_: Stopped) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
+    }
+}
+
+impl From<NotDone> for Problem {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Stopped(stopped) => stopped.into(),
+            NotDone::Unwritten(unwritten) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, unwritten.to_string())
+            }
+        }
     }
 }
 

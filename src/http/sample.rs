@@ -70,6 +70,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             decision: Decision::Wait { reasons: vec![] },
             cluster: None,
             server: None,
+            fault: None,
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: Counters::default(),

@@ -21,6 +21,7 @@ use super::{
     host_check::Arrived,
     listener::{Kind, Listener},
 };
+use crate::accepting::AcceptFailures;
 
 /// How long a client may take to send the head of a request; whoever is slower only occupies a place.
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
@@ -28,8 +29,6 @@ const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How long answers may take to finish at the end; with what follows it stays inside the 3 s of a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// Pause after a failed accept: out of file descriptors, for instance, which only time mends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An accepted connection.
 enum Stream {
@@ -47,6 +46,7 @@ pub(super) async fn accept(
     let mut connections = JoinSet::new();
     let exposed = listener.is_exposed();
     let stop = stopping.clone();
+    let mut failures = AcceptFailures::default();
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
@@ -73,8 +73,7 @@ pub(super) async fn accept(
                 converse(stream, Arrived { local: None, exposed }, router, stop).await;
             }),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                failures.pause("a connection", &error).await;
                 continue;
             }
         };

@@ -1,0 +1,110 @@
+//! A hundred thousand datagrams a second at one of three agents: rubbish, torn ones, and real ones again. Nobody is
+//! called failed, the API answers, and nothing grows.
+//!
+//! `FLOOD_SECONDS=60 cargo nextest run --no-default-features --test all flood:: --no-capture` for figures.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use crate::{
+    awaiting::{now, within},
+    cluster::all_say,
+    hostile::{datagram, gossip_addr, nobody_was_ever_called_failed, rss_mb, tapped_trio},
+    running::Agent,
+};
+
+/// What every test run takes.
+const SECONDS: u64 = 4;
+const A_SECOND: u64 = 100_000;
+const SENDERS: u64 = 2;
+/// A quiet agent has 10 to 15 MB resident in a development build.
+const RSS_MB: u64 = 96;
+/// Of an answer while the senders, the agents and other tests share the processors.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// Sends its share of the flood until it is told to stop.
+fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let begin = now();
+    let mut mine = 0_u64;
+    for datagram in datagrams.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        // What the kernel drops is dropped.
+        socket.send_to(datagram, to).ok();
+        mine += 1;
+        while mine.is_multiple_of(64)
+            && begin.elapsed().as_secs_f64() * ((A_SECOND / SENDERS) as f64) < mine as f64
+        {
+            thread::yield_now();
+        }
+    }
+    sent.fetch_add(mine, Ordering::Relaxed);
+}
+
+fn taken_in(agent: &Agent) -> u64 {
+    agent.get("/v1/info").json()["counters"]["datagrams_in"].as_u64().unwrap()
+}
+
+#[test]
+fn a_flood_at_one_of_three_is_no_failure() {
+    let seconds = std::env::var("FLOOD_SECONDS").map_or(SECONDS, |seconds| seconds.parse().unwrap());
+    let seed = 20_261_126;
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let ([a, b, c], packets) = tapped_trio();
+    let to = gossip_addr(&a);
+    // Made before, for making them costs more than sending them; every fourth is one that was recorded.
+    let mut many = |_| match rng.random_range(0..4) {
+        0 => packets[rng.random_range(0..packets.len())].clone(),
+        _ => datagram(&mut rng, &packets),
+    };
+    let datagrams: Vec<_> = (0..20_000).map(&mut many).collect();
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| {
+            let (datagrams, stop, sent) = (datagrams.clone(), stop.clone(), sent.clone());
+            thread::spawn(move || sender(to, datagrams, stop, sent))
+        })
+        .collect();
+    let (before, begin) = (taken_in(&a), now());
+    let mut took = Vec::new();
+    while begin.elapsed() < Duration::from_secs(seconds) {
+        let asked = now();
+        assert_eq!(a.get("/v1/members").status(), 200);
+        took.push(asked.elapsed());
+    }
+    let after = taken_in(&a);
+    let elapsed = begin.elapsed().as_secs_f64();
+    stop.store(true, Ordering::Relaxed);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    took.sort();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    eprintln!(
+        "{:.0} datagrams sent and {:.0} taken in a second, for {seconds} s; {} answers of the API: median {:.2?}, p99 {:.2?}; \
+         {} MB resident at the peak",
+        sent.load(Ordering::Relaxed) as f64 / elapsed,
+        (after - before) as f64 / elapsed,
+        took.len(),
+        at(0.5),
+        at(0.99),
+        rss_mb(&a)
+    );
+    assert!(after - before > 10_000 * seconds, "no flood: {}", after - before);
+    assert!(at(0.99) < PROMPT, "{:?}", at(0.99));
+    assert!(rss_mb(&a) < RSS_MB, "{} MB", rss_mb(&a));
+    within(Duration::from_secs(5), || {
+        all_say([&a, &b, &c], &[("a", "alive"), ("b", "alive"), ("c", "alive")])
+    });
+    nobody_was_ever_called_failed(&[&a, &b, &c]);
+}
