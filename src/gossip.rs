@@ -354,6 +354,12 @@ impl Gossip {
         self.heard.get(&id).map(|heard| heard.at)
     }
 
+    /// Whether a node was heard from directly so lately that this node does not take itself for cut off.
+    pub fn hears(&self, id: NodeId, now: Instant) -> bool {
+        let bound = self.timing.deaf_after();
+        self.last_heard(id).is_some_and(|at| now.saturating_duration_since(at) <= bound)
+    }
+
     /// Whether an agent has ever answered from `addr`.
     pub fn has_answered(&self, addr: SocketAddr) -> bool {
         self.contacts.has_answered(addr)

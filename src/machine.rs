@@ -290,13 +290,12 @@ impl Machine {
             server: self.server.as_ref().map(|(report, _)| Server { report: report.clone(), up }),
             fault: self.fault().cloned(),
         });
-        let quorum = Quorum::assess(
-            &self.membership,
-            &self.founding,
-            self.expect,
-            self.gossip.is_stale(now),
-            self.duplicate,
-        );
+        let unheard = self.gossip.is_stale(now).then(|| {
+            let ids = self.membership.members.keys().copied();
+            ids.filter(|id| *id != self.gossip.me().id && !self.gossip.hears(*id, now)).collect()
+        });
+        let quorum =
+            Quorum::assess(&self.membership, &self.founding, self.expect, unheard.as_ref(), self.duplicate);
         self.gossip.set_quorate(quorum.has_quorum());
         self.quorum.update(quorum);
     }

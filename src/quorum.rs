@@ -1,7 +1,7 @@
 //! Is there a majority, as far as this node can see? An advice computed from rumours, never a substitute for the
 //! server's own consensus.
 
-use std::{net::SocketAddr, num::NonZeroU16, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ pub struct Quorum {
     pub status: QuorumStatus,
     /// How many voters there are: those expected before the founding, those last known after it.
     pub voters: usize,
-    /// How many of them are alive.
+    /// How many of them are alive; where the view is old, of how many this node has heard of late.
     pub voters_alive: usize,
     /// How many must be.
     pub required: usize,
@@ -82,20 +82,23 @@ impl Quorum {
         self.status == QuorumStatus::Quorate
     }
 
-    /// What can be said now. `duplicate` is where another agent uses this node's id.
+    /// What can be said now. `unheard` is where the picture is old: whom this node has not heard from of late. They
+    /// count as missing, whatever is still believed of them. `duplicate` is where another agent uses this node's id.
     pub fn assess(
         membership: &Membership,
         founding: &Founding,
         expect: Option<NonZeroU16>,
-        stale: bool,
+        unheard: Option<&BTreeSet<NodeId>>,
         duplicate: Option<SocketAddr>,
     ) -> Self {
+        let nobody = BTreeSet::new();
+        let silent = unheard.unwrap_or(&nobody);
         let mut quorum = match &founding.cluster {
-            Some(cluster) => Self::of_voters(membership, cluster, expect),
-            None => Self::forming(membership, expect),
+            Some(cluster) => Self::of_voters(membership, cluster, expect, silent),
+            None => Self::before_founding(membership, expect, silent),
         };
-        quorum.stale = stale;
-        if stale {
+        quorum.stale = unheard.is_some();
+        if quorum.stale {
             // A majority that nothing was heard from of late is none to count on.
             if quorum.status == QuorumStatus::Quorate && quorum.required > 1 {
                 quorum.status = QuorumStatus::Lost;
@@ -120,18 +123,30 @@ impl Quorum {
 
     /// After the founding: the majority of the last known voters, so that a restart with a dead voter is quorate at
     /// once. A voter is there while its agent is, and its server where that reports itself.
-    fn of_voters(membership: &Membership, cluster: &Cluster, expect: Option<NonZeroU16>) -> Self {
+    fn of_voters(
+        membership: &Membership,
+        cluster: &Cluster,
+        expect: Option<NonZeroU16>,
+        silent: &BTreeSet<NodeId>,
+    ) -> Self {
         let member_of =
             |voter: &Voter| membership.members.values().find(|member| voter.is(member.id, &member.endpoints));
-        let is_there =
-            |member: &Member| member.status.is_active() && member.founding.server_up != Some(false);
+        let is_silent = |member: &Member| member.status.is_active() && silent.contains(&member.id);
+        let is_there = |member: &Member| {
+            member.status.is_active() && member.founding.server_up != Some(false) && !is_silent(member)
+        };
         let (mut alive, mut missing, mut reasons) = (0, Vec::new(), Vec::new());
         for voter in &cluster.voters {
             match member_of(voter) {
                 Some(member) if is_there(member) => alive += 1,
                 Some(member) => {
-                    let what =
-                        if member.status.is_active() { "has a server that is silent" } else { "is gone" };
+                    let what = if is_silent(member) {
+                        "has not been heard from of late"
+                    } else if member.status.is_active() {
+                        "has a server that is silent"
+                    } else {
+                        "is gone"
+                    };
                     reasons.push(format!("voter {} {what} ({})", member.name, member.status));
                     missing.push(Missing {
                         id: Some(member.id),
@@ -153,7 +168,7 @@ impl Quorum {
         if voters == 0 {
             reasons.push("the cluster's voters are unknown: its server has not reported them".to_owned());
         }
-        let servers = membership.active_servers().count();
+        let servers = membership.active_servers().filter(|member| !is_silent(member)).count();
         Self {
             index: 0,
             status,
@@ -171,9 +186,18 @@ impl Quorum {
 
     /// Before the founding: nothing votes yet, so the answer is always `forming`, counted against `expect`.
     pub fn forming(membership: &Membership, expect: Option<NonZeroU16>) -> Self {
-        let alive = membership.active_servers().count();
+        Self::before_founding(membership, expect, &BTreeSet::new())
+    }
+
+    fn before_founding(
+        membership: &Membership,
+        expect: Option<NonZeroU16>,
+        silent: &BTreeSet<NodeId>,
+    ) -> Self {
+        let is_there = |member: &Member| member.status.is_active() && !silent.contains(&member.id);
+        let alive = membership.active_servers().filter(|member| is_there(member)).count();
         let voters = expect.map_or(0, |expect| usize::from(expect.get()));
-        let gone = |member: &&Member| !member.status.is_active() && member.role == Role::Server;
+        let gone = |member: &&Member| !is_there(member) && member.role == Role::Server;
         let missing: Vec<Missing> = membership
             .members
             .values()

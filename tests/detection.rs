@@ -84,6 +84,41 @@ fn lost_packets_are_no_failures() {
     }
 }
 
+/// Of two and of three there is nobody, or one, to help with a probe. Lost packets alone must neither call anybody
+/// failed nor make anybody renew himself, at any size.
+fn bear(count: usize, loss: f64, seeds: u64, time: Duration) {
+    for seed in 0..seeds {
+        let (mut world, nodes) = cluster(seed, count);
+        world.loss = loss;
+        world.run_for(time);
+        world.loss = 0.0;
+        assert_eq!(called_failed(&world), [], "{loss} lost, {count} members, seed {seed}");
+        let renewals: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
+        assert_eq!(renewals, 0, "{loss} lost, {count} members, seed {seed}: renewed without cause");
+        let calm = world.run_until(15 * SECOND, |world| world.agree(&nodes));
+        assert!(calm.is_some(), "{loss} lost, {count} members, seed {seed}: no peace");
+    }
+}
+
+fn bear_all(seeds: u64, time: Duration) {
+    for count in [2, 3, 5, 10] {
+        for loss in [0.0, 0.01, 0.05, 0.1, 0.2] {
+            bear(count, loss, seeds, time);
+        }
+    }
+}
+
+#[test]
+fn lost_packets_make_nobody_fail_or_renew_himself_in_clusters_of_any_size() {
+    bear_all(2, 240 * SECOND);
+}
+
+#[test]
+#[ignore = "takes minutes: the same for longer"]
+fn lost_packets_make_nobody_fail_or_renew_himself_for_an_hour() {
+    bear_all(10, 3_600 * SECOND);
+}
+
 #[test]
 fn a_pause_accuses_nobody_else_and_a_short_one_is_no_failure() {
     for (pause_ms, seeds) in [(500, 20), (950, 20), (1_000, 20), (5_000, 10), (20_000, 5)] {
@@ -128,6 +163,36 @@ fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
         assert_eq!(late, 0, "seed {seed}: it flaps: {failed:?}");
         world.run_for(30 * SECOND);
         assert!(!world.member(0, 4).unwrap().degraded, "seed {seed}: for ever");
+    }
+}
+
+/// Twice wrongly called failed it is given thirty times the patience. A minute in which it needed none of that is peace,
+/// though packets are lost and it is suspected now and then; if it dies after that, all know as soon as of anybody.
+#[test]
+fn the_patience_with_a_member_that_came_back_ends_a_minute_after_its_last_outage() {
+    for seed in 0..8 {
+        let (mut world, nodes) = settled(seed, 5);
+        let (gone, others) = nodes.split_last().unwrap();
+        let outage = |world: &mut World, seconds: u32| {
+            let before = called_failed(world).len();
+            world.pause(*gone);
+            world.run_for(seconds * SECOND);
+            world.resume(*gone);
+            world.run_for(5 * SECOND);
+            called_failed(world).len() - before
+        };
+        assert!(outage(&mut world, 6) > 0 && outage(&mut world, 6) > 0, "seed {seed}: nobody noticed");
+        assert_eq!(outage(&mut world, 15), 0, "seed {seed}: the third time it has patience");
+        world.loss = 0.2;
+        world.run_for(60 * SECOND);
+        world.loss = 0.0;
+        let suspected = world.changes.iter().rev().find(|change| change.2 == *gone && change.3 != Alive);
+        let late = suspected.is_some_and(|change| world.passed() - change.0 < 50 * SECOND);
+        world.run_for(2 * SECOND);
+        world.cut(others, &[*gone]);
+        let known = world.run_until(30 * SECOND, |world| world.all_say(others, *gone, Failed));
+        eprintln!("seed {seed}: known after {known:?}, suspected meanwhile: {late}");
+        assert!(known.is_some_and(|after| after <= 3 * SECOND), "seed {seed}: {known:?}");
     }
 }
 

@@ -1,4 +1,17 @@
 //! Each weakness of the SWIM engine that the core stands guard over, with the run that goes wrong without the guard.
+//!
+//! | pitfall of such engines | tests |
+//! |---|---|
+//! | a refuted suspicion still ends in a verdict | `guards::a_refuted_suspicion_makes_nobody_renew` |
+//! | alone, the engine falls idle for ever | `guards::all_who_are_alone_find_each_other_again`, `healing::two_that_lost_each_other_find_each_other_again`, `convergence::a_node_that_starts_before_its_seed_joins_when_the_seed_comes` |
+//! | a healed partition makes all renew | `healing::a_partition_heals_within_three_seconds_and_disturbs_nobody` |
+//! | restarts with an older epoch, two with one id | `guards::a_restart_with_an_older_clock_joins_at_once`, `guards::a_node_whose_disk_went_back_jumps_past_its_later_life`, `guards::a_copied_state_directory_is_reported_and_the_copy_stops` |
+//! | a late packet brings back who has left | `guards::whoever_has_left_stays_away_whatever_he_hears`, `convergence::a_goodbye_is_known_at_once_and_is_no_failure` |
+//! | a paused process judges the others | `guards::a_pause_makes_nobody_healthy_fail`, `detection::a_pause_accuses_nobody_else_and_a_short_one_is_no_failure`, `scenarios::parting::a_paused_agent_marks_its_quorum_stale_and_recovers`, `guards::a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted`, `campaigns::lifeguard::members_that_stand_still_make_few_healthy_ones_fail` |
+//! | lost packets are taken for failures | `detection::lost_packets_are_no_failures`, `detection::lost_packets_make_nobody_fail_or_renew_himself_in_clusters_of_any_size`, `detection::where_datagrams_are_blocked_streams_show_who_is_there` |
+//! | rumours miss somebody, or never end | `guards::a_rumour_reaches_everyone`, `guards::a_cluster_at_rest_sends_no_rumours`, `scale::a_hundred_join_and_lose_one`, `scale::a_thousand_members_in_forty_clusters_join_and_lose_one_each` |
+//! | metadata too large, old or missed | `convergence::metadata_too_large_for_a_rumour_reaches_everyone`, `guards::the_newest_rumour_wins_however_late_and_however_often_old_ones_come`, `guards::a_cluster_at_rest_sends_no_rumours` |
+//! | hostile input | `hostile::a_hundred_thousand_datagrams_change_nothing`, `hostile::streams_of_strangers_are_closed_and_cost_nothing`, `convergence::clusters_with_each_others_addresses_never_merge`, `guards::a_node_that_is_its_own_seed_is_no_member_to_itself`, `guards::the_timers_of_a_discarded_engine_are_never_delivered` |
 
 use std::time::Duration;
 
@@ -8,7 +21,10 @@ use chronik_agent::{
     node::Epoch,
 };
 
-use crate::{convergence::cluster, sim::World};
+use crate::{
+    convergence::cluster,
+    sim::{Node, World},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -133,6 +149,117 @@ fn a_cluster_at_rest_sends_no_rumours() {
         // One probe and its answer each period: 5 nodes × 200 periods × 2, and nothing else.
         let sent = world.datagrams - before;
         assert!(sent <= 2_010, "{length} bytes of metadata: {sent} datagrams in a minute of rest");
+    }
+}
+
+/// Sets the tag `v` of the first node to this, and tells everybody.
+fn say(world: &mut World, version: u32) {
+    world.with(0, |gossip, now| {
+        let mut metadata = gossip.own_metadata().clone();
+        metadata.tags.insert("v".parse().unwrap(), version.to_string());
+        gossip.set_metadata(metadata, now).unwrap();
+    });
+}
+
+/// What `node` has read there last.
+fn said(world: &World, node: Node) -> u32 {
+    let metadata = world.gossip(node).metadata(world.id(0));
+    let tag = metadata.and_then(|metadata| metadata.tags.get(&"v".parse().unwrap()));
+    tag.map_or(0, |tag| tag.parse().unwrap())
+}
+
+/// Every third datagram comes once more, up to ten seconds late: rumours that are old by then, in any order. One member
+/// is cut off meanwhile, and brings old news of the first back to the others by itself.
+#[test]
+fn the_newest_rumour_wins_however_late_and_however_often_old_ones_come() {
+    for seed in 0..5 {
+        let (mut world, nodes) = cluster(seed, 6);
+        world.again = Some((0.3, 10 * SECOND));
+        let from = world.changes.len();
+        let mut read = vec![0; nodes.len()];
+        let mut look = |world: &mut World, time: Duration| {
+            let end = world.passed() + time;
+            while world.passed() < end {
+                world.run_for(Duration::from_millis(10));
+                for (node, last) in nodes.iter().zip(&mut read) {
+                    let now = said(world, *node);
+                    assert!(now >= *last, "seed {seed}: n{node} went back from {last} to {now}");
+                    *last = now;
+                }
+            }
+        };
+        for version in 1..=40 {
+            if version == 10 {
+                world.cut(&nodes[5..], &nodes[..5]);
+            }
+            if version == 30 {
+                world.mend();
+            }
+            say(&mut world, version);
+            look(&mut world, SECOND / 4);
+        }
+        look(&mut world, 15 * SECOND);
+        assert!(nodes.iter().all(|node| said(&world, *node) == 40), "seed {seed}: somebody missed the last");
+        let own_side = |change: &&(Duration, Node, Node, _)| {
+            change.3 == Failed && (change.1 == 5) == (change.2 == 5) && change.1 != change.2
+        };
+        assert_eq!(world.changes[from..].iter().find(own_side), None, "seed {seed}: by an old rumour");
+        world.again = None;
+        world.run_for(20 * SECOND);
+        let before = world.datagrams;
+        world.run_for(60 * SECOND);
+        // Probes and their answers alone, as for the cluster at rest.
+        let sent = world.datagrams - before;
+        assert!(sent <= 2_412, "seed {seed}: old rumours go round for ever, {sent} datagrams in a minute");
+    }
+}
+
+/// The node's own address is among its seeds, as where a provider lists everybody, and another one that leads to it, too.
+#[test]
+fn a_node_that_is_its_own_seed_is_no_member_to_itself() {
+    let mut world = World::new(1);
+    let alias = ([192, 0, 2, 7], 7946).into();
+    let alone = world.host("chronik", vec![World::addr_of(0), alias]);
+    world.alias(alone, alias);
+    world.start(alone);
+    world.run_for(10 * SECOND);
+    assert!(world.gossip(alone).is_own(World::addr_of(0)) && world.gossip(alone).is_own(alias));
+    let exchanges = world.gossip(alone).counters().exchanges_out;
+    world.run_for(600 * SECOND);
+    assert_eq!(world.gossip(alone).counters().exchanges_out, exchanges, "it goes on dialling itself");
+    assert_eq!(world.gossip(alone).membership().members.len(), 1, "itself, once");
+    assert!(!world.gossip(alone).is_duplicate() && world.events.is_empty(), "{:?}", world.events);
+    assert_eq!(world.datagrams, 0, "it probes itself");
+    let addrs: Vec<_> = (0..3).map(World::addr_of).collect();
+    let others = [world.host("chronik", addrs.clone()), world.host("chronik", addrs)];
+    world.start_all(&others);
+    assert!(world.run_until(5 * SECOND, |world| world.agree(&[0, 1, 2])).is_some());
+    world.run_for(60 * SECOND);
+    assert!(world.agree(&[0, 1, 2]), "it lasts");
+    assert!((0..3).all(|node| world.gossip(node).counters().renewals == 0));
+}
+
+/// A node that gives way starts its engine afresh. What the old one had planned would drive the new one a second time:
+/// twice the probes, and stages of probes that it never began.
+#[test]
+fn the_timers_of_a_discarded_engine_are_never_delivered() {
+    for seed in 0..5 {
+        let (mut world, nodes) = cluster(seed, 5);
+        for _ in 0..3 {
+            world.cut(&nodes[..2], &nodes[2..]);
+            world.run_for(30 * SECOND);
+            world.mend();
+            assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some(), "seed {seed}");
+        }
+        assert!(nodes.iter().any(|node| world.gossip(*node).counters().renewals >= 3), "nobody gave way");
+        world.run_for(30 * SECOND);
+        let refused =
+            |world: &World| nodes.iter().map(|node| world.gossip(*node).counters().refused).sum::<u64>();
+        let (sent, odd) = (world.datagrams, refused(&world));
+        world.run_for(60 * SECOND);
+        let sent = world.datagrams - sent;
+        assert!(sent <= 2_010, "seed {seed}: {sent} datagrams in a minute of rest");
+        assert_eq!(refused(&world), odd, "seed {seed}: the engine refused a timer");
     }
 }
 

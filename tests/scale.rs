@@ -44,6 +44,7 @@ fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
     known
 }
 
+/// Both, for many seeds; and what was told of them is told at last.
 fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration) {
     for seed in 0..seeds {
         let (mut world, nodes, joined) = join(count, seed);
@@ -56,12 +57,26 @@ fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration)
             None,
             "seed {seed}: somebody healthy was called failed"
         );
+        world.run_for(20 * SECOND);
+        let waiting = nodes[..count - 1].iter().find(|node| world.gossip(**node).backlog() != (0, 0));
+        assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     }
 }
 
 #[test]
 fn a_hundred_join_and_lose_one() {
     all(100, 2, 5 * SECOND, 5 * SECOND);
+}
+
+#[test]
+fn a_thousand_members_in_forty_clusters_join_and_lose_one_each() {
+    all(25, 40, 3 * SECOND, 3 * SECOND);
+}
+
+#[test]
+#[ignore = "takes an hour: a measurement"]
+fn a_hundred_join_and_lose_one_in_two_hundred_clusters() {
+    all(100, 200, 5 * SECOND, 5 * SECOND);
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) loss: f64,
     /// Share of what these send that is lost, where it is another.
     pub(crate) egress_loss: BTreeMap<Node, f64>,
+    /// Share of datagrams that come once more, and how late the latest of those are.
+    pub(crate) again: Option<(f64, Duration)>,
     /// Directed pairs that cannot reach each other.
     cuts: BTreeSet<(Node, Node)>,
     /// Datagrams, and datagrams only, are lost between these.
@@ -137,6 +139,7 @@ impl World {
             bare: None,
             loss: 0.0,
             egress_loss: BTreeMap::new(),
+            again: None,
             cuts: BTreeSet::new(),
             udp_cuts: BTreeSet::new(),
             lose: 0..=0,
@@ -195,6 +198,11 @@ impl World {
             doomed: false,
         });
         node
+    }
+
+    /// Another address at which a host is reached, which it does not know of.
+    pub(crate) fn alias(&mut self, node: Node, addr: SocketAddr) {
+        self.by_addr.insert(addr, node);
     }
 
     pub(crate) fn addr_of(node: Node) -> SocketAddr {

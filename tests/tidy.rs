@@ -297,6 +297,29 @@ fn a_dependency_says_what_for() {
     assert_eq!(unexplained("[dev-dependencies]\na.workspace = true\n\nb = { version = \"1\" }"), ["b"]);
 }
 
+/// What a page in the comments names as `file::test`, and where no such test is.
+fn tests_that_are_not_there(page: &str, text_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_there = |name: &str| {
+        let Some((file, test)) = name.rsplit_once("::") else { return false };
+        let declared = format!("#[test]\nfn {test}() {{");
+        text_of(&file.replace("::", "/")).is_some_and(|text| text.contains(&declared))
+    };
+    quoted.filter(|name| !is_there(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_pitfall_has_the_tests_that_its_table_names() {
+    let text_of = |file: &str| fs::read_to_string(root().join(format!("tests/{file}.rs"))).ok();
+    let guards = text_of("guards").unwrap();
+    let lines: Vec<_> = guards.lines().take_while(|line| line.starts_with("//!")).collect();
+    let rows: Vec<_> = lines.into_iter().filter(|line| line.contains('`')).collect();
+    assert_eq!(rows.len(), 10, "ten pitfalls");
+    none(tests_that_are_not_there(&rows.concat(), text_of), "a pitfall has a test");
+    let one = |_: &str| Some("#[test]\nfn it_holds() {\n}".to_owned());
+    assert_eq!(tests_that_are_not_there("`a::it_holds`, `a::it_breaks`, `b`", one), ["a::it_breaks", "b"]);
+}
+
 #[test]
 fn comments_and_quotations_are_no_code() {
     assert_eq!(code("a /* b\n */ c // d\ne"), "a \n c \ne");

@@ -136,9 +136,11 @@ impl Probing {
         if self.recent.len() < ENOUGH {
             return timing.probe_rtt;
         }
-        let mut recent: Vec<_> = self.recent.iter().copied().collect();
-        recent.sort_unstable();
-        let percentile = recent.get(recent.len().saturating_sub(2)).copied().unwrap_or(timing.probe_rtt);
+        // Asked three times a probe: to sort them was two fifths of what an idle node computed.
+        let greatest_two = |(most, next): (Duration, Duration), rtt: &Duration| {
+            if *rtt > most { (*rtt, most) } else { (most, next.max(*rtt)) }
+        };
+        let (_, percentile) = self.recent.iter().fold((Duration::ZERO, Duration::ZERO), greatest_two);
         (percentile + SLACK).min(timing.probe_rtt * 8)
     }
 

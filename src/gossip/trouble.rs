@@ -11,9 +11,11 @@ use crate::{membership::MemberStatus, node::NodeId};
 /// So many disturbances within `WITHIN` make a member degraded. A process that is stopped for two seconds of every two
 /// and a quarter has four to five in ten seconds; lost packets alone bring one now and then.
 const DEGRADED: usize = 3;
-/// The time in which they are counted.
+/// The time in which they are counted, and how long after the last one it counts as degraded.
 const WITHIN: Duration = Duration::from_secs(15);
-/// How long a member that was wrongly called failed keeps its additional patience.
+/// How long a member that was wrongly called failed keeps its additional patience, counted from when it last was, or
+/// would have been without the patience. Longer than the 40 s in which the outages of Rapid's campaign repeat themselves;
+/// a minute without an outage is peace, and whoever dies after it is missed as soon as anybody.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How much more of it: three times the shortest suspicion is longer than the two seconds for which half-dead machines
 /// and overloaded processes commonly hang.
@@ -26,10 +28,24 @@ const MOST_PATIENCE: u32 = 30;
 #[derive(Debug, Default)]
 struct History {
     disturbances: VecDeque<Instant>,
-    /// When it was last wrongly called failed, or disturbed since.
+    degraded_until: Option<Instant>,
+    /// When it was last wrongly called failed, or spared that by its patience.
     returned: Option<Instant>,
     /// How often it was wrongly called failed since it last was at peace.
     returns: u32,
+}
+
+impl History {
+    /// Once it is degraded, each further disturbance prolongs that: of a large cluster each sees only some of them.
+    fn disturb(&mut self, now: Instant) {
+        self.disturbances.truncate(DEGRADED - 1);
+        self.disturbances.push_front(now);
+        let first = self.disturbances.get(DEGRADED - 1);
+        let often = first.is_some_and(|first| now.duration_since(*first) <= WITHIN);
+        if often || self.degraded_until.is_some_and(|until| now < until) {
+            self.degraded_until = Some(now + WITHIN);
+        }
+    }
 }
 
 /// What has happened to members of late.
@@ -57,26 +73,34 @@ impl Trouble {
         if !disturbed {
             return false;
         }
-        // As long as it goes on like this the patience does not end.
         let patient = self.patience(id, now) > 1;
         let history = self.members.entry(id).or_default();
         if !patient {
             history.returns = 0;
         }
-        history.returns = history.returns.saturating_add(u32::from(returned));
-        if returned || patient {
+        if returned {
+            history.returns = history.returns.saturating_add(1);
             history.returned = Some(now);
         }
-        history.disturbances.truncate(DEGRADED - 1);
-        history.disturbances.push_front(now);
+        history.disturb(now);
         true
+    }
+
+    /// A member has refuted a suspicion so late that with two more who confirmed it would have been called failed. That
+    /// is a disturbance of its own, and its patience lasts as long as it goes on like this. One that refutes in time, as
+    /// where packets are lost now and then, does not earn any.
+    pub(super) fn note_late(&mut self, id: NodeId, now: Instant) {
+        let patient = self.patience(id, now) > 1;
+        let history = self.members.entry(id).or_default();
+        history.disturb(now);
+        if patient {
+            history.returned = Some(now);
+        }
     }
 
     /// Until when a member counts as degraded, if it does.
     pub(super) fn degraded_until(&self, id: NodeId) -> Option<Instant> {
-        let disturbances = &self.members.get(&id)?.disturbances;
-        let (first, last) = (disturbances.get(DEGRADED - 1)?, disturbances.front()?);
-        (last.duration_since(*first) <= WITHIN).then(|| *last + WITHIN)
+        self.members.get(&id)?.degraded_until
     }
 
     /// How many times the usual suspicion a member gets.
@@ -115,10 +139,15 @@ mod tests {
         assert_eq!(trouble.patience(id, now + 3 * second), PATIENCE);
         assert!(trouble.note(id, Alive, Suspect, now + 3 * second));
         assert_eq!(trouble.degraded_until(id), Some(now + 3 * second + WITHIN));
-        assert_eq!(trouble.patience(id, now + 70 * second), 1);
+        assert_eq!(trouble.patience(id, now + 61 * second), PATIENCE, "a minute after the return");
+        assert_eq!(trouble.patience(id, now + 62 * second), 1, "a suspicion alone does not prolong it");
         trouble.note(id, Suspect, Failed, now + 5 * second);
         trouble.note(id, Failed, Alive, now + 30 * second);
         assert_eq!(trouble.patience(id, now + 31 * second), MOST_PATIENCE, "the second time");
+        trouble.note_late(id, now + 80 * second);
+        assert_eq!(trouble.patience(id, now + 139 * second), MOST_PATIENCE, "it needed that");
+        trouble.note_late(id, now + 140 * second);
+        assert_eq!(trouble.patience(id, now + 140 * second), 1, "too late");
         trouble.note(id, Alive, Suspect, now + 200 * second);
         trouble.note(id, Failed, Alive, now + 201 * second);
         assert_eq!(trouble.patience(id, now + 202 * second), PATIENCE, "that was long ago");

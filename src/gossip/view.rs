@@ -115,10 +115,8 @@ impl Gossip {
         if let Some(before) = before
             && before.status != status
             && before.peer.epoch == peer.epoch
-            && self.trouble.note(peer.id, before.status, status, now)
-            && let Some(until) = self.trouble.degraded_until(peer.id)
         {
-            self.timers.schedule(until, Tick::Refresh(peer.id));
+            self.note_trouble(&before, status, now);
         }
         let degraded = self.trouble.degraded_until(peer.id).is_some_and(|until| now < until);
         let same_story = before.filter(|before| before.status == status && before.peer.epoch == peer.epoch);
@@ -131,6 +129,21 @@ impl Gossip {
         self.changed(peer.id);
         // The end of a degradation is no news, and may be due at this very moment.
         same_story.is_none_or(|before| before.peer != peer)
+    }
+
+    /// Remembers that a member comes and goes.
+    fn note_trouble(&mut self, before: &Known, status: MemberStatus, now: Instant) {
+        let id = before.peer.id;
+        let refuted = (before.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
+        let late = refuted && now.duration_since(before.since) > self.timing.suspicion(self.known.len());
+        if late {
+            self.trouble.note_late(id, now);
+        }
+        if (self.trouble.note(id, before.status, status, now) || late)
+            && let Some(until) = self.trouble.degraded_until(id)
+        {
+            self.timers.schedule(until, Tick::Refresh(id));
+        }
     }
 
     /// A reader would see a member differently now.

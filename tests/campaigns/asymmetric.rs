@@ -84,6 +84,44 @@ fn members_that_can_hardly_speak_are_the_only_ones_called_failed() {
     }
 }
 
+/// Most of their refutations arrive, so nobody calls them failed; but whoever asks is told that they come and go.
+#[test]
+fn members_that_can_hardly_speak_are_marked_degraded_and_stay_so() {
+    // The more there are, the fewer of the suspicions each of them hears of before they are refuted.
+    for (seed, count, within) in [(0, 3, 10), (1, 3, 10), (2, 10, 10), (3, 10, 10), (4, 32, 20), (5, 64, 30)]
+    {
+        let (mut world, nodes) = cluster(seed, count);
+        world.run_for(30 * SECOND);
+        let (mute, healthy) = nodes.split_last().unwrap();
+        world.egress_loss = [(*mute, 0.8)].into();
+        let marked = |world: &World| {
+            let shown = |node: &Node| world.member(*node, *mute).unwrap();
+            healthy.iter().filter(|node| shown(node).degraded || shown(node).status == Failed).count()
+        };
+        let begin = world.passed();
+        let (mut all, mut lapses) = (None, 0);
+        while world.passed() < begin + 120 * SECOND {
+            world.run_for(SECOND);
+            if marked(&world) == healthy.len() {
+                all.get_or_insert(world.passed() - begin);
+            } else if all.is_some() {
+                lapses += 1;
+            }
+        }
+        eprintln!("{count} members, seed {seed}: all mark it after {all:?}, and {lapses} s of lapses");
+        assert!(all.is_some_and(|after| after <= within * SECOND), "{count} members, seed {seed}: {all:?}");
+        assert!(lapses <= 6, "{count} members, seed {seed}: {lapses} s in which somebody takes it for well");
+        let healthy_marked = |world: &World| {
+            healthy.iter().any(|node| healthy.iter().any(|of| world.member(*node, *of).unwrap().degraded))
+        };
+        // Of three, half of what is said of a healthy one comes from the mute one, whose probes are lost.
+        assert!(
+            count == 3 || !healthy_marked(&world),
+            "{count} members, seed {seed}: a healthy one is marked"
+        );
+    }
+}
+
 #[test]
 #[ignore = "takes an hour: a measurement"]
 fn a_thousand_and_ten_of_them_faulty() {

@@ -138,6 +138,12 @@ impl World {
         let payload = self.lie(from, payload);
         if !lost && !self.cuts.contains(&(from, to)) && !self.udp_cuts.contains(&(from, to)) {
             let from = self.hosts[from].addr;
+            if let Some((share, latest)) = self.again
+                && self.rng.random_bool(share)
+            {
+                let late = latest.mul_f64(self.rng.random());
+                self.push(at + late, Happening::Datagram { from, to, payload: payload.clone() });
+            }
             self.push(at, Happening::Datagram { from, to, payload });
         }
     }
