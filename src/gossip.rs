@@ -293,22 +293,6 @@ impl Gossip {
         Ok(())
     }
 
-    /// Says goodbye: to every member at once, then by rumour for a few rounds more. `Event::Left` when it is done.
-    /// From here on nothing that is heard changes anything.
-    pub fn leave(&mut self, now: Instant) {
-        if self.phase != Phase::Running {
-            self.events.push_back(Event::Left);
-            return;
-        }
-        self.phase = Phase::Leaving;
-        self.tell(&rumours::left_rumour(&self.me));
-        self.say_goodbye();
-        self.engine(now, |foca, runtime| foca.leave_cluster(runtime));
-        self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(1));
-        self.news.of(self.me.id);
-        self.refresh_view(now);
-    }
-
     /// Who was last heard that has no key in common with this node.
     pub fn stranger(&self) -> Option<&Stranger> {
         self.strangers.last()

@@ -14,6 +14,7 @@ use super::{
     codec::SwimCodec,
     compare::MAX_MEMBERS,
     frame,
+    keys::read_keys,
     sending::Again,
     suspicion::Evidence,
     sync::{self, Reply, Request, SharedState, Verdict},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     node::{Epoch, NodeId},
-    snapshot::KeyState,
     wire::{Admitted, Kind, Opened, Origin, Stamp, WireError},
 };
 
@@ -29,7 +29,7 @@ use crate::{
 const MAX_REACHED: usize = 16;
 
 /// Why an agent tells nothing.
-const SILENT: &str = "the agent there is leaving, or has stopped over a duplicate node id";
+pub(super) const SILENT: &str = "the agent there is leaving, or has stopped over a duplicate node id";
 
 /// Why a stream was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,20 +69,6 @@ pub(super) struct Exchange {
 pub(super) struct Join {
     pub(super) outstanding: usize,
     pub(super) ended: Vec<(SocketAddr, Option<String>)>,
-}
-
-/// What a member answers that was asked for its keyring.
-fn read_keys(opened: &Opened<'_>) -> Result<KeyState, String> {
-    if opened.kind != Kind::Reply {
-        return Err(WireError::Foreign.to_string());
-    }
-    match frame::read(&opened.payload).map_err(|error| error.to_string())? {
-        Reply::Keys(keys) => Ok(keys.read()),
-        Reply::Silent => Err(SILENT.to_owned()),
-        Reply::State(_) | Reply::Same | Reply::Taken | Reply::Swim(_) | Reply::Differ(_) => {
-            Err(WireError::Foreign.to_string())
-        }
-    }
 }
 
 /// Who a state came from.
@@ -198,14 +184,6 @@ impl Gossip {
             }
         }
         self.refresh_view(now);
-    }
-
-    fn end_asked(&mut self, id: JoinId, to: SocketAddr, outcome: Result<(), String>) {
-        if let Some(join) = self.joins.get_mut(&id) {
-            join.outstanding -= 1;
-            join.ended.push((to, outcome.err()));
-        }
-        self.finish_join(id);
     }
 
     /// Unwraps an answer. One that opens was sent after the request it answers.

@@ -8,11 +8,16 @@ use std::net::SocketAddr;
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use zeroize::Zeroizing;
 
-use super::{Event, Gossip, KeysId, Purpose, sync::Request};
+use super::{
+    Event, Gossip, KeysId, Purpose,
+    exchange::SILENT,
+    frame,
+    sync::{Reply, Request},
+};
 use crate::{
     node::NodeId,
     snapshot::{KeyState, MemberKeys},
-    wire::{Key, KeyChange, KeyId, Keyring},
+    wire::{Key, KeyChange, KeyId, Keyring, Kind, Opened, WireError},
 };
 
 /// Most bytes of what a member may say is wrong with its keyring.
@@ -79,6 +84,20 @@ impl KeyReply {
             text.truncate(text.floor_char_boundary(MAX_TROUBLE));
         }
         KeyState { keys, trouble }
+    }
+}
+
+/// What a member answers that was asked for its keyring.
+pub(super) fn read_keys(opened: &Opened<'_>) -> Result<KeyState, String> {
+    if opened.kind != Kind::Reply {
+        return Err(WireError::Foreign.to_string());
+    }
+    match frame::read(&opened.payload).map_err(|error| error.to_string())? {
+        Reply::Keys(keys) => Ok(keys.read()),
+        Reply::Silent => Err(SILENT.to_owned()),
+        Reply::State(_) | Reply::Same | Reply::Taken | Reply::Swim(_) | Reply::Differ(_) => {
+            Err(WireError::Foreign.to_string())
+        }
     }
 }
 

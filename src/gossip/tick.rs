@@ -170,6 +170,15 @@ impl Gossip {
         addr.is_some()
     }
 
+    /// Takes in how one address of a `join` ended.
+    pub(super) fn end_asked(&mut self, id: JoinId, to: SocketAddr, outcome: Result<(), String>) {
+        if let Some(join) = self.joins.get_mut(&id) {
+            join.outstanding -= 1;
+            join.ended.push((to, outcome.err()));
+        }
+        self.finish_join(id);
+    }
+
     /// Ends a `join` whose last address has ended.
     pub(super) fn finish_join(&mut self, id: JoinId) {
         if self.joins.get(&id).is_some_and(|join| join.outstanding == 0)
@@ -177,6 +186,22 @@ impl Gossip {
         {
             self.events.push_back(Event::JoinEnded(id, join.ended));
         }
+    }
+
+    /// Says goodbye: to every member at once, then by rumour for a few rounds more. `Event::Left` when it is done.
+    /// From here on nothing that is heard changes anything.
+    pub fn leave(&mut self, now: Instant) {
+        if self.phase != Phase::Running {
+            self.events.push_back(Event::Left);
+            return;
+        }
+        self.phase = Phase::Leaving;
+        self.tell(&rumours::left_rumour(&self.me));
+        self.say_goodbye();
+        self.engine(now, |foca, runtime| foca.leave_cluster(runtime));
+        self.after_exactly(now, self.timing.gossip_period, Tick::Goodbye(1));
+        self.news.of(self.me.id);
+        self.refresh_view(now);
     }
 
     /// Tells members directly that this life ends.
