@@ -210,7 +210,7 @@ impl Agent {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
         let (api_ends, api_stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { Task::Core(self.core.run(stop).await) });
+        tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
         let (config, handle) = (self.config, self.handle.clone());
         tasks.spawn(async move {
             let mut api_stops = api_stops;
