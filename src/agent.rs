@@ -226,7 +226,7 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let keyring = self.core.machine.gossip().keyring().cloned();
         let followed = self.config.encrypt_key_file.clone().zip(keyring);
-        tasks.spawn(async move { Task::Core(self.core.run(stop).await) });
+        tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
         let (config, handle) = (self.config, self.handle.clone());
         tasks.spawn(async move {
             let mut api_stops = api_stops;

@@ -15,7 +15,7 @@ use std::{
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, start},
-    running::{Agent, Dir, request},
+    running::{Agent, Dir, asked_for, request},
 };
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
@@ -267,7 +267,7 @@ fn a_cluster_is_founded_on_a_slow_disk_and_nobody_is_called_failed() {
         return;
     }
     let (c, addrs, seeds) = beginning(&[]);
-    let sync_ms: u64 = std::env::var("DISK_SYNC_MS").map_or(1_000, |ms| ms.parse().unwrap());
+    let sync_ms = asked_for("DISK_SYNC_MS", 1_000);
     let _slow = Spoiled::new(&c, &format!("delay_exit={sync_ms}ms"));
     let [a, b] = others(&addrs, &seeds);
     let (_, took) = within(Duration::from_secs(240), || founded(&[&a, &b, &c]));

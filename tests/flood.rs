@@ -19,7 +19,7 @@ use crate::{
     awaiting::{now, within},
     cluster::all_say,
     hostile::{datagram, gossip_addr, nobody_was_ever_called_failed, rss_mb, tapped_trio},
-    running::Agent,
+    running::{Agent, asked_for},
 };
 
 /// What every test run takes.
@@ -58,7 +58,7 @@ fn taken_in(agent: &Agent) -> u64 {
 
 #[test]
 fn a_flood_at_one_of_three_is_no_failure() {
-    let seconds = std::env::var("FLOOD_SECONDS").map_or(SECONDS, |seconds| seconds.parse().unwrap());
+    let seconds = asked_for("FLOOD_SECONDS", SECONDS);
     let seed = 20_261_126;
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);

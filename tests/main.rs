@@ -53,6 +53,8 @@ mod performance;
 mod running;
 mod scale;
 mod scenarios;
+#[cfg(feature = "aws")]
+mod secrets;
 mod service_manager;
 mod sim;
 mod tidy;

@@ -14,7 +14,7 @@ use crate::{handle::Unwritten, machine::Save, state_dir::StateDir};
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A write that has ended.
-pub(super) type Written = (Save, Result<(), String>);
+pub(super) type Written = (Box<Save>, Result<(), String>);
 
 /// An answer that waits for the disk, and is told where that refuses.
 type Answer = Box<dyn FnOnce(Result<(), Unwritten>) + Send>;
@@ -25,7 +25,7 @@ pub(super) struct Saving {
     /// At most one.
     pub(super) under_way: JoinSet<Written>,
     /// What the disk refused, and when it is tried again.
-    refused: Option<(Save, Instant)>,
+    refused: Option<(Box<Save>, Instant)>,
     answers: Vec<Answer>,
 }
 
@@ -35,7 +35,7 @@ impl Saving {
         self.refused.as_ref().filter(|_| self.under_way.is_empty()).map(|(_, at)| *at)
     }
 
-    fn write(&mut self, save: Save, state: Arc<StateDir>) {
+    fn write(&mut self, save: Box<Save>, state: Arc<StateDir>) {
         self.under_way.spawn(async move {
             let record = save.record().clone();
             let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
@@ -48,7 +48,7 @@ impl Saving {
     }
 
     /// What was refused and is due, if anything.
-    fn again(&mut self, now: Instant) -> Option<Save> {
+    fn again(&mut self, now: Instant) -> Option<Box<Save>> {
         self.refused.take_if(|(_, at)| *at <= now).map(|(save, _)| save)
     }
 }
@@ -59,7 +59,10 @@ impl Core {
     pub(super) async fn persist(&mut self, now: Instant) {
         loop {
             if self.saving.under_way.is_empty() {
-                let Some(save) = self.saving.again(now).or_else(|| self.machine.poll_save()) else { return };
+                let Some(save) = self.saving.again(now).or_else(|| self.machine.poll_save().map(Box::new))
+                else {
+                    return;
+                };
                 self.saving.write(save, self.state.clone());
             }
             if !self.machine.awaits_save() {
@@ -78,7 +81,7 @@ impl Core {
         let before = self.machine.fault().cloned();
         match result {
             Ok(()) => {
-                self.machine.saved(save, now);
+                self.machine.saved(*save, now);
                 if before.is_some() && self.machine.fault().is_none() {
                     tracing::info!("the record is written: this agent votes again");
                 }
@@ -125,7 +128,7 @@ impl Core {
                 self.take_written(written, now);
             }
             let Some(save) = self.machine.poll_save() else { break };
-            self.saving.write(save, self.state.clone());
+            self.saving.write(Box::new(save), self.state.clone());
         }
         self.give_durable_answers();
     }

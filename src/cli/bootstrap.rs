@@ -150,14 +150,11 @@ fn sentence(answer: &Bootstrap) -> String {
             format!("Cluster{cluster} exists: ask one of its {voters} voters to add this server.")
         }
     };
-    match answer.decision {
-        DecisionName::Wait | DecisionName::Conflict => sentence,
-        // Whatever else is to be said is a fault.
-        _ if answer.reasons.is_empty() => sentence,
-        DecisionName::Bootstrap | DecisionName::Resume | DecisionName::Join => {
-            format!("{sentence} But see to this: {}.", answer.why())
-        }
+    if answer.reasons.is_empty() || matches!(answer.decision, DecisionName::Wait | DecisionName::Conflict) {
+        return sentence;
     }
+    // Whatever else is to be said is a fault.
+    format!("{sentence} But see to this: {}.", answer.why())
 }
 
 async fn known(client: &Client) -> Result<Bootstrap, CliError> {
