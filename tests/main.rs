@@ -42,6 +42,7 @@ mod loopback;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
+mod node_year;
 mod performance;
 mod running;
 mod scale;
