@@ -49,6 +49,7 @@ mod many_addrs;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
+mod node_year;
 mod performance;
 mod running;
 mod scale;

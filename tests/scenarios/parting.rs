@@ -89,7 +89,46 @@ fn a_node_that_hears_nobody_claims_no_quorum_after_three_seconds() {
         let (cut_off, other) = (world.quorum(2), world.quorum(0));
         assert!(cut_off.stale && !cut_off.has_quorum(), "seed {seed}: {cut_off:?}");
         assert!(other.has_quorum(), "seed {seed}: {other:?}");
+        // It may suspect the others by now and must not call them failed yet; to count them would be a lie.
+        for _quarter in 0..120 {
+            if world.run_until(SECOND / 4, |world| !world.quorum(2).stale).is_some() {
+                break;
+            }
+            let quorum = world.quorum(2);
+            assert_eq!((quorum.voters_alive, quorum.missing.len()), (1, 2), "seed {seed}: {quorum:?}");
+            assert!(!quorum.expect_met && !quorum.has_quorum(), "seed {seed}: {quorum:?}");
+        }
+        let later = world.quorum(2);
+        assert!(!later.stale, "seed {seed}: after half a minute it judges: {later:?}");
+        assert_eq!((later.voters_alive, later.missing.len()), (1, 2), "seed {seed}: {later:?}");
+        world.mend();
+        let back = world.run_until(15 * SECOND, |world| {
+            (0..3).all(|node| world.quorum(node).has_quorum() && world.quorum(node).voters_alive == 3)
+        });
+        assert!(back.is_some(), "seed {seed}: {:?}", world.quorum(2));
+        assert_sound(&world);
     }
+}
+
+#[test]
+fn a_node_that_is_cut_off_before_the_founding_counts_itself_alone() {
+    let mut world = World::new(1);
+    let nodes = world.servers(3, 4);
+    world.start_all(&nodes);
+    assert!(world.run_until(5 * SECOND, |world| world.quorum(2).voters_alive == 3).is_some());
+    world.cut(&nodes[..2], &nodes[2..]);
+    world.run_for(4 * SECOND);
+    let (cut_off, other) = (world.quorum(2), world.quorum(0));
+    assert!(cut_off.stale && cut_off.voters_alive == 1, "{cut_off:?}");
+    assert!(!other.stale && other.voters_alive == 2, "{other:?}");
+    world.mend();
+    let more = world.servers(1, 4);
+    world.list(more[0], vec![World::addr_of(0)]);
+    world.start_all(&more);
+    let all = [&nodes[..], &more].concat();
+    let told = world.run_until(30 * SECOND, |world| all_told(world, &all, "bootstrap"));
+    assert!(told.is_some(), "{}", world.describe());
+    assert_sound(&world);
 }
 
 #[test]

@@ -1,0 +1,427 @@
+//! A node-year: thousands of clusters of three to ten whole agents, each from its seed, with an hour of life in which
+//! things go wrong every minute or two. What a fault does not explain must not be said of anybody, whoever is on the
+//! side of the majority keeps his identity and the quorum, and once a fault is over all agree again.
+//!
+//! A failing seed prints itself and what was done. The year, and one seed again:
+//!
+//! ```text
+//! cargo test --release --no-default-features --test all -- node_year:: --ignored --nocapture
+//! NODE_YEAR_SEEDS=17..18 cargo test --release --no-default-features --test all -- node_year:: --ignored --nocapture
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use chronik_agent::{
+    bootstrap::Decision,
+    gossip::Timing,
+    membership::MemberStatus::{Failed, Suspect},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
+use serde_json::json;
+
+use crate::{
+    campaigns::result,
+    sim::{Node, World},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Hours in 365 days.
+const YEAR: u64 = 8_760;
+/// Everyone agrees so soon after a fault: the slowest are those that must be dialled first, with the backoff of a node
+/// that is alone and streams that are given up after three seconds.
+const LAN_AGREES: Duration = Duration::from_secs(20);
+const WAN_AGREES: Duration = Duration::from_secs(90);
+
+/// How many members the cluster of a seed has: three to ten, in turn.
+fn members(seed: u64) -> u64 {
+    3 + seed % 8
+}
+
+/// Half of the clusters live in several data centres, three in eight in one, one in eight on one host: an hour of the last
+/// takes five times as long to simulate as one of the first. Each size of cluster has a share of each.
+fn timing(seed: u64) -> Timing {
+    match (seed + seed / 8) % 8 {
+        0 | 2 | 6 => Timing::LAN,
+        4 => Timing::LOCAL,
+        _ => Timing::WAN,
+    }
+}
+
+/// What goes wrong for a while.
+#[derive(Debug, Clone)]
+enum Fault {
+    /// This share of all datagrams is lost.
+    Loss(f64),
+    /// A process is stopped.
+    Pause(Node),
+    /// A process is killed, and started again when the fault is over.
+    Crash(Node),
+    /// A process is killed and started again at once.
+    Restart(Node),
+    /// These are cut off from the others.
+    Partition(Vec<Node>),
+    /// Nobody hears it.
+    Mute(Node),
+    /// It hears nobody.
+    Deaf(Node),
+    /// It says goodbye, and comes back when the fault is over.
+    Leave(Node),
+    /// All are killed at once, and start again.
+    Blackout,
+}
+
+impl Fault {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Loss(_) => "loss",
+            Self::Pause(_) => "pause",
+            Self::Crash(_) => "crash",
+            Self::Restart(_) => "restart",
+            Self::Partition(_) => "partition",
+            Self::Mute(_) => "mute",
+            Self::Deaf(_) => "deaf",
+            Self::Leave(_) => "leave",
+            Self::Blackout => "blackout",
+        }
+    }
+
+    /// Those whose fault it is.
+    fn faulty(&self) -> Vec<Node> {
+        match self {
+            Self::Loss(_) | Self::Blackout => vec![],
+            Self::Pause(node)
+            | Self::Crash(node)
+            | Self::Restart(node)
+            | Self::Mute(node)
+            | Self::Deaf(node)
+            | Self::Leave(node) => vec![*node],
+            Self::Partition(side) => side.clone(),
+        }
+    }
+
+    /// Whether it explains that `observer` calls `subject` failed. A paused one that judges others is not explained.
+    fn explains(&self, observer: Node, subject: Node) -> bool {
+        match self {
+            Self::Loss(_) | Self::Leave(_) => false,
+            Self::Pause(node) | Self::Crash(node) | Self::Restart(node) => subject == *node,
+            Self::Mute(node) | Self::Deaf(node) => subject == *node || observer == *node,
+            Self::Partition(_) => true,
+            Self::Blackout => true,
+        }
+    }
+}
+
+/// What was seen in a life, or in many.
+#[derive(Debug, Default)]
+struct Tally {
+    node_time: Duration,
+    faults: BTreeMap<&'static str, u64>,
+    suspicions: usize,
+    failures: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.node_time += other.node_time;
+        self.suspicions += other.suspicions;
+        self.failures += other.failures;
+        for (name, count) in other.faults {
+            *self.faults.entry(name).or_default() += count;
+        }
+    }
+}
+
+/// One cluster and its life.
+struct Life {
+    world: World,
+    rng: StdRng,
+    nodes: Vec<Node>,
+    voters: BTreeSet<Node>,
+    agrees: Duration,
+    tally: Tally,
+    log: String,
+}
+
+impl Life {
+    /// A cluster that has been founded.
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new(seed);
+        world.timing = timing(seed);
+        let wide = world.timing == Timing::WAN;
+        let count = usize::try_from(members(seed)).unwrap();
+        let expect = rng.random_range(count / 2 + 1..=count);
+        let nodes = world.servers(count, u16::try_from(expect).unwrap());
+        for node in &nodes {
+            if wide {
+                world.places.insert(*node, [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)]);
+            }
+            if seed.is_multiple_of(2) {
+                world.attest(*node);
+            }
+            world.skew(*node, rng.random_range(-60_000..60_000));
+        }
+        world.start_all(&nodes);
+        let agrees = if wide { WAN_AGREES } else { LAN_AGREES };
+        let log = format!("{count} members, {expect} expected, {:?}\n", world.timing.probe_period);
+        let voters = BTreeSet::new();
+        let mut life = Self { world, rng, nodes, voters, agrees, tally: Tally::default(), log };
+        let founded = life.world.run_until(agrees, |world| {
+            let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
+            life.nodes.iter().all(decided) && world.agree(&life.nodes)
+        });
+        assert!(founded.is_some(), "not founded: {}\n{}", life.log, life.world.describe());
+        life.world.run_for(30 * SECOND);
+        let cluster = life.world.machine(0).founding().cluster.clone().unwrap();
+        let is_voter =
+            |node: &Node| cluster.voters.iter().any(|voter| voter.id == Some(life.world.id(*node)));
+        life.voters = life.nodes.iter().copied().filter(is_voter).collect();
+        assert!(life.voters.len() * 2 > count, "{:?} vote", life.voters);
+        life
+    }
+
+    fn pick(&mut self) -> Fault {
+        let count = self.nodes.len();
+        let node = self.rng.random_range(0..count);
+        match self.rng.random_range(0..12) {
+            0 | 1 => Fault::Loss(self.rng.random_range(0.02..0.25)),
+            2 | 3 => Fault::Pause(node),
+            4 | 5 => Fault::Crash(node),
+            6 => Fault::Restart(node),
+            7 | 8 => {
+                let many = self.rng.random_range(1..=count / 2);
+                Fault::Partition(self.nodes.iter().copied().sample(&mut self.rng, many))
+            }
+            9 => Fault::Mute(node),
+            10 => Fault::Deaf(node),
+            _ if self.rng.random_bool(0.2) => Fault::Blackout,
+            _ => Fault::Leave(node),
+        }
+    }
+
+    fn begin(&mut self, fault: &Fault) {
+        let others: Vec<_> =
+            self.nodes.iter().copied().filter(|node| !fault.faulty().contains(node)).collect();
+        match fault {
+            Fault::Loss(share) => self.world.loss = *share,
+            Fault::Pause(node) => self.world.pause(*node),
+            Fault::Crash(node) => self.world.crash(*node),
+            Fault::Restart(node) => {
+                self.world.crash(*node);
+                self.world.start(*node);
+            }
+            Fault::Partition(side) => self.world.cut(side, &others),
+            Fault::Mute(node) => others.iter().for_each(|to| self.world.cut_one_way(*node, *to)),
+            Fault::Deaf(node) => others.iter().for_each(|from| self.world.cut_one_way(*from, *node)),
+            Fault::Leave(node) => self.world.leave(*node),
+            Fault::Blackout => self.nodes.iter().for_each(|node| self.world.crash(*node)),
+        }
+    }
+
+    fn end(&mut self, fault: &Fault) {
+        self.world.mend();
+        self.world.loss = 0.0;
+        if let Fault::Pause(node) = fault {
+            self.world.resume(*node);
+        }
+        if let Fault::Blackout = fault {
+            self.world.start_all(&self.nodes);
+        }
+        for node in self.nodes.clone() {
+            if !self.world.runs(node) {
+                self.world.start(node);
+            }
+        }
+    }
+
+    /// How often each of `nodes` has renewed itself since its process started.
+    fn renewals(&self, nodes: &[Node]) -> Vec<(Node, u64)> {
+        nodes.iter().map(|node| (*node, self.world.gossip(*node).counters().renewals)).collect()
+    }
+
+    /// Those who must notice nothing but that others are gone: the side of the majority, where there is one.
+    fn undisturbed(&self, fault: &Fault) -> Vec<Node> {
+        let faulty = fault.faulty();
+        let (gone, healthy): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|node| faulty.contains(node));
+        let is_majority = |side: &Vec<Node>| {
+            side.iter().filter(|node| self.voters.contains(node)).count() * 2 > self.voters.len()
+        };
+        let sides = match fault {
+            Fault::Blackout => vec![],
+            Fault::Partition(_) => vec![healthy, gone],
+            Fault::Loss(_)
+            | Fault::Pause(_)
+            | Fault::Crash(_)
+            | Fault::Restart(_)
+            | Fault::Mute(_)
+            | Fault::Deaf(_)
+            | Fault::Leave(_) => vec![healthy],
+        };
+        sides.into_iter().find(is_majority).unwrap_or_default()
+    }
+
+    /// One thing goes wrong, and is over.
+    fn suffer(&mut self) -> Result<(), String> {
+        let fault = self.pick();
+        let lasts = Duration::from_millis(self.rng.random_range(100..40_000));
+        self.log += &format!("{:?} {fault:?} for {lasts:?}\n", self.world.passed());
+        *self.tally.faults.entry(fault.name()).or_default() += 1;
+        let undisturbed = self.undisturbed(&fault);
+        let (from, before) = (self.world.changes.len(), self.renewals(&undisturbed));
+        self.begin(&fault);
+        self.world.run_for(lasts);
+        // By then everybody has been seen to be gone, or not to be.
+        if lasts > 20 * SECOND && !matches!(fault, Fault::Loss(_)) {
+            let silent = undisturbed.iter().find(|node| !self.world.quorum(**node).has_quorum());
+            if let Some(node) = silent {
+                return Err(format!("n{node} has no quorum: {:?}", self.world.quorum(*node)));
+            }
+        }
+        // Where a partition ends before its larger side has judged the smaller one, that may have judged first, and the one
+        // whom it called failed renews himself.
+        let judged = undisturbed.iter().all(|node| {
+            let gone = |of: &&Node| fault.faulty().contains(of) != fault.faulty().contains(node);
+            self.nodes.iter().filter(gone).all(|of| self.world.status(*node, *of) == Some(Failed))
+        });
+        self.end(&fault);
+        let (world, nodes) = (&mut self.world, &self.nodes);
+        if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
+            return Err(format!("not together again {:?} after it:\n{}", self.agrees, world.describe()));
+        }
+        world.run_for(self.agrees / 3);
+        if !world.agree(nodes) {
+            return Err(format!("it does not last: {:?}", &world.changes[from..]));
+        }
+        let without = nodes.iter().find(|node| !world.quorum(**node).has_quorum());
+        if let Some(node) = without {
+            return Err(format!("n{node} has no quorum afterwards: {:?}", world.quorum(*node)));
+        }
+        let after = self.renewals(&undisturbed);
+        if before != after && (judged || !matches!(fault, Fault::Partition(_))) {
+            return Err(format!("on the side of the majority renewed itself: {before:?}, {after:?}"));
+        }
+        self.judge(&fault, &undisturbed, from)
+    }
+
+    /// Whether what was said since `from` is explained by what went wrong.
+    fn judge(&mut self, fault: &Fault, undisturbed: &[Node], from: usize) -> Result<(), String> {
+        let said = &self.world.changes[from..];
+        self.tally.suspicions += said.iter().filter(|change| change.3 == Suspect).count();
+        self.tally.failures += said.iter().filter(|change| change.3 == Failed).count();
+        // One side calls the other failed, and after a short partition the smaller side hears that of itself.
+        let beside = |node: Node| undisturbed.contains(&node);
+        let wrong = said.iter().filter(|change| change.3 == Failed).find(|(_, observer, subject, _)| {
+            !fault.explains(*observer, *subject) || (beside(*observer) && beside(*subject))
+        });
+        if let Some((at, observer, subject, _)) = wrong {
+            return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
+        }
+        self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
+    }
+
+    /// Nothing is wrong for a while, and nobody is called failed.
+    fn rest(&mut self) -> Result<(), String> {
+        let from = self.world.changes.len();
+        self.world.run_for(Duration::from_millis(self.rng.random_range(5_000..180_000)));
+        let said = self.world.changes[from..].iter().find(|change| change.3 == Failed);
+        said.map_or(Ok(()), |said| Err(format!("at rest somebody says {said:?}")))
+    }
+
+    fn live(&mut self, time: Duration) -> Result<(), String> {
+        while self.world.passed() < time {
+            self.rest()?;
+            self.suffer()?;
+        }
+        self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
+        Ok(())
+    }
+}
+
+/// The life of one seed; what went wrong comes with everything that was done.
+fn life(seed: u64, time: Duration) -> Result<Tally, String> {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut life = Life::new(seed);
+        match life.live(time) {
+            Ok(()) => Ok(life.tally),
+            Err(problem) => Err(format!("{}{problem}", life.log)),
+        }
+    }));
+    lived
+        .unwrap_or_else(|_| Err("a panic, above".to_owned()))
+        .map_err(|problem| format!("seed {seed}: {problem}"))
+}
+
+/// All of these lives, on as many threads as there are cores.
+fn lives(seeds: Range<u64>, time: Duration) -> Tally {
+    let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        let (mut tally, mut failed) = (Tally::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return (tally, failed);
+            }
+            match life(seed, time) {
+                Ok(lived) => tally.add(lived),
+                Err(problem) => failed.push(problem),
+            }
+        }
+    };
+    let done: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let (mut sum, mut failed) = (Tally::default(), Vec::new());
+    for (tally, problems) in done {
+        sum.add(tally);
+        failed.extend(problems);
+    }
+    assert!(failed.is_empty(), "{} seeds fail; the first:\n{}", failed.len(), failed[0]);
+    sum
+}
+
+/// The seeds whose lives of an hour make a year together, or those that `NODE_YEAR_SEEDS=from..to` names.
+fn seeds() -> Range<u64> {
+    #[expect(clippy::disallowed_methods, reason = "the one knob, for whoever wants one seed again")]
+    let asked = std::env::var("NODE_YEAR_SEEDS");
+    if let Ok(asked) = asked {
+        let (from, to) = asked.split_once("..").unwrap();
+        return from.parse().unwrap()..to.parse().unwrap();
+    }
+    let mut hours = 0;
+    let enough = (0..).find(|seed| {
+        hours += members(*seed);
+        hours >= YEAR
+    });
+    0..enough.unwrap() + 1
+}
+
+#[test]
+fn a_share_of_the_year_goes_well() {
+    let tally = lives(0..24, HOUR / 12);
+    eprintln!("{tally:?}");
+    assert!(tally.suspicions > 50 && tally.failures > 50, "nothing happened: {tally:?}");
+}
+
+#[test]
+#[ignore = "takes minutes: a step of its own in `.ci/run`"]
+fn a_year_of_nodes_goes_well() {
+    let seeds = seeds();
+    let clusters = seeds.end - seeds.start;
+    let tally = lives(seeds, HOUR);
+    result(&json!({
+        "suite": "campaign", "scenario": "node-year", "n": 10, "agent": "chronik", "clusters": clusters,
+        "node_hours": tally.node_time.as_secs() / 3_600,
+        "faults": tally.faults, "faults_in_all": tally.faults.values().sum::<u64>(),
+        "suspicions": tally.suspicions, "called_failed": tally.failures,
+    }));
+}
