@@ -207,8 +207,8 @@ impl Agent {
         let (core, snapshots) =
             Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
         let handle = Handle::new(snapshots, commands);
-        let streams = tcp;
         let core = Box::new(core);
+        let streams = tcp;
         Ok(Self { config, core, sources, listeners, token, streams, requests, updates, changed_keys, handle })
     }
 

@@ -1,10 +1,12 @@
 //! A hundred thousand datagrams a second at one of three agents: rubbish, torn ones, and real ones again. Nobody is
-//! called failed, the API answers, and nothing grows.
+//! called failed, the API answers, and nothing grows; with keys nothing is answered either.
 //!
 //! `FLOOD_SECONDS=60 cargo nextest run --no-default-features --test all flood:: --no-capture` for figures.
 
 use std::{
+    fs::{self, Permissions},
     net::{SocketAddr, UdpSocket},
+    os::unix::fs::PermissionsExt as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,7 +21,7 @@ use crate::{
     awaiting::{now, within},
     cluster::all_say,
     hostile::{datagram, gossip_addr, nobody_was_ever_called_failed, rss_mb, tapped_trio},
-    running::{Agent, asked_for},
+    running::{Agent, Dir, asked_for, told},
 };
 
 /// What every test run takes.
@@ -32,7 +34,7 @@ const RSS_MB: u64 = 96;
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// Sends its share of the flood until it is told to stop.
-fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) {
+fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> u64 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let begin = now();
     let mut mine = 0_u64;
@@ -50,6 +52,9 @@ fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: 
         }
     }
     sent.fetch_add(mine, Ordering::Relaxed);
+    socket.set_nonblocking(true).unwrap();
+    let mut answer = [0; 2048];
+    std::iter::from_fn(|| socket.recv_from(&mut answer).ok()).count() as u64
 }
 
 fn taken_in(agent: &Agent) -> u64 {
@@ -58,11 +63,26 @@ fn taken_in(agent: &Agent) -> u64 {
 
 #[test]
 fn a_flood_at_one_of_three_is_no_failure() {
+    flood(&[]);
+}
+
+#[test]
+fn a_flood_at_one_of_three_that_have_a_key_is_not_answered() {
+    let dir = Dir::new();
+    let (_, key, _) = told(["keygen"]);
+    let keys = dir.file("keys", &key);
+    fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
+    let answered = flood(&["--encrypt-key-file", &keys]);
+    assert_eq!(answered, 0, "answers to senders without the key");
+}
+
+/// Floods one of three agents with these flags; says how many datagrams the senders got back.
+fn flood(flags: &[&str]) -> u64 {
     let seconds = asked_for("FLOOD_SECONDS", SECONDS);
     let seed = 20_261_126;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let ([a, b, c], packets) = tapped_trio();
+    let ([a, b, c], packets) = tapped_trio(flags);
     let to = gossip_addr(&a);
     // Made before, for making them costs more than sending them; every fourth is one that was recorded.
     let mut many = |_| match rng.random_range(0..4) {
@@ -87,7 +107,7 @@ fn a_flood_at_one_of_three_is_no_failure() {
     let after = taken_in(&a);
     let elapsed = begin.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    let answered = senders.into_iter().map(|sender| sender.join().unwrap()).sum();
     took.sort();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
     eprintln!(
@@ -107,4 +127,5 @@ fn a_flood_at_one_of_three_is_no_failure() {
         all_say([&a, &b, &c], &[("a", "alive"), ("b", "alive"), ("c", "alive")])
     });
     nobody_was_ever_called_failed(&[&a, &b, &c]);
+    answered
 }
