@@ -69,10 +69,7 @@ impl Gossip {
             Tick::Goodbye(round) => self.repeat_goodbye(round, now),
             _ if self.phase != Phase::Running => {}
             Tick::JoinRound => {
-                // A round over thousands that do not answer takes minutes; begun anew, it would never come to its end.
-                if self.is_alone() && self.contacts.is_widening() {
-                    self.ask_again(now);
-                } else if self.is_alone() {
+                if self.is_alone() {
                     self.begin_round(now);
                 }
             }
@@ -111,21 +108,17 @@ impl Gossip {
     /// Dials everybody who is known, a few at first, and sees to it that this is done again.
     pub(super) fn begin_round(&mut self, now: Instant) {
         let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
-        let widening = self.contacts.is_widening();
         self.contacts.begin_round(failed.into_iter(), &mut self.rng);
-        if !widening {
-            self.widen(now);
-        }
-        self.ask_again(now);
-    }
-
-    fn ask_again(&mut self, now: Instant) {
+        self.widen(now);
         let wait = self.contacts.backoff(&self.timing, &mut self.rng);
         self.after_exactly(now, wait, Tick::JoinRound);
     }
 
     fn widen(&mut self, now: Instant) {
-        let Some(addrs) = self.contacts.widen() else { return };
+        let addrs = self.contacts.widen();
+        if addrs.is_empty() {
+            return;
+        }
         for addr in addrs {
             self.dial(addr, Purpose::Round);
         }
