@@ -207,9 +207,18 @@ impl Agent {
         let (core, snapshots) =
             Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
         let handle = Handle::new(snapshots, commands);
-        let core = Box::new(core);
-        let streams = tcp;
-        Ok(Self { config, core, sources, listeners, token, streams, requests, updates, changed_keys, handle })
+        Ok(Self {
+            config,
+            core: Box::new(core),
+            sources,
+            listeners,
+            token,
+            streams: tcp,
+            requests,
+            updates,
+            changed_keys,
+            handle,
+        })
     }
 
     /// A hold on the agent for others in this process.

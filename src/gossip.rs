@@ -565,4 +565,19 @@ mod tests {
         let status = a.status(invented(5).id().id);
         assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
     }
+
+    #[test]
+    fn whoever_asks_an_agent_that_is_leaving_is_answered() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, b) = (machine(1, now), machine(2, now));
+        a.phase = Phase::Duplicate;
+        let join = a.join([b.me.addr]);
+        let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
+        let ended = |event: &Event| {
+            matches!(event, Event::JoinEnded(id, ended) if *id == join
+                && matches!(&ended[..], [(addr, Some(_))] if *addr == b.me.addr))
+        };
+        assert!(events.iter().any(ended), "{events:?}");
+    }
 }

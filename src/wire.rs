@@ -190,23 +190,19 @@ impl Wire {
 
     /// Wraps a datagram for the agent at `to`.
     pub(crate) fn seal(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) -> Bytes {
-        match &mut self.sealer {
-            None => seal(&self.cluster, kind, payload),
-            Some(sealer) => {
-                let key = self.spoken.get(&to).copied();
-                sealer.seal(&self.cluster, key, kind, &[payload], None).packet
-            }
-        }
+        self.wrap(self.spoken.get(&to).copied(), kind, payload, None)
     }
 
     /// Wraps the answer to a request, under the key that it came under.
     pub(crate) fn seal_reply(&mut self, kind: Kind, payload: &[u8], request: Option<Origin>) -> Bytes {
+        let (key, stamp) = (request.map(|origin| origin.key), request.map(|origin| origin.stamp));
+        self.wrap(key, kind, payload, stamp)
+    }
+
+    fn wrap(&mut self, key: Option<KeyId>, kind: Kind, payload: &[u8], request: Option<Stamp>) -> Bytes {
         match &mut self.sealer {
             None => seal(&self.cluster, kind, payload),
-            Some(sealer) => {
-                let (stamp, key) = (request.map(|origin| origin.stamp), request.map(|origin| origin.key));
-                sealer.seal(&self.cluster, key, kind, &[payload], stamp).packet
-            }
+            Some(sealer) => sealer.seal(&self.cluster, key, kind, &[payload], request).packet,
         }
     }
 

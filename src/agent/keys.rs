@@ -93,11 +93,10 @@ pub(super) async fn follow(
         });
         let Ok((version, keyring)) = done.await else { continue };
         seen = version;
-        if keyring.as_ref().ok() == Some(&used) {
-            // What was wrong with the file before is so no more.
-            if handle.snapshot().encryption.trouble.is_none() {
-                continue;
-            }
+        let unchanged = keyring.as_ref().ok() == Some(&used);
+        // Where something was wrong with the file before, it is told that it is so no more.
+        if unchanged && handle.snapshot().encryption.trouble.is_none() {
+            continue;
         }
         match &keyring {
             Ok(keyring) => {

@@ -118,9 +118,14 @@ impl Gossip {
         }
     }
 
-    /// Whether a member may be taken in; one that is known always.
-    pub(super) fn has_room_for(&self, member: &Member<Peer>) -> bool {
-        self.known.len() < MAX_MEMBERS || self.known.contains_key(&member.id().id)
+    /// Whether no further member may be taken in.
+    pub(super) fn is_full(&self) -> bool {
+        self.known.len() >= MAX_MEMBERS
+    }
+
+    /// Whether this member may be taken in; one that is known always.
+    pub(super) fn has_room_for(&self, id: NodeId) -> bool {
+        !self.is_full() || self.known.contains_key(&id)
     }
 
     /// How many more introductions may be passed on.
@@ -131,7 +136,7 @@ impl Gossip {
 
     /// Takes a member in, and tells the others of it if there is room.
     pub(super) fn introduce(&mut self, member: Member<Peer>, now: Instant) {
-        if !self.has_room_for(&member) {
+        if !self.has_room_for(member.id().id) {
             return;
         }
         let pass_on = self.room_for_news() > 0;

@@ -8,7 +8,6 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::{
     Gossip, Heard, Peer, Phase, Purpose,
     codec::{SwimCodec, restore},
-    compare::MAX_MEMBERS,
     metadata::Record,
     peer::get_peer,
     rumours::{self, Rumour},
@@ -115,16 +114,14 @@ impl Gossip {
         self.promise_nack(&header, now);
         self.note_news(rest);
         let mut payload = payload;
-        if self.known.len() >= MAX_MEMBERS {
-            if !self.known.contains_key(&header.src.id) {
-                self.counters.refused += 1;
-                return;
-            }
-            if !self.strangers(rest).is_empty() {
-                // Without what follows the header.
-                payload = &payload[..payload.len() - rest.len()];
-                rest = &[];
-            }
+        if !self.has_room_for(header.src.id) {
+            self.counters.refused += 1;
+            return;
+        }
+        if self.is_full() && !self.strangers(rest).is_empty() {
+            // Without what follows the header.
+            payload = &payload[..payload.len() - rest.len()];
+            rest = &[];
         }
         if self.room_for_news() == 0 {
             // The engine would queue what it takes from a message to pass it on.

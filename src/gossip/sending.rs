@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use super::{
     Dial, Exchange, ExchangeId, Gossip, Phase, Purpose, Transmit, codec::shorten, frame, sync::Request,
 };
@@ -47,28 +49,38 @@ impl Gossip {
 
     pub(super) fn request(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
         if self.phase != Phase::Running {
-            return;
+            return self.end_unsent(to, purpose);
         }
         let payload = frame::write(request);
         let mut untried = self.wire.keys_for(to);
-        match untried.pop() {
-            Some(key) => self.send_request(to, purpose, Again { payload, key, untried, challenged: false }),
-            None => self.open_stream(to, purpose, &payload, None),
+        if let Some(key) = untried.pop() {
+            return self.send_request(to, purpose, Again { payload, key, untried, challenged: false });
         }
+        let (frame, stamp) = self.wire.seal_request(to, None, &payload);
+        self.open_stream(frame, Exchange { to, purpose, stamp, again: None });
     }
 
     /// Sends a request under the key that it names.
     pub(super) fn send_request(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
-        let payload = request.payload.clone();
-        self.open_stream(to, purpose, &payload, Some(request));
+        let (frame, stamp) = self.wire.seal_request(to, Some(request.key), &request.payload);
+        self.open_stream(frame, Exchange { to, purpose, stamp, again: Some(request) });
     }
 
-    fn open_stream(&mut self, to: SocketAddr, purpose: Purpose, payload: &[u8], again: Option<Again>) {
-        let (frame, stamp) = self.wire.seal_request(to, again.as_ref().map(|again| again.key), payload);
+    /// Whoever waits for an answer is told that nothing was asked.
+    fn end_unsent(&mut self, to: SocketAddr, purpose: Purpose) {
+        const WHY: &str = "this agent is leaving, or has stopped over a duplicate node id";
+        if let Purpose::Asked(join) = purpose {
+            self.end_asked(join, to, Err(WHY.to_owned()));
+        } else if let Purpose::Keys(asked, member) = purpose {
+            self.end_keys(asked, member, to, Err(WHY.to_owned()));
+        }
+    }
+
+    fn open_stream(&mut self, frame: Bytes, opened: Exchange) {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         self.counters.exchanges_out += 1;
-        self.exchanges.insert(exchange, Exchange { to, purpose, stamp, again });
-        self.dials.push_back(Dial { exchange, to, frame });
+        self.dials.push_back(Dial { exchange, to: opened.to, frame });
+        self.exchanges.insert(exchange, opened);
     }
 }
