@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::running::{Agent, Dir, program, told};
+use crate::{
+    cluster::loopback,
+    running::{Agent, Dir, program, told},
+};
 
 /// Far more than any step takes, even where the machine is shared.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,18 +37,18 @@ impl Place {
     }
 }
 
-/// So many places on ports of their own.
+/// So many places, each with a gossip address and an API's port of its own. Streams leave from the gossip address: that
+/// no other test uses it keeps them from taking a port that an agent is about to listen on.
 fn places(count: usize) -> Vec<Place> {
     // All held until the last is found, so that none is given twice.
-    let held: Vec<_> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addrs: Vec<String> = held.iter().map(|held| held.local_addr().unwrap().to_string()).collect();
-    let place = |(at, pair): (usize, &[String])| Place {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let place = |(at, held): (usize, &TcpListener)| Place {
         dir: Rc::new(Dir::new()),
-        gossip: pair[0].clone(),
-        http: pair[1].clone(),
+        gossip: format!("{}:7946", loopback()),
+        http: held.local_addr().unwrap().to_string(),
         name: format!("node-{}", at + 1),
     };
-    addrs.chunks(2).enumerate().map(place).collect()
+    held.iter().enumerate().map(place).collect()
 }
 
 fn seeds(places: &[Place]) -> String {
