@@ -157,7 +157,7 @@ fn compare(size: usize) {
 fn exchange(size: usize) {
     let mut hub = Hub::of(size - 1, now());
     let (mut last, addr) = hub.join(size);
-    let to = hub.node.me().addr;
+    let to = hub.node.me().addr();
     measure("exchange", size, || {
         last.join([to]);
         let dial = last.poll_dial().unwrap();

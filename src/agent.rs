@@ -26,7 +26,7 @@ use crate::{
     bootstrap::{self, Record},
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
-    gossip::{FoundingNews, Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
+    gossip::{self, FoundingNews, Gossip, Metadata, MetadataTooLarge, Peer, Settings, Timing},
     handle::Handle,
     http,
     key_file::KeyFileError,
@@ -164,7 +164,7 @@ impl Agent {
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
         let (node, fault) = start_of_life(&state, started)?;
-        let me = Peer { id: node.founding.node_id, addr: advertised.addr, epoch: node.epoch, bump: 0 };
+        let me = Peer::new(node.founding.node_id, advertised.addr, node.epoch, 0);
         let settings = Settings {
             cluster: config.cluster.clone(),
             timing: timing(config.profile),
@@ -172,6 +172,7 @@ impl Agent {
             metadata: metadata(&config, advertised.addr),
             cached: state.peers(),
             encryption: keys::at_start(&config, addr)?,
+            read_record: gossip::Record::read,
             seed: rng.next_u64(),
         };
         let founding = founding(&config, &settings);
@@ -184,12 +185,12 @@ impl Agent {
         }
         let sources = sources(&config, &mut rng)?;
         tracing::info!(
-            node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch,
+            node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch(),
             bound = %addr, advertised = %advertised.addr, because = advertised.because, "started"
         );
         let about = About {
             id: me.id,
-            epoch: me.epoch,
+            epoch: me.epoch(),
             cluster: config.cluster.clone(),
             bound: addr,
             advertised: advertised.addr,
@@ -331,7 +332,7 @@ fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
         cluster_name: config.cluster.clone(),
         role: config.role,
         name: config.node_name.clone(),
-        addr: settings.me.addr,
+        addr: settings.me.addr(),
         endpoints: settings.metadata.endpoints.clone(),
         zone: zone_of(&config.tags),
         terms: config.terms(),

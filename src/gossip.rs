@@ -37,6 +37,7 @@ use std::{
 };
 
 use foca::{AccumulatingRuntime, Foca};
+use litemap::LiteMap;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
@@ -46,7 +47,6 @@ use self::{
     exchange::{Exchange, Join, Purpose},
     health::Health,
     keys::AskedKeys,
-    metadata::{Record, Stamp},
     probing::Probing,
     rumours::{Rumour, Rumours},
     strangers::Strangers,
@@ -57,7 +57,10 @@ use self::{
     view::{News, View},
 };
 pub use self::{
-    metadata::{FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge},
+    metadata::{
+        FoundingNews, MAX_METADATA, MAX_RUMOUR, Metadata, MetadataError, MetadataTooLarge, ReadRecord,
+        Record, Stamp,
+    },
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     profile::Timing,
@@ -120,7 +123,8 @@ pub struct Gossip {
     asked_keys: BTreeMap<KeysId, AskedKeys>,
     next_keys: u64,
     key_trouble: Option<String>,
-    records: BTreeMap<NodeId, Arc<Record>>,
+    records: LiteMap<NodeId, Arc<Record>>,
+    read_record: ReadRecord,
     left: BTreeMap<NodeId, (Epoch, u16)>,
     heard: BTreeMap<NodeId, Heard>,
     known: View,
@@ -183,6 +187,8 @@ pub struct Settings {
     pub cached: Vec<SocketAddr>,
     /// With what it encrypts; nothing: it does not.
     pub encryption: Option<Encryption>,
+    /// How it reads others' metadata: [`Record::read`].
+    pub read_record: ReadRecord,
     /// Seed of the generator: the same seed and the same input give the same output.
     pub seed: u64,
 }
@@ -193,10 +199,10 @@ impl Gossip {
     /// # Errors
     /// Where the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings { cluster, timing, me, metadata, cached, encryption, seed } = settings;
+        let Settings { cluster, timing, me, metadata, cached, encryption, read_record, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
         let crowded = Arc::<AtomicBool>::default();
-        let (rumours, pending_rumours) = Rumours::new(crowded.clone());
+        let (rumours, pending_rumours) = Rumours::new(crowded.clone(), read_record);
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
@@ -221,7 +227,7 @@ impl Gossip {
             configured_size: 1,
             rng,
             timers: Timers::default(),
-            contacts: Contacts::new(me.addr, cached),
+            contacts: Contacts::new(me.addr(), cached),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             compare_after: timing.compare_period,
@@ -231,10 +237,11 @@ impl Gossip {
             asked_keys: BTreeMap::new(),
             next_keys: 0,
             key_trouble: None,
-            records: BTreeMap::new(),
+            records: LiteMap::new_vec(),
+            read_record,
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
-            known: View::new(),
+            known: View::new_vec(),
             digest: 0,
             news: News::default(),
             index: 0,
@@ -285,7 +292,7 @@ impl Gossip {
     pub fn set_metadata(&mut self, metadata: Metadata, now: Instant) -> Result<(), MetadataTooLarge> {
         let bytes = metadata.encode()?;
         let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
-        let stamp = Stamp { epoch: self.me.epoch, version };
+        let stamp = Stamp { epoch: self.me.epoch(), version };
         let metadata = metadata.into();
         self.keep_own(Record { owner: self.me.id, stamp, bytes, metadata });
         self.tell_metadata(&self.me.clone());
@@ -399,12 +406,8 @@ mod tests {
     };
 
     fn machine(number: u8, now: Instant) -> Gossip {
-        let me = Peer {
-            id: NodeId::try_from([number; 16]).unwrap(),
-            addr: ([127, 0, 0, number], 7946).into(),
-            epoch: Epoch(1),
-            bump: 0,
-        };
+        let id = NodeId::try_from([number; 16]).unwrap();
+        let me = Peer::new(id, ([127, 0, 0, number], 7946).into(), Epoch(1), 0);
         let metadata = Metadata {
             name: format!("n{number}").parse().unwrap(),
             role: Role::Server,
@@ -415,7 +418,16 @@ mod tests {
         };
         let cluster = "test".parse().unwrap();
         let (timing, cached, seed) = (Timing::LAN, vec![], number.into());
-        let settings = Settings { cluster, timing, me, metadata, cached, encryption: None, seed };
+        let settings = Settings {
+            cluster,
+            timing,
+            me,
+            metadata,
+            cached,
+            encryption: None,
+            read_record: Record::read,
+            seed,
+        };
         Gossip::new(settings, now).unwrap()
     }
 
@@ -428,11 +440,11 @@ mod tests {
     fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {
         let mut any = false;
         while let Some(Transmit { payload, .. }) = from.poll_transmit() {
-            to.handle_datagram(from.me.addr, &payload, now);
+            to.handle_datagram(from.me.addr(), &payload, now);
             any = true;
         }
         while let Some(Dial { exchange, frame, .. }) = from.poll_dial() {
-            let answer = to.handle_request(from.me.addr, &frame, now);
+            let answer = to.handle_request(from.me.addr(), &frame, now);
             let answer = answer.as_deref().ok_or(NoAnswer::Failed("none".to_owned()));
             from.handle_reply(exchange, answer, now);
             any = true;
@@ -446,7 +458,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
         let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr], now);
+        a.set_seeds([b.me.addr()], now);
         talk(&mut a, &mut b, now);
         assert_eq!((a.membership().members.len(), b.membership().members.len()), (2, 2));
         a.leave(now);
@@ -456,9 +468,9 @@ mod tests {
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
         SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        let packet = a.wire.seal(a.me.addr, Kind::Swim, &codec::shorten(&packet));
-        a.handle_datagram(b.me.addr, &packet, now);
-        assert_eq!(a.foca.identity().bump, 0, "it has renewed itself");
+        let packet = a.wire.seal(a.me.addr(), Kind::Swim, &codec::shorten(&packet));
+        a.handle_datagram(b.me.addr(), &packet, now);
+        assert_eq!(a.foca.identity().bump(), 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
 
@@ -468,7 +480,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let mut now = Instant::now();
         let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr], now);
+        a.set_seeds([b.me.addr()], now);
         talk(&mut a, &mut b, now);
         let bad = [&[8][..], &[0x7f; 12]].concat();
         for item in [vec![200, 1, 2, 3], bad, vec![8, 0]] {
@@ -489,7 +501,7 @@ mod tests {
                 }
             };
             let answer = b.swim_message(&a.me, Message::Ack(ping), &[], &[item]);
-            let (before, from) = (a.counters.refused, b.me.addr);
+            let (before, from) = (a.counters.refused, b.me.addr());
             now += Duration::from_millis(1);
             let answer = wire::seal(a.wire.cluster(), Kind::Swim, &codec::shorten(&answer));
             a.handle_datagram(from, &answer, now);
@@ -505,16 +517,16 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
         let mut a = machine(1, now);
-        a.join([a.me.addr]);
+        a.join([a.me.addr()]);
         let Dial { exchange, frame, .. } = a.poll_dial().unwrap();
-        let answer = a.handle_request(a.me.addr, &frame, now).unwrap();
-        let renewed = Peer { bump: 1, ..a.me };
+        let answer = a.handle_request(a.me.addr(), &frame, now).unwrap();
+        let renewed = a.me.reborn(a.me.epoch(), 1);
         a.engine(now, |foca, runtime| foca.change_identity(renewed, runtime));
         a.me = renewed;
         a.handle_reply(exchange, Ok(&answer), now);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
-        assert!(a.is_own(a.me.addr));
+        assert!(a.is_own(a.me.addr()));
     }
 
     /// One later than the last would be sent as the first, and the others would take this node for dead for ever.
@@ -524,12 +536,12 @@ mod tests {
         let now = Instant::now();
         let (mut a, mut b) = (machine(1, now), machine(2, now));
         for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
-            let claim = Member::alive(Peer { epoch, bump: u16::MAX, ..a.me });
+            let claim = Member::alive(a.me.reborn(epoch, u16::MAX));
             let mut state = b.shared_state();
             state.members = vec![claim];
             let request = frame::write(&sync::Request::Exchange(state.encode()));
-            a.handle_request(b.me.addr, &b.wire.seal(a.me.addr, Kind::Request, &request), now).unwrap();
-            assert_eq!((a.me.epoch, a.me.bump), (Epoch::LAST, 0), "after {epoch}");
+            a.handle_request(b.me.addr(), &b.wire.seal(a.me.addr(), Kind::Request, &request), now).unwrap();
+            assert_eq!((a.me.epoch(), a.me.bump()), (Epoch::LAST, 0), "after {epoch}");
         }
     }
 
@@ -539,28 +551,28 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
         let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr], now);
+        a.set_seeds([b.me.addr()], now);
         talk(&mut a, &mut b, now);
         let invented = |number: usize| {
             let mut id = [7; 16];
             id[..8].copy_from_slice(&number.to_be_bytes());
-            Member::alive(Peer { id: NodeId::try_from(id).unwrap(), ..b.me })
+            Member::alive(Peer::new(NodeId::try_from(id).unwrap(), b.me.addr(), Epoch(1), 0))
         };
         let mut state = b.shared_state();
         state.members = (0..compare::MAX_MEMBERS + 1_000).map(invented).collect();
         let request = frame::write(&sync::Request::Exchange(state.encode()));
-        a.handle_request(b.me.addr, &wire::seal(a.wire.cluster(), Kind::Request, &request), now).unwrap();
+        a.handle_request(b.me.addr(), &wire::seal(a.wire.cluster(), Kind::Request, &request), now).unwrap();
         assert_eq!(a.known.len(), compare::MAX_MEMBERS);
         let more = [invented(100_000), invented(100_001)];
         let message = b.swim_message(&a.me, Message::Gossip, &more, &[]);
-        a.handle_swim(b.me.addr, &message, false, now);
+        a.handle_swim(b.me.addr(), &message, false, now);
         a.meet(more[0].id(), now);
         a.refresh_view(now);
         assert_eq!(a.known.len(), compare::MAX_MEMBERS);
         // Those who are known are heard as before.
         let down = Member::down(*invented(5).id());
         let message = b.swim_message(&a.me, Message::Gossip, &[down], &[]);
-        a.handle_swim(b.me.addr, &message, false, now);
+        a.handle_swim(b.me.addr(), &message, false, now);
         a.refresh_view(now);
         let status = a.status(invented(5).id().id);
         assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
@@ -572,11 +584,11 @@ mod tests {
         let now = Instant::now();
         let (mut a, b) = (machine(1, now), machine(2, now));
         a.phase = Phase::Duplicate;
-        let join = a.join([b.me.addr]);
+        let join = a.join([b.me.addr()]);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         let ended = |event: &Event| {
             matches!(event, Event::JoinEnded(id, ended) if *id == join
-                && matches!(&ended[..], [(addr, Some(_))] if *addr == b.me.addr))
+                && matches!(&ended[..], [(addr, Some(_))] if *addr == b.me.addr()))
         };
         assert!(events.iter().any(ended), "{events:?}");
     }

@@ -232,6 +232,10 @@ impl Life {
         if let Fault::Pause(node) = fault {
             self.world.resume(*node);
         }
+        if let Fault::Leave(node) = fault {
+            // A goodbye takes its time.
+            self.world.run_until(10 * SECOND, |world| !world.runs(*node)).expect("it leaves");
+        }
         if let Fault::Blackout = fault {
             self.world.start_all(&self.nodes);
         }

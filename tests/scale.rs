@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     campaigns,
-    sim::{Node, World},
+    sim::{Node, World, seen::come_to_know_each_other},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,10 +23,11 @@ fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
 /// All start within 50 ms and know one seed; how long until everybody lists everybody.
 fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
+    world.only_failures = true;
     let nodes = world.hosts(count, "chronik");
     let begin = world.passed();
     world.start_all(&nodes);
-    let joined = world.run_until(60 * SECOND, |world| world.know_each_other(&nodes));
+    let joined = world.run_until(60 * SECOND, come_to_know_each_other(&nodes));
     assert!(joined.is_some(), "{count} nodes, seed {seed}: not together after a minute");
     let took = world.passed() - begin;
     result("join", count, seed, took);

@@ -2,13 +2,14 @@
 //! runs the gossip half alone, or the whole machine with its founding, its disk and its server. The same seed gives the
 //! same run, to the byte.
 
+mod alike;
 pub(crate) mod bare;
 mod blocked;
 pub(crate) mod judge;
 mod network;
 mod process;
 mod recorder;
-mod seen;
+pub(crate) mod seen;
 pub(crate) mod servers;
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 use chronik_agent::{
     bootstrap::Record,
     gossip::{Event, FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
-    membership::MemberStatus,
+    membership::{Member, MemberStatus},
     node::{ClusterName, Epoch, NodeId, Role},
     state_dir::NodeRecord,
     wire::{Encryption, Keyring},
@@ -106,6 +107,8 @@ pub(crate) struct World {
     rng: StdRng,
     /// Every change of a status anywhere: when, who sees it, of whom, which.
     pub(crate) changes: Vec<(Duration, Node, Node, MemberStatus)>,
+    /// Of the changes, only those to `Failed` are noted: of 10,000 nodes that join, 100 million become alive.
+    pub(crate) only_failures: bool,
     /// Everything sent, in order, as a running hash.
     pub(crate) log: u64,
     /// Datagrams sent.
@@ -152,6 +155,7 @@ impl World {
             sequence: 0,
             rng: StdRng::seed_from_u64(seed),
             changes: Vec::new(),
+            only_failures: false,
             log: 0,
             datagrams: 0,
             coordinates: None,
@@ -226,7 +230,7 @@ impl World {
         host.alarm = None;
         host.seen_index = 0;
         host.left = false;
-        let me = Peer { id, addr: host.addr, epoch, bump: 0 };
+        let me = Peer::new(id, host.addr, epoch, 0);
         if let Some(config) = &self.bare {
             let bare = bare::Bare::new(me, config.clone(), self.rng.random());
             host.process = Some(Process::Bare(Box::new(bare)));
@@ -247,6 +251,7 @@ impl World {
             metadata,
             cached: host.cached.clone(),
             encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),
+            read_record: alike::read,
             seed: self.rng.random(),
         };
         let mut gossip = Gossip::new(settings, self.now).unwrap();
@@ -502,7 +507,11 @@ impl World {
         assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
         self.version += 1;
         let now = self.now;
-        for member in process.changed().into_iter().filter(|member| member.since == now) {
+        let only_failures = self.only_failures;
+        let noted = |member: &Member| {
+            member.since == now && (!only_failures || member.status == MemberStatus::Failed)
+        };
+        for member in process.changed().into_iter().filter(noted) {
             let subject = self.by_addr[&member.addr];
             self.changes.push((at, node, subject, member.status));
         }

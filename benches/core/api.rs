@@ -28,7 +28,7 @@ pub(super) fn members(size: usize) {
     let me = *hub.node.me();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let started = now();
-    let fresh = || Arc::new(snapshot(&membership, me.id, me.addr, started));
+    let fresh = || Arc::new(snapshot(&membership, me.id, me.addr(), started));
     let (snapshots, seen) = watch::channel(fresh());
     let (commands, _) = mpsc::channel(1);
     let listeners = runtime.block_on(http::bind(&[HttpAddr::Tcp(([127, 0, 0, 1], 0).into())])).unwrap();

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use chronik_agent::{
     bootstrap::{self, Admission, Record, SeedGate, Terms},
-    gossip::{FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
+    gossip::{self, FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
     machine::Machine,
     node::{Epoch, NodeId, Role},
     state_dir::NodeRecord,
@@ -44,10 +44,11 @@ fn node(number: usize, now: Instant) -> Gossip {
     let settings = Settings {
         cluster: "chronik".parse().unwrap(),
         timing: Timing::LAN,
-        me: Peer { id: id(number), addr, epoch: Epoch(1), bump: 0 },
+        me: Peer::new(id(number), addr, Epoch(1), 0),
         metadata,
         cached: vec![],
         encryption: None,
+        read_record: gossip::Record::read,
         seed: number as u64,
     };
     Gossip::new(settings, now).unwrap()
@@ -56,7 +57,7 @@ fn node(number: usize, now: Instant) -> Gossip {
 /// Carries what `from` dials to `answer`, until it dials no more.
 fn dials(from: &mut Gossip, now: Instant, mut answer: impl FnMut(SocketAddr, &[u8]) -> Option<Bytes>) {
     while let Some(dial) = from.poll_dial() {
-        let reply = answer(from.me().addr, &dial.frame);
+        let reply = answer(from.me().addr(), &dial.frame);
         from.handle_reply(
             dial.exchange,
             reply.as_deref().ok_or_else(|| NoAnswer::Failed("silence".to_owned())),
@@ -91,7 +92,7 @@ impl Hub {
 
     fn pair(now: Instant) -> Self {
         let (node, mut first) = (node(0, now), node(1, now));
-        first.set_seeds([node.me().addr], now);
+        first.set_seeds([node.me().addr()], now);
         Self { node, first, now }
     }
 
@@ -121,14 +122,14 @@ impl Hub {
     /// Has one more node join. It learns of all before it.
     pub(super) fn join(&mut self, number: usize) -> (Gossip, SocketAddr) {
         let mut joining = node(number, self.now);
-        joining.set_seeds([self.node.me().addr], self.now);
+        joining.set_seeds([self.node.me().addr()], self.now);
         dials(&mut joining, self.now, |from, frame| self.node.handle_request(from, frame, self.now));
         (joining, addr(number))
     }
 
     /// A probe by the first node, and where it comes from.
     pub(super) fn ping(&mut self) -> (SocketAddr, Bytes) {
-        let (from, hub) = (self.first.me().addr, self.node.me().addr);
+        let (from, hub) = (self.first.me().addr(), self.node.me().addr());
         // It gossips besides; a probe is what is answered.
         while let Some(due) = self.first.poll_timeout().filter(|due| *due < self.now + PATIENCE) {
             self.first.handle_timeout(due);
@@ -156,7 +157,7 @@ fn talk(from: &mut Gossip, to: &mut Gossip, now: Instant) {
     }
     dials(from, now, |addr, frame| to.handle_request(addr, frame, now));
     while let Some(transmit) = from.poll_transmit() {
-        to.handle_datagram(from.me().addr, &transmit.payload, now);
+        to.handle_datagram(from.me().addr(), &transmit.payload, now);
     }
 }
 
@@ -182,7 +183,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         cluster_name: "chronik".parse().unwrap(),
         role: Role::Server,
         name: "node-0".parse().unwrap(),
-        addr: gossip.me().addr,
+        addr: gossip.me().addr(),
         endpoints: gossip.own_metadata().endpoints.clone(),
         zone: Some("eu-central-1a".to_owned()),
         terms: Some(Terms::Count(expect)),
@@ -194,7 +195,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
     let mut machine = Machine::new(gossip, config, record, StdRng::seed_from_u64(1), now);
     for number in 1..size {
         let mut joining = node(number, now);
-        joining.set_seeds([machine.me().addr], now);
+        joining.set_seeds([machine.me().addr()], now);
         dials(&mut joining, now, |from, frame| machine.handle_request(from, frame, now));
     }
     machine.turn(now);

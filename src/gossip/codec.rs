@@ -157,12 +157,8 @@ mod tests {
     fn peer(last: u8) -> Peer {
         let mut id = [7; 16];
         id[15] = last;
-        Peer {
-            id: NodeId::try_from(id).unwrap(),
-            addr: format!("[fd00::{last}]:7946").parse().unwrap(),
-            epoch: Epoch(1_700_000_000_000),
-            bump: 3,
-        }
+        let addr = format!("[fd00::{last}]:7946").parse().unwrap();
+        Peer::new(NodeId::try_from(id).unwrap(), addr, Epoch(1_700_000_000_000), 3)
     }
 
     #[test]
@@ -195,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_message_is_shortened_and_restored_for_its_destination_alone() {
-        let v4 = Peer { addr: ([10, 0, 0, 1], 7946).into(), ..peer(1) };
+        let v4 = Peer::new(peer(1).id, ([10, 0, 0, 1], 7946).into(), peer(1).epoch(), 3);
         for src in [peer(1), v4] {
             let header = Header { src, src_incarnation: 9, dst: peer(2), message: Message::Ping(7) };
             let mut whole = Vec::new();
@@ -203,7 +199,11 @@ mod tests {
             let short = shorten(&whole);
             assert_eq!(short.len(), whole.len() - 20);
             assert_eq!(restore(&short, &peer(2)), Some(whole));
-            assert_eq!(restore(&short, &Peer { bump: 4, ..peer(2) }), Some(vec![]), "another life of it");
+            assert_eq!(
+                restore(&short, &peer(2).reborn(peer(2).epoch(), 4)),
+                Some(vec![]),
+                "another life of it"
+            );
             for length in 0..short.len() - 2 {
                 assert_eq!(restore(&short[..length], &peer(2)), None);
             }

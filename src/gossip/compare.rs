@@ -44,7 +44,7 @@ impl Gossip {
         let wait = self.compare_after;
         self.compare_after = (wait * 2).min(self.timing.compare_period);
         self.after(now, wait, Tick::Compare(self.compare_chain));
-        let chosen = self.foca.iter_members().map(|member| member.id().addr).choose(&mut self.rng);
+        let chosen = self.foca.iter_members().map(|member| member.id().addr()).choose(&mut self.rng);
         if let Some(addr) = chosen {
             self.dial(addr, Purpose::Compare);
         }
@@ -106,7 +106,7 @@ impl Gossip {
 
     fn state_of(&self, is_told: impl Fn(&NodeId) -> bool) -> SharedState {
         let left = self.left.iter().filter(|(id, _)| is_told(id));
-        let left = left.map(|(id, (epoch, bump))| Peer { id: *id, epoch: *epoch, bump: *bump, ..self.me });
+        let left = left.map(|(id, (epoch, bump))| Peer::new(*id, self.me.addr(), *epoch, *bump));
         let members = self.foca.iter_membership_state().filter(|member| is_told(&member.id().id));
         let records = self.records.iter().filter(|(owner, _)| is_told(owner));
         SharedState {

@@ -207,7 +207,7 @@ mod tests {
 
     fn peer(last: u8) -> Peer {
         let id = NodeId::try_from([last; 16]).unwrap();
-        Peer { id, addr: ([10, 0, 0, last], 7946).into(), epoch: Epoch(1), bump: 0 }
+        Peer::new(id, ([10, 0, 0, last], 7946).into(), Epoch(1), 0)
     }
 
     fn node(seed: u64) -> Coordinates {
@@ -267,10 +267,10 @@ mod tests {
         assert!(told(&mut a, peer(2)));
         let next = (1..).find(|_| told(&mut a, peer(2)));
         assert_eq!(next, Some(usize::from(REPEAT)));
-        assert!(told(&mut a, Peer { bump: 1, ..peer(2) }), "a new life has forgotten it");
-        assert!(!told(&mut a, Peer { bump: 1, ..peer(2) }));
+        assert!(told(&mut a, peer(2).reborn(Epoch(1), 1)), "a new life has forgotten it");
+        assert!(!told(&mut a, peer(2).reborn(Epoch(1), 1)));
         a.position = [0.001, 0.0, 0.0];
         a.measure(peer(2).id, 10 * MS);
-        assert!(told(&mut a, Peer { bump: 1, ..peer(2) }), "it has moved by a tenth of the round trip");
+        assert!(told(&mut a, peer(2).reborn(Epoch(1), 1)), "it has moved by a tenth of the round trip");
     }
 }

@@ -35,7 +35,7 @@ impl Gossip {
         while let Some((peer, payload)) = self.runtime.to_send() {
             self.note_sent(&peer, &payload, now);
             let payload = self.with_coordinate(&peer, &payload);
-            self.transmit(peer.addr, Kind::Swim, &payload);
+            self.transmit(peer.addr(), Kind::Swim, &payload);
         }
         while let Some(notification) = self.runtime.to_notify() {
             self.notice(notification, now);
@@ -134,7 +134,7 @@ impl Gossip {
                 self.news.of(me.id);
                 self.rejoined = true;
                 self.counters.renewals += 1;
-                tracing::info!(bump = me.bump, "others took this node for failed; it has renewed itself");
+                tracing::info!(bump = me.bump(), "others took this node for failed; it has renewed itself");
             }
             OwnedNotification::MemberDown(peer) => self.news.of(peer.id),
             OwnedNotification::Active | OwnedNotification::Defunct => {}

@@ -13,11 +13,11 @@ use super::{
     Event, ExchangeId, Gossip, Heard, JoinId, KeysId, NoAnswer, Peer, Phase,
     codec::SwimCodec,
     compare::MAX_MEMBERS,
-    frame,
+    frame::{self, FrameError},
     keys::read_keys,
     sending::Again,
     suspicion::Evidence,
-    sync::{self, Reply, Request, SharedState, Verdict},
+    sync::{self, EncodedState, Reply, Request, SharedState, Verdict},
     timers::Tick,
 };
 use crate::{
@@ -119,12 +119,12 @@ impl Gossip {
         match frame::read(payload) {
             Ok(Request::Compare(digest)) => Some(self.compared(digest, now)),
             Ok(Request::Trade(state, wanted)) => {
-                let state = SharedState::decode(state).ok()?;
+                let state = self.read_state(state).ok()?;
                 Some(Reply::State(self.trade(state, &sync::get_hashes(&wanted), now).encode()))
             }
             Ok(Request::Exchange(state)) => {
-                let state = SharedState::decode(state).ok()?;
-                self.wire.speaks(state.sender.addr, origin);
+                let state = self.read_state(state).ok()?;
+                self.wire.speaks(state.sender.addr(), origin);
                 self.apply(state, true, now);
                 Some(Reply::State(self.shared_state().encode()))
             }
@@ -148,7 +148,7 @@ impl Gossip {
     fn answer_swim(&mut self, from: SocketAddr, message: &[u8], now: Instant) -> Reply {
         let waiting = self.transmits.split_off(0);
         self.handle_swim(from, message, true, now);
-        let asker = SwimCodec.decode_header(message).map(|header| header.src.addr).ok();
+        let asker = SwimCodec.decode_header(message).map(|header| header.src.addr()).ok();
         let (answers, others): (VecDeque<_>, VecDeque<_>) =
             self.transmits.drain(..).partition(|transmit| Some(transmit.to) == asker);
         self.transmits = waiting;
@@ -234,11 +234,11 @@ impl Gossip {
                 self.offer(to, &sync::get_hashes(&theirs), now);
                 return Ok(());
             }
-            Reply::State(state) => SharedState::decode(state).map_err(|error| error.to_string())?,
+            Reply::State(state) => self.read_state(state).map_err(|error| error.to_string())?,
         };
         // A node that joins learns of everybody at once; all of them know each other already.
         let joining = self.is_alone();
-        let addr = state.sender.addr;
+        let addr = state.sender.addr();
         match self.apply(state, !joining, now) {
             Told::Peer => {
                 self.contacts.has_answer(to);
@@ -258,12 +258,17 @@ impl Gossip {
         }
     }
 
+    /// Reads a state, of its metadata what is newer than what this node has.
+    fn read_state(&self, state: EncodedState) -> Result<SharedState, FrameError> {
+        SharedState::decode(state, |owner, stamp| self.wants_record(owner, stamp), self.read_record)
+    }
+
     /// Takes over another node's picture, by the rules of `sync::judge`.
     pub(super) fn apply(&mut self, state: SharedState, pass_on: bool, now: Instant) -> Told {
         let sender = state.sender;
         if sender.id == self.me.id {
             // An answer of our own may have been on its way while this node renewed itself.
-            let myself = sender == self.me || sender.addr == self.me.addr;
+            let myself = sender == self.me || sender.addr() == self.me.addr();
             return if myself { Told::Myself } else { self.meet_duplicate(&sender) };
         }
         // Said before the sender gave way or started again: it has learnt better since, or will from our answer.
@@ -282,11 +287,10 @@ impl Gossip {
         for life in left.iter().filter(|life| life.id != me) {
             self.note_left(life, now);
         }
-        for record in records {
-            let (owner, newer) = (record.owner, self.keep(record));
-            if newer && owner == sender.id && self.room_for_news() > 0 {
-                self.tell_metadata(&sender);
-            }
+        let tells_of_itself = records.iter().any(|record| record.owner == sender.id);
+        self.keep_all(records);
+        if tells_of_itself && self.room_for_news() > 0 {
+            self.tell_metadata(&sender);
         }
         let contact = Member::new(sender, 0, State::Alive);
         self.introduce(contact, now);
@@ -313,7 +317,12 @@ impl Gossip {
                     None => continue,
                 }
             }
-            match sync::judge(&member, ours.get(&member.id().id).copied()) {
+            let ours = ours.get(&member.id().id).copied();
+            // The engine would look through all members for each.
+            if ours == Some(&member) {
+                continue;
+            }
+            match sync::judge(&member, ours) {
                 Verdict::Apply(update) => {
                     if !self.shows_already(&update) {
                         self.news.of(update.id().id);
@@ -348,12 +357,12 @@ impl Gossip {
             let claim = claim.clone();
             self.engine(now, |foca, runtime| foca.apply_many([claim].into_iter(), true, runtime));
         } else if theirs.win_addr_conflict(&self.me) {
-            self.outlive(theirs.epoch, now);
+            self.outlive(theirs.epoch(), now);
         }
-        let elsewhere = theirs.addr != self.me.addr && theirs.epoch != self.me.epoch;
+        let elsewhere = theirs.addr() != self.me.addr() && theirs.epoch() != self.me.epoch();
         if elsewhere && claim.state() != State::Down {
             // Our own former address, or a copy of us that runs there: it answers, or it does not.
-            self.dial(theirs.addr, Purpose::Exchange);
+            self.dial(theirs.addr(), Purpose::Exchange);
         }
     }
 
@@ -363,8 +372,8 @@ impl Gossip {
         if epoch >= Epoch::LAST {
             return;
         }
-        let epoch = Epoch::next(Some(epoch), self.me.epoch.0);
-        let me = Peer { epoch, bump: 0, ..self.me };
+        let epoch = Epoch::next(Some(epoch), self.me.epoch().0);
+        let me = self.me.reborn(epoch, 0);
         tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
         self.events.push_back(Event::Persist(epoch));
         self.engine(now, |foca, runtime| foca.change_identity(me, runtime));
@@ -377,13 +386,13 @@ impl Gossip {
     /// Another process has this node's id. The one that started later stops, so that the one the cluster knows stays; of
     /// two that started in the same millisecond, the one with the greater address.
     fn meet_duplicate(&mut self, other: &Peer) -> Told {
-        let stopped = (self.me.epoch, self.me.addr) > (other.epoch, other.addr);
+        let stopped = (self.me.epoch(), self.me.addr()) > (other.epoch(), other.addr());
         if stopped {
             self.phase = Phase::Duplicate;
             self.timers.clear();
             self.suspicions.clear();
         }
-        self.events.push_back(Event::DuplicateId { addr: other.addr, stopped });
+        self.events.push_back(Event::DuplicateId { addr: other.addr(), stopped });
         Told::Duplicate
     }
 

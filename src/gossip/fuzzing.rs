@@ -15,7 +15,7 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::{
     ExchangeId, Gossip, Metadata, NoAnswer, Peer, Phase, Settings, Timing,
     codec::{CodecError, SwimCodec, restore, shorten},
-    frame,
+    frame::{self, FrameError},
     metadata::{FoundingNews, MAX_METADATA, Record, Stamp},
     peer::{self, put_life},
     rumours::{self, Accusation, Rumour},
@@ -55,9 +55,9 @@ pub(crate) fn swim(data: &[u8]) {
 
 /// Rumours: what is read is written to bytes that mean the same.
 pub(crate) fn rumour(data: &[u8]) {
-    let Ok(rumour) = rumours::read(data, Some(&me())) else { return };
+    let Ok(rumour) = rumours::read(data, Some(&me()), Record::read) else { return };
     let Some(written) = write_rumour(&rumour) else { return };
-    let again = rumours::read(&written, Some(&me())).expect("it was written here");
+    let again = rumours::read(&written, Some(&me()), Record::read).expect("it was written here");
     assert_eq!(write_rumour(&again), Some(written));
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn frame(data: &[u8]) {
     }
     if let Ok(state) = state(&mut Unstructured::new(data)) {
         let (members, left) = (state.members.len(), state.left.len());
-        let state = SharedState::decode(state.encode()).expect("it was written here");
+        let state = decode(state.encode()).expect("it was written here");
         assert_eq!((state.members.len(), state.left.len()), (members, left));
     }
 }
@@ -112,16 +112,20 @@ fn rewrite<T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>>(value: &T
     assert_eq!(frame::write(&again), bytes);
 }
 
+fn decode(encoded: EncodedState) -> Result<SharedState, FrameError> {
+    SharedState::decode(encoded, |_, _| true, Record::read)
+}
+
 fn restate(encoded: EncodedState) {
-    let Ok(state) = SharedState::decode(encoded) else { return };
+    let Ok(state) = decode(encoded) else { return };
     let bytes = frame::write(&state.encode());
-    let again = frame::read(&bytes).ok().and_then(|encoded| SharedState::decode(encoded).ok());
+    let again = frame::read(&bytes).ok().and_then(|encoded| decode(encoded).ok());
     assert_eq!(again.map(|state| frame::write(&state.encode())), Some(bytes));
 }
 
 /// This node.
 fn me() -> Peer {
-    Peer { id: id(1), addr: addr(1), epoch: Epoch(1_700_000_000_000), bump: 0 }
+    Peer::new(id(1), addr(1), Epoch(1_700_000_000_000), 0)
 }
 
 fn id(number: u8) -> NodeId {
@@ -151,10 +155,10 @@ fn own_metadata() -> Metadata {
 fn peer(u: &mut Unstructured<'_>) -> Result<Peer> {
     let number = u.int_in_range(1..=6)?;
     let at = if u.ratio(7, 8)? { number } else { u.int_in_range(1..=6)? };
-    let now = me().epoch.0;
+    let now = me().epoch().0;
     let epoch = *u.choose(&[now, now, now, now, now + 1, now - 1, 0, Epoch::LAST.0 - 1, Epoch::LAST.0])?;
     let bump = *u.choose(&[0, 0, 0, 0, 0, 1, 2, u16::MAX - 1, u16::MAX])?;
-    Ok(Peer { id: id(number), addr: addr(at), epoch: Epoch(epoch), bump })
+    Ok(Peer::new(id(number), addr(at), Epoch(epoch), bump))
 }
 
 fn whole(peer: &Peer) -> Vec<u8> {
@@ -193,7 +197,7 @@ fn record(u: &mut Unstructured<'_>) -> Result<Record> {
             .collect(),
         ..own_metadata()
     };
-    let epoch = *u.choose(&[me().epoch.0, 0, Epoch::LAST.0, Epoch::LAST.0 + 1, u64::MAX])?;
+    let epoch = *u.choose(&[me().epoch().0, 0, Epoch::LAST.0, Epoch::LAST.0 + 1, u64::MAX])?;
     let stamp = Stamp { epoch: Epoch(epoch), version: *u.choose(&[1, 2, u32::MAX])? };
     let bytes = metadata.encode().map_err(|_| arbitrary::Error::IncorrectFormat)?;
     Ok(Record { owner, stamp, bytes, metadata: metadata.into() })
@@ -280,6 +284,7 @@ pub(crate) fn hostile_peers(data: &[u8], now: Instant) {
         metadata: own_metadata(),
         cached: Vec::new(),
         encryption: None,
+        read_record: Record::read,
         seed: 1,
     };
     let gossip = Gossip::new(settings, now).expect("its metadata is small");
@@ -428,8 +433,8 @@ impl Victim {
         }
         assert!(sent <= MOST_SENT, "{sent} packets and events after one input");
         let me = self.gossip.me;
-        assert_eq!((me.id, me.addr), (id(1), addr(1)));
-        assert!(me.epoch.0 <= Epoch::LAST.0, "{} does not travel", me.epoch);
+        assert_eq!((me.id, me.addr()), (id(1), addr(1)));
+        assert!(me.epoch().0 <= Epoch::LAST.0, "{} does not travel", me.epoch());
         assert_eq!(self.gossip.own_metadata(), &own_metadata());
         assert!(self.gossip.membership().members.contains_key(&id(1)));
     }
@@ -441,23 +446,23 @@ impl Victim {
         }
         let mut stranger = [0xEE; NodeId::LEN];
         stranger[..4].copy_from_slice(&crc32fast::hash(data).to_be_bytes());
-        let stranger = Peer { id: NodeId::try_from(stranger).expect("not nil"), addr: addr(200), ..me() };
+        let stranger = Peer::new(NodeId::try_from(stranger).expect("not nil"), addr(200), me().epoch(), 0);
         let request = frame::write(&Request::Compare(0));
         let request = wire::seal(&cluster(), Kind::Request, &request);
-        let reply = self.gossip.handle_request(stranger.addr, &request, self.now).expect("an answer");
+        let reply = self.gossip.handle_request(stranger.addr(), &request, self.now).expect("an answer");
         let (kind, payload) = wire::open(&cluster(), &reply).expect("it was sealed here");
         assert!(kind == Kind::Reply && frame::read::<Reply>(payload).is_ok());
         let me = self.gossip.me;
         let header = Header { src: stranger, src_incarnation: 0, dst: me, message: Message::Ping(7) };
         let mut ping = Vec::new();
         SwimCodec.encode_header(&header, &mut ping).expect("a vector has room");
-        self.datagram(stranger.addr, Kind::Swim, &shorten(&ping));
+        self.datagram(stranger.addr(), Kind::Swim, &shorten(&ping));
         let mut mine = Vec::new();
         put_life(&me, &mut mine);
         let answered = std::iter::from_fn(|| self.gossip.poll_transmit()).any(|transmit| {
             let opened = wire::open(&cluster(), &transmit.payload);
             let from_me = |(_, payload): (Kind, &[u8])| payload.starts_with(&mine);
-            transmit.to == stranger.addr && opened.is_ok_and(from_me)
+            transmit.to == stranger.addr() && opened.is_ok_and(from_me)
         });
         assert!(answered, "a ping is not answered any more");
     }

@@ -54,18 +54,18 @@ impl Gossip {
     /// Begins a new life that knows both halves, and has this side's others do the same.
     fn give_way(&mut self, theirs: &SharedState, now: Instant) {
         let Some(me) = self.me.renew() else { return };
-        tracing::info!(with = %theirs.sender.addr, "the others took this node for failed; it rejoins");
+        tracing::info!(with = %theirs.sender.addr(), "the others took this node for failed; it rejoins");
         self.counters.renewals += 1;
         self.begin_anew(me, theirs.members.iter().cloned().chain([Member::alive(theirs.sender)]), now);
         self.tell(&rumours::healed_rumour(&self.me, &theirs.sender));
-        self.dial(theirs.sender.addr, Purpose::Exchange);
+        self.dial(theirs.sender.addr(), Purpose::Exchange);
     }
 
     /// Starts the engine afresh as `me`, with this side's active members and what `there` says. Whom this side called
     /// failed is forgotten: it was parted from the others when it did.
     pub(super) fn begin_anew(&mut self, me: Peer, there: impl Iterator<Item = Member<Peer>>, now: Instant) {
         let active: Vec<_> = self.foca.iter_members().cloned().collect();
-        let (rumours, pending) = Rumours::new(self.crowded.clone());
+        let (rumours, pending) = Rumours::new(self.crowded.clone(), self.read_record);
         let rng = StdRng::seed_from_u64(self.rng.random());
         let config = self.timing.engine(self.configured_size);
         self.timers.forget_engine();

@@ -8,12 +8,15 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::{
     Gossip, Heard, Peer, Phase, Purpose,
     codec::{SwimCodec, restore},
-    metadata::Record,
+    metadata::{Record, Stamp},
     peer::get_peer,
     rumours::{self, Rumour},
     timers::Tick,
 };
-use crate::wire::{self, Freshness, Kind, Opened, WireError};
+use crate::{
+    node::NodeId,
+    wire::{self, Freshness, Kind, Opened, WireError},
+};
 
 /// The updates that follow a header, counted by two bytes. The engine stops at the first that does not read, too.
 fn updates_in(mut bytes: &[u8]) -> impl Iterator<Item = Member<Peer>> {
@@ -106,7 +109,7 @@ impl Gossip {
         // Whoever calls this node failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. Where this node alone was wrong about itself it learns that, too.
         if header.message == Message::TurnUndead {
-            self.dial(header.src.addr, Purpose::Exchange);
+            self.dial(header.src.addr(), Purpose::Exchange);
             return;
         }
         self.note_heard(&header, now);
@@ -178,7 +181,7 @@ impl Gossip {
 
     /// Remembers that a life said goodbye, and takes it out at once.
     pub(super) fn note_left(&mut self, left: &Peer, now: Instant) {
-        let life = (left.epoch, left.bump);
+        let life = (left.epoch(), left.bump());
         let known = self.left.entry(left.id).or_insert(life);
         *known = life.max(*known);
         self.bound_hearsay();
@@ -193,14 +196,12 @@ impl Gossip {
     pub(super) fn hear(&mut self, rumour: Rumour, now: Instant) {
         match rumour {
             Rumour::Metadata(owner, record) => {
-                self.keep(record.into());
+                self.keep(record);
                 self.meet(&owner, now);
             }
             Rumour::Announced(owner, stamp) => {
                 self.meet(&owner, now);
-                if owner.id != self.me.id
-                    && self.records.get(&owner.id).is_none_or(|known| known.stamp < stamp)
-                {
+                if self.wants_record(owner.id, stamp) {
                     let wait = self.spread(std::time::Duration::from_secs(1));
                     self.after_exactly(now, wait, Tick::Reach(owner.id));
                 }
@@ -225,19 +226,30 @@ impl Gossip {
         }
     }
 
-    /// Keeps a record that is newer than the one we have; only we write our own.
-    pub(super) fn keep(&mut self, record: Arc<Record>) -> bool {
-        let newer = record.owner != self.me.id
-            && self.records.get(&record.owner).is_none_or(|known| known.stamp < record.stamp);
-        if newer {
-            let owner = record.owner;
-            self.records.insert(owner, record);
+    /// Whether a record is newer than the one we have; only we write our own.
+    pub(super) fn wants_record(&self, owner: NodeId, stamp: Stamp) -> bool {
+        owner != self.me.id && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
+    }
+
+    /// Keeps a record that is newer than the one we have.
+    fn keep(&mut self, record: Arc<Record>) {
+        if self.wants_record(record.owner, record.stamp) {
+            self.keep_all(vec![record]);
             self.bound_hearsay();
+        }
+    }
+
+    /// Keeps records, all of them newer than those we have. Their owners may be about to become members.
+    pub(super) fn keep_all(&mut self, mut records: Vec<Arc<Record>>) {
+        // Of two writings of one owner the newer is the last, and stays.
+        records.sort_unstable_by_key(|record| (record.owner, record.stamp));
+        let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
+        self.records.extend(records.into_iter().map(|record| (record.owner, record)));
+        for owner in owners {
             if self.known.contains_key(&owner) {
                 self.changed(owner);
             }
         }
-        newer
     }
 
     /// Keeps what this node says of itself.

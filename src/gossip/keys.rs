@@ -142,7 +142,7 @@ impl Gossip {
         let members: Vec<_> = members.into_iter().filter(|peer| !self.has_left(peer)).collect();
         self.asked_keys.insert(id, AskedKeys { outstanding: members.len(), answers: Vec::new() });
         for peer in members {
-            self.request(peer.addr, Purpose::Keys(id, peer.id), &request);
+            self.request(peer.addr(), Purpose::Keys(id, peer.id), &request);
         }
         if let Some(change) = change {
             self.change_keys(change);
@@ -187,7 +187,7 @@ impl Gossip {
             && let Some(AskedKeys { mut answers, .. }) = self.asked_keys.remove(&id)
         {
             if let Some(state) = self.key_state() {
-                answers.push(MemberKeys { id: self.me.id, addr: self.me.addr, state: Ok(state) });
+                answers.push(MemberKeys { id: self.me.id, addr: self.me.addr(), state: Ok(state) });
             }
             self.events.push_back(Event::KeysAnswered(id, answers));
         }

@@ -179,7 +179,7 @@ impl Metadata {
 
 /// Which writing of a node's metadata: a later start beats an earlier one, a later version within it beats the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Stamp {
+pub struct Stamp {
     /// The start that wrote it.
     pub(super) epoch: Epoch,
     /// Counts the writings of that start, from 1.
@@ -188,7 +188,7 @@ pub(super) struct Stamp {
 
 /// A node's metadata as it is kept and passed on: the owner's bytes, and what they mean.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
+pub struct Record {
     pub(super) owner: NodeId,
     pub(super) stamp: Stamp,
     pub(super) bytes: Vec<u8>,
@@ -197,11 +197,18 @@ pub(super) struct Record {
 
 impl Record {
     /// A record read from the wire.
-    pub(super) fn read(owner: NodeId, stamp: Stamp, bytes: Vec<u8>) -> Result<Self, MetadataError> {
-        let metadata = Metadata::decode(&bytes)?.into();
-        Ok(Self { owner, stamp, bytes, metadata })
+    ///
+    /// # Errors
+    /// Where its bytes are no metadata.
+    pub fn read(owner: NodeId, stamp: Stamp, bytes: &[u8]) -> Result<Arc<Self>, MetadataError> {
+        let metadata = Metadata::decode(bytes)?.into();
+        Ok(Self { owner, stamp, bytes: bytes.to_vec(), metadata }.into())
     }
 }
+
+/// How a record becomes what is kept of it: [`Record::read`], or in a simulation of thousands of nodes in one process
+/// something that keeps what is equal once.
+pub type ReadRecord = fn(NodeId, Stamp, &[u8]) -> Result<Arc<Record>, MetadataError>;
 
 #[cfg(test)]
 mod tests {

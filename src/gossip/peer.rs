@@ -7,23 +7,55 @@ use bytes::{Buf, BufMut};
 use crate::node::{Epoch, NodeId};
 
 /// The engine's identity of a node. Two are equal when id, epoch and bump are; the address is part of the epoch, for a
-/// node that moves has been restarted.
-#[derive(Debug, Clone, Copy)]
+/// node that moves has been restarted. Bytes without a gap, 43 of them: of 10,000 members each node holds 10,000.
+#[derive(Clone, Copy)]
 pub struct Peer {
     /// Which node.
     pub id: NodeId,
-    /// Where it gossips; unspecified in the one place where it is not sent, the destination of a message.
-    pub addr: SocketAddr,
-    /// Which of its starts.
-    pub epoch: Epoch,
-    /// How often it has renewed itself in this start, after having been taken for failed.
-    pub bump: u16,
+    /// Epoch and bump as they travel, so that a later life is the greater.
+    life: [u8; EPOCH_BYTES + 2],
+    ip: IpAddr,
+    port: [u8; 2],
 }
 
 impl Peer {
+    /// A node that gossips at `addr`, in its life `epoch`, which it has renewed `bump` times after having been taken for
+    /// failed. Of the address, IP and port travel, and of the epoch 48 bits; a later one is taken for [`Epoch::LAST`].
+    pub fn new(id: NodeId, addr: SocketAddr, epoch: Epoch, bump: u16) -> Self {
+        let life = epoch.min(Epoch::LAST).0 << 16 | u64::from(bump);
+        Self { id, life: life.to_be_bytes(), ip: addr.ip(), port: addr.port().to_be_bytes() }
+    }
+
+    /// Where it gossips; unspecified in the one place where it is not sent, the destination of a message.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, u16::from_be_bytes(self.port))
+    }
+
+    /// Which of its starts.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.life() >> 16)
+    }
+
+    /// How often it has renewed itself in this start.
+    pub fn bump(&self) -> u16 {
+        let [.., high, low] = self.life;
+        u16::from_be_bytes([high, low])
+    }
+
     /// What orders the lives of one node.
-    fn life(&self) -> (Epoch, u16) {
-        (self.epoch, self.bump)
+    fn life(&self) -> u64 {
+        u64::from_be_bytes(self.life)
+    }
+
+    /// The same node in another life.
+    pub(super) fn reborn(&self, epoch: Epoch, bump: u16) -> Self {
+        Self::new(self.id, self.addr(), epoch, bump)
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}, life {}.{}", self.id, self.addr(), self.epoch(), self.bump())
     }
 }
 
@@ -40,7 +72,7 @@ impl foca::Identity for Peer {
     type Addr = NodeId;
 
     fn renew(&self) -> Option<Self> {
-        self.bump.checked_add(1).map(|bump| Self { bump, ..*self })
+        self.bump().checked_add(1).map(|bump| self.reborn(self.epoch(), bump))
     }
 
     fn addr(&self) -> NodeId {
@@ -75,8 +107,7 @@ const EPOCH_BYTES: usize = 6;
 /// Writes id, epoch and bump: 24 bytes.
 pub(super) fn put_life(peer: &Peer, out: &mut impl BufMut) {
     out.put_slice(peer.id.as_bytes());
-    out.put_uint(peer.epoch.0, EPOCH_BYTES);
-    out.put_u16(peer.bump);
+    out.put_slice(&peer.life);
 }
 
 /// Reads what `put_life` wrote; the address stays unspecified.
@@ -84,15 +115,15 @@ pub(super) fn get_life(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     let mut id = [0; NodeId::LEN];
     bytes.try_copy_to_slice(&mut id)?;
     let id = NodeId::try_from(id).map_err(|_| PeerError::Invalid("nil id"))?;
-    let epoch = Epoch(bytes.try_get_uint(EPOCH_BYTES)?);
-    let bump = bytes.try_get_u16()?;
-    Ok(Peer { id, addr: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), epoch, bump })
+    let mut life = [0; EPOCH_BYTES + 2];
+    bytes.try_copy_to_slice(&mut life)?;
+    Ok(Peer { id, life, ip: Ipv4Addr::UNSPECIFIED.into(), port: [0; 2] })
 }
 
 /// Writes a whole peer: 31 bytes with an IPv4 address, 43 with an IPv6 one.
 pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
     put_life(peer, out);
-    match peer.addr.ip() {
+    match peer.ip {
         IpAddr::V4(ip) => {
             out.put_u8(4);
             out.put_slice(&ip.octets());
@@ -102,7 +133,7 @@ pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
             out.put_slice(&ip.octets());
         }
     }
-    out.put_u16(peer.addr.port());
+    out.put_slice(&peer.port);
 }
 
 /// Longest form of `put_peer`.
@@ -120,7 +151,7 @@ pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     if ip.is_unspecified() || ip.is_multicast() || port == 0 {
         return Err(PeerError::Invalid("address that cannot be sent to"));
     }
-    Ok(Peer { addr: SocketAddr::new(ip, port), ..life })
+    Ok(Peer { ip, port: port.to_be_bytes(), ..life })
 }
 
 #[cfg(test)]
@@ -136,7 +167,7 @@ mod tests {
             |(id, ip, port, epoch, bump)| {
                 let sendable = !ip.is_unspecified() && !ip.is_multicast();
                 let id = NodeId::try_from(id.to_be_bytes()).unwrap();
-                sendable.then_some(Peer { id, addr: SocketAddr::new(ip, port), epoch: Epoch(epoch), bump })
+                sendable.then(|| Peer::new(id, SocketAddr::new(ip, port), Epoch(epoch), bump))
             },
         )
     }
@@ -148,7 +179,7 @@ mod tests {
             put_peer(&peer, &mut bytes);
             prop_assert!(bytes.len() <= MAX_PEER_LEN);
             let read = get_peer(&mut &bytes[..]).unwrap();
-            prop_assert_eq!((read, read.addr), (peer, peer.addr));
+            prop_assert_eq!((read, read.addr()), (peer, peer.addr()));
             for length in 0..bytes.len() {
                 prop_assert_eq!(get_peer(&mut &bytes[..length]).unwrap_err(), PeerError::Short);
             }
@@ -156,7 +187,7 @@ mod tests {
 
         #[test]
         fn of_two_lives_of_one_node_exactly_one_wins(a in any_peer(), epoch in 0..1_u64 << 48, bump: u16) {
-            let b = Peer { epoch: Epoch(epoch), bump, ..a };
+            let b = a.reborn(Epoch(epoch), bump);
             prop_assert_eq!(a != b, a.win_addr_conflict(&b) ^ b.win_addr_conflict(&a));
         }
     }

@@ -191,7 +191,7 @@ impl Gossip {
     pub(super) fn ping_again(&mut self, target: &Peer) {
         if let Some(ping) = self.probing.unanswered(target) {
             let request = Request::Swim(ping.to_vec().into());
-            self.request(target.addr, Purpose::Ping(*target), &request);
+            self.request(target.addr(), Purpose::Ping(*target), &request);
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
 
     fn peer(last: u8) -> Peer {
         let id = NodeId::try_from([last; 16]).unwrap();
-        Peer { id, addr: ([10, 0, 0, last], 7946).into(), epoch: Epoch(1), bump: 0 }
+        Peer::new(id, ([10, 0, 0, last], 7946).into(), Epoch(1), 0)
     }
 
     fn header(src: u8, message: Message<Peer>) -> Header<Peer> {

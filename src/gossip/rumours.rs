@@ -13,7 +13,7 @@ use std::{
 use bytes::{Buf, BufMut};
 
 use super::{
-    metadata::{MAX_RUMOUR, Record, Stamp},
+    metadata::{MAX_RUMOUR, ReadRecord, Record, Stamp},
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
     suspicion::Evidence,
 };
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) enum Rumour {
     /// A node's metadata, and the node: whoever hears of it has heard of a member.
-    Metadata(Peer, Record),
+    Metadata(Peer, Arc<Record>),
     /// A node has newer metadata than fits a rumour: ask it.
     Announced(Peer, Stamp),
     /// This life of a node said goodbye.
@@ -73,7 +73,7 @@ const COORDINATE: u8 = 8;
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
     let whole = record.bytes.len() <= MAX_RUMOUR;
     let mut out = vec![if whole { METADATA } else { ANNOUNCED }];
-    put_peer(&Peer { epoch: record.stamp.epoch, ..*owner }, &mut out);
+    put_peer(&owner.reborn(record.stamp.epoch, owner.bump()), &mut out);
     out.put_u32(record.stamp.version);
     if whole {
         out.put_slice(&record.bytes);
@@ -137,7 +137,11 @@ fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
 }
 
 /// Reads one rumour; `None` as the sender is this node itself.
-pub(super) fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, RumourError> {
+pub(super) fn read(
+    mut bytes: &[u8],
+    sender: Option<&Peer>,
+    read_record: ReadRecord,
+) -> Result<Rumour, RumourError> {
     let kind = bytes.try_get_u8().map_err(PeerError::from)?;
     match (kind, sender) {
         (LEFT, _) => return Ok(Rumour::Left(get_life(&mut bytes)?)),
@@ -156,9 +160,9 @@ pub(super) fn read(mut bytes: &[u8], sender: Option<&Peer>) -> Result<Rumour, Ru
         _ => {}
     }
     let owner = get_peer(&mut bytes)?;
-    let stamp = Stamp { epoch: owner.epoch, version: bytes.try_get_u32().map_err(PeerError::from)? };
+    let stamp = Stamp { epoch: owner.epoch(), version: bytes.try_get_u32().map_err(PeerError::from)? };
     match kind {
-        METADATA => Ok(Rumour::Metadata(owner, Record::read(owner.id, stamp, bytes.to_vec())?)),
+        METADATA => Ok(Rumour::Metadata(owner, read_record(owner.id, stamp, bytes)?)),
         ANNOUNCED => Ok(Rumour::Announced(owner, stamp)),
         _ => Err(RumourError::Kind(kind)),
     }
@@ -213,6 +217,7 @@ pub(super) struct Rumours {
     heard: mpsc::SyncSender<Rumour>,
     /// So many rumours wait that introductions are better left to the comparisons.
     crowded: Arc<AtomicBool>,
+    read_record: ReadRecord,
 }
 
 /// More rumours than fit one datagram; the machine drains them after each.
@@ -220,9 +225,9 @@ const MAX_PENDING: usize = 1_024;
 
 impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
-    pub(super) fn new(crowded: Arc<AtomicBool>) -> (Self, mpsc::Receiver<Rumour>) {
+    pub(super) fn new(crowded: Arc<AtomicBool>, read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (Self { newest: BTreeMap::new(), heard, crowded }, pending)
+        (Self { newest: BTreeMap::new(), heard, crowded, read_record }, pending)
     }
 }
 
@@ -231,24 +236,25 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
-        let rumour = read(bytes, sender)?;
+        let rumour = read(bytes, sender, self.read_record)?;
         let topic = match &rumour {
-            Rumour::Metadata(owner, Record { stamp, .. }) | Rumour::Announced(owner, stamp) => {
-                Topic { about: (owner.id, Subject::Metadata), stamp: *stamp }
+            Rumour::Metadata(owner, record) => {
+                Topic { about: (owner.id, Subject::Metadata), stamp: record.stamp }
             }
+            Rumour::Announced(owner, stamp) => Topic { about: (owner.id, Subject::Metadata), stamp: *stamp },
             Rumour::Left(peer) => Topic {
                 about: (peer.id, Subject::Goodbye),
-                stamp: Stamp { epoch: peer.epoch, version: peer.bump.into() },
+                stamp: Stamp { epoch: peer.epoch(), version: peer.bump().into() },
             },
             Rumour::Accused(said) => {
                 let Accusation { from, accused, incarnation, refused } = said;
-                let version = (u32::from(accused.bump) << 16 | u32::from(*incarnation)) << 1;
-                let stamp = Stamp { epoch: accused.epoch, version: version | u32::from(*refused) };
+                let version = (u32::from(accused.bump()) << 16 | u32::from(*incarnation)) << 1;
+                let stamp = Stamp { epoch: accused.epoch(), version: version | u32::from(*refused) };
                 Topic { about: (accused.id, Subject::Accused(*from)), stamp }
             }
             Rumour::Healed(who, _) => Topic {
                 about: (who.id, Subject::Healed),
-                stamp: Stamp { epoch: who.epoch, version: who.bump.into() },
+                stamp: Stamp { epoch: who.epoch(), version: who.bump().into() },
             },
             Rumour::Check(..) | Rumour::Nack(_) | Rumour::Coordinate(..) => {
                 // A full queue loses it, as the network may.

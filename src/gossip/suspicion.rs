@@ -148,7 +148,7 @@ impl Gossip {
         self.counters.suspicions += 1;
         self.accuse(&accused, incarnation, evidence);
         let warning = self.accusing_ping(&accused, incarnation);
-        self.transmit(accused.addr, crate::wire::Kind::Swim, &warning);
+        self.transmit(accused.addr(), crate::wire::Kind::Swim, &warning);
         if ask {
             self.ask_others(&accused, incarnation);
         }
@@ -181,7 +181,7 @@ impl Gossip {
         let item = rumours::check_item(accused, incarnation);
         for other in asked {
             let message = self.swim_message(&other, Message::Gossip, &[], std::slice::from_ref(&item));
-            self.transmit(other.addr, crate::wire::Kind::Swim, &message);
+            self.transmit(other.addr(), crate::wire::Kind::Swim, &message);
         }
     }
 
@@ -280,7 +280,7 @@ impl Gossip {
         suspicion.since = now;
         let (accused, incarnation) = (suspicion.accused, suspicion.incarnation);
         let warning = self.accusing_ping(&accused, incarnation);
-        self.transmit(accused.addr, crate::wire::Kind::Swim, &warning);
+        self.transmit(accused.addr(), crate::wire::Kind::Swim, &warning);
         self.ask_others(&accused, incarnation);
         self.plan_verdict(id, now);
     }
@@ -305,8 +305,8 @@ impl Gossip {
         let check = Check { accused, since: now, askers: vec![asker] };
         self.suspicions.checks.insert(accused.id, check);
         let ping = self.accusing_ping(&accused, incarnation);
-        self.transmit(accused.addr, crate::wire::Kind::Swim, &ping);
-        self.request(accused.addr, Purpose::Check(accused), &Request::Swim(ping.into()));
+        self.transmit(accused.addr(), crate::wire::Kind::Swim, &ping);
+        self.request(accused.addr(), Purpose::Check(accused), &Request::Swim(ping.into()));
         let wait = self.answer_within() * 2;
         self.after_exactly(now, wait, Tick::CheckEnds(accused.id));
     }
@@ -329,21 +329,21 @@ impl Gossip {
         let item = rumours::accusation_rumour(&said);
         for asker in askers {
             let message = self.swim_message(&asker, Message::Gossip, &[], std::slice::from_ref(&item));
-            self.transmit(asker.addr, crate::wire::Kind::Swim, &message);
+            self.transmit(asker.addr(), crate::wire::Kind::Swim, &message);
         }
     }
 
     /// Tells whoever asked what this node knows of the accused.
     fn speak_for(&mut self, asker: &Peer, accused: &Member<Peer>) {
         let message = self.swim_message(asker, Message::Gossip, std::slice::from_ref(accused), &[]);
-        self.transmit(asker.addr, crate::wire::Kind::Swim, &message);
+        self.transmit(asker.addr(), crate::wire::Kind::Swim, &message);
     }
 
     /// A stream to `to` ended that was to show whether a member is there.
     pub(super) fn end_ping(&mut self, purpose: Purpose, to: SocketAddr, refused: bool, now: Instant) {
         if let Purpose::Ping(target) = purpose
             && refused
-            && target.addr == to
+            && target.addr() == to
         {
             let known = self.foca.iter_members().find(|member| *member.id() == target);
             if let Some(incarnation) = known.map(Member::incarnation)
@@ -378,7 +378,7 @@ mod tests {
     fn suspicion(evidence: Evidence, confirmers: &[(u8, Evidence)]) -> Suspicion {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let since = Instant::now();
-        let accused = Peer { id: id(1), addr: ([10, 0, 0, 1], 7946).into(), epoch: Epoch(1), bump: 0 };
+        let accused = Peer::new(id(1), ([10, 0, 0, 1], 7946).into(), Epoch(1), 0);
         let confirmers = confirmers.iter().map(|(from, evidence)| (id(*from), *evidence)).collect();
         Suspicion { accused, incarnation: 0, since, confirmers, evidence, put_off: 0 }
     }

@@ -11,7 +11,7 @@ use super::{
     codec::SwimCodec,
     frame::FrameError,
     keys::{KeyReply, KeyRequest},
-    metadata::{Record, Stamp},
+    metadata::{ReadRecord, Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
 };
 use crate::node::{Epoch, NodeId};
@@ -145,7 +145,12 @@ impl SharedState {
         }
     }
 
-    pub(super) fn decode(encoded: EncodedState) -> Result<Self, FrameError> {
+    /// Reads it, of the metadata what is `wanted`: most of it repeats what is known, and is not even read.
+    pub(super) fn decode(
+        encoded: EncodedState,
+        is_wanted: impl Fn(NodeId, Stamp) -> bool,
+        read_record: ReadRecord,
+    ) -> Result<Self, FrameError> {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
         let quorate = encoded.quorate.unwrap_or(false);
@@ -159,19 +164,17 @@ impl SharedState {
             state.left.push(get_life(&mut left).map_err(|error| failed(&error))?);
         }
         for record in encoded.records {
-            let owner: [u8; 16] = record
-                .owner
-                .to_vec()
-                .try_into()
-                .map_err(|_| FrameError::new("owner of metadata".to_owned()))?;
+            let owner = <[u8; NodeId::LEN]>::try_from(record.owner.as_slice())
+                .map_err(|_| FrameError::new("owner of metadata"))?;
             let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others; nor is an epoch that does not
             // travel in a rumour, where it would become an early one.
             if stamp.epoch <= Epoch::LAST
-                && let Ok(record) = Record::read(owner, stamp, record.bytes.into())
+                && is_wanted(owner, stamp)
+                && let Ok(record) = read_record(owner, stamp, &record.bytes)
             {
-                state.records.push(record.into());
+                state.records.push(record);
             }
         }
         Ok(state)
@@ -183,8 +186,8 @@ impl SharedState {
 pub(super) fn entry_hash(peer: &Peer, active: bool, stamp: Option<Stamp>) -> EntryHash {
     let mut hash = Sha256::new();
     hash.update(peer.id.as_bytes());
-    hash.update(peer.epoch.0.to_be_bytes());
-    hash.update(peer.bump.to_be_bytes());
+    hash.update(peer.epoch().0.to_be_bytes());
+    hash.update(peer.bump().to_be_bytes());
     hash.update([u8::from(active)]);
     if let Some(stamp) = stamp {
         hash.update(stamp.epoch.0.to_be_bytes());

@@ -79,7 +79,7 @@ impl Gossip {
                 if !self.relayed.remove(&(target, number)) {
                     let nack = rumours::nack_item(number);
                     let message = self.swim_message(&asker, Message::Gossip, &[], &[nack]);
-                    self.transmit(asker.addr, Kind::Swim, &message);
+                    self.transmit(asker.addr(), Kind::Swim, &message);
                 }
             }
             Tick::Refresh(id) => self.news.of(id),
@@ -98,7 +98,7 @@ impl Gossip {
             }
             Tick::Reach(id) => {
                 let addr = self.foca.iter_membership_state().find(|member| member.id().id == id);
-                if let Some(addr) = addr.map(|member| member.id().addr) {
+                if let Some(addr) = addr.map(|member| member.id().addr()) {
                     self.dial(addr, Purpose::Exchange);
                 }
             }
@@ -107,7 +107,7 @@ impl Gossip {
 
     /// Dials everybody who is known, a few at first, and sees to it that this is done again.
     pub(super) fn begin_round(&mut self, now: Instant) {
-        let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
+        let failed: Vec<_> = self.failed().map(|peer| peer.addr()).collect();
         self.contacts.begin_round(failed.into_iter(), &mut self.rng);
         self.widen(now);
         let wait = self.contacts.backoff(&self.timing, &mut self.rng);
@@ -129,8 +129,8 @@ impl Gossip {
     /// to another half of the cluster.
     fn heal(&mut self, now: Instant) {
         self.after(now, self.timing.heal_period, Tick::Heal);
-        let active = self.foca.iter_members().map(|member| member.id().addr);
-        let failed: Vec<_> = self.failed().map(|peer| peer.addr).collect();
+        let active = self.foca.iter_members().map(|member| member.id().addr());
+        let failed: Vec<_> = self.failed().map(|peer| peer.addr()).collect();
         if let Some(addr) = self.contacts.missing(active, failed.into_iter(), &mut self.rng) {
             self.dial(addr, Purpose::Exchange);
         }
@@ -154,7 +154,7 @@ impl Gossip {
     /// Sends a message about the founding to a member; to nobody where it is unknown or gone.
     pub fn send_founding(&mut self, to: NodeId, message: Vec<u8>) {
         let member = self.foca.iter_members().find(|member| member.id().id == to);
-        if let Some(addr) = member.map(|member| member.id().addr) {
+        if let Some(addr) = member.map(|member| member.id().addr()) {
             let request = Request::founding(self.me.id, message);
             self.request(addr, Purpose::Founding, &request);
         }
@@ -163,7 +163,7 @@ impl Gossip {
     /// Exchanges states with an active member; false where there is none of that id.
     pub(super) fn exchange_with(&mut self, id: NodeId) -> bool {
         let addr =
-            self.foca.iter_members().find(|member| member.id().id == id).map(|member| member.id().addr);
+            self.foca.iter_members().find(|member| member.id().id == id).map(|member| member.id().addr());
         if let Some(addr) = addr {
             self.dial(addr, Purpose::Exchange);
         }
@@ -208,7 +208,7 @@ impl Gossip {
     pub(super) fn say_goodbye(&mut self) {
         let mut payload = Vec::new();
         super::peer::put_peer(&self.me, &mut payload);
-        let listeners = self.foca.iter_members().map(|member| member.id().addr);
+        let listeners = self.foca.iter_members().map(|member| member.id().addr());
         for addr in listeners.sample(&mut self.rng, DIRECT_GOODBYES) {
             self.transmit(addr, Kind::Goodbye, &payload);
         }
@@ -237,7 +237,7 @@ impl Gossip {
 
     /// Whether this life of a node said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
-        self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch, peer.bump))
+        self.left.get(&peer.id).is_some_and(|life| *life >= (peer.epoch(), peer.bump()))
     }
 
     /// Schedules `tick` around `after` from now: half to one and a half of it, so that nodes fall out of step.

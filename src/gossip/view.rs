@@ -2,13 +2,10 @@
 //! entry, since to compute that of a large cluster anew for each piece of news would be the most of all work; described
 //! with metadata and contact only where somebody reads it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use foca::State;
+use litemap::LiteMap;
 
 use super::{
     Gossip, Metadata, Peer, Phase,
@@ -30,6 +27,13 @@ pub(super) struct Known {
     since: Instant,
     /// Of the entry and its metadata.
     hash: EntryHash,
+}
+
+impl Known {
+    /// One that has just been heard of.
+    fn new(peer: Peer, status: MemberStatus, since: Instant) -> Self {
+        Self { peer, status, degraded: false, since, hash: 0 }
+    }
 }
 
 /// What may have to be shown differently.
@@ -62,7 +66,10 @@ impl Gossip {
             self.look_over(now);
         } else if !about.is_empty() {
             self.look_at(&about.into_iter().collect::<Vec<_>>(), now);
+        } else {
+            return;
         }
+        self.bound_hearsay();
     }
 
     /// Compares the whole view with the engine; says how many entries differed.
@@ -73,7 +80,7 @@ impl Gossip {
         // The engine lists our own former lives as down.
         shown.retain(|(peer, _)| present.insert(peer.id));
         shown.push((self.me, self.own_status()));
-        let mut differ = shown.into_iter().filter(|(peer, status)| self.show(*peer, *status, now)).count();
+        let mut differ = self.show_all(&shown, now);
         let gone: Vec<_> = self.known.keys().filter(|id| !present.contains(id)).copied().collect();
         differ += gone.len();
         self.forget(&gone);
@@ -85,7 +92,7 @@ impl Gossip {
         // A datagram brings news of one or two, for which this is half the work of a search.
         let among =
             |id: &NodeId| if ids.len() <= 4 { ids.contains(id) } else { ids.binary_search(id).is_ok() };
-        let shown: Vec<_> = self
+        let mut shown: Vec<_> = self
             .foca
             .iter_membership_state()
             .filter(|member| among(&member.id().id))
@@ -98,37 +105,40 @@ impl Gossip {
         } else {
             ids.iter().filter(|id| self.known.contains_key(id) && gone(id)).copied().collect()
         };
-        for (peer, status) in shown {
-            if peer.id != self.me.id {
-                self.show(peer, status, now);
-            }
-        }
+        shown.retain(|(peer, _)| peer.id != self.me.id);
         if among(&self.me.id) {
-            self.show(self.me, self.own_status(), now);
+            shown.push((self.me, self.own_status()));
         }
+        self.show_all(&shown, now);
         self.forget(&gone);
     }
 
-    /// Shows a member in this status; says whether it was shown in another one, or in another life.
+    /// Shows members in these statuses; says how many were shown in other ones, or in other lives.
+    fn show_all(&mut self, shown: &[(Peer, MemberStatus)], now: Instant) -> usize {
+        // Those who are new come in together: to make room for each would move half of all others every time.
+        let new: Vec<_> = shown.iter().filter(|(peer, _)| !self.known.contains_key(&peer.id)).collect();
+        self.known.extend(new.iter().map(|(peer, status)| (peer.id, Known::new(*peer, *status, now))));
+        new.iter().for_each(|(peer, _)| self.changed(peer.id));
+        new.len() + shown.iter().filter(|(peer, status)| self.show(*peer, *status, now)).count()
+    }
+
+    /// Shows a known member in this status; says whether it was shown in another one, or in another life.
     fn show(&mut self, peer: Peer, status: MemberStatus, now: Instant) -> bool {
-        let before = self.known.get(&peer.id).copied();
-        if let Some(before) = before
-            && before.status != status
-            && before.peer.epoch == peer.epoch
-        {
+        let Some(before) = self.known.get(&peer.id).copied() else { return false };
+        let same_start = before.peer.epoch() == peer.epoch();
+        if before.status != status && same_start {
             self.note_trouble(&before, status, now);
         }
         let degraded = self.trouble.degraded_until(peer.id).is_some_and(|until| now < until);
-        let same_story = before.filter(|before| before.status == status && before.peer.epoch == peer.epoch);
-        if same_story.is_some_and(|before| before.peer == peer && before.degraded == degraded) {
+        let same_story = before.status == status && same_start;
+        if same_story && before.peer == peer && before.degraded == degraded {
             return false;
         }
-        let since = same_story.map_or(now, |before| before.since);
-        let hash = before.map_or(0, |before| before.hash);
-        self.known.insert(peer.id, Known { peer, status, degraded, since, hash });
+        let since = if same_story { before.since } else { now };
+        self.known.insert(peer.id, Known { peer, status, degraded, since, hash: before.hash });
         self.changed(peer.id);
         // The end of a degradation is no news, and may be due at this very moment.
-        same_story.is_none_or(|before| before.peer != peer)
+        !same_story || before.peer != peer
     }
 
     /// Remembers that a member comes and goes.
@@ -263,10 +273,10 @@ impl Gossip {
         let metadata = self.metadata(peer.id).cloned();
         let mut member = Member {
             id: peer.id,
-            addr: peer.addr,
+            addr: peer.addr(),
             status,
             metadata: metadata.unwrap_or_else(|| Metadata::nameless(peer.id).into()),
-            epoch: peer.epoch,
+            epoch: peer.epoch(),
             since,
             last_heard: None,
             degraded,
@@ -288,4 +298,4 @@ impl Gossip {
 }
 
 /// How each member is shown.
-pub(super) type View = BTreeMap<NodeId, Known>;
+pub(super) type View = LiteMap<NodeId, Known>;

@@ -76,7 +76,7 @@ impl Machine {
     /// The addresses that a provider lists and nobody has answered from. Those of another family than ours are left
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
     fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
-        let here = self.gossip.me().addr;
+        let here = self.gossip.me().addr();
         let members: BTreeSet<_> = self.membership.members.values().map(|member| member.addr).collect();
         let silent = |addr: &SocketAddr| {
             addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)

@@ -268,7 +268,7 @@ fn an_agent_whose_record_cannot_be_written_gossips_on_and_votes_nothing() {
     let kept = world.record(2).clone();
     world.start(0);
     world.run_for(30 * SECOND);
-    assert!(world.gossip(2).me().epoch > kept.epoch, "it did renew itself");
+    assert!(world.gossip(2).me().epoch() > kept.epoch, "it did renew itself");
     assert_eq!(*world.record(2), kept);
     assert!(matches!(world.reasons(2), [Reason::Fault { .. }, ..]), "\n{}", world.describe());
     assert!(world.agree(&nodes) && all_told(&world, &nodes, "wait"), "\n{}", world.describe());

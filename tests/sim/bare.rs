@@ -107,12 +107,12 @@ impl Bare {
             self.timers.insert((now + after, rank, self.armed), timer);
         }
         while let Some((peer, payload)) = self.runtime.to_send() {
-            self.transmits.push_back(Transmit { to: peer.addr, payload });
+            self.transmits.push_back(Transmit { to: peer.addr(), payload });
         }
         while let Some(notification) = self.runtime.to_notify() {
             match notification {
-                OwnedNotification::MemberUp(peer) => self.changes.push((peer.addr, MemberStatus::Alive)),
-                OwnedNotification::MemberDown(peer) => self.changes.push((peer.addr, MemberStatus::Failed)),
+                OwnedNotification::MemberUp(peer) => self.changes.push((peer.addr(), MemberStatus::Alive)),
+                OwnedNotification::MemberDown(peer) => self.changes.push((peer.addr(), MemberStatus::Failed)),
                 OwnedNotification::Rename(..)
                 | OwnedNotification::Active
                 | OwnedNotification::Idle
@@ -139,12 +139,12 @@ struct Broken;
 const PEER: usize = 16 + 4 + 2 + 8 + 2;
 
 fn put(peer: &Peer, out: &mut impl BufMut) {
-    let SocketAddr::V4(addr) = peer.addr else { panic!("the simulated network is IPv4") };
+    let SocketAddr::V4(addr) = peer.addr() else { panic!("the simulated network is IPv4") };
     out.put_slice(peer.id.as_bytes());
     out.put_slice(&addr.ip().octets());
     out.put_u16(addr.port());
-    out.put_u64(peer.epoch.0);
-    out.put_u16(peer.bump);
+    out.put_u64(peer.epoch().0);
+    out.put_u16(peer.bump());
 }
 
 fn get(bytes: &mut impl Buf) -> Result<Peer, Broken> {
@@ -157,7 +157,7 @@ fn get(bytes: &mut impl Buf) -> Result<Peer, Broken> {
     bytes.copy_to_slice(&mut ip);
     let id = NodeId::try_from(id).map_err(|_| Broken)?;
     let addr = (ip, bytes.get_u16()).into();
-    Ok(Peer { id, addr, epoch: Epoch(bytes.get_u64()), bump: bytes.get_u16() })
+    Ok(Peer::new(id, addr, Epoch(bytes.get_u64()), bytes.get_u16()))
 }
 
 impl foca::Codec<Peer> for Codec {

@@ -1,5 +1,7 @@
 //! What the hosts see of each other.
 
+use std::cell::Cell;
+
 use chronik_agent::{
     gossip::{Gossip, Peer},
     membership::{Member, MemberStatus},
@@ -20,7 +22,7 @@ impl World {
     /// A node as others have it from the start.
     pub(super) fn peer(&self, node: Node) -> Peer {
         let epoch = self.hosts[node].disk.as_ref().unwrap().epoch;
-        Peer { id: self.id(node), addr: self.hosts[node].addr, epoch, bump: 0 }
+        Peer::new(self.id(node), self.hosts[node].addr, epoch, 0)
     }
 
     pub(crate) fn status(&self, observer: Node, subject: Node) -> Option<MemberStatus> {
@@ -51,16 +53,35 @@ impl World {
 
     /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
     pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
-        nodes.iter().all(|observer| {
-            nodes.iter().all(|subject| {
-                let status = self.status(*observer, *subject);
-                status.is_some_and(MemberStatus::is_active) && self.has_name(*observer, *subject)
+        nodes.iter().all(|observer| self.knows_all(*observer, nodes))
+    }
+
+    fn knows_all(&self, observer: Node, nodes: &[Node]) -> bool {
+        let gossip = self.gossip(observer);
+        gossip.statuses().count() >= nodes.len()
+            && nodes.iter().all(|subject| {
+                let status = self.status(observer, *subject);
+                status.is_some_and(MemberStatus::is_active) && self.has_name(observer, *subject)
             })
-        })
     }
 
     /// Whether each of `observers` gives `subject` this status.
     pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
         observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
+    }
+}
+
+/// [`World::know_each_other`], to be asked again and again: it begins where it last ended, and says yes only after all in
+/// one go.
+pub(crate) fn come_to_know_each_other(nodes: &[Node]) -> impl Fn(&World) -> bool {
+    let doubtful = Cell::new(0);
+    move |world| {
+        let from_here = nodes[doubtful.get()..].iter();
+        doubtful.set(doubtful.get() + from_here.take_while(|node| world.knows_all(**node, nodes)).count());
+        if doubtful.get() < nodes.len() {
+            return false;
+        }
+        doubtful.set(0);
+        world.know_each_other(nodes)
     }
 }
