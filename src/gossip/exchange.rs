@@ -324,9 +324,7 @@ impl Gossip {
             }
             match sync::judge(&member, ours) {
                 Verdict::Apply(update) => {
-                    if !self.shows_already(&update) {
-                        self.news.of(update.id().id);
-                    }
+                    self.news.of(update.id().id);
                     updates.push(update);
                 }
                 // Its former side may say so for a while.

@@ -1,6 +1,6 @@
 //! What others tell this node by datagram: messages of the engine, goodbyes, rumours.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Buf as _;
 use foca::{Codec as _, Header, Member, Message, State};
@@ -115,23 +115,22 @@ impl Gossip {
         self.note_heard(&header, now);
         let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
-        self.note_news(rest);
-        let mut payload = payload;
+        let (head, rest) = payload.split_at(payload.len() - rest.len());
+        let mut news = self.sift(rest).map_or(Cow::Borrowed(rest), Cow::Owned);
         if !self.has_room_for(header.src.id) {
             self.counters.refused += 1;
             return;
         }
-        if self.is_full() && !self.strangers(rest).is_empty() {
-            // Without what follows the header.
-            payload = &payload[..payload.len() - rest.len()];
-            rest = &[];
+        if self.is_full() && !self.strangers(&news).is_empty() {
+            news = Cow::Borrowed(&[]);
         }
         if self.room_for_news() == 0 {
             // The engine would queue what it takes from a message to pass it on.
-            let strangers = self.strangers(rest);
+            let strangers = self.strangers(&news);
             self.engine(now, |foca, runtime| foca.apply_many(strangers.into_iter(), false, runtime));
         }
-        self.engine(now, |foca, runtime| foca.handle_data(payload, runtime));
+        let payload = [head, &news].concat();
+        self.engine(now, |foca, runtime| foca.handle_data(&payload, runtime));
         // The answer may have told where it comes from.
         if let Some(round_trip) = round_trip {
             self.coordinates.measure(header.src.id, round_trip);
@@ -147,13 +146,25 @@ impl Gossip {
         updates_in(updates).filter(introduces).collect()
     }
 
-    /// Whom the updates behind a header may show differently. Most repeat what is known.
-    fn note_news(&mut self, updates: &[u8]) {
-        for member in updates_in(updates) {
-            if !self.shows_already(&member) {
+    /// What follows a header, without the updates that repeat what is known; nothing where none do, or where one does
+    /// not read, so that the engine refuses all. Whom the others are about may have to be shown differently.
+    fn sift(&mut self, updates: &[u8]) -> Option<Vec<u8>> {
+        let mut rest = updates;
+        let count = rest.try_get_u16().ok()?;
+        let mut news = 0_u16.to_be_bytes().to_vec();
+        let mut kept = 0_u16;
+        for _ in 0..count {
+            let before = rest;
+            let member = SwimCodec.decode_member(&mut rest).ok()?;
+            if member.id().id == self.me.id || !self.repeats(&member) {
                 self.news.of(member.id().id);
+                news.extend_from_slice(&before[..before.len() - rest.len()]);
+                kept += 1;
             }
         }
+        news[..2].copy_from_slice(&kept.to_be_bytes());
+        news.extend_from_slice(rest);
+        (kept < count).then_some(news)
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {

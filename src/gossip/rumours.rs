@@ -136,6 +136,12 @@ fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
     Ok(Accusation { from, accused, incarnation, refused })
 }
 
+/// Reads whose metadata follows, or could be asked for, and which writing of it.
+fn get_stamp(bytes: &mut &[u8]) -> Result<(Peer, Stamp), PeerError> {
+    let owner = get_peer(bytes)?;
+    Ok((owner, Stamp { epoch: owner.epoch(), version: bytes.try_get_u32()? }))
+}
+
 /// Reads one rumour; `None` as the sender is this node itself.
 pub(super) fn read(
     mut bytes: &[u8],
@@ -159,8 +165,7 @@ pub(super) fn read(
         }
         _ => {}
     }
-    let owner = get_peer(&mut bytes)?;
-    let stamp = Stamp { epoch: owner.epoch(), version: bytes.try_get_u32().map_err(PeerError::from)? };
+    let (owner, stamp) = get_stamp(&mut bytes)?;
     match kind {
         METADATA => Ok(Rumour::Metadata(owner, read_record(owner.id, stamp, bytes)?)),
         ANNOUNCED => Ok(Rumour::Announced(owner, stamp)),
@@ -229,6 +234,15 @@ impl Rumours {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
         (Self { newest: BTreeMap::new(), heard, crowded, read_record }, pending)
     }
+
+    /// Whether this is metadata that has been told before, as most is: reading it is most of the work.
+    fn repeats_metadata(&self, mut bytes: &[u8]) -> bool {
+        let is_metadata = matches!(bytes.try_get_u8(), Ok(METADATA | ANNOUNCED));
+        let is_told = |(owner, stamp): (Peer, Stamp)| {
+            self.newest.get(&(owner.id, Subject::Metadata)).is_some_and(|newest| *newest >= stamp)
+        };
+        is_metadata && get_stamp(&mut bytes).is_ok_and(is_told)
+    }
 }
 
 impl foca::BroadcastHandler<Peer> for Rumours {
@@ -236,6 +250,9 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
+        if sender.is_some() && self.repeats_metadata(bytes) {
+            return Ok(None);
+        }
         let rumour = read(bytes, sender, self.read_record)?;
         let topic = match &rumour {
             Rumour::Metadata(owner, record) => {

@@ -17,11 +17,18 @@ use crate::{
     node::NodeId,
 };
 
+/// A member as the engine has it.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    peer: Peer,
+    status: MemberStatus,
+    incarnation: u16,
+}
+
 /// One entry of the view.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    peer: Peer,
-    status: MemberStatus,
+    sight: Sight,
     degraded: bool,
     /// When the status last changed.
     since: Instant,
@@ -31,8 +38,8 @@ pub(super) struct Known {
 
 impl Known {
     /// One that has just been heard of.
-    fn new(peer: Peer, status: MemberStatus, since: Instant) -> Self {
-        Self { peer, status, degraded: false, since, hash: 0 }
+    fn new(sight: Sight, since: Instant) -> Self {
+        Self { sight, degraded: false, since, hash: 0 }
     }
 }
 
@@ -74,16 +81,15 @@ impl Gossip {
 
     /// Compares the whole view with the engine; says how many entries differed.
     pub(super) fn look_over(&mut self, now: Instant) -> usize {
-        let mut present = BTreeSet::from([self.me.id]);
-        let mut shown: Vec<_> =
-            self.foca.iter_membership_state().map(|member| (*member.id(), self.status_of(member))).collect();
-        // The engine lists our own former lives as down.
-        shown.retain(|(peer, _)| present.insert(peer.id));
-        shown.push((self.me, self.own_status()));
-        let mut differ = self.show_all(&shown, now);
-        let gone: Vec<_> = self.known.keys().filter(|id| !present.contains(id)).copied().collect();
-        differ += gone.len();
-        self.forget(&gone);
+        let mut seen = self.see(|_| true);
+        seen.push(self.own_sight());
+        let mut differ = self.show_all(&seen, now);
+        if seen.len() < self.known.len() {
+            let present: BTreeSet<_> = seen.iter().map(|sight| sight.peer.id).collect();
+            let gone: Vec<_> = self.known.keys().filter(|id| !present.contains(id)).copied().collect();
+            differ += gone.len();
+            self.forget(&gone);
+        }
         differ
     }
 
@@ -92,64 +98,77 @@ impl Gossip {
         // A datagram brings news of one or two, for which this is half the work of a search.
         let among =
             |id: &NodeId| if ids.len() <= 4 { ids.contains(id) } else { ids.binary_search(id).is_ok() };
-        let mut shown: Vec<_> = self
-            .foca
-            .iter_membership_state()
-            .filter(|member| among(&member.id().id))
-            .map(|member| (*member.id(), self.status_of(member)))
-            .collect();
-        let gone = |id: &NodeId| *id != self.me.id && !shown.iter().any(|(peer, _)| peer.id == *id);
-        // Each of many is looked for in a list only where somebody was taken out, which happens to few at a time.
-        let gone: Vec<_> = if shown.len() == ids.len() {
-            Vec::new()
-        } else {
-            ids.iter().filter(|id| self.known.contains_key(id) && gone(id)).copied().collect()
-        };
-        shown.retain(|(peer, _)| peer.id != self.me.id);
+        let mut seen = self.see(among);
         if among(&self.me.id) {
-            shown.push((self.me, self.own_status()));
+            seen.push(self.own_sight());
         }
-        self.show_all(&shown, now);
-        self.forget(&gone);
+        self.show_all(&seen, now);
+        // Each of many is looked for in a list only where somebody was taken out, which happens to few at a time.
+        if seen.len() < ids.len() {
+            let gone =
+                |id: &&NodeId| self.known.contains_key(id) && !seen.iter().any(|it| it.peer.id == **id);
+            self.forget(&ids.iter().filter(gone).copied().collect::<Vec<_>>());
+        }
     }
 
-    /// Shows members in these statuses; says how many were shown in other ones, or in other lives.
-    fn show_all(&mut self, shown: &[(Peer, MemberStatus)], now: Instant) -> usize {
+    /// How the engine has the members that are `among` those asked for. Of this node it lists former lives.
+    fn see(&self, among: impl Fn(&NodeId) -> bool) -> Vec<Sight> {
+        let members = self.foca.iter_membership_state().filter(|member| among(&member.id().id));
+        let others = members.filter(|member| member.id().id != self.me.id);
+        let sight = |member: &foca::Member<Peer>| Sight {
+            peer: *member.id(),
+            status: self.status_of(member),
+            incarnation: member.incarnation(),
+        };
+        others.map(sight).collect()
+    }
+
+    fn own_sight(&self) -> Sight {
+        Sight { peer: self.me, status: self.own_status(), incarnation: 0 }
+    }
+
+    /// Shows what was seen; says how many were shown in another status, or in another life.
+    fn show_all(&mut self, seen: &[Sight], now: Instant) -> usize {
         // Those who are new come in together: to make room for each would move half of all others every time.
-        let new: Vec<_> = shown.iter().filter(|(peer, _)| !self.known.contains_key(&peer.id)).collect();
-        self.known.extend(new.iter().map(|(peer, status)| (peer.id, Known::new(*peer, *status, now))));
-        new.iter().for_each(|(peer, _)| self.changed(peer.id));
-        new.len() + shown.iter().filter(|(peer, status)| self.show(*peer, *status, now)).count()
+        let is_new = |sight: &&Sight| !self.known.contains_key(&sight.peer.id);
+        let new: Vec<_> = seen.iter().copied().filter(|sight| is_new(&sight)).collect();
+        self.known.extend(new.iter().map(|sight| (sight.peer.id, Known::new(*sight, now))));
+        new.iter().for_each(|sight| self.changed(sight.peer.id));
+        new.len() + seen.iter().filter(|sight| self.show(**sight, now)).count()
     }
 
-    /// Shows a known member in this status; says whether it was shown in another one, or in another life.
-    fn show(&mut self, peer: Peer, status: MemberStatus, now: Instant) -> bool {
+    /// Shows a known member as it was seen; says whether it was shown in another status, or in another life.
+    fn show(&mut self, sight: Sight, now: Instant) -> bool {
+        let Sight { peer, status, incarnation } = sight;
         let Some(before) = self.known.get(&peer.id).copied() else { return false };
-        let same_start = before.peer.epoch() == peer.epoch();
-        if before.status != status && same_start {
+        let same_start = before.sight.peer.epoch() == peer.epoch();
+        if before.sight.status != status && same_start {
             self.note_trouble(&before, status, now);
         }
         let degraded = self.trouble.degraded_until(peer.id).is_some_and(|until| now < until);
-        let same_story = before.status == status && same_start;
-        if same_story && before.peer == peer && before.degraded == degraded {
+        let same_story = before.sight.status == status && same_start;
+        let same_life = same_story && before.sight.peer == peer;
+        if same_life && before.degraded == degraded && before.sight.incarnation == incarnation {
             return false;
         }
         let since = if same_story { before.since } else { now };
-        self.known.insert(peer.id, Known { peer, status, degraded, since, hash: before.hash });
-        self.changed(peer.id);
+        self.known.insert(peer.id, Known { sight, degraded, since, hash: before.hash });
+        if !same_life || before.degraded != degraded {
+            self.changed(peer.id);
+        }
         // The end of a degradation is no news, and may be due at this very moment.
-        !same_story || before.peer != peer
+        !same_life
     }
 
     /// Remembers that a member comes and goes.
     fn note_trouble(&mut self, before: &Known, status: MemberStatus, now: Instant) {
-        let id = before.peer.id;
-        let refuted = (before.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
+        let id = before.sight.peer.id;
+        let refuted = (before.sight.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
         let late = refuted && now.duration_since(before.since) > self.timing.suspicion(self.known.len());
         if late {
             self.trouble.note_late(id, now);
         }
-        if (self.trouble.note(id, before.status, status, now) || late)
+        if (self.trouble.note(id, before.sight.status, status, now) || late)
             && let Some(until) = self.trouble.degraded_until(id)
         {
             self.timers.schedule(until, Tick::Refresh(id));
@@ -162,7 +181,7 @@ impl Gossip {
         self.index += 1;
         let stamp = self.records.get(&id).map(|record| record.stamp);
         if let Some(known) = self.known.get_mut(&id) {
-            let hash = sync::entry_hash(&known.peer, known.status.is_active(), stamp);
+            let hash = sync::entry_hash(&known.sight.peer, known.sight.status.is_active(), stamp);
             self.digest ^= std::mem::replace(&mut known.hash, hash) ^ hash;
         }
     }
@@ -202,14 +221,15 @@ impl Gossip {
         }
     }
 
-    /// Whether taking in `update` can change nothing that is shown: the same life in the same state, or an old word of
-    /// a life that is over.
-    pub(super) fn shows_already(&self, update: &foca::Member<Peer>) -> bool {
-        self.known.get(&update.id().id).is_some_and(|known| {
-            known.peer == *update.id()
-                && match known.status {
-                    MemberStatus::Alive => update.state() == State::Alive,
-                    MemberStatus::Suspect => update.state() == State::Suspect,
+    /// Whether `update` says no more than the view does. For each that does the engine would look through all members,
+    /// and in a datagram most do.
+    pub(super) fn repeats(&self, update: &foca::Member<Peer>) -> bool {
+        self.known.get(&update.id().id).is_some_and(|Known { sight, .. }| {
+            let same = |state| update.state() == state && update.incarnation() == sight.incarnation;
+            sight.peer == *update.id()
+                && match sight.status {
+                    MemberStatus::Alive => same(State::Alive),
+                    MemberStatus::Suspect => same(State::Suspect),
                     // Final for a life.
                     MemberStatus::Failed | MemberStatus::Left => true,
                 }
@@ -244,12 +264,12 @@ impl Gossip {
 
     /// How a member is shown; `None` for a stranger.
     pub fn status(&self, id: NodeId) -> Option<MemberStatus> {
-        self.known.get(&id).map(|known| known.status)
+        self.known.get(&id).map(|known| known.sight.status)
     }
 
     /// How all are shown, this node among them, by id.
     pub fn statuses(&self) -> impl Iterator<Item = MemberStatus> {
-        self.known.values().map(|known| known.status)
+        self.known.values().map(|known| known.sight.status)
     }
 
     /// What a node says of itself, where that has arrived.
@@ -269,7 +289,7 @@ impl Gossip {
     }
 
     fn describe(&self, known: &Known) -> Member {
-        let Known { peer, status, degraded, since, hash: _ } = *known;
+        let Known { sight: Sight { peer, status, .. }, degraded, since, hash: _ } = *known;
         let metadata = self.metadata(peer.id).cloned();
         let mut member = Member {
             id: peer.id,
