@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
-const DATAGRAMS_A_TURN: usize = 1_024;
+const DATAGRAMS_A_TURN: usize = 2_048;
 /// What is left of a graceful stop for the API to finish its answers in.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
