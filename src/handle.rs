@@ -99,7 +99,8 @@ pub struct JoinOutcome {
 #[error("the agent has stopped")]
 pub struct Stopped;
 
-/// What was asked is known here and not on disk: a crash would lose it. It is written once the disk takes it.
+/// What was asked is known here and not on disk: a crash would lose it. It is written once the disk takes it; a reset is
+/// not done at all, and has to be asked for again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not on disk yet: {0}")]
 pub struct Unwritten(pub String);

@@ -193,6 +193,25 @@ fn a_full_disk_is_named_with_its_remedy_and_nothing_is_voted_until_there_is_room
     fs::remove_file(filler).unwrap();
     within(RECOVERED, || if config_index(&c) == 1 { no_fault(&c) } else { Err("not written".to_owned()) });
     assert_eq!(bootstrap(&c)["decision"], "resume");
+    forgets_only_where_that_can_be_written(&c);
+}
+
+/// A reset that the disk refuses forgets nothing and says so; one that was told as done is done.
+fn forgets_only_where_that_can_be_written(agent: &Agent) {
+    let id = || agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned();
+    let reset = || agent.post("/v1/bootstrap/reset", r#"{"i_will_lose_data":true}"#);
+    let (filler, before) = (fill(agent), id());
+    let (status, detail) = reset().problem();
+    assert_eq!(status, 503, "{detail}");
+    assert!(detail.starts_with("not on disk yet: nothing is forgotten: "), "{detail}");
+    assert!(detail.contains("make room there"), "{detail}");
+    fs::remove_file(filler).unwrap();
+    assert_eq!((id(), bootstrap(agent)["decision"].as_str()), (before, Some("resume")));
+    let done = reset();
+    assert_eq!((done.status(), done.json()["forgotten"].as_str()), (200, Some("everything")));
+    let new_id = done.json()["new_id"].as_str().unwrap().to_owned();
+    let record = fs::read_to_string(state(agent).join("node.json")).unwrap();
+    assert!(record.contains(&new_id), "{record}");
 }
 
 #[test]

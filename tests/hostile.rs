@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{ErrorKind, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -45,15 +45,35 @@ pub(crate) fn nobody_was_ever_called_failed(agents: &[&Agent]) {
     within(Duration::from_secs(5), || all_say(agents.iter().copied(), &ALL));
 }
 
-/// A trio whose first member gives others the address of a tap, which hands its datagrams on and keeps them.
+/// Hands streams on for ever, both ways: who asks whether a process listens at a tap's address asks the agent behind it.
+fn hand_streams_on(tap: TcpListener, to: SocketAddr) {
+    let pass = |mut from: TcpStream, mut to: TcpStream| {
+        std::thread::spawn(move || {
+            // Whichever end closes, both are closed.
+            std::io::copy(&mut from, &mut to).ok();
+            to.shutdown(Shutdown::Write).ok();
+        })
+    };
+    for near in tap.incoming().flatten() {
+        if let Ok(far) = TcpStream::connect(to) {
+            pass(near.try_clone().unwrap(), far.try_clone().unwrap());
+            pass(far, near);
+        }
+    }
+}
+
+/// A trio whose first member gives others the address of a tap, which hands everything on and keeps the datagrams.
 pub(crate) fn tapped_trio(more: &[&str]) -> ([Agent; 3], Vec<Vec<u8>>) {
     let (addrs, seeds) = addrs(3);
     let tap = UdpSocket::bind((loopback(), 7946)).unwrap();
+    let streams = TcpListener::bind(tap.local_addr().unwrap()).unwrap();
     let tap_addr = tap.local_addr().unwrap().to_string();
     let flags = [&["--join", &seeds, "--bootstrap-expect", "3"], more].concat();
     let a = start("a", &addrs[0], &[&flags[..], &["--advertise", &tap_addr]].concat());
     let (b, c) = (start("b", &addrs[1], &flags), start("c", &addrs[2], &flags));
     let to = gossip_addr(&a);
+    // Both of these end with the test's process.
+    std::thread::spawn(move || hand_streams_on(streams, to));
     tap.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut packets = Vec::new();
     let mut buffer = [0; 2048];
@@ -62,7 +82,6 @@ pub(crate) fn tapped_trio(more: &[&str]) -> ([Agent; 3], Vec<Vec<u8>>) {
         tap.send_to(&buffer[..length], to).unwrap();
         packets.push(buffer[..length].to_vec());
     }
-    // From here on the tap forwards in a thread that ends with the test's process.
     std::thread::spawn(move || {
         while let Ok((length, _)) = tap.recv_from(&mut buffer) {
             tap.send_to(&buffer[..length], to).ok();

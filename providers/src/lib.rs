@@ -10,6 +10,8 @@ mod fixed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(feature = "aws", test))]
+mod masking;
 #[cfg(feature = "aws")]
 mod secret;
 mod spec;

@@ -53,16 +53,13 @@ impl Core {
         reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
         now: Instant,
     ) {
-        let forgotten = match self.machine.reset((self.new_id)(), lose_data, now) {
-            Ok(Reset::RivalForgotten) => Ok(Forgotten::Rival),
+        match self.machine.reset((self.new_id)(), lose_data, now) {
+            Ok(Reset::RivalForgotten) => self.answer_durably(reply, Ok(Forgotten::Rival)),
             Ok(Reset::StartOver(record)) => {
-                let new_id = record.node_id;
-                self.start_over = Some(NodeRecord { epoch: self.about.epoch, founding: *record });
-                self.leave(now);
-                Ok(Forgotten::Everything { new_id })
+                let record = NodeRecord { epoch: self.about.epoch, founding: *record };
+                self.saving.start_over(record, reply);
             }
-            Err(refused) => Err(refused),
-        };
-        self.answer_durably(reply, forgotten);
+            Err(refused) => self.answer(reply, Ok(Err(refused))),
+        }
     }
 }

@@ -30,14 +30,14 @@ use crate::{
     retry_join::Update,
     service_manager::ServiceManager,
     snapshot::{About, Discovery, Founding, MemberKeys, ProviderReport, Rendered, Secrecy, Snapshot},
-    state_dir::{NodeRecord, StateDir},
+    state_dir::StateDir,
     transport::{self, Request},
     watchdog::Pulse,
     wire::{KeyChange, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
-const DATAGRAMS_A_TURN: usize = 1_024;
+const DATAGRAMS_A_TURN: usize = 2_048;
 /// What is left of a graceful stop for the API to finish its answers in.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
@@ -75,8 +75,6 @@ pub(super) struct Core {
     pub(super) answers: Vec<Answer>,
     pub(super) saving: Saving,
     pub(super) new_id: fn() -> NodeId,
-    /// What to keep after the goodbye, where an operator had this node forget everything.
-    pub(super) start_over: Option<NodeRecord>,
     pub(super) kept_peers: Vec<SocketAddr>,
     pub(super) keep_peers_after: Instant,
     pub(super) refresh_at: Instant,
@@ -157,7 +155,6 @@ impl Core {
             answers: Vec::new(),
             saving: Saving::default(),
             new_id,
-            start_over: None,
             kept_peers: Vec::new(),
             keep_peers_after: started,
             refresh_at: started,
@@ -203,11 +200,7 @@ impl Core {
             // Whoever asked may have gone.
             goodbye.send(()).ok();
         }
-        let Some(record) = self.start_over else { return Ended::Left };
-        if let Err(error) = self.state.keep_node(&record) {
-            tracing::error!(%error, "nothing is forgotten: the new record cannot be written");
-        }
-        Ended::StartOver
+        if self.saving.starts_over() { Ended::StartOver } else { Ended::Left }
     }
 
     fn due(&self) -> Instant {
@@ -289,6 +282,14 @@ impl Core {
         }));
     }
 
+    /// Gives the answers of this turn, and of those that waited for the disk what may be given.
+    pub(super) fn give_answers(&mut self) {
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+        self.give_durable_answers();
+    }
+
     /// Persists, sends and publishes what the input brought about, in this order.
     async fn drain(&mut self, now: Instant) {
         self.machine.turn(now);
@@ -309,10 +310,7 @@ impl Core {
         while self.writes.try_join_next().is_some() {}
         self.publish(now);
         // Whoever asks next sees what was done.
-        for answer in self.answers.drain(..) {
-            answer();
-        }
-        self.give_durable_answers();
+        self.give_answers();
         self.left |= self.leave_by.is_some_and(|by| by <= now);
     }
 

@@ -27,7 +27,7 @@ impl Core {
         }
         self.refresh_at = now + REFRESH;
         // A new start is no end: the service manager would kill what comes after it.
-        self.service_manager.tell(self.leave_by.is_some() && self.start_over.is_none());
+        self.service_manager.tell(self.leave_by.is_some() && !self.saving.starts_over());
         self.machine.refresh_contact();
         if changed {
             self.note_changes();

@@ -8,13 +8,32 @@ use std::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::core::Core;
-use crate::{handle::Unwritten, machine::Save, state_dir::StateDir};
+use crate::{
+    bootstrap::ResetRefused,
+    handle::{Forgotten, Unwritten},
+    machine::Save,
+    state_dir::{NodeRecord, StateDir},
+};
 
 /// How soon a record that the disk refused is tried again: soon for whoever has made room, and nothing to a disk.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A write that has ended.
-pub(super) type Written = (Box<Save>, Result<(), String>);
+pub(super) type Written = (Write, Result<(), String>);
+
+/// What is written.
+pub(super) enum Write {
+    /// What the machine wants durable.
+    Save(Box<Save>),
+    /// The record of the node that follows this one.
+    StartOver(Box<StartOver>),
+}
+
+/// The node that an operator wants in this one's place, and where the answer to that goes.
+pub(super) struct StartOver {
+    record: NodeRecord,
+    reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
+}
 
 /// An answer that waits for the disk, and is told where that refuses.
 type Answer = Box<dyn FnOnce(Result<(), Unwritten>) + Send>;
@@ -27,23 +46,44 @@ pub(super) struct Saving {
     /// What the disk refused, and when it is tried again.
     refused: Option<(Box<Save>, Instant)>,
     answers: Vec<Answer>,
+    resets: Vec<StartOver>,
+    /// Another node's record is on the disk now; nothing of this one may replace it.
+    starts_over: bool,
 }
 
 impl Saving {
     /// When there is something to be tried again.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.refused.as_ref().filter(|_| self.under_way.is_empty()).map(|(_, at)| *at)
+        let due = self.refused.as_ref().filter(|_| self.under_way.is_empty() && !self.starts_over);
+        due.map(|(_, at)| *at)
     }
 
-    fn write(&mut self, save: Box<Save>, state: Arc<StateDir>) {
+    /// Has this node forget everything once the record of the one that follows is on the disk.
+    pub(super) fn start_over(
+        &mut self,
+        record: NodeRecord,
+        reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
+    ) {
+        self.resets.push(StartOver { record, reply });
+    }
+
+    /// Whether the next life in this process is that of another node.
+    pub(super) fn starts_over(&self) -> bool {
+        self.starts_over
+    }
+
+    fn write(&mut self, write: Write, state: Arc<StateDir>) {
         self.under_way.spawn(async move {
-            let record = save.record().clone();
+            let record = match &write {
+                Write::Save(save) => save.record().clone(),
+                Write::StartOver(next) => next.record.clone(),
+            };
             let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
             let result = match written {
                 Ok(result) => result.map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
-            (save, result)
+            (write, result)
         });
     }
 
@@ -59,11 +99,8 @@ impl Core {
     pub(super) async fn persist(&mut self, now: Instant) {
         loop {
             if self.saving.under_way.is_empty() {
-                let Some(save) = self.saving.again(now).or_else(|| self.machine.poll_save().map(Box::new))
-                else {
-                    return;
-                };
-                self.saving.write(save, self.state.clone());
+                let Some(write) = self.next_write(now) else { return };
+                self.saving.write(write, self.state.clone());
             }
             if !self.machine.awaits_save() {
                 return;
@@ -74,10 +111,29 @@ impl Core {
         }
     }
 
+    /// What an operator wants first; after that nothing any more.
+    fn next_write(&mut self, now: Instant) -> Option<Write> {
+        if self.saving.starts_over {
+            return None;
+        }
+        if let Some(next) = self.saving.resets.pop() {
+            return Some(Write::StartOver(Box::new(next)));
+        }
+        let save = self.saving.again(now).or_else(|| self.machine.poll_save().map(Box::new));
+        save.map(Write::Save)
+    }
+
     /// Takes in how a write ended.
-    pub(super) fn take_written(&mut self, (save, result): Written, now: Instant) {
+    pub(super) fn take_written(&mut self, (write, result): Written, now: Instant) {
         // The disk is slow perhaps, but it answers.
         self.pulse.beat();
+        match write {
+            Write::Save(save) => self.take_saved(save, result, now),
+            Write::StartOver(next) => self.take_start_over(*next, result, now),
+        }
+    }
+
+    fn take_saved(&mut self, save: Box<Save>, result: Result<(), String>, now: Instant) {
         let before = self.machine.fault().cloned();
         match result {
             Ok(()) => {
@@ -97,6 +153,20 @@ impl Core {
         }
     }
 
+    /// Where the disk refuses, this node stays who it is, and the operator may ask again.
+    fn take_start_over(&mut self, next: StartOver, result: Result<(), String>, now: Instant) {
+        let StartOver { record, reply } = next;
+        let answer = match result {
+            Ok(()) => {
+                self.saving.starts_over = true;
+                self.leave(now);
+                Ok(Ok(Forgotten::Everything { new_id: record.founding.node_id }))
+            }
+            Err(why) => Err(Unwritten(format!("nothing is forgotten: {why}"))),
+        };
+        self.answer(reply, answer);
+    }
+
     /// Answers once what was done is on disk, or the disk has refused it.
     pub(super) fn answer_durably<T: Send + 'static>(
         &mut self,
@@ -114,8 +184,12 @@ impl Core {
         if !self.saving.under_way.is_empty() {
             return;
         }
-        let unwritten = self.machine.fault().filter(|_| !self.machine.is_durable());
-        let written = unwritten.map_or(Ok(()), |fault| Err(Unwritten(fault.to_string())));
+        let unwritten = match self.machine.fault() {
+            _ if self.machine.is_durable() => None,
+            _ if self.saving.starts_over => Some("this node was told to forget everything".to_owned()),
+            fault => fault.map(ToString::to_string),
+        };
+        let written = unwritten.map_or(Ok(()), |why| Err(Unwritten(why)));
         for answer in self.saving.answers.drain(..) {
             answer(written.clone());
         }
@@ -127,9 +201,9 @@ impl Core {
             while let Some(Ok(written)) = self.saving.under_way.join_next().await {
                 self.take_written(written, now);
             }
-            let Some(save) = self.machine.poll_save() else { break };
-            self.saving.write(Box::new(save), self.state.clone());
+            let Some(write) = self.next_write(now) else { break };
+            self.saving.write(write, self.state.clone());
         }
-        self.give_durable_answers();
+        self.give_answers();
     }
 }

@@ -128,7 +128,11 @@ impl Gossip {
                     self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
                 }
             }
-            OwnedNotification::Idle => self.timers.schedule(now, Tick::JoinRound),
+            OwnedNotification::Idle => {
+                if self.contacts.may_plan() {
+                    self.timers.schedule(now, Tick::JoinRound);
+                }
+            }
             OwnedNotification::Rejoin(me) => {
                 self.me = me;
                 self.news.of(me.id);

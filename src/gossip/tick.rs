@@ -69,6 +69,7 @@ impl Gossip {
             Tick::Goodbye(round) => self.repeat_goodbye(round, now),
             _ if self.phase != Phase::Running => {}
             Tick::JoinRound => {
+                self.contacts.due();
                 if self.is_alone() {
                     self.begin_round(now);
                 }
@@ -108,17 +109,17 @@ impl Gossip {
     /// Dials everybody who is known, a few at first, and sees to it that this is done again.
     pub(super) fn begin_round(&mut self, now: Instant) {
         let failed: Vec<_> = self.failed().map(|peer| peer.addr()).collect();
-        self.contacts.begin_round(failed.into_iter(), &mut self.rng);
-        self.widen(now);
-        let wait = self.contacts.backoff(&self.timing, &mut self.rng);
-        self.after_exactly(now, wait, Tick::JoinRound);
+        if self.contacts.begin_round(failed.into_iter(), &mut self.rng) {
+            self.widen(now);
+        }
+        if self.contacts.may_plan() {
+            let wait = self.contacts.backoff(&self.timing, &mut self.rng);
+            self.after_exactly(now, wait, Tick::JoinRound);
+        }
     }
 
     fn widen(&mut self, now: Instant) {
-        let addrs = self.contacts.widen();
-        if addrs.is_empty() {
-            return;
-        }
+        let Some(addrs) = self.contacts.widen() else { return };
         for addr in addrs {
             self.dial(addr, Purpose::Round);
         }

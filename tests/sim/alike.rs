@@ -1,13 +1,13 @@
 //! Metadata that all nodes of a simulated cluster hold is kept once.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use chronik_agent::{
     gossip::{MetadataError, Record, Stamp},
     node::NodeId,
 };
 
-type Records = HashMap<(NodeId, Stamp), HashMap<Box<[u8]>, Arc<Record>>>;
+type Records = BTreeMap<(NodeId, Stamp), BTreeMap<Box<[u8]>, Arc<Record>>>;
 
 thread_local! {
     static RECORDS: RefCell<Records> = RefCell::default();

@@ -35,6 +35,12 @@ impl World {
         }
     }
 
+    /// Where the recorded streams went.
+    pub(crate) fn dialled(&self) -> impl Iterator<Item = SocketAddr> {
+        let tape = self.tape.iter().flatten();
+        tape.filter(|packet| packet.stream).map(|packet| packet.to)
+    }
+
     /// Sends all of it again, to whom it was for and to everybody else, in no time; says how many requests were
     /// answered with more than a challenge.
     pub(crate) fn play(&mut self, tape: &[Recorded]) -> usize {

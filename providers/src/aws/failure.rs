@@ -8,7 +8,7 @@ use aws_sdk_ec2::{
     operation::{RequestId, describe_instances::DescribeInstancesError},
 };
 
-use crate::FailureKind;
+use crate::{FailureKind, masking::mask};
 
 /// Longest sentence: a denial has an encoded message of a thousand characters in it that only AWS can read.
 const MAX_CHARS: usize = 400;
@@ -33,7 +33,8 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that leaves the client in place.
     pub(crate) fn new(kind: FailureKind, message: &str) -> Self {
-        let mut message = crate::line(message);
+        // Before it is cut, for what is left of a credential would not be known as one.
+        let mut message = mask(&crate::line(message));
         if let Some((end, _)) = message.char_indices().nth(MAX_CHARS) {
             message.truncate(end);
             message.push('…');
