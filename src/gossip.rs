@@ -24,6 +24,7 @@ mod sending;
 mod strangers;
 mod suspicion;
 mod sync;
+mod takeover;
 mod tick;
 mod timers;
 mod trouble;
@@ -453,6 +454,24 @@ mod tests {
     }
 
     /// The engine rejoins when it hears of its own death, even when it has just left.
+    #[test]
+    fn a_joiner_keeps_the_metadata_of_all_it_is_told_of() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let mut hub = machine(1, now);
+        for number in 2..=120 {
+            let mut node = machine(number, now);
+            node.set_seeds([hub.me.addr()], now);
+            talk(&mut node, &mut hub, now);
+        }
+        let mut joiner = machine(200, now);
+        joiner.set_seeds([hub.me.addr()], now);
+        talk(&mut joiner, &mut hub, now);
+        let nameless =
+            (1..=120).filter(|number| joiner.metadata(NodeId::try_from([*number; 16]).unwrap()).is_none());
+        assert_eq!(nameless.collect::<Vec<_>>(), [0_u8; 0]);
+    }
+
     #[test]
     fn whoever_has_left_does_not_come_back_when_told_that_he_is_dead() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]

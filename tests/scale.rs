@@ -110,9 +110,3 @@ fn a_thousand_join_and_lose_one() {
 fn two_thousand_join_and_lose_one() {
     all(2_000, 1, 5 * SECOND, 5 * SECOND);
 }
-
-#[test]
-#[ignore = "takes an hour and 13 GB: a measurement"]
-fn five_thousand_join_and_lose_one() {
-    all(5_000, 1, 10 * SECOND, 7 * SECOND);
-}
