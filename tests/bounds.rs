@@ -2,7 +2,6 @@
 //! clients notice. Prints what it costs.
 
 use std::{
-    fs,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
     time::Duration,
@@ -12,6 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
     awaiting::{now, within},
+    memory::resident_kb,
     running::Agent,
 };
 
@@ -25,12 +25,6 @@ fn agent() -> Agent {
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
     Agent::start(&[])
-}
-
-fn resident_kb(agent: &Agent) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Of so many requests, each over a connection of its own.
@@ -84,7 +78,7 @@ fn a_head_is_bounded_in_bytes_and_headers() {
 #[test]
 fn a_thousand_long_polls_cost_little_and_wake_at_once() {
     let agent = agent();
-    let (before, quiet) = (resident_kb(&agent), p99(&agent, 200));
+    let (before, quiet) = (resident_kb(agent.pid()), p99(&agent, 200));
     let index = agent.get("/v1/bootstrap").header("x-chronik-index").to_owned();
     let head = format!(
         "GET /v1/bootstrap?index={index}&wait=10m HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -94,7 +88,7 @@ fn a_thousand_long_polls_cost_little_and_wake_at_once() {
         poll.write_all(head.as_bytes()).unwrap();
     }
     let busy = p99(&agent, 200);
-    let during = resident_kb(&agent);
+    let during = resident_kb(agent.pid());
     let begin = now();
     let put = agent.put("/v1/server", r#"{"server_id":"s1","has_state":false,"cluster_id":null}"#);
     assert_eq!(put.status(), 200, "{}", put.body);
@@ -113,7 +107,7 @@ fn a_thousand_long_polls_cost_little_and_wake_at_once() {
 #[test]
 fn slow_clients_are_given_up_and_hold_nobody_up() {
     let agent = agent();
-    let (before, quiet) = (resident_kb(&agent), p99(&agent, 200));
+    let (before, quiet) = (resident_kb(agent.pid()), p99(&agent, 200));
     // Heads that never end, as large as they may be, on all places but 64.
     let mut heads: Vec<_> = (0..900).map(|_| connect(&agent)).collect();
     for head in &mut heads {
@@ -125,7 +119,7 @@ fn slow_clients_are_given_up_and_hold_nobody_up() {
     let mut deaf: Vec<_> = (0..20).map(|_| connect(&agent)).collect();
     deaf.iter_mut().for_each(fill);
     let busy = p99(&agent, 200);
-    let during = resident_kb(&agent);
+    let during = resident_kb(agent.pid());
     eprintln!("960 slow clients: RSS {before} -> {during} kB, p99 {quiet:?} -> {busy:?}");
     assert!(during < before + MAY_GROW_KB && busy < PROMPT);
     for body in &mut bodies {
@@ -163,9 +157,9 @@ fn fill(stream: &mut TcpStream) {
 #[test]
 fn more_connections_than_there_are_places_wait_and_are_served_in_the_end() {
     let agent = agent();
-    let before = resident_kb(&agent);
+    let before = resident_kb(agent.pid());
     let idle: Vec<_> = (0..1100).map(|_| connect(&agent)).collect();
-    let during = resident_kb(&agent);
+    let during = resident_kb(agent.pid());
     let begin = now();
     // Behind all of them in the queue, until those that say nothing are given up.
     assert_eq!(agent.get("/livez").status(), 200);

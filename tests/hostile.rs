@@ -1,7 +1,6 @@
 //! What strangers and damaged networks send to a running cluster: nobody is called failed, nothing ends, nothing grows.
 
 use std::{
-    fs,
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
@@ -13,6 +12,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, loopback, start, trio},
+    memory,
     running::Agent,
 };
 
@@ -22,9 +22,7 @@ const DATAGRAMS: u32 = 100_000;
 const RSS_MB: u64 = 96;
 
 pub(crate) fn rss_mb(agent: &Agent) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    memory::peak_kb(agent.pid()) / 1024
 }
 
 fn refused(agent: &Agent) -> u64 {

@@ -46,6 +46,7 @@ mod killing;
 mod knot;
 mod loopback;
 mod many_addrs;
+mod memory;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;

@@ -1,11 +1,12 @@
 //! Providers that list ten thousand addresses, nearly all of them wrong: who is there is found, and it costs little.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, time::Duration};
 
 use crate::{
     awaiting::{now, within},
     bounds::p99,
     cluster::{addrs, all_say, loopback, start},
+    hostile::rss_mb,
     running::{Agent, Dir},
     sim::World,
 };
@@ -15,12 +16,6 @@ const LISTED: usize = 10_000;
 const A_LIST: usize = 250;
 /// A quiet agent has 10 to 15 MB in a development build.
 const RSS_MB: u64 = 96;
-
-fn rss_mb(agent: &Agent) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
 
 /// A file of `--retry-join` with as many addresses of loopback where nobody listens, and one where somebody does.
 fn lists(real: &str) -> String {

@@ -1,13 +1,14 @@
 //! Large clusters in the simulated world: all join through one seed within 50 ms, and one crashes. Each run prints a line
 //! of raw results, and adds it to the file that `SIM_RESULTS` names; CONTRIBUTING.md has the commands.
 
-use std::{fs, time::Duration};
+use std::{fs, process, time::Duration};
 
 use chronik_agent::membership::MemberStatus::Failed;
 use serde_json::json;
 
 use crate::{
     campaigns,
+    memory::peak_kb,
     sim::{Node, World, seen::come_to_know_each_other},
 };
 
@@ -25,12 +26,9 @@ fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
 
 /// Of this thread, and of this process, as the kernel counts them.
 fn cost() -> (u64, u64) {
-    let first_number = |text: &str| text.split_whitespace().next()?.parse::<u64>().ok();
-    let read = |file| fs::read_to_string(file).unwrap();
-    let cpu_ns = first_number(&read("/proc/thread-self/schedstat")).unwrap();
-    let status = read("/proc/self/status");
-    let peak_kb = status.lines().find_map(|line| first_number(line.strip_prefix("VmHWM:")?)).unwrap();
-    (cpu_ns / 1_000_000_000, peak_kb / 1_000)
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let cpu_ns: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
+    (cpu_ns / 1_000_000_000, peak_kb(process::id()) / 1_000)
 }
 
 /// All start within 50 ms and know one seed; how long until everybody lists everybody.
