@@ -1,5 +1,6 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
+mod alarm;
 mod commands;
 mod core;
 mod keys;
@@ -159,7 +160,7 @@ impl Agent {
         let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
         let state = StateDir::open(&config.state_dir)?;
         let listeners = http::bind(&config.http).await?;
-        let Sockets { udp, tcp, addr } = transport::bind(config.bind).await?;
+        let Sockets { datagrams, tcp, addr } = transport::bind(config.bind).await?;
         let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
@@ -203,7 +204,7 @@ impl Agent {
         let (requests, requested) = mpsc::channel(QUEUE);
         let (updates, updated) = mpsc::channel(QUEUE);
         let reports = sources.iter().map(Source::report).collect();
-        let inputs = core::Inputs { udp, asked, requested, updated };
+        let inputs = core::Inputs { datagrams, asked, requested, updated };
         let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
         let (core, snapshots) =
             Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);

@@ -1,6 +1,12 @@
 //! File descriptors: a program gets 1,024 by default, for reasons of `select` alone, and may take more by asking.
 
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+};
+
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// More than all queues and connections of the agent together.
 const ENOUGH: u64 = 16_384;
@@ -20,4 +26,13 @@ pub(crate) fn raise() {
 /// How many there may be.
 pub(crate) fn allowed() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH)
+}
+
+/// Has the runtime watch what owns a descriptor for something to read, and for nothing else.
+#[expect(
+    deprecated,
+    reason = "what has a safe successor for nobody is sound for an owner, which keeps its descriptor"
+)]
+pub(crate) fn watch<F: AsRawFd + Into<OwnedFd>>(owner: F) -> io::Result<AsyncFd<F>> {
+    AsyncFd::with_interest(owner, Interest::READABLE)
 }

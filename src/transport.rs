@@ -3,8 +3,9 @@
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -12,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use rustix::net::sockopt;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest, unix::AsyncFd},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
     task::JoinSet,
     time::timeout,
@@ -62,7 +63,7 @@ pub struct BindError {
 #[derive(Debug)]
 pub struct Sockets {
     /// For datagrams.
-    pub udp: UdpSocket,
+    pub datagrams: Datagrams,
     /// For streams.
     pub tcp: TcpListener,
     /// The address they share.
@@ -77,9 +78,46 @@ pub async fn bind(addr: SocketAddr) -> Result<Sockets, BindError> {
     let failed = |protocol| move |error| BindError { addr, protocol, error };
     let tcp = TcpListener::bind(addr).await.map_err(failed("TCP"))?;
     let bound = tcp.local_addr().map_err(failed("TCP"))?;
-    let udp = UdpSocket::bind(bound).await.map_err(failed("UDP"))?;
-    enlarge_buffer(&udp);
-    Ok(Sockets { udp, tcp, addr: bound })
+    let datagrams = Datagrams::bind(bound).map_err(failed("UDP"))?;
+    Ok(Sockets { datagrams, tcp, addr: bound })
+}
+
+/// A socket for datagrams. It is not watched for whether it can be written to, as one of the runtime's own is: that would
+/// wake the task once more for each datagram sent.
+#[derive(Debug)]
+pub struct Datagrams(AsyncFd<UdpSocket>);
+
+impl Datagrams {
+    fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        enlarge_buffer(&socket);
+        descriptors::watch(socket).map(Self)
+    }
+
+    /// Completes once there may be a datagram.
+    pub async fn readable(&self) {
+        if self.0.readable().await.is_err() {
+            // The runtime is being shut down.
+            pending().await
+        }
+    }
+
+    /// Takes in the next datagram: its length, and where it came from.
+    ///
+    /// # Errors
+    /// `WouldBlock` where none waits; else what happened to one that was sent earlier.
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.0.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
+    }
+
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` where its buffer is full.
+    pub fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.0.get_ref().send_to(datagram, to)
+    }
 }
 
 /// Has the kernel hold more datagrams, as far as it lets us.

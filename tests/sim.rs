@@ -426,8 +426,11 @@ impl World {
         };
         if process.is_due(now) {
             process.handle_timeout(now);
-            self.drain(node);
+            return self.drain(node);
         }
+        // What it was to be woken for has been put off.
+        let due = process.poll_timeout(now);
+        self.set_alarm(node, due);
     }
 
     fn set_alarm(&mut self, node: Node, due: Option<Instant>) {

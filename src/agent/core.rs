@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    net::UdpSocket,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
 use super::{
     Ended,
+    alarm::Alarm,
     saving::{Saving, Written},
 };
 use crate::{
@@ -31,20 +31,22 @@ use crate::{
     service_manager::ServiceManager,
     snapshot::{About, Discovery, Founding, MemberKeys, ProviderReport, Rendered, Secrecy, Snapshot},
     state_dir::StateDir,
-    transport::{self, Request},
+    transport::{self, Datagrams, Request},
     watchdog::Pulse,
     wire::{KeyChange, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 2_048;
+/// How long a refresh of the snapshot waits for something else to wake the task; with members, a probe will.
+const REFRESH_SLACK: Duration = Duration::from_millis(400);
 /// What is left of a graceful stop for the API to finish its answers in.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
 /// Where everything comes from.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    pub(super) udp: UdpSocket,
+    pub(super) datagrams: Datagrams,
     pub(super) asked: mpsc::Receiver<Command>,
     pub(super) requested: mpsc::Receiver<Request>,
     pub(super) updated: mpsc::Receiver<Update>,
@@ -78,6 +80,7 @@ pub(super) struct Core {
     pub(super) kept_peers: Vec<SocketAddr>,
     pub(super) keep_peers_after: Instant,
     pub(super) refresh_at: Instant,
+    alarm: Alarm,
     /// Nobody, unless the agent is the program.
     pub(super) service_manager: ServiceManager,
     /// Of this task, for who watches it.
@@ -158,6 +161,7 @@ impl Core {
             kept_peers: Vec::new(),
             keep_peers_after: started,
             refresh_at: started,
+            alarm: Alarm::new(),
             service_manager: ServiceManager::default(),
             pulse: Pulse::default(),
         };
@@ -175,12 +179,12 @@ impl Core {
                 biased;
                 () = &mut stop, if !stopped => Wake::Stop,
                 Some(Ok(written)) = self.saving.under_way.join_next() => Wake::Written(Box::new(written)),
-                Ok(()) = self.inputs.udp.readable() => Wake::Datagrams,
+                () = self.inputs.datagrams.readable() => Wake::Datagrams,
                 Some(request) = self.inputs.requested.recv() => Wake::Request(request),
                 Some(Ok(dialled)) = self.dials.join_next() => Wake::Dialled(dialled),
                 Some(command) = self.inputs.asked.recv() => Wake::Command(command),
                 Some(update) = self.inputs.updated.recv() => Wake::Update(update),
-                () = tokio::time::sleep_until(due.into()) => Wake::Time,
+                () = self.alarm.wait(due, now()) => Wake::Time,
             };
             // A disk that does not answer stands still with the whole agent: it could neither vote nor learn.
             if self.saving.under_way.is_empty() {
@@ -205,7 +209,7 @@ impl Core {
 
     fn due(&self) -> Instant {
         let dues = [self.machine.poll_timeout(), self.saving.due(), self.leave_by];
-        dues.into_iter().flatten().fold(self.refresh_at, Instant::min)
+        dues.into_iter().flatten().fold(self.refresh_at + REFRESH_SLACK, Instant::min)
     }
 
     fn take(&mut self, wake: Wake, now: Instant) {
@@ -230,7 +234,7 @@ impl Core {
     /// Takes in everything that waits, so that no timer judges before the evidence is heard.
     fn take_what_waits(&mut self, buffer: &mut [u8], now: Instant) {
         for _ in 0..DATAGRAMS_A_TURN {
-            match self.inputs.udp.try_recv_from(buffer) {
+            match self.inputs.datagrams.try_receive(buffer) {
                 Ok((length, from)) => self.machine.handle_datagram(canonical(from), &buffer[..length], now),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 // An ICMP answer to something sent earlier; the next datagram is behind it.
@@ -300,7 +304,7 @@ impl Core {
         while let Some(transmit) = self.machine.poll_transmit() {
             let to = self.reachable(transmit.to);
             // A full buffer loses the datagram, as the network may; the protocol is made for that.
-            if let Err(error) = self.inputs.udp.try_send_to(&transmit.payload, to) {
+            if let Err(error) = self.inputs.datagrams.send(&transmit.payload, to) {
                 tracing::trace!(%to, %error, "datagram not sent");
             }
         }

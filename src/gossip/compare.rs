@@ -53,8 +53,8 @@ impl Gossip {
     /// Begins a new chain of comparisons, the first of them soon.
     pub(super) fn compare_soon(&mut self, now: Instant) {
         self.compare_chain += 1;
-        self.compare_after = self.timing.compare_period / 10;
-        self.after(now, self.timing.compare_period / 20, Tick::Compare(self.compare_chain));
+        self.compare_after = self.timing.compare_period / 20;
+        self.after(now, self.timing.compare_period / 40, Tick::Compare(self.compare_chain));
     }
 
     /// Answers another node's comparison.

@@ -133,6 +133,7 @@ impl Gossip {
         self.engine(now, |foca, runtime| foca.handle_data(&payload, runtime));
         // The answer may have told where it comes from.
         if let Some(round_trip) = round_trip {
+            self.spare_indirect_stage();
             self.coordinates.measure(header.src.id, round_trip);
         }
     }

@@ -173,6 +173,14 @@ impl Gossip {
         self.health.stretch(self.probing.wait(&self.timing))
     }
 
+    /// The probe under way has its answer: its indirect stage, which the engine insists on, may wait for the next probe.
+    pub(super) fn spare_indirect_stage(&mut self) {
+        let current = self.token;
+        let indirect = |tick: &Tick| matches!(tick, Tick::Swim(Timer::SendIndirectProbe { token, .. }) if *token == current);
+        let next = Tick::Swim(Timer::ProbeRandomMember(current));
+        self.timers.join(indirect, |tick| *tick == next);
+    }
+
     /// The period just before a probe: the one under way has had its time.
     pub(super) fn end_probe(&mut self) {
         // The engine suspects whoever has not answered, and does not say so.

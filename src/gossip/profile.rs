@@ -23,7 +23,8 @@ pub struct Timing {
     pub suspicion: Duration,
     /// How often rumours are passed on, to three members each time.
     pub gossip_period: Duration,
-    /// How often the state is compared with that of one random member.
+    /// How often the state is compared with that of one random member where all is well. Each takes ten packets of a
+    /// stream.
     pub compare_period: Duration,
     /// How often one failed member or unseen seed is dialled by the cluster as a whole, for each of them.
     pub heal_period: Duration,
@@ -44,7 +45,7 @@ impl Timing {
         probe_rtt: Duration::from_millis(100),
         suspicion: Duration::from_millis(800),
         gossip_period: Duration::from_millis(100),
-        compare_period: Duration::from_secs(10),
+        compare_period: Duration::from_secs(20),
         heal_period: Duration::from_secs(1),
         join_backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(3)),
         widen_after: Duration::from_millis(50),

@@ -89,6 +89,19 @@ impl Timers {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
+    /// Has the first tick that is `early` happen together with the first that is `late`, where both are still to come: by
+    /// then it is known to have nothing to do, and nothing else need wake this node.
+    pub(super) fn join(&mut self, early: impl Fn(&Tick) -> bool, late: impl Fn(&Tick) -> bool) {
+        let first = |is_it: &dyn Fn(&Tick) -> bool| {
+            self.queue.iter().find(|(_, tick)| is_it(tick)).map(|(key, _)| *key)
+        };
+        if let (Some(early), Some((at, ..))) = (first(&early), first(&late))
+            && let Some(tick) = self.queue.remove(&early)
+        {
+            self.schedule(early.0.max(at), tick);
+        }
+    }
+
     /// Forgets the engine's timers: a new engine has timers of its own.
     pub(super) fn forget_engine(&mut self) {
         self.queue.retain(|_, tick| !matches!(tick, Tick::Swim(_)));
@@ -97,5 +110,32 @@ impl Timers {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_has_nothing_to_do_happens_together_with_the_next_thing() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::default();
+        let (widen, heal, goodbye) = (Tick::Widen, Tick::Heal, Tick::Goodbye(1));
+        for (after, tick) in [(1, &widen), (2, &goodbye), (3, &heal), (5, &heal)] {
+            timers.schedule(at(after), tick.clone());
+        }
+        timers.join(|tick| *tick == widen, |tick| *tick == heal);
+        timers.join(|tick| *tick == Tick::JoinRound, |tick| *tick == heal);
+        assert_eq!(timers.pop_due(at(1)), None);
+        assert_eq!(timers.pop_due(at(2)), Some(goodbye));
+        assert_eq!(timers.pop_due(at(2)), None);
+        let together = [timers.pop_due(at(3)), timers.pop_due(at(3)), timers.pop_due(at(3))];
+        assert_eq!(together, [Some(heal.clone()), Some(widen), None]);
+        assert_eq!(timers.pop_due(at(5)), Some(heal));
     }
 }
