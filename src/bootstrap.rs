@@ -140,6 +140,11 @@ impl Bootstrap {
         self.turn(now);
     }
 
+    /// What was last known.
+    pub(crate) fn view(&self) -> &View {
+        &self.situation.view
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.turn(now);

@@ -34,6 +34,9 @@ pub use self::{saving::Save, sightings::zone_of};
 /// documentation asks for.
 const SERVER_UP_FOR: Duration = Duration::from_secs(30);
 
+/// How often it is looked at what has changed with the time alone.
+const AGES: Duration = Duration::from_secs(1);
+
 /// The whole pure core. Drive it like [`Gossip`], with one thing more: make what [`Self::poll_save`] gives durable and
 /// hand it back to [`Self::saved`], until there is nothing left; where [`Self::awaits_save`] says so, before anything more
 /// is sent.
@@ -214,9 +217,12 @@ impl Machine {
         self.follow_gossip();
         let index = self.membership.index;
         // Contact grows old without any change of the membership.
-        if self.viewed != Some(index) || now.duration_since(self.viewed_at) >= Duration::from_secs(1) {
-            self.viewed = Some(index);
+        let looked_at = self.viewed == Some(index) && now.duration_since(self.viewed_at) < AGES;
+        if !looked_at {
             self.viewed_at = now;
+        }
+        if self.viewed != Some(index) || (!looked_at && self.has_aged(now)) {
+            self.viewed = Some(index);
             let view = self.view(now);
             self.bootstrap.handle_view(view, now);
             self.touched = true;

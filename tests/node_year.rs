@@ -5,9 +5,11 @@
 //! A failing seed prints itself and what was done. The year, and one seed again:
 //!
 //! ```text
-//! cargo test --release --no-default-features --test all -- node_year:: --ignored --nocapture
-//! NODE_YEAR_SEEDS=17..18 cargo test --release --no-default-features --test all -- node_year:: --ignored --nocapture
+//! cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
+//! NODE_YEAR_SEEDS=17..18 cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
 //! ```
+
+mod fault;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +28,7 @@ use chronik_agent::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
 use serde_json::json;
 
+use self::fault::Fault;
 use crate::{
     campaigns::result,
     sim::{Node, World},
@@ -52,70 +55,6 @@ fn timing(seed: u64) -> Timing {
         0 | 2 | 6 => Timing::LAN,
         4 => Timing::LOCAL,
         _ => Timing::WAN,
-    }
-}
-
-/// What goes wrong for a while.
-#[derive(Debug, Clone)]
-enum Fault {
-    /// This share of all datagrams is lost.
-    Loss(f64),
-    /// A process is stopped.
-    Pause(Node),
-    /// A process is killed, and started again when the fault is over.
-    Crash(Node),
-    /// A process is killed and started again at once.
-    Restart(Node),
-    /// These are cut off from the others.
-    Partition(Vec<Node>),
-    /// Nobody hears it.
-    Mute(Node),
-    /// It hears nobody.
-    Deaf(Node),
-    /// It says goodbye, and comes back when the fault is over.
-    Leave(Node),
-    /// All are killed at once, and start again.
-    Blackout,
-}
-
-impl Fault {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Loss(_) => "loss",
-            Self::Pause(_) => "pause",
-            Self::Crash(_) => "crash",
-            Self::Restart(_) => "restart",
-            Self::Partition(_) => "partition",
-            Self::Mute(_) => "mute",
-            Self::Deaf(_) => "deaf",
-            Self::Leave(_) => "leave",
-            Self::Blackout => "blackout",
-        }
-    }
-
-    /// Those whose fault it is.
-    fn faulty(&self) -> Vec<Node> {
-        match self {
-            Self::Loss(_) | Self::Blackout => vec![],
-            Self::Pause(node)
-            | Self::Crash(node)
-            | Self::Restart(node)
-            | Self::Mute(node)
-            | Self::Deaf(node)
-            | Self::Leave(node) => vec![*node],
-            Self::Partition(side) => side.clone(),
-        }
-    }
-
-    /// Whether it explains that `observer` calls `subject` failed. A paused one that judges others is not explained.
-    fn explains(&self, observer: Node, subject: Node) -> bool {
-        match self {
-            Self::Loss(_) | Self::Leave(_) => false,
-            Self::Pause(node) | Self::Crash(node) | Self::Restart(node) => subject == *node,
-            Self::Mute(node) | Self::Deaf(node) => subject == *node || observer == *node,
-            Self::Partition(_) => true,
-            Self::Blackout => true,
-        }
     }
 }
 
@@ -389,7 +328,14 @@ fn lives(seeds: Range<u64>, time: Duration) -> Tally {
         sum.add(tally);
         failed.extend(problems);
     }
-    assert!(failed.is_empty(), "{} seeds fail; the first:\n{}", failed.len(), failed[0]);
+    let ends = failed.iter().map(|problem| (problem.lines().next(), problem.lines().last()));
+    assert!(
+        failed.is_empty(),
+        "{} seeds fail, the first:\n{}\n{:#?}",
+        failed.len(),
+        failed[0],
+        ends.collect::<Vec<_>>()
+    );
     sum
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Way {
 pub(super) struct Probing {
     current: Option<Probe>,
     recent: VecDeque<Duration>,
+    /// The 99th percentile of these.
+    percentile: Duration,
     pub(super) ways: BTreeMap<NodeId, Way>,
 }
 
@@ -97,14 +99,19 @@ impl Probing {
         probe.answered = Some(best);
         let way = self.ways.entry(probe.target.id).or_default();
         way.reach = Some(best);
-        first_datagram.then(|| {
-            let rtt = now.duration_since(probe.sent);
-            let smoothed = way.rtt.map_or(rtt, |old| old.mul_f64(1.0 - GAIN) + rtt.mul_f64(GAIN));
-            way.rtt = Some(smoothed);
-            self.recent.truncate(REMEMBERED - 1);
-            self.recent.push_front(rtt);
-            rtt
-        })
+        let rtt = first_datagram.then(|| now.duration_since(probe.sent))?;
+        way.rtt = Some(way.rtt.map_or(rtt, |old| old.mul_f64(1.0 - GAIN) + rtt.mul_f64(GAIN)));
+        self.remember(rtt);
+        Some(rtt)
+    }
+
+    fn remember(&mut self, rtt: Duration) {
+        self.recent.truncate(REMEMBERED - 1);
+        self.recent.push_front(rtt);
+        let greatest_two = |(most, next): (Duration, Duration), rtt: &Duration| {
+            if *rtt > most { (*rtt, most) } else { (most, next.max(*rtt)) }
+        };
+        (_, self.percentile) = self.recent.iter().fold((Duration::ZERO, Duration::ZERO), greatest_two);
     }
 
     /// A helper said that it had no answer.
@@ -136,12 +143,7 @@ impl Probing {
         if self.recent.len() < ENOUGH {
             return timing.probe_rtt;
         }
-        // Asked three times a probe: to sort them was two fifths of what an idle node computed.
-        let greatest_two = |(most, next): (Duration, Duration), rtt: &Duration| {
-            if *rtt > most { (*rtt, most) } else { (most, next.max(*rtt)) }
-        };
-        let (_, percentile) = self.recent.iter().fold((Duration::ZERO, Duration::ZERO), greatest_two);
-        (percentile + SLACK).min(timing.probe_rtt * 8)
+        (self.percentile + SLACK).min(timing.probe_rtt * 8)
     }
 
     /// Forgets the ways to those who are no longer known.

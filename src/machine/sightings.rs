@@ -45,11 +45,35 @@ impl Machine {
         }
     }
 
-    fn sighting(&self, member: &Member, now: Instant) -> Sighting {
+    /// Whether what the founding goes by has changed with the time alone. Always so until a cluster is known: nobody waits
+    /// for what an idle agent saves.
+    pub(super) fn has_aged(&self, now: Instant) -> bool {
+        let seen = self.bootstrap.view();
+        let me = self.gossip.me().id;
+        let same = |member: &Member| {
+            member.id == me
+                || seen.nodes.get(&member.id).is_some_and(|known| known.contact == self.contact(member, now))
+        };
+        self.bootstrap.cluster().is_none()
+            || self.quorum.stale
+            || self.founding.server.as_ref().and_then(|server| server.up) != self.server_up(now)
+            || !self.membership.members.values().all(same)
+            || self.unanswered() != seen.unanswered_seeds
+    }
+
+    fn contact(&self, member: &Member, now: Instant) -> Contact {
         let round = self.gossip.timing().probe_period
             * u32::try_from(self.membership.members.len()).unwrap_or(u32::MAX);
         let bound = DIRECT_FOR.max(round * 3);
         let heard = self.gossip.last_heard(member.id).is_some_and(|at| now.duration_since(at) <= bound);
+        match member.status {
+            MemberStatus::Alive if heard => Contact::Direct,
+            MemberStatus::Alive | MemberStatus::Suspect => Contact::Reported,
+            MemberStatus::Failed | MemberStatus::Left => Contact::Remembered,
+        }
+    }
+
+    fn sighting(&self, member: &Member, now: Instant) -> Sighting {
         let news = member.founding;
         Sighting {
             founder: Founder {
@@ -60,11 +84,7 @@ impl Machine {
             },
             zone: zone_of(&member.tags),
             role: member.role,
-            contact: match member.status {
-                MemberStatus::Alive if heard => Contact::Direct,
-                MemberStatus::Alive | MemberStatus::Suspect => Contact::Reported,
-                MemberStatus::Failed | MemberStatus::Left => Contact::Remembered,
-            },
+            contact: self.contact(member, now),
             expect: member.expect.map(NonZeroU16::get),
             cluster_id: news.cluster_id,
             config_index: news.config_index,
