@@ -137,10 +137,13 @@ pub struct Gossip {
     changes: BTreeSet<NodeId>,
     /// When this process last found itself paused.
     stalled: Option<Instant>,
-    /// Whether most voters of the founded cluster are on this side of a partition.
-    quorate: bool,
+    /// Who votes in the founded cluster, of those that are known, and how many of them must be there.
+    voters: Vec<NodeId>,
+    required_voters: usize,
     /// The engine has renewed this node of its own accord.
     rejoined: bool,
+    /// It has called others failed while it heard nobody.
+    judged_alone: bool,
     /// When this node last gave way to another half of the cluster.
     healed: Option<Instant>,
     transmits: VecDeque<Transmit>,
@@ -248,8 +251,10 @@ impl Gossip {
             index: 0,
             changes: BTreeSet::new(),
             stalled: None,
-            quorate: false,
+            voters: Vec::new(),
+            required_voters: 0,
             rejoined: false,
+            judged_alone: false,
             healed: None,
             transmits: VecDeque::new(),
             dials: VecDeque::new(),

@@ -302,7 +302,9 @@ impl Machine {
         });
         let quorum =
             Quorum::assess(&self.membership, &self.founding, self.expect, unheard.as_ref(), self.duplicate);
-        self.gossip.set_quorate(quorum.has_quorum());
+        let voters =
+            if quorum.has_quorum() { Quorum::present(&self.membership, &self.founding) } else { vec![] };
+        self.gossip.set_voters(voters, quorum.required);
         self.quorum.update(quorum);
     }
 

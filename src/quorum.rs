@@ -76,10 +76,21 @@ pub struct Quorum {
     pub reasons: Vec<String>,
 }
 
+/// The member that this voter is.
+fn member_of<'a>(voter: &Voter, membership: &'a Membership) -> Option<&'a Member> {
+    membership.members.values().find(|member| voter.is(member.id, &member.endpoints))
+}
+
 impl Quorum {
     /// True while a majority of the voters of a founded cluster is alive.
     pub fn has_quorum(&self) -> bool {
         self.status == QuorumStatus::Quorate
+    }
+
+    /// The voters that are members, whether they are alive or not.
+    pub fn present(membership: &Membership, founding: &Founding) -> Vec<NodeId> {
+        let voters = founding.cluster.iter().flat_map(|cluster| &cluster.voters);
+        voters.filter_map(|voter| member_of(voter, membership)).map(|member| member.id).collect()
     }
 
     /// What can be said now. `unheard` is where the picture is old: whom this node has not heard from of late. They
@@ -129,15 +140,13 @@ impl Quorum {
         expect: Option<NonZeroU16>,
         silent: &BTreeSet<NodeId>,
     ) -> Self {
-        let member_of =
-            |voter: &Voter| membership.members.values().find(|member| voter.is(member.id, &member.endpoints));
         let is_silent = |member: &Member| member.status.is_active() && silent.contains(&member.id);
         let is_there = |member: &Member| {
             member.status.is_active() && member.founding.server_up != Some(false) && !is_silent(member)
         };
         let (mut alive, mut missing, mut reasons) = (0, Vec::new(), Vec::new());
         for voter in &cluster.voters {
-            match member_of(voter) {
+            match member_of(voter, membership) {
                 Some(member) if is_there(member) => alive += 1,
                 Some(member) => {
                     let what = if is_silent(member) {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use chronik_agent::membership::MemberStatus::Failed;
+use chronik_agent::{bootstrap::Decision, gossip::Timing, membership::MemberStatus::Failed};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     convergence::cluster,
@@ -66,5 +67,93 @@ fn two_that_lost_each_other_find_each_other_again() {
     for seed in 0..20 {
         let took = heals(seed, 2, 1, 90 * SECOND);
         assert!(took <= 4 * SECOND, "seed {seed}: {took:?}");
+    }
+}
+
+/// Servers that have founded a cluster, and come to rest; those of the `wan` are in places of their own.
+fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
+    let mut world = World::new(seed);
+    world.timing = timing;
+    let nodes = world.servers(count, u16::try_from(count).unwrap());
+    if timing == Timing::WAN {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut place = || [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)];
+        world.places.extend(nodes.iter().map(|node| (*node, place())));
+    }
+    world.start_all(&nodes);
+    let founded = world.run_until(90 * SECOND, |world| {
+        let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
+        nodes.iter().all(decided) && world.agree(&nodes)
+    });
+    assert!(founded.is_some(), "seed {seed}: not founded\n{}", world.describe());
+    world.run_for(30 * SECOND);
+    (world, nodes)
+}
+
+/// All agree within `limit`, and of `these` nobody was called failed by another of them since `from`.
+fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], from: usize, what: &str) {
+    let agreed = world.run_until(limit, |world| world.agree(nodes));
+    let said = world.changes[from..].to_vec();
+    assert!(agreed.is_some(), "{what}: not together again, {said:?}");
+    world.run_for(30 * SECOND);
+    assert!(world.agree(nodes), "{what}: it does not last");
+    let wrong = world.changes[from..].iter().find(|(_, observer, subject, status)| {
+        *status == Failed && these.contains(observer) && these.contains(subject)
+    });
+    assert_eq!(wrong, None, "{what}: {said:?}");
+}
+
+/// A member that hears the others but is heard by nobody learns that it is called failed, begins a new life, and after
+/// half a minute calls all others failed. When it is heard again the others took that life for a new member, and its
+/// word for one of theirs.
+#[test]
+fn whoever_was_heard_by_nobody_disturbs_nobody_when_he_is_back() {
+    for timing in [Timing::LOCAL, Timing::LAN] {
+        for seed in 0..16 {
+            let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
+            let (mute, others) = nodes.split_first().unwrap();
+            let (from, before) = (world.changes.len(), renewals(&world, others));
+            others.iter().for_each(|to| world.cut_one_way(*mute, *to));
+            world.run_for(26 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
+            world.mend();
+            let what = format!("{:?}, seed {seed}", timing.probe_period);
+            agree(&mut world, 20 * SECOND, &nodes, others, from, &what);
+            assert_eq!(renewals(&world, others), before, "{what}: others renew themselves");
+        }
+    }
+}
+
+/// Verdicts fall one after the other, each after another time. Where a partition is over meanwhile, the smaller side
+/// seems large to those of it who have not judged all, and verdicts of both sides are on their way.
+#[test]
+fn a_partition_that_ends_while_verdicts_fall_makes_nobody_fail_on_his_own_side() {
+    for seed in 0..40 {
+        let (mut world, nodes) = founded(seed, Timing::WAN, 4 + usize::try_from(seed % 7).unwrap());
+        let (smaller, larger) = nodes.split_at((nodes.len() - 1) / 2);
+        let (from, before) = (world.changes.len(), renewals(&world, larger));
+        world.cut(smaller, larger);
+        world.run_for(9 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
+        let judged = smaller.iter().all(|gone| world.all_say(larger, *gone, Failed));
+        world.mend();
+        let what = format!("{} of {}, seed {seed}", smaller.len(), nodes.len());
+        agree(&mut world, 90 * SECOND, &nodes, larger, from, &what);
+        if judged {
+            assert_eq!(renewals(&world, larger), before, "{what}: the larger side renews itself");
+        }
+    }
+}
+
+/// One that nobody hears suspects whoever does not answer it, and nobody hears that either. The suspicion would last for
+/// as long as the patience with that member does.
+#[test]
+fn a_suspect_that_was_never_told_is_told_when_it_is_heard() {
+    for seed in 0..40 {
+        let (mut world, nodes) = founded(seed, Timing::WAN, 3);
+        let (mute, others) = nodes.split_first().unwrap();
+        let from = world.changes.len();
+        others.iter().for_each(|to| world.cut_one_way(*mute, *to));
+        world.run_for(5 * SECOND + SECOND / 20 * u32::try_from(seed).unwrap());
+        world.mend();
+        agree(&mut world, 15 * SECOND, &nodes, others, from, &format!("seed {seed}"));
     }
 }

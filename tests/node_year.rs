@@ -190,6 +190,12 @@ impl Life {
         nodes.iter().map(|node| (*node, self.world.gossip(*node).counters().renewals)).collect()
     }
 
+    /// One of these that says that it has been paused since `before`, which counts how often each had said so.
+    fn stalled(&self, before: &[(Node, u64)]) -> Option<Node> {
+        let stalls = |node: Node| self.world.gossip(node).counters().stalls;
+        before.iter().find(|(node, stalled)| stalls(*node) != *stalled).map(|(node, _)| *node)
+    }
+
     /// Those who must notice nothing but that others are gone: the side of the majority, where there is one.
     fn undisturbed(&self, fault: &Fault) -> Vec<Node> {
         let faulty = fault.faulty();
@@ -219,6 +225,8 @@ impl Life {
         *self.tally.faults.entry(fault.name()).or_default() += 1;
         let undisturbed = self.undisturbed(&fault);
         let (from, before) = (self.world.changes.len(), self.renewals(&undisturbed));
+        let stalls: Vec<_> =
+            undisturbed.iter().map(|node| (*node, self.world.gossip(*node).counters().stalls)).collect();
         self.begin(&fault);
         self.world.run_for(lasts);
         // By then everybody has been seen to be gone, or not to be.
@@ -237,7 +245,12 @@ impl Life {
         self.end(&fault);
         let (world, nodes) = (&mut self.world, &self.nodes);
         if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
-            return Err(format!("not together again {:?} after it:\n{}", self.agrees, world.describe()));
+            let said = &world.changes[from..];
+            return Err(format!(
+                "{said:?}\n{}\nnot together again {:?} after it",
+                world.describe(),
+                self.agrees
+            ));
         }
         world.run_for(self.agrees / 3);
         if !world.agree(nodes) {
@@ -249,7 +262,13 @@ impl Life {
         }
         let after = self.renewals(&undisturbed);
         if before != after && (judged || !matches!(fault, Fault::Partition(_))) {
-            return Err(format!("on the side of the majority renewed itself: {before:?}, {after:?}"));
+            let said = self.world.changes[from..].to_vec();
+            return Err(format!(
+                "{said:?}\non the side of the majority renewed itself: {before:?}, {after:?}"
+            ));
+        }
+        if let Some(node) = self.stalled(&stalls) {
+            return Err(format!("n{node} says that it was paused"));
         }
         self.judge(&fault, &undisturbed, from)
     }
@@ -265,7 +284,9 @@ impl Life {
             !fault.explains(*observer, *subject) || (beside(*observer) && beside(*subject))
         });
         if let Some((at, observer, subject, _)) = wrong {
-            return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
+            return Err(format!(
+                "{said:?}\nat {at:?} n{observer} called n{subject} failed, which nothing explains"
+            ));
         }
         self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
     }

@@ -114,7 +114,7 @@ impl Gossip {
             members: members.cloned().collect(),
             left: left.collect(),
             records: records.map(|(_, record)| Arc::clone(record)).collect(),
-            quorate: self.quorate,
+            standing: self.standing(),
         }
     }
 

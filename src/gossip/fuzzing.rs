@@ -16,6 +16,7 @@ use super::{
     ExchangeId, Gossip, Metadata, NoAnswer, Peer, Phase, Settings, Timing,
     codec::{CodecError, SwimCodec, restore, shorten},
     frame::{self, FrameError},
+    heal::{Majority, Standing},
     metadata::{FoundingNews, MAX_METADATA, Record, Stamp},
     peer::{self, put_life},
     rumours::{self, Accusation, Rumour},
@@ -209,7 +210,10 @@ fn state(u: &mut Unstructured<'_>) -> Result<SharedState> {
         members: some(u, 8, member)?,
         left: some(u, 4, peer)?,
         records: some(u, 3, |u| Ok(record(u)?.into()))?,
-        quorate: u.arbitrary()?,
+        standing: Standing {
+            majority: *u.choose(&[Majority::No, Majority::Perhaps, Majority::Certain])?,
+            heard: u.arbitrary()?,
+        },
     })
 }
 
@@ -335,7 +339,8 @@ impl Victim {
                 }
                 6..=10 => self.gossip.set_seeds(some(u, 4, |u| u.int_in_range(1..=8).map(addr))?, self.now),
                 _ => {
-                    self.gossip.set_quorate(u.arbitrary()?);
+                    self.gossip
+                        .set_voters(some(u, 6, |u| Ok(id(u.int_in_range(1..=6)?)))?, u.int_in_range(0..=6)?);
                     self.gossip.send_founding(id(u.int_in_range(1..=6)?), raw(u)?);
                 }
             },

@@ -3,9 +3,10 @@
 //! smaller side's nodes start their engine afresh, as a new life that knows both halves, and the larger side notices no
 //! more than members that are back.
 
-use std::{cmp::Reverse, time::Instant};
+use std::{cmp::Reverse, collections::BTreeSet, time::Instant};
 
 use foca::{Foca, Identity as _, Member, State};
+use minicbor::{Decode, Encode};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
@@ -22,33 +23,120 @@ const SETTLES_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 /// Up to so many on the other side, everybody who gives way turns to the same one of them.
 const FEW: usize = 32;
 
-/// What decides which of two sides stays: a quorum of voters, then the number of members, then the smallest id.
-type Weight = (bool, usize, Reverse<NodeId>);
+/// What a node takes another's present life for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Failed.
+    Down,
+    /// The next life of one that failed.
+    Reborn,
+    /// Neither.
+    Other,
+}
+
+impl Fate {
+    /// What `members` say of `peer`.
+    fn of<'a>(peer: &Peer, mut members: impl Iterator<Item = &'a Member<Peer>>) -> Self {
+        let known = members.find(|member| member.id().id == peer.id && member.state() == State::Down);
+        match known.map(Member::id) {
+            Some(known) if known == peer => Self::Down,
+            Some(known) if peer.win_addr_conflict(known) => Self::Reborn,
+            Some(_) | None => Self::Other,
+        }
+    }
+}
+
+/// Of whom this node is sure, where it may be cut off from the others. Whoever it suspects does not count, nor for
+/// certain whoever it has not heard for long: in the smaller side the verdicts fall one after the other, and until the
+/// last has fallen it would seem as large as the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(super) struct Standing {
+    #[n(0)]
+    pub(super) majority: Majority,
+    /// How many members it has heard of late, with itself.
+    #[n(1)]
+    pub(super) heard: u32,
+}
+
+/// Whether most voters of the founded cluster are on this side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub(super) enum Majority {
+    /// They are not, or nothing is founded.
+    #[default]
+    #[n(0)]
+    No,
+    /// Nothing speaks against it.
+    #[n(1)]
+    Perhaps,
+    /// This node has heard them.
+    #[n(2)]
+    Certain,
+}
+
+/// What decides which of two sides stays; of two that are equal the one with the smallest id.
+type Weight = (Standing, Reverse<NodeId>);
 
 fn weight(state: &SharedState) -> Weight {
-    let active = state.members.iter().filter(|member| member.state() != State::Down);
-    let ids = || active.clone().map(|member| member.id().id).chain([state.sender.id]);
-    (state.quorate, ids().count(), Reverse(ids().min().unwrap_or(state.sender.id)))
+    let alive = state.members.iter().filter(|member| member.state() == State::Alive);
+    let least = alive.map(|member| member.id().id).chain([state.sender.id]).min();
+    (state.standing, Reverse(least.unwrap_or(state.sender.id)))
 }
 
 impl Gossip {
-    /// Says whether most voters of the founded cluster are on this side.
-    pub fn set_quorate(&mut self, quorate: bool) {
-        self.quorate = quorate;
+    /// Says who votes in the founded cluster, of those that are known, and how many of them must be there; nobody where
+    /// that cannot be said.
+    pub fn set_voters(&mut self, voters: Vec<NodeId>, required: usize) {
+        (self.voters, self.required_voters) = (voters, required);
+    }
+
+    /// Of whom this node is sure now.
+    pub(super) fn standing(&self) -> Standing {
+        let latest = self.heard.values().map(|heard| heard.at).max();
+        let window = self.timing.deaf_after();
+        let is_heard = |life: &Peer| {
+            self.heard
+                .get(&life.id)
+                .is_some_and(|heard| Some(heard.at + window) >= latest && heard.life == *life)
+        };
+        let alive = self.foca.iter_members().filter(|member| member.state() == State::Alive);
+        let alive: Vec<_> = alive.map(|member| *member.id()).chain([self.me]).collect();
+        let is_certain = |life: &&Peer| **life == self.me || is_heard(life);
+        let perhaps: BTreeSet<_> = alive.iter().map(|life| life.id).collect();
+        let certain: BTreeSet<_> = alive.iter().filter(is_certain).map(|life| life.id).collect();
+        let has_majority = |among: &BTreeSet<NodeId>| {
+            let there = self.voters.iter().filter(|voter| among.contains(voter)).count();
+            there > 0 && there >= self.required_voters
+        };
+        let majority = match (has_majority(&certain), has_majority(&perhaps)) {
+            (true, _) => Majority::Certain,
+            (false, true) => Majority::Perhaps,
+            (false, false) => Majority::No,
+        };
+        Standing { majority, heard: u32::try_from(certain.len()).unwrap_or(u32::MAX) }
     }
 
     /// Where this node and the sender of `theirs` are parted, at least in the eyes of one of them, one of the two begins
     /// anew; says whether that is so, and nothing else is to be taken from `theirs`.
     pub(super) fn meets_other_half(&mut self, theirs: &SharedState, now: Instant) -> bool {
-        let down = |member: &Member<Peer>, peer: &Peer| member.id() == peer && member.state() == State::Down;
-        let they_are_down = self.foca.iter_membership_state().any(|member| down(member, &theirs.sender));
-        let i_am_down = theirs.members.iter().any(|member| down(member, &self.me));
-        // Whoever alone is called failed was cut off or paused, and what he believes of the others is old.
-        let yields = i_am_down && (!they_are_down || weight(&self.shared_state()) < weight(theirs));
+        let ours = Fate::of(&theirs.sender, self.foca.iter_membership_state());
+        let mine = Fate::of(&self.me, theirs.members.iter());
+        let lighter = || weight(&self.shared_state()) < weight(theirs);
+        let majority = |standing: Standing| standing.majority != Majority::No;
+        let (here, there) = (majority(self.standing()), majority(theirs.standing));
+        let yields = match (mine, ours) {
+            // Each was cut off from the other, though one has heard what is said of it and begun a new life since.
+            (Fate::Down, Fate::Down | Fate::Reborn) | (Fate::Reborn, Fate::Down) => lighter(),
+            // Whoever alone is called failed was cut off or paused, and what he believes of the others is old; unless
+            // he has the majority, and the other was cut off and has been taken for a new member since.
+            (Fate::Down, Fate::Other) => there || !here,
+            (Fate::Other, Fate::Down) => there && !here,
+            (Fate::Reborn, Fate::Reborn | Fate::Other) | (Fate::Other, Fate::Reborn | Fate::Other) => false,
+        };
         if yields {
             self.give_way(theirs, now);
         }
-        i_am_down || they_are_down
+        mine == Fate::Down || ours == Fate::Down
     }
 
     /// Begins a new life that knows both halves, and has this side's others do the same.
@@ -59,6 +147,18 @@ impl Gossip {
         self.begin_anew(me, theirs.members.iter().cloned().chain([Member::alive(theirs.sender)]), now);
         self.tell(&rumours::healed_rumour(&self.me, &theirs.sender));
         self.dial(theirs.sender.addr(), Purpose::Exchange);
+    }
+
+    /// A member has been heard from. Where this node has called others failed while it heard nobody, it was cut off: the
+    /// others may be there as well, and are learnt anew.
+    pub(super) fn forget_lonely_verdicts(&mut self, now: Instant) {
+        if let Some(me) = self.me.renew().filter(|_| self.judged_alone) {
+            tracing::info!(
+                "others are heard from again; this node forgets whom it took for failed, and rejoins"
+            );
+            self.counters.renewals += 1;
+            self.begin_anew(me, std::iter::empty(), now);
+        }
     }
 
     /// Starts the engine afresh as `me`, with this side's active members and what `there` says. Whom this side called
@@ -74,6 +174,7 @@ impl Gossip {
         (self.me, self.incarnation, self.token, self.resting) = (me, (me, 0), 0, None);
         self.suspicions.clear();
         self.healed = Some(now);
+        self.judged_alone = false;
         self.news.of_all();
         // The engine lets an entry stand that says failed of a life that another calls active: active ones go first.
         let (up, down): (Vec<_>, Vec<_>) =

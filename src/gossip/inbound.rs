@@ -116,7 +116,8 @@ impl Gossip {
         let round_trip = self.probing.note_answer(&header, over_stream, now);
         self.promise_nack(&header, now);
         let (head, rest) = payload.split_at(payload.len() - rest.len());
-        let mut news = self.sift(rest).map_or(Cow::Borrowed(rest), Cow::Owned);
+        let (news, verdicts) = self.sift(rest);
+        let mut news = news.map_or(Cow::Borrowed(rest), Cow::Owned);
         if !self.has_room_for(header.src.id) {
             self.counters.refused += 1;
             return;
@@ -131,6 +132,12 @@ impl Gossip {
         }
         let payload = [head, &news].concat();
         self.engine(now, |foca, runtime| foca.handle_data(&payload, runtime));
+        if self.foca.iter_members().any(|member| *member.id() == header.src) {
+            // A goodbye may have come beside them, and explained them.
+            verdicts.iter().for_each(|verdict| self.hear_verdict(verdict, now));
+            self.remind(&header.src, now);
+            self.forget_lonely_verdicts(now);
+        }
         // The answer may have told where it comes from.
         if let Some(round_trip) = round_trip {
             self.spare_indirect_stage();
@@ -147,17 +154,21 @@ impl Gossip {
         updates_in(updates).filter(introduces).collect()
     }
 
-    /// What follows a header, without the updates that repeat what is known; nothing where none do, or where one does
-    /// not read, so that the engine refuses all. Whom the others are about may have to be shown differently.
-    fn sift(&mut self, updates: &[u8]) -> Option<Vec<u8>> {
+    /// What follows a header, without the updates that repeat what is known and without verdicts, which come beside it;
+    /// nothing where all is to be read, or where one does not read, so that the engine refuses all. Whom the others are
+    /// about may have to be shown differently.
+    fn sift(&mut self, updates: &[u8]) -> (Option<Vec<u8>>, Vec<Member<Peer>>) {
         let mut rest = updates;
-        let count = rest.try_get_u16().ok()?;
         let mut news = 0_u16.to_be_bytes().to_vec();
-        let mut kept = 0_u16;
+        let (mut kept, mut verdicts) = (0_u16, Vec::new());
+        let count = rest.try_get_u16().unwrap_or(0);
         for _ in 0..count {
             let before = rest;
-            let member = SwimCodec.decode_member(&mut rest).ok()?;
-            if member.id().id == self.me.id || !self.repeats(&member) {
+            let Ok(member) = SwimCodec.decode_member(&mut rest) else { return (None, vec![]) };
+            let is_mine = member.id().id == self.me.id;
+            if !is_mine && self.is_verdict(&member) {
+                verdicts.push(member);
+            } else if is_mine || !self.repeats(&member) {
                 self.news.of(member.id().id);
                 news.extend_from_slice(&before[..before.len() - rest.len()]);
                 kept += 1;
@@ -165,7 +176,7 @@ impl Gossip {
         }
         news[..2].copy_from_slice(&kept.to_be_bytes());
         news.extend_from_slice(rest);
-        (kept < count).then_some(news)
+        ((kept < count).then_some(news), verdicts)
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {

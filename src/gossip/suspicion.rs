@@ -55,6 +55,8 @@ struct Suspicion {
     confirmers: BTreeMap<NodeId, Evidence>,
     evidence: Evidence,
     put_off: u32,
+    /// It began with another node's verdict, which is not to be believed before it has ended.
+    doubted: bool,
 }
 
 /// A member that this node looks at because others asked it to.
@@ -72,6 +74,8 @@ pub(super) struct Suspicions {
     checks: BTreeMap<NodeId, Check>,
     /// What others said before this node had reason to suspect.
     heard: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
+    /// When a suspect that was heard from was last told that it is one.
+    reminded: BTreeMap<NodeId, Instant>,
 }
 
 impl Suspicion {
@@ -101,6 +105,7 @@ impl Suspicions {
         self.heard.retain(|id, _| known(id));
         self.running.retain(|id, _| known(id));
         self.checks.retain(|id, _| known(id));
+        self.reminded.retain(|id, _| known(id));
     }
 
     /// The process was paused: everybody gets his time once more.
@@ -143,7 +148,8 @@ impl Gossip {
             .filter(|(_, said)| said.accused == accused && said.incarnation >= incarnation)
             .map(|(from, said)| (*from, said.evidence()))
             .collect();
-        let suspicion = Suspicion { accused, incarnation, since: now, confirmers, evidence, put_off: 0 };
+        let suspicion =
+            Suspicion { accused, incarnation, since: now, confirmers, evidence, put_off: 0, doubted: false };
         self.suspicions.running.insert(accused.id, suspicion);
         self.counters.suspicions += 1;
         self.accuse(&accused, incarnation, evidence);
@@ -153,6 +159,55 @@ impl Gossip {
             self.ask_others(&accused, incarnation);
         }
         self.plan_verdict(accused.id, now);
+    }
+
+    /// Another node has called an active member failed. It may have been cut off from that member, or from everybody,
+    /// so its word counts where the member has been suspect for as long as it takes to refute that.
+    pub(super) fn hear_verdict(&mut self, verdict: &Member<Peer>, now: Instant) {
+        let (accused, incarnation) = (*verdict.id(), verdict.incarnation());
+        if self.is_doubted(&accused) {
+            return;
+        }
+        match self.suspect_since(&accused, incarnation) {
+            Some(since) => {
+                let at = (since + self.timing.gone_after()).max(now);
+                self.timers.schedule(at, Tick::Sentence(accused, incarnation));
+            }
+            None => self.doubt(&accused, incarnation, now),
+        }
+    }
+
+    /// Another node calls a member failed against whom nothing was heard here. It is suspected, and gets the chance to
+    /// refute: another's word alone kills nobody.
+    pub(super) fn doubt(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
+        // Its former side may say so for a while.
+        if self.is_settling(now) {
+            return;
+        }
+        // One that has refuted a later suspicion has refuted this one.
+        let is_accused = |member: &&Member<Peer>| {
+            member.id() == accused && member.state() == State::Alive && member.incarnation() <= incarnation
+        };
+        let known = self.foca.iter_members().find(is_accused).map(|member| *member.id());
+        let Some(accused) = known else { return };
+        self.suspect(accused, incarnation, Evidence::Silent, true, now);
+        if let Some(suspicion) = self.suspicions.running.get_mut(&accused.id) {
+            suspicion.doubted = true;
+        }
+    }
+
+    fn is_doubted(&self, accused: &Peer) -> bool {
+        let running = self.suspicions.running.get(&accused.id);
+        running.is_some_and(|suspicion| suspicion.doubted && suspicion.accused == *accused)
+    }
+
+    /// The accused has had the time to refute another node's verdict.
+    pub(super) fn execute(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
+        if self.suspect_since(accused, incarnation).is_some() && !self.is_doubted(accused) {
+            let down = Member::new(*accused, incarnation, State::Down);
+            self.engine(now, |foca, runtime| foca.apply_many([down].into_iter(), true, runtime));
+            self.news.of(accused.id);
+        }
     }
 
     /// Whether the engine holds this life of a member for suspect, unrefuted.
@@ -173,6 +228,24 @@ impl Gossip {
     fn accusing_ping(&self, accused: &Peer, incarnation: u16) -> Vec<u8> {
         let suspect = Member::new(*accused, incarnation, State::Suspect);
         self.swim_message(accused, Message::Ping(0), &[suspect], &[])
+    }
+
+    /// A member has been heard from. If it is suspect it may not know, since what told it so was lost: then it is told
+    /// again, for until it has refuted it stays suspect.
+    pub(super) fn remind(&mut self, life: &Peer, now: Instant) {
+        if self.suspect_since(life, u16::MAX).is_none() {
+            return;
+        }
+        let suspect = |member: &&Member<Peer>| member.id() == life && member.state() == State::Suspect;
+        let incarnation = self.foca.iter_members().find(suspect).map(Member::incarnation);
+        let due = |at: &Instant| now >= *at + self.timing.gone_after();
+        if let Some(incarnation) = incarnation
+            && self.suspicions.reminded.get(&life.id).is_none_or(due)
+        {
+            self.suspicions.reminded.insert(life.id, now);
+            let warning = self.accusing_ping(life, incarnation);
+            self.transmit(life.addr(), crate::wire::Kind::Swim, &warning);
+        }
     }
 
     fn ask_others(&mut self, accused: &Peer, incarnation: u16) {
@@ -232,10 +305,12 @@ impl Gossip {
         if self.is_cut_off(suspicion, now) {
             return self.begin_suspicion_again(id, now);
         }
+        let is_alone = self.foca.num_members() > 1 && self.hears_nobody(suspicion, now).is_some();
         if self.speaks_for_it(suspicion, since) && self.put_off(id, now) {
             return;
         }
         self.suspicions.running.remove(&id);
+        self.judged_alone |= is_alone;
         let timer = Timer::ChangeSuspectToDown { member_id: accused, incarnation, token: self.token };
         self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
     }
@@ -254,14 +329,18 @@ impl Gossip {
         itself || (suspicion.confirmers.is_empty() && others.any(|id| heard_since(id, None)))
     }
 
-    /// Whether this node hears nobody at all, though there are others beside the accused, and no host has refused it.
-    fn is_cut_off(&self, suspicion: &Suspicion, now: Instant) -> bool {
+    /// For how long this node has heard nobody at all, if no host has refused it.
+    fn hears_nobody(&self, suspicion: &Suspicion, now: Instant) -> Option<Duration> {
         let refused = suspicion.evidence == Evidence::Refused
             || suspicion.confirmers.values().any(|it| *it == Evidence::Refused);
         let last = self.heard.values().map(|heard| now.saturating_duration_since(heard.at)).min();
-        !refused
-            && self.foca.num_members() > 1
-            && last.is_some_and(|ago| ago > self.timing.deaf_after() && ago < CUT_OFF_JUDGES_AFTER)
+        last.filter(|ago| !refused && *ago > self.timing.deaf_after())
+    }
+
+    /// Whether this node is cut off, and its verdict can wait: it hears nobody, though there are others beside the accused.
+    fn is_cut_off(&self, suspicion: &Suspicion, now: Instant) -> bool {
+        let ago = self.hears_nobody(suspicion, now);
+        self.foca.num_members() > 1 && ago.is_some_and(|ago| ago < CUT_OFF_JUDGES_AFTER)
     }
 
     fn put_off(&mut self, id: NodeId, now: Instant) -> bool {
@@ -380,7 +459,7 @@ mod tests {
         let since = Instant::now();
         let accused = Peer::new(id(1), ([10, 0, 0, 1], 7946).into(), Epoch(1), 0);
         let confirmers = confirmers.iter().map(|(from, evidence)| (id(*from), *evidence)).collect();
-        Suspicion { accused, incarnation: 0, since, confirmers, evidence, put_off: 0 }
+        Suspicion { accused, incarnation: 0, since, confirmers, evidence, put_off: 0, doubted: false }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     codec::SwimCodec,
     frame::FrameError,
+    heal::Standing,
     keys::{KeyReply, KeyRequest},
     metadata::{ReadRecord, Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
@@ -86,7 +87,7 @@ pub(super) struct EncodedState {
     #[n(3)]
     records: Vec<EncodedRecord>,
     #[n(4)]
-    quorate: Option<bool>,
+    standing: Option<Standing>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -113,8 +114,8 @@ pub(super) struct SharedState {
     pub(super) left: Vec<Peer>,
     /// The metadata it has, its own too.
     pub(super) records: Vec<Arc<Record>>,
-    /// Whether most voters of the founded cluster are on its side.
-    pub(super) quorate: bool,
+    /// Of whom it is sure.
+    pub(super) standing: Standing,
 }
 
 impl SharedState {
@@ -131,7 +132,7 @@ impl SharedState {
             sender: sender.into(),
             members: members.into(),
             left: left.into(),
-            quorate: self.quorate.then_some(true),
+            standing: Some(self.standing),
             records: self
                 .records
                 .iter()
@@ -153,8 +154,8 @@ impl SharedState {
     ) -> Result<Self, FrameError> {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
-        let quorate = encoded.quorate.unwrap_or(false);
-        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new(), quorate };
+        let standing = encoded.standing.unwrap_or_default();
+        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new(), standing };
         let mut members = encoded.members.as_slice();
         while !members.is_empty() {
             state.members.push(SwimCodec.decode_member(&mut members).map_err(|error| failed(&error))?);

@@ -8,7 +8,6 @@ use super::{
     Event, Gossip, Heard, Peer, Phase, Purpose,
     compare::MAX_MEMBERS,
     frame::FrameError,
-    suspicion::Evidence,
     sync::{self, EncodedState, SharedState, Verdict},
     timers::Tick,
 };
@@ -97,8 +96,6 @@ impl Gossip {
                     self.news.of(update.id().id);
                     updates.push(update);
                 }
-                // Its former side may say so for a while.
-                Verdict::Suspect(_) if self.is_settling(now) => {}
                 Verdict::Suspect(suspect) => suspects.push(suspect),
                 Verdict::Reach => unreached.push(member.id().id),
                 Verdict::Ignore => {}
@@ -109,7 +106,7 @@ impl Gossip {
         self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), true, runtime));
         self.engine(now, |foca, runtime| foca.apply_many(quiet.into_iter(), false, runtime));
         for suspect in suspects {
-            self.suspect(*suspect.id(), suspect.incarnation(), Evidence::Silent, true, now);
+            self.doubt(suspect.id(), suspect.incarnation(), now);
         }
         for id in unreached.into_iter().take(MAX_REACHED) {
             let wait = self.spread(self.timing.gossip_period);

@@ -26,6 +26,8 @@ pub(super) enum Tick {
     Reach(NodeId),
     /// A suspicion may have run out.
     Verdict(NodeId),
+    /// Another node's verdict over a life at this incarnation came before that had the time to refute.
+    Sentence(Peer, u16),
     /// The time for looking at a member that others suspect is over.
     CheckEnds(NodeId),
     /// The peer asked for help with this probe of this node is told that no answer came.
@@ -43,7 +45,7 @@ impl Tick {
         match self {
             Self::Swim(Timer::SendIndirectProbe { .. }) => 0,
             Self::Swim(Timer::ProbeRandomMember(_)) => 1,
-            Self::Swim(Timer::ChangeSuspectToDown { .. }) | Self::Verdict(_) => 2,
+            Self::Swim(Timer::ChangeSuspectToDown { .. }) | Self::Verdict(_) | Self::Sentence(..) => 2,
             Self::Swim(
                 Timer::PeriodicAnnounce(_)
                 | Timer::PeriodicAnnounceDown(_)

@@ -99,8 +99,8 @@ impl Trouble {
     }
 
     /// Until when a member counts as degraded, if it does.
-    pub(super) fn degraded_until(&self, id: NodeId) -> Option<Instant> {
-        self.members.get(&id)?.degraded_until
+    pub(super) fn degraded_until(&self, id: NodeId, now: Instant) -> Option<Instant> {
+        self.members.get(&id)?.degraded_until.filter(|until| *until > now)
     }
 
     /// How many times the usual suspicion a member gets.
@@ -135,10 +135,12 @@ mod tests {
         assert!(!trouble.note(id, Suspect, Failed, now + second), "one story");
         assert_eq!(trouble.patience(id, now + second), 1);
         assert!(trouble.note(id, Failed, Alive, now + 2 * second));
-        assert_eq!(trouble.degraded_until(id), None);
+        assert_eq!(trouble.degraded_until(id, now + 2 * second), None);
         assert_eq!(trouble.patience(id, now + 3 * second), PATIENCE);
         assert!(trouble.note(id, Alive, Suspect, now + 3 * second));
-        assert_eq!(trouble.degraded_until(id), Some(now + 3 * second + WITHIN));
+        let until = now + 3 * second + WITHIN;
+        assert_eq!(trouble.degraded_until(id, now + 3 * second), Some(until));
+        assert_eq!(trouble.degraded_until(id, until), None, "nothing is planned for what is over");
         assert_eq!(trouble.patience(id, now + 61 * second), PATIENCE, "a minute after the return");
         assert_eq!(trouble.patience(id, now + 62 * second), 1, "a suspicion alone does not prolong it");
         trouble.note(id, Suspect, Failed, now + 5 * second);

@@ -145,7 +145,7 @@ impl Gossip {
         if before.sight.status != status && same_start {
             self.note_trouble(&before, status, now);
         }
-        let degraded = self.trouble.degraded_until(peer.id).is_some_and(|until| now < until);
+        let degraded = self.trouble.degraded_until(peer.id, now).is_some();
         let same_story = before.sight.status == status && same_start;
         let same_life = same_story && before.sight.peer == peer;
         if same_life && before.degraded == degraded && before.sight.incarnation == incarnation {
@@ -169,7 +169,7 @@ impl Gossip {
             self.trouble.note_late(id, now);
         }
         if (self.trouble.note(id, before.sight.status, status, now) || late)
-            && let Some(until) = self.trouble.degraded_until(id)
+            && let Some(until) = self.trouble.degraded_until(id, now)
         {
             self.timers.schedule(until, Tick::Refresh(id));
         }
@@ -234,6 +234,24 @@ impl Gossip {
                     MemberStatus::Failed | MemberStatus::Left => true,
                 }
         })
+    }
+
+    /// Since when a life of a member is shown as suspect at this incarnation or an earlier one.
+    pub(super) fn suspect_since(&self, life: &Peer, incarnation: u16) -> Option<Instant> {
+        self.known
+            .get(&life.id)
+            .filter(|Known { sight, .. }| {
+                sight.peer == *life
+                    && sight.status == MemberStatus::Suspect
+                    && sight.incarnation <= incarnation
+            })
+            .map(|known| known.since)
+    }
+
+    /// Whether `update` calls an active life failed.
+    pub(super) fn is_verdict(&self, update: &foca::Member<Peer>) -> bool {
+        let is_it = |Known { sight, .. }: &Known| sight.peer == *update.id() && sight.status.is_active();
+        update.state() == State::Down && self.known.get(&update.id().id).is_some_and(is_it)
     }
 
     fn own_status(&self) -> MemberStatus {
