@@ -168,12 +168,11 @@ enum Phase {
     Duplicate,
 }
 
-/// When and in which state of refutation a member was last heard from directly.
+/// When and in which life a member was last heard from directly.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     at: Instant,
     life: Peer,
-    incarnation: u16,
 }
 
 /// What the machine needs to know before it starts.

@@ -180,10 +180,8 @@ impl Gossip {
     }
 
     fn note_heard(&mut self, header: &Header<Peer>, now: Instant) {
-        let heard = Heard { at: now, life: header.src, incarnation: header.src_incarnation };
-        let before = self.heard.insert(header.src.id, heard);
-        let news = |before: Heard| before.life != heard.life || before.incarnation != heard.incarnation;
-        if before.is_none_or(news) {
+        self.heard.insert(header.src.id, Heard { at: now, life: header.src });
+        if !self.shows_well(&header.src, header.src_incarnation) {
             self.news.of(header.src.id);
         }
     }

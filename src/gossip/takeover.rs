@@ -49,7 +49,7 @@ impl Gossip {
             return Told::Peer;
         }
         let SharedState { members, left, records, .. } = state;
-        let direct = Heard { at: now, life: sender, incarnation: 0 };
+        let direct = Heard { at: now, life: sender };
         self.heard.insert(sender.id, direct);
         self.news.of(sender.id);
         let me = self.me.id;

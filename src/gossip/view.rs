@@ -248,6 +248,13 @@ impl Gossip {
             .map(|known| known.since)
     }
 
+    /// Whether this life is shown as alive, at this incarnation or a later one: to hear from it is no news then.
+    pub(super) fn shows_well(&self, life: &Peer, incarnation: u16) -> bool {
+        self.known.get(&life.id).is_some_and(|Known { sight, .. }| {
+            sight.peer == *life && sight.status == MemberStatus::Alive && sight.incarnation >= incarnation
+        })
+    }
+
     /// Whether `update` calls an active life failed.
     pub(super) fn is_verdict(&self, update: &foca::Member<Peer>) -> bool {
         let is_it = |Known { sight, .. }: &Known| sight.peer == *update.id() && sight.status.is_active();
