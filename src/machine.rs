@@ -303,7 +303,7 @@ impl Machine {
         let quorum =
             Quorum::assess(&self.membership, &self.founding, self.expect, unheard.as_ref(), self.duplicate);
         let voters =
-            if quorum.has_quorum() { Quorum::present(&self.membership, &self.founding) } else { vec![] };
+            if quorum.has_quorum() { Quorum::known_voters(&self.membership, &self.founding) } else { vec![] };
         self.gossip.set_voters(voters, quorum.required);
         self.quorum.update(quorum);
     }

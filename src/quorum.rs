@@ -88,7 +88,7 @@ impl Quorum {
     }
 
     /// The voters that are members, whether they are alive or not.
-    pub fn present(membership: &Membership, founding: &Founding) -> Vec<NodeId> {
+    pub fn known_voters(membership: &Membership, founding: &Founding) -> Vec<NodeId> {
         let voters = founding.cluster.iter().flat_map(|cluster| &cluster.voters);
         voters.filter_map(|voter| member_of(voter, membership)).map(|member| member.id).collect()
     }

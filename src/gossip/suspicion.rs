@@ -3,7 +3,7 @@
 //! at once instead of waiting until chance has them probe, and tells the accused.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -76,6 +76,8 @@ pub(super) struct Suspicions {
     heard: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
     /// When a suspect that was heard from was last told that it is one.
     reminded: BTreeMap<NodeId, Instant>,
+    /// Over whom another's verdict waits.
+    sentenced: BTreeSet<NodeId>,
 }
 
 impl Suspicion {
@@ -106,6 +108,7 @@ impl Suspicions {
         self.running.retain(|id, _| known(id));
         self.checks.retain(|id, _| known(id));
         self.reminded.retain(|id, _| known(id));
+        self.sentenced.retain(known);
     }
 
     /// The process was paused: everybody gets his time once more.
@@ -170,8 +173,12 @@ impl Gossip {
         }
         match self.suspect_since(&accused, incarnation) {
             Some(since) => {
-                let at = (since + self.timing.gone_after()).max(now);
-                self.timers.schedule(at, Tick::Sentence(accused, incarnation));
+                let at = since + self.timing.gone_after();
+                if at <= now {
+                    self.carry_out(&accused, incarnation, now);
+                } else if self.suspicions.sentenced.insert(accused.id) {
+                    self.timers.schedule(at, Tick::Sentence(accused, incarnation));
+                }
             }
             None => self.doubt(&accused, incarnation, now),
         }
@@ -202,7 +209,8 @@ impl Gossip {
     }
 
     /// The accused has had the time to refute another node's verdict.
-    pub(super) fn execute(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
+    pub(super) fn carry_out(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
+        self.suspicions.sentenced.remove(&accused.id);
         if self.suspect_since(accused, incarnation).is_some() && !self.is_doubted(accused) {
             let down = Member::new(*accused, incarnation, State::Down);
             self.engine(now, |foca, runtime| foca.apply_many([down].into_iter(), true, runtime));

@@ -75,7 +75,7 @@ impl Gossip {
                 }
             }
             Tick::Verdict(id) => self.judge(id, now),
-            Tick::Sentence(accused, incarnation) => self.execute(&accused, incarnation, now),
+            Tick::Sentence(accused, incarnation) => self.carry_out(&accused, incarnation, now),
             Tick::CheckEnds(id) => self.end_check(id, Evidence::Silent, now),
             Tick::Nack(asker, target, number) => {
                 if !self.relayed.remove(&(target, number)) {
