@@ -142,8 +142,6 @@ pub struct Gossip {
     required_voters: usize,
     /// The engine has renewed this node of its own accord.
     rejoined: bool,
-    /// It has called others failed while it heard nobody.
-    judged_alone: bool,
     /// When this node last gave way to another half of the cluster.
     healed: Option<Instant>,
     transmits: VecDeque<Transmit>,
@@ -253,7 +251,6 @@ impl Gossip {
             voters: Vec::new(),
             required_voters: 0,
             rejoined: false,
-            judged_alone: false,
             healed: None,
             transmits: VecDeque::new(),
             dials: VecDeque::new(),

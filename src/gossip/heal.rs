@@ -149,18 +149,6 @@ impl Gossip {
         self.dial(theirs.sender.addr(), Purpose::Exchange);
     }
 
-    /// A member has been heard from. Where this node has called others failed while it heard nobody, it was cut off: the
-    /// others may be there as well, and are learnt anew.
-    pub(super) fn forget_lonely_verdicts(&mut self, now: Instant) {
-        if let Some(me) = self.me.renew().filter(|_| self.judged_alone) {
-            tracing::info!(
-                "others are heard from again; this node forgets whom it took for failed, and rejoins"
-            );
-            self.counters.renewals += 1;
-            self.begin_anew(me, std::iter::empty(), now);
-        }
-    }
-
     /// Starts the engine afresh as `me`, with this side's active members and what `there` says. Whom this side called
     /// failed is forgotten: it was parted from the others when it did.
     pub(super) fn begin_anew(&mut self, me: Peer, there: impl Iterator<Item = Member<Peer>>, now: Instant) {
@@ -174,7 +162,6 @@ impl Gossip {
         (self.me, self.incarnation, self.token, self.resting) = (me, (me, 0), 0, None);
         self.suspicions.clear();
         self.healed = Some(now);
-        self.judged_alone = false;
         self.news.of_all();
         // The engine lets an entry stand that says failed of a life that another calls active: active ones go first.
         let (up, down): (Vec<_>, Vec<_>) =

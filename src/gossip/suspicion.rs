@@ -2,6 +2,8 @@
 //! suspicion is one timer at one prober; here it waits for others to confirm (Lifeguard's dynamic suspicion), asks them
 //! at once instead of waiting until chance has them probe, and tells the accused.
 
+mod verdicts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -78,6 +80,8 @@ pub(super) struct Suspicions {
     reminded: BTreeMap<NodeId, Instant>,
     /// Over whom another's verdict waits.
     sentenced: BTreeSet<NodeId>,
+    /// This node has called others failed while it heard nobody.
+    judged_alone: bool,
 }
 
 impl Suspicion {
@@ -164,60 +168,6 @@ impl Gossip {
         self.plan_verdict(accused.id, now);
     }
 
-    /// Another node has called an active member failed. It may have been cut off from that member, or from everybody,
-    /// so its word counts where the member has been suspect for as long as it takes to refute that.
-    pub(super) fn hear_verdict(&mut self, verdict: &Member<Peer>, now: Instant) {
-        let (accused, incarnation) = (*verdict.id(), verdict.incarnation());
-        if self.is_doubted(&accused) {
-            return;
-        }
-        match self.suspect_since(&accused, incarnation) {
-            Some(since) => {
-                let at = since + self.timing.gone_after();
-                if at <= now {
-                    self.carry_out(&accused, incarnation, now);
-                } else if self.suspicions.sentenced.insert(accused.id) {
-                    self.timers.schedule(at, Tick::Sentence(accused, incarnation));
-                }
-            }
-            None => self.doubt(&accused, incarnation, now),
-        }
-    }
-
-    /// Another node calls a member failed against whom nothing was heard here. It is suspected, and gets the chance to
-    /// refute: another's word alone kills nobody.
-    pub(super) fn doubt(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
-        // Its former side may say so for a while.
-        if self.is_settling(now) {
-            return;
-        }
-        // One that has refuted a later suspicion has refuted this one.
-        let is_accused = |member: &&Member<Peer>| {
-            member.id() == accused && member.state() == State::Alive && member.incarnation() <= incarnation
-        };
-        let known = self.foca.iter_members().find(is_accused).map(|member| *member.id());
-        let Some(accused) = known else { return };
-        self.suspect(accused, incarnation, Evidence::Silent, true, now);
-        if let Some(suspicion) = self.suspicions.running.get_mut(&accused.id) {
-            suspicion.doubted = true;
-        }
-    }
-
-    fn is_doubted(&self, accused: &Peer) -> bool {
-        let running = self.suspicions.running.get(&accused.id);
-        running.is_some_and(|suspicion| suspicion.doubted && suspicion.accused == *accused)
-    }
-
-    /// The accused has had the time to refute another node's verdict.
-    pub(super) fn carry_out(&mut self, accused: &Peer, incarnation: u16, now: Instant) {
-        self.suspicions.sentenced.remove(&accused.id);
-        if self.suspect_since(accused, incarnation).is_some() && !self.is_doubted(accused) {
-            let down = Member::new(*accused, incarnation, State::Down);
-            self.engine(now, |foca, runtime| foca.apply_many([down].into_iter(), true, runtime));
-            self.news.of(accused.id);
-        }
-    }
-
     /// Whether the engine holds this life of a member for suspect, unrefuted.
     pub(super) fn is_suspect(&self, accused: &Peer, incarnation: u16) -> bool {
         self.foca.iter_members().any(|member| {
@@ -236,24 +186,6 @@ impl Gossip {
     fn accusing_ping(&self, accused: &Peer, incarnation: u16) -> Vec<u8> {
         let suspect = Member::new(*accused, incarnation, State::Suspect);
         self.swim_message(accused, Message::Ping(0), &[suspect], &[])
-    }
-
-    /// A member has been heard from. If it is suspect it may not know, since what told it so was lost: then it is told
-    /// again, for until it has refuted it stays suspect.
-    pub(super) fn remind(&mut self, life: &Peer, now: Instant) {
-        if self.suspect_since(life, u16::MAX).is_none() {
-            return;
-        }
-        let suspect = |member: &&Member<Peer>| member.id() == life && member.state() == State::Suspect;
-        let incarnation = self.foca.iter_members().find(suspect).map(Member::incarnation);
-        let due = |at: &Instant| now >= *at + self.timing.gone_after();
-        if let Some(incarnation) = incarnation
-            && self.suspicions.reminded.get(&life.id).is_none_or(due)
-        {
-            self.suspicions.reminded.insert(life.id, now);
-            let warning = self.accusing_ping(life, incarnation);
-            self.transmit(life.addr(), crate::wire::Kind::Swim, &warning);
-        }
     }
 
     fn ask_others(&mut self, accused: &Peer, incarnation: u16) {
@@ -318,7 +250,7 @@ impl Gossip {
             return;
         }
         self.suspicions.running.remove(&id);
-        self.judged_alone |= is_alone;
+        self.suspicions.judged_alone |= is_alone;
         let timer = Timer::ChangeSuspectToDown { member_id: accused, incarnation, token: self.token };
         self.engine(now, |foca, runtime| foca.handle_timer(timer, runtime));
     }
