@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chronik_agent::{bootstrap::Decision, gossip::Timing, membership::MemberStatus::Failed};
+use chronik_agent::{gossip::Timing, membership::MemberStatus::Failed};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
@@ -80,13 +80,7 @@ fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
         let mut place = || [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)];
         world.places.extend(nodes.iter().map(|node| (*node, place())));
     }
-    world.start_all(&nodes);
-    let founded = world.run_until(90 * SECOND, |world| {
-        let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
-        nodes.iter().all(decided) && world.agree(&nodes)
-    });
-    assert!(founded.is_some(), "seed {seed}: not founded\n{}", world.describe());
-    world.run_for(30 * SECOND);
+    world.found(&nodes, 90 * SECOND);
     (world, nodes)
 }
 

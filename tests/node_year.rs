@@ -21,9 +21,9 @@ use std::{
 };
 
 use chronik_agent::{
-    bootstrap::Decision,
     gossip::Timing,
     membership::MemberStatus::{Failed, Suspect},
+    snapshot::Counters,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
 use serde_json::json;
@@ -108,17 +108,11 @@ impl Life {
             }
             world.skew(*node, rng.random_range(-60_000..60_000));
         }
-        world.start_all(&nodes);
         let agrees = if wide { WAN_AGREES } else { LAN_AGREES };
+        world.found(&nodes, agrees);
         let log = format!("{count} members, {expect} expected, {:?}\n", world.timing.probe_period);
         let voters = BTreeSet::new();
         let mut life = Self { world, rng, nodes, voters, agrees, tally: Tally::default(), log };
-        let founded = life.world.run_until(agrees, |world| {
-            let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
-            life.nodes.iter().all(decided) && world.agree(&life.nodes)
-        });
-        assert!(founded.is_some(), "not founded: {}\n{}", life.log, life.world.describe());
-        life.world.run_for(30 * SECOND);
         let cluster = life.world.machine(0).founding().cluster.clone().unwrap();
         let is_voter =
             |node: &Node| cluster.voters.iter().any(|voter| voter.id == Some(life.world.id(*node)));
@@ -185,15 +179,9 @@ impl Life {
         }
     }
 
-    /// How often each of `nodes` has renewed itself since its process started.
-    fn renewals(&self, nodes: &[Node]) -> Vec<(Node, u64)> {
-        nodes.iter().map(|node| (*node, self.world.gossip(*node).counters().renewals)).collect()
-    }
-
-    /// One of these that says that it has been paused since `before`, which counts how often each had said so.
-    fn stalled(&self, before: &[(Node, u64)]) -> Option<Node> {
-        let stalls = |node: Node| self.world.gossip(node).counters().stalls;
-        before.iter().find(|(node, stalled)| stalls(*node) != *stalled).map(|(node, _)| *node)
+    /// How often each of `nodes` has done, since its process started, what `counter` counts.
+    fn counts(&self, nodes: &[Node], counter: impl Fn(Counters) -> u64) -> Vec<(Node, u64)> {
+        nodes.iter().map(|node| (*node, counter(self.world.gossip(*node).counters()))).collect()
     }
 
     /// Those who must notice nothing but that others are gone: the side of the majority, where there is one.
@@ -224,9 +212,10 @@ impl Life {
         self.log += &format!("{:?} {fault:?} for {lasts:?}\n", self.world.passed());
         *self.tally.faults.entry(fault.name()).or_default() += 1;
         let undisturbed = self.undisturbed(&fault);
-        let (from, before) = (self.world.changes.len(), self.renewals(&undisturbed));
-        let stalls: Vec<_> =
-            undisturbed.iter().map(|node| (*node, self.world.gossip(*node).counters().stalls)).collect();
+        let from = self.world.changes.len();
+        let renewals = |life: &Self| life.counts(&undisturbed, |counters| counters.renewals);
+        let stalls = |life: &Self| life.counts(&undisturbed, |counters| counters.stalls);
+        let (renewed, stalled) = (renewals(self), stalls(self));
         self.begin(&fault);
         self.world.run_for(lasts);
         // By then everybody has been seen to be gone, or not to be.
@@ -245,30 +234,23 @@ impl Life {
         self.end(&fault);
         let (world, nodes) = (&mut self.world, &self.nodes);
         if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
-            let said = &world.changes[from..];
-            return Err(format!(
-                "{said:?}\n{}\nnot together again {:?} after it",
-                world.describe(),
-                self.agrees
-            ));
+            return Err(format!("{}\nnot together again {:?} after it", world.describe(), self.agrees));
         }
         world.run_for(self.agrees / 3);
         if !world.agree(nodes) {
-            return Err(format!("it does not last: {:?}", &world.changes[from..]));
+            return Err("it does not last".to_owned());
         }
         let without = nodes.iter().find(|node| !world.quorum(**node).has_quorum());
         if let Some(node) = without {
             return Err(format!("n{node} has no quorum afterwards: {:?}", world.quorum(*node)));
         }
-        let after = self.renewals(&undisturbed);
-        if before != after && (judged || !matches!(fault, Fault::Partition(_))) {
-            let said = self.world.changes[from..].to_vec();
-            return Err(format!(
-                "{said:?}\non the side of the majority renewed itself: {before:?}, {after:?}"
-            ));
+        let after = renewals(self);
+        if renewed != after && (judged || !matches!(fault, Fault::Partition(_))) {
+            return Err(format!("on the side of the majority renewed itself: {renewed:?}, {after:?}"));
         }
-        if let Some(node) = self.stalled(&stalls) {
-            return Err(format!("n{node} says that it was paused"));
+        let after = stalls(self);
+        if stalled != after {
+            return Err(format!("somebody says that it was paused: {stalled:?}, {after:?}"));
         }
         self.judge(&fault, &undisturbed, from)
     }
@@ -284,9 +266,7 @@ impl Life {
             !fault.explains(*observer, *subject) || (beside(*observer) && beside(*subject))
         });
         if let Some((at, observer, subject, _)) = wrong {
-            return Err(format!(
-                "{said:?}\nat {at:?} n{observer} called n{subject} failed, which nothing explains"
-            ));
+            return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
         }
         self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
     }
@@ -302,7 +282,9 @@ impl Life {
     fn live(&mut self, time: Duration) -> Result<(), String> {
         while self.world.passed() < time {
             self.rest()?;
-            self.suffer()?;
+            let from = self.world.changes.len();
+            let suffered = self.suffer();
+            suffered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
         }
         self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
         Ok(())

@@ -123,14 +123,15 @@ impl Gossip {
         let mine = Fate::of(&self.me, theirs.members.iter());
         let lighter = || weight(&self.shared_state()) < weight(theirs);
         let majority = |standing: Standing| standing.majority != Majority::No;
-        let (here, there) = (majority(self.standing()), majority(theirs.standing));
+        let here = || majority(self.standing());
+        let there = majority(theirs.standing);
         let yields = match (mine, ours) {
             // Each was cut off from the other, though one has heard what is said of it and begun a new life since.
             (Fate::Down, Fate::Down | Fate::Reborn) | (Fate::Reborn, Fate::Down) => lighter(),
             // Whoever alone is called failed was cut off or paused, and what he believes of the others is old; unless
             // he has the majority, and the other was cut off and has been taken for a new member since.
-            (Fate::Down, Fate::Other) => there || !here,
-            (Fate::Other, Fate::Down) => there && !here,
+            (Fate::Down, Fate::Other) => there || !here(),
+            (Fate::Other, Fate::Down) => there && !here(),
             (Fate::Reborn, Fate::Reborn | Fate::Other) | (Fate::Other, Fate::Reborn | Fate::Other) => false,
         };
         if yields {

@@ -70,7 +70,7 @@ impl Gossip {
             Kind::Goodbye => get_peer(&mut &*opened.payload).ok(),
             Kind::Request | Kind::Reply | Kind::Refusal | Kind::Challenge => None,
         };
-        life.is_some_and(|life| self.foca.iter_members().any(|member| *member.id() == life))
+        life.is_some_and(|life| self.is_member(&life))
     }
 
     /// Takes in a message of the engine as it travels; one that is not for this life of this node goes unheard.
@@ -132,17 +132,22 @@ impl Gossip {
         }
         let payload = [head, &news].concat();
         self.engine(now, |foca, runtime| foca.handle_data(&payload, runtime));
-        if self.foca.iter_members().any(|member| *member.id() == header.src) {
-            // A goodbye may have come beside them, and explained them.
+        // A goodbye may have come beside them, and explained them.
+        if !verdicts.is_empty() && self.is_member(&header.src) {
             verdicts.iter().for_each(|verdict| self.hear_verdict(verdict, now));
-            self.remind(&header.src, now);
-            self.forget_lonely_verdicts(now);
         }
+        self.remind(&header.src, now);
+        self.forget_lonely_verdicts(&header.src, now);
         // The answer may have told where it comes from.
         if let Some(round_trip) = round_trip {
             self.spare_indirect_stage();
             self.coordinates.measure(header.src.id, round_trip);
         }
+    }
+
+    /// Whether this life of a node is an active member.
+    pub(super) fn is_member(&self, life: &Peer) -> bool {
+        self.foca.iter_members().any(|member| member.id() == life)
     }
 
     /// The members that the updates behind a header introduce.

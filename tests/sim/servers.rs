@@ -84,6 +84,17 @@ impl World {
         (0..count).map(|_| self.server(Plan::expect(expect), seeds.clone())).collect()
     }
 
+    /// Starts servers that are new, and waits until they have founded a cluster and have come to rest.
+    pub(crate) fn found(&mut self, nodes: &[Node], limit: Duration) {
+        self.start_all(nodes);
+        let founded = self.run_until(limit, |world| {
+            let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
+            nodes.iter().all(decided) && world.agree(nodes)
+        });
+        assert!(founded.is_some(), "not founded\n{}", self.describe());
+        self.run_for(Duration::from_secs(30));
+    }
+
     /// Puts a server that speaks beside an agent that does not run yet.
     pub(crate) fn attest(&mut self, node: Node) {
         self.hosts[node].server = Some(Server { number: 1, cluster: None });

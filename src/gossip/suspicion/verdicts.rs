@@ -83,10 +83,13 @@ impl Gossip {
         }
     }
 
-    /// A member has been heard from. Where this node has called others failed while it heard nobody, it was cut off: the
+    /// A node has been heard from. Where this one has called others failed while it heard nobody, it was cut off: the
     /// others may be there as well, and are learnt anew.
-    pub(in crate::gossip) fn forget_lonely_verdicts(&mut self, now: Instant) {
-        if let Some(me) = self.me.renew().filter(|_| self.suspicions.judged_alone) {
+    pub(in crate::gossip) fn forget_lonely_verdicts(&mut self, heard: &Peer, now: Instant) {
+        if self.suspicions.judged_alone
+            && self.is_member(heard)
+            && let Some(me) = self.me.renew()
+        {
             tracing::info!(
                 "others are heard from again; this node forgets whom it took for failed, and rejoins"
             );
