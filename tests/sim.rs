@@ -65,7 +65,8 @@ struct Host {
     /// Waits on the way in and out while nothing but its timers works.
     blocked: Option<Blocked>,
     seen_index: u64,
-    decided_index: u64,
+    /// In which boot, and how many changes of the founding and the quorum its readers have seen.
+    decided: (u32, u64),
     /// For when it is to be woken next; later wake-ups that are still queued are void.
     alarm: Option<Instant>,
     left: bool,
@@ -195,7 +196,7 @@ impl World {
             paused: None,
             blocked: None,
             seen_index: 0,
-            decided_index: 0,
+            decided: (0, 0),
             alarm: None,
             left: false,
             doomed: false,

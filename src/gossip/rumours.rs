@@ -225,8 +225,9 @@ pub(super) struct Rumours {
     read_record: ReadRecord,
 }
 
-/// More rumours than fit one datagram; the machine drains them after each.
-const MAX_PENDING: usize = 1_024;
+/// The machine drains them after each datagram, which holds four dozen goodbyes, the shortest of what is passed on. The
+/// queue takes its room at once, 104 bytes for each.
+const MAX_PENDING: usize = 64;
 
 impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
