@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use foca::{Codec as _, Member, State};
-use minicbor::{Decode, Encode, bytes::ByteVec};
+use minicbor::{
+    Decode, Encode,
+    bytes::{ByteArray, ByteVec},
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -94,7 +97,7 @@ pub(super) struct EncodedState {
 #[cbor(map)]
 struct EncodedRecord {
     #[n(0)]
-    owner: ByteVec,
+    owner: ByteArray<{ NodeId::LEN }>,
     #[n(1)]
     epoch: u64,
     #[n(2)]
@@ -137,7 +140,7 @@ impl SharedState {
                 .records
                 .iter()
                 .map(|record| EncodedRecord {
-                    owner: record.owner.as_bytes().to_vec().into(),
+                    owner: (*record.owner.as_bytes()).into(),
                     epoch: record.stamp.epoch.0,
                     version: record.stamp.version,
                     bytes: record.bytes.clone().into(),
@@ -165,9 +168,7 @@ impl SharedState {
             state.left.push(get_life(&mut left).map_err(|error| failed(&error))?);
         }
         for record in encoded.records {
-            let owner = <[u8; NodeId::LEN]>::try_from(record.owner.as_slice())
-                .map_err(|_| FrameError::new("owner of metadata"))?;
-            let owner = NodeId::try_from(owner).map_err(|error| failed(&error))?;
+            let owner = NodeId::try_from(*record.owner).map_err(|error| failed(&error))?;
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others; nor is an epoch that does not
             // travel in a rumour, where it would become an early one.
