@@ -22,7 +22,7 @@ use std::{
 
 use chronik_agent::{
     gossip::{Event, Gossip, NoAnswer, Timing, Transmit},
-    membership::{Member, MemberStatus},
+    membership::MemberStatus,
     node::ClusterName,
     state_dir::NodeRecord,
     wire::Keyring,
@@ -65,8 +65,7 @@ struct Host {
     /// Waits on the way in and out while nothing but its timers works.
     blocked: Option<Blocked>,
     seen_index: u64,
-    /// In which boot, and how many changes of the founding and the quorum its readers have seen.
-    decided: (u32, u64),
+    decided_index: u64,
     /// For when it is to be woken next; later wake-ups that are still queued are void.
     alarm: Option<Instant>,
     left: bool,
@@ -196,7 +195,7 @@ impl World {
             paused: None,
             blocked: None,
             seen_index: 0,
-            decided: (0, 0),
+            decided_index: 0,
             alarm: None,
             left: false,
             doomed: false,
@@ -383,34 +382,6 @@ impl World {
         let host = &mut self.hosts[node];
         if std::mem::take(&mut host.left) | std::mem::take(&mut host.doomed) {
             self.crash(node);
-        }
-    }
-
-    fn note_changes(&mut self, node: Node) {
-        let at = self.now.duration_since(self.start);
-        let host = &mut self.hosts[node];
-        if let Some(bare) = host.process.as_mut().and_then(Process::bare_mut) {
-            for (addr, status) in bare.changes.drain(..) {
-                self.changes.push((at, node, self.by_addr[&addr], status));
-                self.version += 1;
-            }
-            return;
-        }
-        let process = host.process.as_mut().unwrap();
-        if process.gossip().index() == host.seen_index {
-            return;
-        }
-        host.seen_index = process.gossip().index();
-        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
-        self.version += 1;
-        let now = self.now;
-        let only_failures = self.only_failures;
-        let noted = |member: &Member| {
-            member.since == now && (!only_failures || member.status == MemberStatus::Failed)
-        };
-        for member in process.changed().into_iter().filter(noted) {
-            let subject = self.by_addr[&member.addr];
-            self.changes.push((at, node, subject, member.status));
         }
     }
 

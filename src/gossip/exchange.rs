@@ -110,8 +110,7 @@ impl Gossip {
                 Some(Reply::State(self.shared_state().encode()))
             }
             Ok(Request::Founding(sender, message)) => {
-                let sender: [u8; NodeId::LEN] = sender.to_vec().try_into().ok()?;
-                let sender = NodeId::try_from(sender).ok().filter(|sender| *sender != self.me.id)?;
+                let sender = NodeId::try_from(*sender).ok().filter(|sender| *sender != self.me.id)?;
                 self.events.push_back(Event::Founding(sender, message.into()));
                 Some(Reply::Taken)
             }

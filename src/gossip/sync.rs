@@ -31,7 +31,7 @@ pub(super) enum Request {
     Compare(#[n(0)] u64),
     /// A message about the founding; its answer is a message of its own.
     #[n(2)]
-    Founding(#[n(0)] ByteVec, #[n(1)] ByteVec),
+    Founding(#[n(0)] ByteArray<{ NodeId::LEN }>, #[n(1)] ByteVec),
     /// A message of the engine, as in a datagram: a ping that datagrams may have lost.
     #[n(3)]
     Swim(#[n(0)] ByteVec),
@@ -46,7 +46,7 @@ pub(super) enum Request {
 impl Request {
     /// A message about the founding from `sender`.
     pub(super) fn founding(sender: NodeId, message: Vec<u8>) -> Self {
-        Self::Founding(sender.as_bytes().to_vec().into(), message.into())
+        Self::Founding((*sender.as_bytes()).into(), message.into())
     }
 }
 

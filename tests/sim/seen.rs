@@ -11,6 +11,35 @@ use chronik_agent::{
 use super::{Node, World, process::Process};
 
 impl World {
+    /// Notes what has changed in what the readers of `node` see.
+    pub(super) fn note_changes(&mut self, node: Node) {
+        let at = self.now.duration_since(self.start);
+        let host = &mut self.hosts[node];
+        if let Some(bare) = host.process.as_mut().and_then(Process::bare_mut) {
+            for (addr, status) in bare.changes.drain(..) {
+                self.changes.push((at, node, self.by_addr[&addr], status));
+                self.version += 1;
+            }
+            return;
+        }
+        let process = host.process.as_mut().unwrap();
+        if process.gossip().index() == host.seen_index {
+            return;
+        }
+        host.seen_index = process.gossip().index();
+        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
+        self.version += 1;
+        let now = self.now;
+        let only_failures = self.only_failures;
+        let noted = |member: &Member| {
+            member.since == now && (!only_failures || member.status == MemberStatus::Failed)
+        };
+        for member in process.changed().into_iter().filter(noted) {
+            let subject = self.by_addr[&member.addr];
+            self.changes.push((at, node, subject, member.status));
+        }
+    }
+
     pub(crate) fn gossip(&self, node: Node) -> &Gossip {
         self.hosts[node].process.as_ref().unwrap().gossip()
     }

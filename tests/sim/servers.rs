@@ -287,14 +287,13 @@ impl World {
     }
 
     pub(super) fn note_decision(&mut self, node: Node) {
-        let host = &mut self.hosts[node];
-        let id = host.disk.as_ref().map(|disk| disk.founding.node_id);
-        if let (Some(Process::Whole(machine)), Some(id)) = (&host.process, id) {
-            let now = (host.boot, machine.founding().index + machine.quorum().index);
-            if std::mem::replace(&mut host.decided, now) != now {
-                self.judge.decided(id, &machine.founding().decision);
-                self.version += 1;
-            }
+        let id = self.hosts[node].disk.as_ref().map(|disk| disk.founding.node_id);
+        if let (Some(Process::Whole(machine)), Some(id)) = (&self.hosts[node].process, id) {
+            let index = machine.founding().index + machine.quorum().index;
+            self.judge.decided(id, &machine.founding().decision);
+            let seen = &mut self.hosts[node].decided_index;
+            self.version += u64::from(*seen != index);
+            *seen = index;
         }
     }
 
