@@ -102,6 +102,8 @@ pub struct Gossip {
     incarnation: (Peer, u16),
     /// The engine's gossip timer, while there is nothing to tell.
     resting: Option<foca::Timer<Peer>>,
+    /// Whether a timer for missing metadata runs.
+    asks_metadata: bool,
     probing: Probing,
     coordinates: Coordinates,
     suspicions: Suspicions,
@@ -219,6 +221,7 @@ impl Gossip {
             token: 0,
             incarnation: (me, 0),
             resting: None,
+            asks_metadata: false,
             probing: Probing::default(),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
             suspicions: Suspicions::default(),

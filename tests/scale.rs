@@ -108,3 +108,9 @@ fn a_thousand_join_and_lose_one() {
 fn two_thousand_join_and_lose_one() {
     all(2_000, 1, 5 * SECOND, 5 * SECOND);
 }
+
+#[test]
+#[ignore = "takes an hour: a measurement"]
+fn ten_thousand_join_and_lose_one() {
+    all(10_000, 1, 10 * SECOND, 7 * SECOND);
+}

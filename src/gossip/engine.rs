@@ -125,7 +125,7 @@ impl Gossip {
             OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
                 self.news.of(peer.id);
                 if !self.records.contains_key(&peer.id) {
-                    self.after(now, Duration::from_millis(500), Tick::AskMetadata(peer.id));
+                    self.ask_metadata_soon(now);
                 }
             }
             OwnedNotification::Idle => {

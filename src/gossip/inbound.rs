@@ -12,6 +12,7 @@ use super::{
     peer::get_peer,
     rumours::{self, Rumour},
     timers::Tick,
+    view::insert_all,
 };
 use crate::{
     node::NodeId,
@@ -270,7 +271,7 @@ impl Gossip {
         // Of two writings of one owner the newer is the last, and stays.
         records.sort_unstable_by_key(|record| (record.owner, record.stamp));
         let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
-        self.records.extend(records.into_iter().map(|record| (record.owner, record)));
+        insert_all(&mut self.records, records.into_iter().map(|record| (record.owner, record)));
         for owner in owners {
             if self.known.contains_key(&owner) {
                 self.changed(owner);

@@ -12,39 +12,52 @@ use crate::node::{Epoch, NodeId};
 pub struct Peer {
     /// Which node.
     pub id: NodeId,
+    /// In which of its lives.
+    pub(super) life: Life,
+}
+
+/// One life of a node, and where it is led. For where the node is known from elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
     /// Epoch and bump as they travel, so that a later life is the greater.
-    life: [u8; EPOCH_BYTES + 2],
+    order: [u8; EPOCH_BYTES + 2],
     ip: IpAddr,
     port: [u8; 2],
+}
+
+impl Life {
+    pub(super) fn of(self, id: NodeId) -> Peer {
+        Peer { id, life: self }
+    }
 }
 
 impl Peer {
     /// A node that gossips at `addr`, in its life `epoch`, which it has renewed `bump` times after having been taken for
     /// failed. Of the address, IP and port travel, and of the epoch 48 bits; a later one is taken for [`Epoch::LAST`].
     pub fn new(id: NodeId, addr: SocketAddr, epoch: Epoch, bump: u16) -> Self {
-        let life = epoch.min(Epoch::LAST).0 << 16 | u64::from(bump);
-        Self { id, life: life.to_be_bytes(), ip: addr.ip(), port: addr.port().to_be_bytes() }
+        let order = epoch.min(Epoch::LAST).0 << 16 | u64::from(bump);
+        Life { order: order.to_be_bytes(), ip: addr.ip(), port: addr.port().to_be_bytes() }.of(id)
     }
 
     /// Where it gossips; unspecified in the one place where it is not sent, the destination of a message.
     pub fn addr(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, u16::from_be_bytes(self.port))
+        SocketAddr::new(self.life.ip, u16::from_be_bytes(self.life.port))
     }
 
     /// Which of its starts.
     pub fn epoch(&self) -> Epoch {
-        Epoch(self.life() >> 16)
+        Epoch(self.order() >> 16)
     }
 
     /// How often it has renewed itself in this start.
     pub fn bump(&self) -> u16 {
-        let [.., high, low] = self.life;
+        let [.., high, low] = self.life.order;
         u16::from_be_bytes([high, low])
     }
 
     /// What orders the lives of one node.
-    fn life(&self) -> u64 {
-        u64::from_be_bytes(self.life)
+    fn order(&self) -> u64 {
+        u64::from_be_bytes(self.life.order)
     }
 
     /// The same node in another life.
@@ -61,7 +74,7 @@ impl std::fmt::Debug for Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.life() == other.life()
+        self.id == other.id && self.order() == other.order()
     }
 }
 
@@ -80,7 +93,7 @@ impl foca::Identity for Peer {
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
-        self.life() > adversary.life()
+        self.order() > adversary.order()
     }
 }
 
@@ -107,7 +120,7 @@ const EPOCH_BYTES: usize = 6;
 /// Writes id, epoch and bump: 24 bytes.
 pub(super) fn put_life(peer: &Peer, out: &mut impl BufMut) {
     out.put_slice(peer.id.as_bytes());
-    out.put_slice(&peer.life);
+    out.put_slice(&peer.life.order);
 }
 
 /// Reads what `put_life` wrote; the address stays unspecified.
@@ -115,15 +128,15 @@ pub(super) fn get_life(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     let mut id = [0; NodeId::LEN];
     bytes.try_copy_to_slice(&mut id)?;
     let id = NodeId::try_from(id).map_err(|_| PeerError::Invalid("nil id"))?;
-    let mut life = [0; EPOCH_BYTES + 2];
-    bytes.try_copy_to_slice(&mut life)?;
-    Ok(Peer { id, life, ip: Ipv4Addr::UNSPECIFIED.into(), port: [0; 2] })
+    let mut order = [0; EPOCH_BYTES + 2];
+    bytes.try_copy_to_slice(&mut order)?;
+    Ok(Life { order, ip: Ipv4Addr::UNSPECIFIED.into(), port: [0; 2] }.of(id))
 }
 
 /// Writes a whole peer: 31 bytes with an IPv4 address, 43 with an IPv6 one.
 pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
     put_life(peer, out);
-    match peer.ip {
+    match peer.life.ip {
         IpAddr::V4(ip) => {
             out.put_u8(4);
             out.put_slice(&ip.octets());
@@ -133,7 +146,7 @@ pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
             out.put_slice(&ip.octets());
         }
     }
-    out.put_slice(&peer.port);
+    out.put_slice(&peer.life.port);
 }
 
 /// Longest form of `put_peer`.
@@ -141,7 +154,7 @@ pub(super) const MAX_PEER_LEN: usize = 24 + 1 + 16 + 2;
 
 /// Reads what `put_peer` wrote.
 pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
-    let life = get_life(bytes)?;
+    let Peer { id, life } = get_life(bytes)?;
     let ip: IpAddr = match bytes.try_get_u8()? {
         4 => Ipv4Addr::from_bits(bytes.try_get_u32()?).into(),
         6 => Ipv6Addr::from_bits(bytes.try_get_u128()?).into(),
@@ -151,7 +164,7 @@ pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     if ip.is_unspecified() || ip.is_multicast() || port == 0 {
         return Err(PeerError::Invalid("address that cannot be sent to"));
     }
-    Ok(Peer { ip, port: port.to_be_bytes(), ..life })
+    Ok(Life { ip, port: port.to_be_bytes(), ..life }.of(id))
 }
 
 #[cfg(test)]

@@ -218,6 +218,9 @@ const MAX_TOPICS: usize = 65_536;
 /// Decides which rumours are new, hands those to the machine and has the engine pass them on.
 #[derive(Debug)]
 pub(super) struct Rumours {
+    /// Of metadata: of each member there is some.
+    newest_metadata: BTreeMap<NodeId, Stamp>,
+    /// Of all else.
     newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
     /// So many rumours wait that introductions are better left to the comparisons.
@@ -233,16 +236,39 @@ impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
     pub(super) fn new(crowded: Arc<AtomicBool>, read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (Self { newest: BTreeMap::new(), heard, crowded, read_record }, pending)
+        (
+            Self { heard, crowded, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() },
+            pending,
+        )
     }
 
     /// Whether this is metadata that has been told before, as most is: reading it is most of the work.
     fn repeats_metadata(&self, mut bytes: &[u8]) -> bool {
         let is_metadata = matches!(bytes.try_get_u8(), Ok(METADATA | ANNOUNCED));
         let is_told = |(owner, stamp): (Peer, Stamp)| {
-            self.newest.get(&(owner.id, Subject::Metadata)).is_some_and(|newest| *newest >= stamp)
+            self.newest_metadata.get(&owner.id).is_some_and(|newest| *newest >= stamp)
         };
         is_metadata && get_stamp(&mut bytes).is_ok_and(is_told)
+    }
+
+    fn newest(&self, (node, subject): (NodeId, Subject)) -> Option<&Stamp> {
+        match subject {
+            Subject::Metadata => self.newest_metadata.get(&node),
+            Subject::Goodbye | Subject::Accused(_) | Subject::Healed => self.newest.get(&(node, subject)),
+        }
+    }
+
+    fn remember(&mut self, (node, subject): (NodeId, Subject), stamp: Stamp) {
+        if self.newest.len() + self.newest_metadata.len() >= MAX_TOPICS {
+            self.newest.clear();
+            self.newest_metadata.clear();
+        }
+        match subject {
+            Subject::Metadata => self.newest_metadata.insert(node, stamp),
+            Subject::Goodbye | Subject::Accused(_) | Subject::Healed => {
+                self.newest.insert((node, subject), stamp)
+            }
+        };
     }
 }
 
@@ -281,18 +307,15 @@ impl foca::BroadcastHandler<Peer> for Rumours {
             }
         };
         // What this node tells itself (no sender) may be told again: a refresh repeats the same version.
-        let known = self.newest.get(&topic.about);
+        let known = self.newest(topic.about);
         if sender.is_some() && known.is_some_and(|newest| *newest >= topic.stamp) {
             return Ok(None);
         }
         if sender.is_some() && self.heard.try_send(rumour).is_err() {
             return Ok(None);
         }
-        if self.newest.len() >= MAX_TOPICS {
-            self.newest.clear();
-        }
         let introduces = topic.about.1 == Subject::Metadata;
-        self.newest.insert(topic.about, topic.stamp);
+        self.remember(topic.about, topic.stamp);
         let left_to_comparisons = introduces && sender.is_some() && self.crowded.load(Ordering::Relaxed);
         Ok(Some(topic).filter(|_| !left_to_comparisons))
     }

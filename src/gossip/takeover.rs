@@ -1,8 +1,8 @@
 //! Another node's whole state, taken over; and what it says of this node.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
-use foca::{Identity as _, Member, State};
+use foca::{AccumulatingRuntime, Identity as _, Member, State};
 
 use super::{
     Event, Gossip, Heard, Peer, Phase, Purpose,
@@ -76,22 +76,21 @@ impl Gossip {
         let mut updates = Vec::new();
         let mut suspects = Vec::new();
         let mut unreached = Vec::new();
-        let ours: BTreeMap<_, _> =
-            self.foca.iter_membership_state().map(|ours| (ours.id().id, ours)).collect();
+        self.refresh_view(now);
         let mut room = MAX_MEMBERS.saturating_sub(self.known.len());
         for member in theirs {
-            if !self.known.contains_key(&member.id().id) {
+            let ours = self.known_member(member.id().id);
+            if ours.is_none() {
                 match room.checked_sub(1) {
                     Some(left) => room = left,
                     None => continue,
                 }
             }
-            let ours = ours.get(&member.id().id).copied();
             // The engine would look through all members for each.
-            if ours == Some(&member) {
+            if ours.as_ref() == Some(&member) {
                 continue;
             }
-            match sync::judge(&member, ours) {
+            match sync::judge(&member, ours.as_ref()) {
                 Verdict::Apply(update) => {
                     self.news.of(update.id().id);
                     updates.push(update);
@@ -105,6 +104,8 @@ impl Gossip {
         let quiet = updates.split_off(room.min(updates.len()));
         self.engine(now, |foca, runtime| foca.apply_many(updates.into_iter(), true, runtime));
         self.engine(now, |foca, runtime| foca.apply_many(quiet.into_iter(), false, runtime));
+        // Of as many notifications as there are members, the room that they took would stay.
+        self.runtime = AccumulatingRuntime::new();
         for suspect in suspects {
             self.doubt(suspect.id(), suspect.incarnation(), now);
         }

@@ -9,7 +9,8 @@ use foca::{Member, Message, State, Timer};
 use rand::{RngExt as _, seq::IteratorRandom as _};
 
 use super::{
-    Event, Gossip, JoinId, Peer, Phase, Purpose, rumours, suspicion::Evidence, sync::Request, timers::Tick,
+    Event, Gossip, JoinId, Peer, Phase, Purpose, exchange::Exchange, rumours, suspicion::Evidence,
+    sync::Request, timers::Tick,
 };
 use crate::{node::NodeId, wire::Kind};
 
@@ -92,11 +93,9 @@ impl Gossip {
                     self.compare(now);
                 }
             }
-            Tick::AskMetadata(id) => {
-                if !self.records.contains_key(&id) && self.exchange_with(id) {
-                    // Asked again until it has come or the member is gone.
-                    self.after(now, Duration::from_secs(2), Tick::AskMetadata(id));
-                }
+            Tick::AskMetadata => {
+                self.asks_metadata = false;
+                self.ask_metadata(now);
             }
             Tick::Reach(id) => {
                 let addr = self.foca.iter_membership_state().find(|member| member.id().id == id);
@@ -162,14 +161,28 @@ impl Gossip {
         }
     }
 
-    /// Exchanges states with an active member; false where there is none of that id.
-    pub(super) fn exchange_with(&mut self, id: NodeId) -> bool {
-        let addr =
-            self.foca.iter_members().find(|member| member.id().id == id).map(|member| member.id().addr());
-        if let Some(addr) = addr {
-            self.dial(addr, Purpose::Exchange);
+    /// Compares the state with one of those whose metadata has not come, until all has or they are gone. Where many have
+    /// joined at once, what one brings is that of most.
+    fn ask_metadata(&mut self, now: Instant) {
+        let is_lacking = |peer: &&Peer| !self.records.contains_key(&peer.id);
+        let members = self.foca.iter_members().map(Member::id);
+        let Some(addr) = members.filter(is_lacking).choose(&mut self.rng).map(Peer::addr) else { return };
+        let comparing = |exchange: &Exchange| matches!(exchange.purpose, Purpose::Compare | Purpose::Trade);
+        if !self.exchanges.values().any(comparing) {
+            self.dial(addr, Purpose::Compare);
         }
-        addr.is_some()
+        self.ask_metadata_after(Duration::from_millis(250), now);
+    }
+
+    /// Metadata travels with the news of its owner or shortly after it; if not, it is asked for.
+    pub(super) fn ask_metadata_soon(&mut self, now: Instant) {
+        self.ask_metadata_after(Duration::from_millis(500), now);
+    }
+
+    fn ask_metadata_after(&mut self, wait: Duration, now: Instant) {
+        if !std::mem::replace(&mut self.asks_metadata, true) {
+            self.after(now, wait, Tick::AskMetadata);
+        }
     }
 
     /// Takes in how one address of a `join` ended.

@@ -21,7 +21,7 @@ pub(super) enum Tick {
     /// The state is compared with that of one random member; of several chains of comparisons only the newest counts.
     Compare(u32),
     /// A member whose metadata is missing is asked for it.
-    AskMetadata(NodeId),
+    AskMetadata,
     /// Another member is dialled, now that it is known to be reachable.
     Reach(NodeId),
     /// A suspicion may have run out.
@@ -56,7 +56,7 @@ impl Tick {
             | Self::JoinRound
             | Self::Heal
             | Self::Compare(_)
-            | Self::AskMetadata(_)
+            | Self::AskMetadata
             | Self::Reach(_)
             | Self::CheckEnds(_)
             | Self::Nack(..)

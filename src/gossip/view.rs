@@ -9,6 +9,7 @@ use litemap::LiteMap;
 
 use super::{
     Gossip, Metadata, Peer, Phase,
+    peer::Life,
     sync::{self, EntryHash},
     timers::Tick,
 };
@@ -25,10 +26,12 @@ struct Sight {
     incarnation: u16,
 }
 
-/// One entry of the view.
+/// One entry of the view, beside its id: of 10,000 members each node holds 10,000.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    sight: Sight,
+    life: Life,
+    status: MemberStatus,
+    incarnation: u16,
     degraded: bool,
     /// When the status last changed.
     since: Instant,
@@ -39,7 +42,13 @@ pub(super) struct Known {
 impl Known {
     /// One that has just been heard of.
     fn new(sight: Sight, since: Instant) -> Self {
-        Self { sight, degraded: false, since, hash: 0 }
+        let Sight { peer: Peer { life, .. }, status, incarnation } = sight;
+        Self { life, status, incarnation, degraded: false, since, hash: 0 }
+    }
+
+    fn sight(&self, id: NodeId) -> Sight {
+        let Self { life, status, incarnation, .. } = *self;
+        Sight { peer: life.of(id), status, incarnation }
     }
 }
 
@@ -129,10 +138,9 @@ impl Gossip {
 
     /// Shows what was seen; says how many were shown in another status, or in another life.
     fn show_all(&mut self, seen: &[Sight], now: Instant) -> usize {
-        // Those who are new come in together: to make room for each would move half of all others every time.
         let is_new = |sight: &&Sight| !self.known.contains_key(&sight.peer.id);
         let new: Vec<_> = seen.iter().copied().filter(|sight| is_new(&sight)).collect();
-        self.known.extend(new.iter().map(|sight| (sight.peer.id, Known::new(*sight, now))));
+        insert_all(&mut self.known, new.iter().map(|sight| (sight.peer.id, Known::new(*sight, now))));
         new.iter().for_each(|sight| self.changed(sight.peer.id));
         new.len() + seen.iter().filter(|sight| self.show(**sight, now)).count()
     }
@@ -141,18 +149,19 @@ impl Gossip {
     fn show(&mut self, sight: Sight, now: Instant) -> bool {
         let Sight { peer, status, incarnation } = sight;
         let Some(before) = self.known.get(&peer.id).copied() else { return false };
-        let same_start = before.sight.peer.epoch() == peer.epoch();
-        if before.sight.status != status && same_start {
-            self.note_trouble(&before, status, now);
+        let former = before.life.of(peer.id);
+        let same_start = former.epoch() == peer.epoch();
+        if before.status != status && same_start {
+            self.note_trouble(peer.id, &before, status, now);
         }
         let degraded = self.trouble.degraded_until(peer.id, now).is_some();
-        let same_story = before.sight.status == status && same_start;
-        let same_life = same_story && before.sight.peer == peer;
-        if same_life && before.degraded == degraded && before.sight.incarnation == incarnation {
+        let same_story = before.status == status && same_start;
+        let same_life = same_story && former == peer;
+        if same_life && before.degraded == degraded && before.incarnation == incarnation {
             return false;
         }
         let since = if same_story { before.since } else { now };
-        self.known.insert(peer.id, Known { sight, degraded, since, hash: before.hash });
+        self.known.insert(peer.id, Known { degraded, hash: before.hash, ..Known::new(sight, since) });
         if !same_life || before.degraded != degraded {
             self.changed(peer.id);
         }
@@ -161,14 +170,13 @@ impl Gossip {
     }
 
     /// Remembers that a member comes and goes.
-    fn note_trouble(&mut self, before: &Known, status: MemberStatus, now: Instant) {
-        let id = before.sight.peer.id;
-        let refuted = (before.sight.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
+    fn note_trouble(&mut self, id: NodeId, before: &Known, status: MemberStatus, now: Instant) {
+        let refuted = (before.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
         let late = refuted && now.duration_since(before.since) > self.timing.suspicion(self.known.len());
         if late {
             self.trouble.note_late(id, now);
         }
-        if (self.trouble.note(id, before.sight.status, status, now) || late)
+        if (self.trouble.note(id, before.status, status, now) || late)
             && let Some(until) = self.trouble.degraded_until(id, now)
         {
             self.timers.schedule(until, Tick::Refresh(id));
@@ -181,7 +189,7 @@ impl Gossip {
         self.index += 1;
         let stamp = self.records.get(&id).map(|record| record.stamp);
         if let Some(known) = self.known.get_mut(&id) {
-            let hash = sync::entry_hash(&known.sight.peer, known.sight.status.is_active(), stamp);
+            let hash = sync::entry_hash(&known.life.of(id), known.status.is_active(), stamp);
             self.digest ^= std::mem::replace(&mut known.hash, hash) ^ hash;
         }
     }
@@ -224,7 +232,7 @@ impl Gossip {
     /// Whether `update` says no more than the view does. For each that does the engine would look through all members,
     /// and in a datagram most do.
     pub(super) fn repeats(&self, update: &foca::Member<Peer>) -> bool {
-        self.known.get(&update.id().id).is_some_and(|Known { sight, .. }| {
+        self.sight_of(&update.id().id).is_some_and(|sight| {
             let same = |state| update.state() == state && update.incarnation() == sight.incarnation;
             sight.peer == *update.id()
                 && match sight.status {
@@ -236,29 +244,44 @@ impl Gossip {
         })
     }
 
+    /// A member as the engine has it, found without a look through all.
+    pub(super) fn known_member(&self, id: NodeId) -> Option<foca::Member<Peer>> {
+        let Sight { peer, status, incarnation } = self.sight_of(&id)?;
+        let state = match status {
+            MemberStatus::Alive => State::Alive,
+            MemberStatus::Suspect => State::Suspect,
+            MemberStatus::Failed | MemberStatus::Left => State::Down,
+        };
+        Some(foca::Member::new(peer, incarnation, state))
+    }
+
     /// Since when a life of a member is shown as suspect at this incarnation or an earlier one.
     pub(super) fn suspect_since(&self, life: &Peer, incarnation: u16) -> Option<Instant> {
         self.known
             .get(&life.id)
-            .filter(|Known { sight, .. }| {
-                sight.peer == *life
-                    && sight.status == MemberStatus::Suspect
-                    && sight.incarnation <= incarnation
+            .filter(|known| {
+                known.life.of(life.id) == *life
+                    && known.status == MemberStatus::Suspect
+                    && known.incarnation <= incarnation
             })
             .map(|known| known.since)
     }
 
     /// Whether this life is shown as alive, at this incarnation or a later one: to hear from it is no news then.
     pub(super) fn shows_well(&self, life: &Peer, incarnation: u16) -> bool {
-        self.known.get(&life.id).is_some_and(|Known { sight, .. }| {
+        self.sight_of(&life.id).is_some_and(|sight| {
             sight.peer == *life && sight.status == MemberStatus::Alive && sight.incarnation >= incarnation
         })
     }
 
     /// Whether `update` calls an active life failed.
     pub(super) fn is_verdict(&self, update: &foca::Member<Peer>) -> bool {
-        let is_it = |Known { sight, .. }: &Known| sight.peer == *update.id() && sight.status.is_active();
-        update.state() == State::Down && self.known.get(&update.id().id).is_some_and(is_it)
+        let is_it = |sight: Sight| sight.peer == *update.id() && sight.status.is_active();
+        update.state() == State::Down && self.sight_of(&update.id().id).is_some_and(is_it)
+    }
+
+    fn sight_of(&self, id: &NodeId) -> Option<Sight> {
+        self.known.get(id).map(|known| known.sight(*id))
     }
 
     fn own_status(&self) -> MemberStatus {
@@ -289,12 +312,12 @@ impl Gossip {
 
     /// How a member is shown; `None` for a stranger.
     pub fn status(&self, id: NodeId) -> Option<MemberStatus> {
-        self.known.get(&id).map(|known| known.sight.status)
+        self.known.get(&id).map(|known| known.status)
     }
 
     /// How all are shown, this node among them, by id.
     pub fn statuses(&self) -> impl Iterator<Item = MemberStatus> {
-        self.known.values().map(|known| known.sight.status)
+        self.known.values().map(|known| known.status)
     }
 
     /// What a node says of itself, where that has arrived.
@@ -304,17 +327,18 @@ impl Gossip {
 
     /// A member's entry; `None` for a stranger.
     pub fn member(&self, id: NodeId) -> Option<Member> {
-        self.known.get(&id).map(|known| self.describe(known))
+        self.known.get(&id).map(|known| self.describe(id, known))
     }
 
     /// All of them.
     pub fn membership(&self) -> Membership {
-        let members = self.known.iter().map(|(id, known)| (*id, self.describe(known)));
+        let members = self.known.iter().map(|(id, known)| (*id, self.describe(*id, known)));
         Membership { index: self.index, members: members.collect() }
     }
 
-    fn describe(&self, known: &Known) -> Member {
-        let Known { sight: Sight { peer, status, .. }, degraded, since, hash: _ } = *known;
+    fn describe(&self, id: NodeId, known: &Known) -> Member {
+        let Known { status, degraded, since, .. } = *known;
+        let peer = known.life.of(id);
         let metadata = self.metadata(peer.id).cloned();
         let mut member = Member {
             id: peer.id,
@@ -344,3 +368,22 @@ impl Gossip {
 
 /// How each member is shown.
 pub(super) type View = LiteMap<NodeId, Known>;
+
+/// Puts `entries` into a map that may be large; of two with one key the later stays. It takes room for an eighth more than
+/// is needed, where a vector would double.
+pub(super) fn insert_all<V>(
+    map: &mut LiteMap<NodeId, V>,
+    entries: impl ExactSizeIterator<Item = (NodeId, V)>,
+) {
+    let mut sorted = std::mem::take(map).into_tuple_vec();
+    if sorted.capacity() - sorted.len() < entries.len() {
+        sorted.reserve_exact(entries.len() + sorted.len() / 8);
+    }
+    *map = LiteMap::from_sorted_store_unchecked(sorted);
+    // To make room for one moves half of all others; to put in many at once sorts all.
+    if entries.len() <= 4 {
+        entries.for_each(|(id, value)| drop(map.insert(id, value)));
+    } else {
+        map.extend(entries);
+    }
+}
