@@ -385,11 +385,6 @@ impl Gossip {
         self.phase == Phase::Duplicate
     }
 
-    /// Rumours that wait to be passed on: of the engine's own, and beside them.
-    pub fn backlog(&self) -> (usize, usize) {
-        (self.foca.updates_backlog(), self.foca.custom_broadcast_backlog())
-    }
-
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -6,10 +6,6 @@
     reason = "a test that cannot go on should stop where it stands, and say why"
 )]
 
-/// For the simulator, which asks for memory all the time; the agents that the tests start are programs of their own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod addresses;
 mod api;
 mod awaiting;

@@ -128,6 +128,11 @@ impl Gossip {
         !self.is_full() || self.known.contains_key(&id)
     }
 
+    /// Rumours that wait to be passed on: of the engine's own, and beside them.
+    pub fn backlog(&self) -> (usize, usize) {
+        (self.foca.updates_backlog(), self.foca.custom_broadcast_backlog())
+    }
+
     /// How many more introductions may be passed on.
     pub(super) fn room_for_news(&self) -> usize {
         let (updates, beside) = self.backlog();

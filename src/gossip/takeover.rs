@@ -76,7 +76,7 @@ impl Gossip {
         let mut updates = Vec::new();
         let mut suspects = Vec::new();
         let mut unreached = Vec::new();
-        self.refresh_view(now);
+        self.take_in_news(now);
         let mut room = MAX_MEMBERS.saturating_sub(self.known.len());
         for member in theirs {
             let ours = self.known_member(member.id().id);

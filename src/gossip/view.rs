@@ -77,15 +77,20 @@ impl Gossip {
     /// Brings the view up to date.
     pub(super) fn refresh_view(&mut self, now: Instant) {
         self.wake_gossip(now);
+        if self.take_in_news(now) {
+            self.bound_hearsay();
+        }
+    }
+
+    /// The same while metadata has come whose owners come next; says whether there was any news.
+    pub(super) fn take_in_news(&mut self, now: Instant) -> bool {
         let News { about, all } = std::mem::take(&mut self.news);
         if all {
             self.look_over(now);
         } else if !about.is_empty() {
-            self.look_at(&about.into_iter().collect::<Vec<_>>(), now);
-        } else {
-            return;
+            self.look_at(&about.iter().copied().collect::<Vec<_>>(), now);
         }
-        self.bound_hearsay();
+        all || !about.is_empty()
     }
 
     /// Compares the whole view with the engine; says how many entries differed.
