@@ -71,7 +71,7 @@ impl Gossip {
     }
 
     fn has_nothing_to_tell(&self) -> bool {
-        self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() == 0
+        self.backlog() == (0, 0)
     }
 
     /// Sets gossip going again once there is something to tell.
