@@ -53,6 +53,7 @@ use self::{
     strangers::Strangers,
     suspicion::Suspicions,
     sync::EntryHash,
+    tick::MissingMetadata,
     timers::{Tick, Timers},
     trouble::Trouble,
     view::{News, View},
@@ -102,8 +103,7 @@ pub struct Gossip {
     incarnation: (Peer, u16),
     /// The engine's gossip timer, while there is nothing to tell.
     resting: Option<foca::Timer<Peer>>,
-    /// Whether a timer for missing metadata runs.
-    asks_metadata: bool,
+    missing_metadata: MissingMetadata,
     probing: Probing,
     coordinates: Coordinates,
     suspicions: Suspicions,
@@ -221,7 +221,7 @@ impl Gossip {
             token: 0,
             incarnation: (me, 0),
             resting: None,
-            asks_metadata: false,
+            missing_metadata: MissingMetadata::default(),
             probing: Probing::default(),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
             suspicions: Suspicions::default(),
@@ -594,6 +594,39 @@ mod tests {
         a.refresh_view(now);
         let status = a.status(invented(5).id().id);
         assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
+    }
+
+    /// It is too long for a rumour, and no stream between them opens.
+    #[test]
+    fn metadata_that_never_comes_is_asked_for_ever_less_often() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let begin = Instant::now();
+        let (mut a, mut b) = (machine(1, begin), machine(2, begin));
+        let mut metadata = b.own_metadata().clone();
+        metadata.tags.insert("long".parse().unwrap(), "v".repeat(5_000));
+        b.set_metadata(metadata, begin).unwrap();
+        a.meet(&b.me, begin);
+        b.meet(&a.me, begin);
+        let (mut asked, mut now) = (0, begin);
+        while now < begin + Duration::from_secs(60) {
+            for _ in 0..2 {
+                let (from, to) = (&mut a, &mut b);
+                from.handle_timeout(now);
+                while let Some(Transmit { payload, .. }) = from.poll_transmit() {
+                    to.handle_datagram(from.me.addr(), &payload, now);
+                }
+                while let Some(Dial { exchange, .. }) = from.poll_dial() {
+                    asked += 1;
+                    from.handle_reply(exchange, Err(NoAnswer::Failed("refused".to_owned())), now);
+                }
+                std::mem::swap(&mut a, &mut b);
+            }
+            now = [&a, &b].iter().filter_map(|node| node.poll_timeout()).min().unwrap().max(now);
+        }
+        assert_eq!(a.metadata(b.me.id), None);
+        assert_eq!(a.status(b.me.id), Some(crate::membership::MemberStatus::Alive));
+        eprintln!("{asked} streams");
+        assert!(asked < 120, "{asked} streams in a minute");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
 };
 
 use foca::{Member, Message, State, Timer};
-use rand::{RngExt as _, seq::IteratorRandom as _};
+use rand::{
+    RngExt as _,
+    seq::{IndexedRandom as _, IteratorRandom as _},
+};
 
 use super::{
     Event, Gossip, JoinId, Peer, Phase, Purpose, exchange::Exchange, rumours, suspicion::Evidence,
@@ -23,6 +26,30 @@ const DIRECT_GOODBYES: usize = 128;
 /// A timer later than this says that the machine or the process is too busy: four times what scheduling in a virtual
 /// machine costs.
 const LATE: Duration = Duration::from_millis(250);
+
+/// A comparison takes two round trips, of a quarter of a second at worst.
+const SOONEST_ASKED_AGAIN: Duration = Duration::from_millis(250);
+/// As seldom as a join whose seeds do not answer.
+const LATEST_ASKED_AGAIN: Duration = Duration::from_secs(2);
+
+/// When metadata that has not come is asked for.
+#[derive(Default)]
+pub(super) struct MissingMetadata {
+    /// Whether a timer for it runs.
+    is_due: bool,
+    /// Of how many members it was missing when it was asked for last, and how long the wait was after that.
+    lacking: usize,
+    wait: Duration,
+}
+
+impl MissingMetadata {
+    /// Twice as long each time nothing has come of it.
+    fn next_wait(&mut self, lacking: usize) -> Duration {
+        let has_changed = std::mem::replace(&mut self.lacking, lacking) != lacking;
+        self.wait = if has_changed { SOONEST_ASKED_AGAIN } else { (self.wait * 2).min(LATEST_ASKED_AGAIN) };
+        self.wait
+    }
+}
 
 impl Gossip {
     /// Does what is due. Everything that waits on the sockets must have been taken in before.
@@ -94,7 +121,7 @@ impl Gossip {
                 }
             }
             Tick::AskMetadata => {
-                self.asks_metadata = false;
+                self.missing_metadata.is_due = false;
                 self.ask_metadata(now);
             }
             Tick::Reach(id) => {
@@ -164,14 +191,16 @@ impl Gossip {
     /// Compares the state with one of those whose metadata has not come, until all has or they are gone. Where many have
     /// joined at once, what one brings is that of most.
     fn ask_metadata(&mut self, now: Instant) {
-        let is_lacking = |peer: &&Peer| !self.records.contains_key(&peer.id);
         let members = self.foca.iter_members().map(Member::id);
-        let Some(addr) = members.filter(is_lacking).choose(&mut self.rng).map(Peer::addr) else { return };
+        let lacking = members.filter(|peer| !self.records.contains_key(&peer.id)).map(Peer::addr);
+        let lacking: Vec<_> = lacking.collect();
+        let Some(addr) = lacking.choose(&mut self.rng) else { return };
         let comparing = |exchange: &Exchange| matches!(exchange.purpose, Purpose::Compare | Purpose::Trade);
         if !self.exchanges.values().any(comparing) {
-            self.dial(addr, Purpose::Compare);
+            self.dial(*addr, Purpose::Compare);
         }
-        self.ask_metadata_after(Duration::from_millis(250), now);
+        let wait = self.missing_metadata.next_wait(lacking.len());
+        self.ask_metadata_after(wait, now);
     }
 
     /// Metadata travels with the news of its owner or shortly after it; if not, it is asked for.
@@ -180,7 +209,7 @@ impl Gossip {
     }
 
     fn ask_metadata_after(&mut self, wait: Duration, now: Instant) {
-        if !std::mem::replace(&mut self.asks_metadata, true) {
+        if !std::mem::replace(&mut self.missing_metadata.is_due, true) {
             self.after(now, wait, Tick::AskMetadata);
         }
     }
