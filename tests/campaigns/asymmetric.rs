@@ -84,46 +84,51 @@ fn members_that_can_hardly_speak_are_the_only_ones_called_failed() {
     }
 }
 
+/// Of `count` members one loses four fifths of what it sends, for 120 s: after how many seconds all have marked it, and in
+/// how many of those that follow somebody takes it for well.
+fn marked(count: usize, seed: u64) -> [f64; 2] {
+    let (mut world, nodes) = cluster(seed, count);
+    world.run_for(30 * SECOND);
+    let (mute, healthy) = nodes.split_last().unwrap();
+    world.egress_loss = [(*mute, 0.8)].into();
+    let marked = |world: &World| {
+        let shown = |node: &Node| world.member(*node, *mute).unwrap();
+        healthy.iter().filter(|node| shown(node).degraded || shown(node).status == Failed).count()
+    };
+    let begin = world.passed();
+    let (mut all, mut lapses) = (None, 0_u32);
+    while world.passed() < begin + 120 * SECOND {
+        world.run_for(SECOND);
+        if marked(&world) == healthy.len() {
+            all.get_or_insert(world.passed() - begin);
+        } else if all.is_some() {
+            lapses += 1;
+        }
+    }
+    eprintln!("{count} members, seed {seed}: all mark it after {all:?}, and {lapses} s of lapses");
+    let healthy_marked = |world: &World| {
+        healthy.iter().any(|node| healthy.iter().any(|of| world.member(*node, *of).unwrap().degraded))
+    };
+    // Of three, half of what is said of a healthy one comes from the mute one, whose probes are lost.
+    assert!(count == 3 || !healthy_marked(&world), "{count} members, seed {seed}: a healthy one is marked");
+    let after = all.unwrap_or_else(|| panic!("{count} members, seed {seed}: not marked by all"));
+    [after.as_secs_f64(), lapses.into()]
+}
+
 /// Most of their refutations arrive, so nobody calls them failed; but whoever asks is told that they come and go.
 #[test]
 fn members_that_can_hardly_speak_are_marked_degraded_and_stay_so() {
-    // The more there are, the fewer of the suspicions each of them hears of before they are refuted. Of 120 s, over
-    // sixteen seeds and more each, somebody takes it for well in 2 of 32 members in the mean, 13 at worst; of 64 in 8 and 26.
-    let clusters =
-        [(0, 3, 10, 6), (1, 3, 10, 6), (2, 10, 10, 6), (3, 10, 10, 6), (4, 32, 20, 15), (5, 64, 40, 30)];
-    for (seed, count, within, lapsing) in clusters {
-        let (mut world, nodes) = cluster(seed, count);
-        world.run_for(30 * SECOND);
-        let (mute, healthy) = nodes.split_last().unwrap();
-        world.egress_loss = [(*mute, 0.8)].into();
-        let marked = |world: &World| {
-            let shown = |node: &Node| world.member(*node, *mute).unwrap();
-            healthy.iter().filter(|node| shown(node).degraded || shown(node).status == Failed).count()
-        };
-        let begin = world.passed();
-        let (mut all, mut lapses) = (None, 0);
-        while world.passed() < begin + 120 * SECOND {
-            world.run_for(SECOND);
-            if marked(&world) == healthy.len() {
-                all.get_or_insert(world.passed() - begin);
-            } else if all.is_some() {
-                lapses += 1;
-            }
+    // The more there are, the fewer of the suspicions each of them hears of before they are refuted. One seed may be
+    // unlucky: the means are what a change for the worse moves.
+    for (count, seeds, most) in
+        [(3, 8, [4.0, 0.5]), (10, 8, [12.0, 0.5]), (32, 8, [14.0, 4.0]), (64, 4, [22.0, 13.0])]
+    {
+        let each: Vec<_> = (0..seeds).map(|seed| marked(count, seed)).collect();
+        for (what, which) in [("until all mark it", 0), ("in which somebody takes it for well", 1)] {
+            let mean = each.iter().map(|run| run[which]).sum::<f64>() / each.len() as f64;
+            eprintln!("{count} members: {mean:.1} s {what}, in the mean");
+            assert!(mean <= most[which], "{count} members: of 120 s {mean} {what}: {each:?}");
         }
-        eprintln!("{count} members, seed {seed}: all mark it after {all:?}, and {lapses} s of lapses");
-        assert!(all.is_some_and(|after| after <= within * SECOND), "{count} members, seed {seed}: {all:?}");
-        assert!(
-            lapses <= lapsing,
-            "{count} members, seed {seed}: {lapses} s in which somebody takes it for well"
-        );
-        let healthy_marked = |world: &World| {
-            healthy.iter().any(|node| healthy.iter().any(|of| world.member(*node, *of).unwrap().degraded))
-        };
-        // Of three, half of what is said of a healthy one comes from the mute one, whose probes are lost.
-        assert!(
-            count == 3 || !healthy_marked(&world),
-            "{count} members, seed {seed}: a healthy one is marked"
-        );
     }
 }
 
