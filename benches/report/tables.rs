@@ -12,6 +12,7 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
         ("A crash", crashes(rows), &["crash"]),
         ("A goodbye", leaves(rows), &[]),
         ("A partition that heals", heals(rows), &[]),
+        ("Lost packets", losses(rows), &[]),
         ("Large clusters, simulated", simulated(rows), &[]),
         ("What a longer suspicion costs, simulated", tradeoffs(rows), &["tradeoff"]),
         ("Members that stand still, simulated", anomalies(rows), &[]),
@@ -192,11 +193,35 @@ fn heals(rows: &[Row]) -> String {
     single(rows, "peers", "partition", &columns).text()
 }
 
+fn losses(rows: &[Row]) -> String {
+    let columns = [
+        ("healthy called failed", "/false_failed_polled"),
+        ("all see all again", "/all_alive_after_s"),
+        ("sent, bytes/s", "/out_Bps_per_node"),
+    ];
+    let mut table =
+        Table::of(&["agent", "members", "% lost", "seconds", columns[0].0, columns[1].0, columns[2].0]);
+    let mut groups: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
+    for row in picked(rows, "peers", "loss") {
+        let key = (row.agent(), row.members(), one(row, "/loss_pct"), one(row, "/seconds"));
+        groups.entry(key).or_default().push(row);
+    }
+    for ((agent, members, lost, seconds), rows) in groups {
+        let own =
+            columns.iter().map(|(_, path)| spread(rows.iter().filter_map(|row| row.number(path)).collect()));
+        let cells = [named(agent).to_owned(), members.to_string(), lost, seconds].into_iter().chain(own);
+        table.line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
+    }
+    table.text()
+}
+
 fn simulated(rows: &[Row]) -> String {
     let mut table = Table::of(&["scenario", "members", "median", "p99", "worst"]);
     let mut groups: BTreeMap<(&str, u64), Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        for scenario in ["join", "crash", "heal"].into_iter().filter(|scenario| row.is("sim", scenario)) {
+        for scenario in
+            ["join", "crash", "heal", "quiet"].into_iter().filter(|scenario| row.is("sim", scenario))
+        {
             groups.entry((scenario, row.members())).or_default().push(row);
         }
     }
