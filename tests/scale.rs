@@ -111,7 +111,7 @@ fn a_hundred_join_and_lose_one_in_two_hundred_clusters() {
 #[test]
 #[ignore = "takes minutes: a measurement"]
 fn three_hundred_join_and_lose_one() {
-    all(300, 1, 5 * SECOND, 5 * SECOND, 20 * SECOND);
+    all(300, 8, 5 * SECOND, 5 * SECOND, 20 * SECOND);
 }
 
 #[test]
