@@ -194,12 +194,12 @@ impl Gossip {
         let members = self.foca.iter_members().map(Member::id);
         let lacking = members.filter(|peer| !self.records.contains_key(&peer.id)).map(Peer::addr);
         let lacking: Vec<_> = lacking.collect();
+        let wait = self.missing_metadata.next_wait(lacking.len());
         let Some(addr) = lacking.choose(&mut self.rng) else { return };
         let comparing = |exchange: &Exchange| matches!(exchange.purpose, Purpose::Compare | Purpose::Trade);
         if !self.exchanges.values().any(comparing) {
             self.dial(*addr, Purpose::Compare);
         }
-        let wait = self.missing_metadata.next_wait(lacking.len());
         self.ask_metadata_after(wait, now);
     }
 
@@ -302,5 +302,19 @@ impl Gossip {
     /// A random share of `most`, so that many who react to one event do not react together.
     pub(super) fn spread(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.rng.random_range(0.0..1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one member has never sent does not make the next one wait.
+    #[test]
+    fn the_wait_for_metadata_begins_anew_once_nothing_is_missing() {
+        let mut missing = MissingMetadata::default();
+        let waits: Vec<_> =
+            [1, 1, 1, 1, 1, 0, 1].map(|lacking| missing.next_wait(lacking).as_millis()).into();
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 2_000, 250, 250]);
     }
 }
