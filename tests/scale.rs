@@ -53,7 +53,6 @@ fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
 
 /// One crashes; how long until all others know it.
 fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
-    world.run_for(15 * SECOND);
     let (gone, others) = nodes.split_last().unwrap();
     world.crash(*gone);
     let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));
@@ -63,7 +62,7 @@ fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
 }
 
 /// How long until nobody has a rumour left to pass on, and after 20 s nobody has.
-fn quiet(world: &mut World, nodes: &[Node], seed: u64) {
+fn quiet(world: &mut World, nodes: &[Node], seed: u64, after: &str) {
     let (begin, mut quiet) = (world.passed(), None);
     while world.passed() < begin + 20 * SECOND {
         if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == (0, 0)) {
@@ -74,7 +73,7 @@ fn quiet(world: &mut World, nodes: &[Node], seed: u64) {
     let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != (0, 0));
     assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     let took = quiet.unwrap_or(20 * SECOND);
-    result("quiet", nodes.len() + 1, seed, took);
+    result(&format!("quiet after a {after}"), nodes.len(), seed, took);
 }
 
 /// Both, for many seeds; and what was told of them is told at last.
@@ -82,9 +81,10 @@ fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration)
     for seed in 0..seeds {
         let (mut world, nodes, joined) = join(count, seed);
         assert!(joined <= joins_within, "seed {seed}: {count} joined after {joined:?}");
+        quiet(&mut world, &nodes, seed, "join");
         let known = crash(&mut world, &nodes, seed);
         assert!(known <= knows_within, "seed {seed}: a crash among {count} known after {known:?}");
-        quiet(&mut world, &nodes[..count - 1], seed);
+        quiet(&mut world, &nodes[..count - 1], seed, "crash");
         let failed = |change: &&(Duration, Node, Node, _)| change.3 == Failed && change.2 != count - 1;
         assert_eq!(
             world.changes.iter().find(failed),
@@ -97,6 +97,15 @@ fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration)
 #[test]
 fn a_hundred_join_and_lose_one() {
     all(100, 2, 5 * SECOND, 5 * SECOND);
+}
+
+/// Where many join at once, most metadata comes by stream; as a rumour it is no news after that.
+#[test]
+fn what_streams_have_brought_is_not_passed_on() {
+    let (mut world, nodes, _) = join(300, 0);
+    world.run_for(5 * SECOND);
+    let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != (0, 0)).count();
+    assert_eq!(waiting, 0, "nodes that have rumours to pass on after all know all");
 }
 
 #[test]

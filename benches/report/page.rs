@@ -2,6 +2,7 @@
 
 mod plot;
 mod raw;
+mod simulated;
 mod tables;
 
 use std::{collections::BTreeMap, path::Path};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{named, raw::Row};
+use super::{named, raw::Row, simulated};
 
 /// Each table with its heading, and the plots that belong below it; an empty one where nothing was measured.
 pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static str])> {
@@ -13,11 +13,11 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
         ("A goodbye", leaves(rows), &[]),
         ("A partition that heals", heals(rows), &[]),
         ("Lost packets", losses(rows), &[]),
-        ("Large clusters, simulated", simulated(rows), &[]),
-        ("What a longer suspicion costs, simulated", tradeoffs(rows), &["tradeoff"]),
-        ("Members that stand still, simulated", anomalies(rows), &[]),
-        ("Members that cannot hear or speak, simulated", asymmetric(rows), &[]),
-        ("A node-year, simulated", node_years(rows), &[]),
+        ("Large clusters, simulated", simulated::large_clusters(rows), &[]),
+        ("What a longer suspicion costs, simulated", simulated::tradeoffs(rows), &["tradeoff"]),
+        ("Members that stand still, simulated", simulated::anomalies(rows), &[]),
+        ("Members that cannot hear or speak, simulated", simulated::asymmetric(rows), &[]),
+        ("A node-year, simulated", simulated::node_years(rows), &[]),
         ("Cost at rest", costs(rows), &["traffic", "cpu", "memory"]),
         ("The start of one agent", starts(rows), &[]),
         ("The local API", api(rows), &[]),
@@ -27,13 +27,13 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
 }
 
 /// A table with these columns, and what all tables end with.
-struct Table {
+pub(super) struct Table {
     head: Vec<&'static str>,
     lines: Vec<String>,
 }
 
 impl Table {
-    fn of(columns: &[&'static str]) -> Self {
+    pub(super) fn of(columns: &[&'static str]) -> Self {
         Self {
             head: [columns, &["times", "load", "machine", "version", "when (UTC)"]].concat(),
             lines: vec![],
@@ -41,7 +41,7 @@ impl Table {
     }
 
     /// A line of these figures, which `rows` were measured for, in so many repetitions.
-    fn line(&mut self, cells: &[String], times: usize, rows: &[&Row]) {
+    pub(super) fn line(&mut self, cells: &[String], times: usize, rows: &[&Row]) {
         let loads: Vec<f64> = rows.iter().flat_map(|row| row.loads()).collect();
         let load = extremes(&loads).map_or("-".to_owned(), |(low, high)| format!("{low} to {high}"));
         let of = |text: fn(&Row) -> String| {
@@ -60,7 +60,7 @@ impl Table {
         self.lines.push(format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
     }
 
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         if self.lines.is_empty() {
             return String::new();
         }
@@ -70,7 +70,7 @@ impl Table {
 }
 
 /// Three digits that matter, and no more behind the point than needed.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,
         size if size >= 100.0 => 0,
@@ -106,16 +106,16 @@ fn spread(mut values: Vec<f64>) -> String {
     }
 }
 
-fn one(row: &Row, path: &str) -> String {
+pub(super) fn one(row: &Row, path: &str) -> String {
     row.number(path).map_or("-".to_owned(), figure)
 }
 
-fn picked<'a>(rows: &'a [Row], suite: &str, scenario: &str) -> Vec<&'a Row> {
+pub(super) fn picked<'a>(rows: &'a [Row], suite: &str, scenario: &str) -> Vec<&'a Row> {
     rows.iter().filter(|row| row.is(suite, scenario)).collect()
 }
 
 /// Median, 99th percentile by nearest rank, and worst.
-fn tail(mut values: Vec<f64>) -> [String; 3] {
+pub(super) fn tail(mut values: Vec<f64>) -> [String; 3] {
     values.sort_by(f64::total_cmp);
     let p99 = values.get((values.len() * 99).div_ceil(100).saturating_sub(1));
     [median(&values), p99.copied(), values.last().copied()].map(|value| value.map_or("-".to_owned(), figure))
@@ -211,140 +211,6 @@ fn losses(rows: &[Row]) -> String {
             columns.iter().map(|(_, path)| spread(rows.iter().filter_map(|row| row.number(path)).collect()));
         let cells = [named(agent).to_owned(), members.to_string(), lost, seconds].into_iter().chain(own);
         table.line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
-    }
-    table.text()
-}
-
-fn simulated(rows: &[Row]) -> String {
-    let mut table = Table::of(&["scenario", "members", "median", "p99", "worst"]);
-    let mut groups: BTreeMap<(&str, u64), Vec<&Row>> = BTreeMap::new();
-    for row in rows {
-        for scenario in
-            ["join", "crash", "heal", "quiet"].into_iter().filter(|scenario| row.is("sim", scenario))
-        {
-            groups.entry((scenario, row.members())).or_default().push(row);
-        }
-    }
-    for ((scenario, size), rows) in groups {
-        let tail = tail(rows.iter().filter_map(|row| row.number("/seconds")).collect());
-        table.line(&[&[scenario.to_owned(), size.to_string()], &tail[..]].concat(), rows.len(), &rows);
-    }
-    table.text()
-}
-
-fn tradeoffs(rows: &[Row]) -> String {
-    let mut table = Table::of(&[
-        "members",
-        "suspicion, ms",
-        "probe period, ms",
-        "a crash is known: median",
-        "worst",
-        "a silent host is known: median",
-        "worst",
-        "longest pause that is no failure",
-        "false failures in half an hour, 25 % lost",
-        "40 % lost",
-        "50 % lost",
-    ]);
-    for row in picked(rows, "tradeoff", "tradeoff") {
-        let paths = ["/crash_s", "/crash_worst_s", "/silent_s", "/silent_worst_s"];
-        let known = paths.into_iter().map(|path| one(row, path));
-        let pause = row.number("/pause_ms").map_or("-".to_owned(), |ms| figure(ms / 1e3));
-        let false_ones = ["/false_25", "/false_40", "/false_50"].into_iter().map(|path| one(row, path));
-        let knobs = [row.members().to_string(), one(row, "/suspicion_ms"), one(row, "/probe_ms")];
-        let cells: Vec<_> = knobs.into_iter().chain(known).chain([pause]).chain(false_ones).collect();
-        table.line(&cells, 10, &[row]);
-    }
-    table.text()
-}
-
-/// Lifeguard's campaigns: a line for each kind and each agent, its false failures as a share of those of SWIM with the
-/// same constants.
-fn anomalies(rows: &[Row]) -> String {
-    let mut table = Table::of(&[
-        "campaign",
-        "agent",
-        "members",
-        "healthy called failed",
-        "% of SWIM",
-        "by healthy ones",
-        "% of SWIM",
-        "those that stand still called failed",
-        "a crash is known to the first: median",
-        "to all: median",
-        "datagrams, % of SWIM",
-        "bytes, % of SWIM",
-    ]);
-    for campaign in ["threshold", "interval"] {
-        let picked = picked(rows, "campaign", campaign);
-        let mut agents: BTreeMap<(&str, u64), Vec<&Row>> = BTreeMap::new();
-        for row in picked {
-            agents.entry((row.agent(), row.members())).or_default().push(row);
-        }
-        let sum = |rows: &[&Row], path: &str| rows.iter().filter_map(|row| row.number(path)).sum::<f64>();
-        for ((agent, size), rows) in &agents {
-            let swim = agents.get(&("SWIM", *size));
-            let share = |path: &str| {
-                let whole = swim.map(|rows| sum(rows, path)).filter(|whole| *whole > 0.0);
-                whole.map_or("-".to_owned(), |whole| figure(sum(rows, path) * 100.0 / whole))
-            };
-            let middle = |path: &str| {
-                let [median, ..] = tail(rows.iter().filter_map(|row| row.number(path)).collect());
-                median
-            };
-            let name = if *agent == "chronik" { named(agent) } else { agent };
-            let (wrong, by_healthy) = ("/false_failed", "/false_failed_by_healthy");
-            let cells = [
-                campaign.to_owned(),
-                name.to_owned(),
-                size.to_string(),
-                figure(sum(rows, wrong)),
-                share(wrong),
-                figure(sum(rows, by_healthy)),
-                share(by_healthy),
-                figure(sum(rows, "/anomalous_failed")),
-                middle("/first_s"),
-                middle("/all_s"),
-                share("/datagrams"),
-                share("/bytes"),
-            ];
-            table.line(&cells, rows.len(), rows);
-        }
-    }
-    table.text()
-}
-
-fn asymmetric(rows: &[Row]) -> String {
-    let mut table = Table::of(&[
-        "they",
-        "members",
-        "faulty",
-        "faulty called failed",
-        "healthy called failed",
-        "verdicts taken back, at most",
-    ]);
-    for (scenario, they) in
-        [("deaf", "hear nothing for 20 s of every 40"), ("mute", "lose 80 % of what they send")]
-    {
-        for row in picked(rows, "campaign", scenario) {
-            let paths = ["/faulty", "/faulty_called_failed", "/healthy_called_failed", "/flips"];
-            let cells = [they.to_owned(), row.members().to_string()].into_iter();
-            let cells: Vec<_> = cells.chain(paths.into_iter().map(|path| one(row, path))).collect();
-            table.line(&cells, 1, &[row]);
-        }
-    }
-    table.text()
-}
-
-fn node_years(rows: &[Row]) -> String {
-    let mut table =
-        Table::of(&["node-hours", "clusters", "members", "faults", "suspicions", "called failed"]);
-    for row in picked(rows, "campaign", "node-year") {
-        let [hours, clusters] = ["/node_hours", "/clusters"].map(|path| one(row, path));
-        let [faults, suspicions, failed] =
-            ["/faults_in_all", "/suspicions", "/called_failed"].map(|path| one(row, path));
-        let cells = [hours, clusters, format!("3 to {}", row.members()), faults, suspicions, failed];
-        table.line(&cells, 1, &[row]);
     }
     table.text()
 }

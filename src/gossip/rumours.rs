@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     membership::{Coordinate, ImpossibleCoordinate},
-    node::NodeId,
+    node::{Epoch, NodeId},
 };
 
 /// One rumour.
@@ -68,6 +68,8 @@ const CHECK: u8 = 5;
 const NACK: u8 = 6;
 const HEALED: u8 = 7;
 const COORDINATE: u8 = 8;
+/// Never travels.
+const KNOWN: u8 = 9;
 
 /// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
@@ -124,6 +126,25 @@ pub(super) fn coordinate_item(coordinate: &Coordinate) -> Vec<u8> {
     let mut out = vec![COORDINATE];
     out.put_slice(&coordinate.to_bytes());
     out
+}
+
+/// Writes that this node has metadata that came by a stream, for its own handler of rumours alone. After a join of
+/// thousands at once most comes so, and would be passed on for half a minute, to nobody's use, were it news when it comes
+/// as a rumour as well.
+pub(super) fn known_item(owner: NodeId, stamp: Stamp) -> Vec<u8> {
+    let mut out = vec![KNOWN];
+    out.put_slice(owner.as_bytes());
+    out.put_u64(stamp.epoch.0);
+    out.put_u32(stamp.version);
+    out
+}
+
+fn read_known(mut bytes: &[u8]) -> Option<Topic> {
+    let mut owner = [0; NodeId::LEN];
+    bytes.try_copy_to_slice(&mut owner).ok()?;
+    let about = (NodeId::try_from(owner).ok()?, Subject::Metadata);
+    let stamp = Stamp { epoch: Epoch(bytes.try_get_u64().ok()?), version: bytes.try_get_u32().ok()? };
+    Some(Topic { about, stamp })
 }
 
 fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
@@ -277,6 +298,14 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
+        if let (None, [KNOWN, known @ ..]) = (sender, bytes) {
+            if let Some(Topic { about, stamp }) = read_known(known)
+                && self.newest(about).is_none_or(|newest| *newest < stamp)
+            {
+                self.remember(about, stamp);
+            }
+            return Ok(None);
+        }
         if sender.is_some() && self.repeats_metadata(bytes) {
             return Ok(None);
         }

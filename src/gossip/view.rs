@@ -11,7 +11,6 @@ use super::{
     Gossip, Metadata, Peer, Phase,
     peer::Life,
     sync::{self, EntryHash},
-    timers::Tick,
 };
 use crate::{
     membership::{Member, MemberStatus, Membership},
@@ -20,21 +19,21 @@ use crate::{
 
 /// A member as the engine has it.
 #[derive(Debug, Clone, Copy)]
-struct Sight {
-    peer: Peer,
-    status: MemberStatus,
-    incarnation: u16,
+pub(super) struct Sight {
+    pub(super) peer: Peer,
+    pub(super) status: MemberStatus,
+    pub(super) incarnation: u16,
 }
 
 /// One entry of the view, beside its id: of 10,000 members each node holds 10,000.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    life: Life,
-    status: MemberStatus,
-    incarnation: u16,
+    pub(super) life: Life,
+    pub(super) status: MemberStatus,
+    pub(super) incarnation: u16,
     degraded: bool,
     /// When the status last changed.
-    since: Instant,
+    pub(super) since: Instant,
     /// Of the entry and its metadata.
     hash: EntryHash,
 }
@@ -156,8 +155,8 @@ impl Gossip {
         let Some(before) = self.known.get(&peer.id).copied() else { return false };
         let former = before.life.of(peer.id);
         let same_start = former.epoch() == peer.epoch();
-        if before.status != status && same_start {
-            self.note_trouble(peer.id, &before, status, now);
+        if same_start {
+            self.note_trouble(&before, &sight, now);
         }
         let degraded = self.trouble.degraded_until(peer.id, now).is_some();
         let same_story = before.status == status && same_start;
@@ -172,20 +171,6 @@ impl Gossip {
         }
         // The end of a degradation is no news, and may be due at this very moment.
         !same_life
-    }
-
-    /// Remembers that a member comes and goes.
-    fn note_trouble(&mut self, id: NodeId, before: &Known, status: MemberStatus, now: Instant) {
-        let refuted = (before.status, status) == (MemberStatus::Suspect, MemberStatus::Alive);
-        let late = refuted && now.duration_since(before.since) > self.timing.suspicion(self.known.len());
-        if late {
-            self.trouble.note_late(id, now);
-        }
-        if (self.trouble.note(id, before.status, status, now) || late)
-            && let Some(until) = self.trouble.degraded_until(id, now)
-        {
-            self.timers.schedule(until, Tick::Refresh(id));
-        }
     }
 
     /// A reader would see a member differently now.

@@ -182,11 +182,11 @@ impl World {
         for _segment in 0..2 {
             let mut wait = RETRANSMIT;
             while self.rng.random_bool(loss) {
-                late += wait;
-                wait *= 2;
+                late = late.saturating_add(wait);
+                wait = wait.saturating_mul(2);
             }
         }
-        let at = self.now + self.latency(from, Some(to)) * 2 + late;
+        let at = self.now + self.latency(from, Some(to)) * 2 + late.min(2 * STREAM_TIMEOUT);
         let broken =
             late > STREAM_TIMEOUT || self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
         let dialler = match &happening {
