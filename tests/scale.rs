@@ -14,7 +14,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 /// That may be sent for each member that each node learns of: an entry of a state takes some 125.
-const MOST_BYTES: u64 = 700;
+const MOST_BYTES: u64 = 600;
 
 /// `seconds` are simulated ones. What it has cost so far: seconds of one processor, and the most memory held.
 fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
@@ -46,7 +46,8 @@ fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     result("join", count, seed, took);
     let each = world.bytes / (count * count) as u64;
     eprintln!("{each} bytes sent for each member that each has learnt of");
-    // 573 of a hundred, fewer of more; where whole states were exchanged for want of metadata it was 809, and more of more.
+    // 541 at most of a hundred, in two hundred clusters, fewer of more; where whole states were exchanged for want of
+    // metadata it was 809, and more of more.
     assert!(count < 100 || each <= MOST_BYTES, "{count} nodes, seed {seed}: {each} bytes");
     (world, nodes, took)
 }
@@ -62,7 +63,7 @@ fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
 }
 
 /// How long until nobody has a rumour left to pass on, and after 20 s nobody has.
-fn quiet(world: &mut World, nodes: &[Node], seed: u64, after: &str) {
+fn quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str) {
     let (begin, mut quiet) = (world.passed(), None);
     while world.passed() < begin + 20 * SECOND {
         if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == (0, 0)) {
@@ -73,7 +74,7 @@ fn quiet(world: &mut World, nodes: &[Node], seed: u64, after: &str) {
     let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != (0, 0));
     assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     let took = quiet.unwrap_or(20 * SECOND);
-    result(&format!("quiet after a {after}"), nodes.len(), seed, took);
+    result(&format!("quiet after a {after}"), count, seed, took);
 }
 
 /// Both, for many seeds; and what was told of them is told at last.
@@ -81,10 +82,10 @@ fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration)
     for seed in 0..seeds {
         let (mut world, nodes, joined) = join(count, seed);
         assert!(joined <= joins_within, "seed {seed}: {count} joined after {joined:?}");
-        quiet(&mut world, &nodes, seed, "join");
+        quiet(&mut world, &nodes, count, seed, "join");
         let known = crash(&mut world, &nodes, seed);
         assert!(known <= knows_within, "seed {seed}: a crash among {count} known after {known:?}");
-        quiet(&mut world, &nodes[..count - 1], seed, "crash");
+        quiet(&mut world, &nodes[..count - 1], count, seed, "crash");
         let failed = |change: &&(Duration, Node, Node, _)| change.3 == Failed && change.2 != count - 1;
         assert_eq!(
             world.changes.iter().find(failed),
@@ -114,7 +115,7 @@ fn a_thousand_members_in_forty_clusters_join_and_lose_one_each() {
 }
 
 #[test]
-#[ignore = "takes an hour: a measurement"]
+#[ignore = "takes a minute: a measurement"]
 fn a_hundred_join_and_lose_one_in_two_hundred_clusters() {
     all(100, 200, 5 * SECOND, 5 * SECOND);
 }

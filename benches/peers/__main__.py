@@ -50,7 +50,8 @@ def options():
     p.add_argument("--partitions", default="3:30,3:90,10:30,10:90", help="members:seconds",
                    type=lambda s: [tuple(map(int, x.split(":"))) for x in s.split(",")])
     p.add_argument("--phase", type=float, default=30, help="seconds of random wait before a partition, at most")
-    p.add_argument("--pauses", type=ints, default=[5, 20], help="seconds")
+    p.add_argument("--pauses", type=lambda s: [float(x) for x in s.split(",")], default=[0.5, 1, 5, 20],
+                   help="seconds")
     p.add_argument("--losses", type=ints, default=[10, 25], help="per cent")
     p.add_argument("--pause-tail", type=float, default=30, help="seconds of watching after a pause")
     p.add_argument("--max-load", type=float, default=3.0, help="wait, for 90 s at most, until the load is below")

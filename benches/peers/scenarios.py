@@ -142,7 +142,7 @@ class Bench:
                 time.sleep(self.opt.settle_short + phase)
                 cl.net.rules(cut=(a, b))
                 t = now()
-                first, done, pairs = None, {}, {}
+                first, done, pairs, wrong = None, {}, {}, set()
                 while now() - t < secs:
                     q = now()
                     for i in range(n):
@@ -150,6 +150,7 @@ class Bench:
                         m = cl.ask(i, "members")
                         if m is None:
                             continue
+                        wrong.update((i, j) for j in range(n) if j not in other and m.get(cl.names[j]) == "failed")
                         f = [j for j in other if m.get(cl.names[j], "missing") in ("failed", "missing")]
                         pairs[i] = len(f)
                         if f and first is None:
@@ -169,7 +170,7 @@ class Bench:
                           pairs_failed_at_heal=f"{sum(pairs.values())}/{2 * len(a) * len(b)}",
                           heal_all_alive_s=rnd(max(d.values()) - th) if len(d) == n else None,
                           heal_first_node_s=rnd(min(d.values()) - th) if d else None,
-                          healed_nodes=len(d))
+                          healed_nodes=len(d), false_failed_own_side=len(wrong))
 
     def pause(self):
         n = 10

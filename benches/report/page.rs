@@ -75,8 +75,8 @@ cargo bench --no-default-features --bench report
 `python3 benches/peers --help` tells how the hosts are made and what can be chosen. Serf runs with its `lan` profile and
 `-retry-interval=1s`, ours with its defaults. In a join all start at once once the first answers, and each knows the
 first alone; measured is from the last start until each lists all. In a crash the process is killed, and measured is until
-the first and until all others say so. Packets were lost for all four rates and both agents at the same time. `quiet` is from
-the moment at which all know a crash, 15 s after the join and a little more, until nobody has a rumour left to pass on. Lines
+the first and until all others say so. Packets were lost for all four rates and both agents at the same time. Quiet is
+whoever has no rumour left to pass on: measured is until all are, from the moment at which all know. Lines
 of the suites `sim`, `campaign` and `tradeoff` come from the simulator:
 simulated time, any machine; CONTRIBUTING.md has the commands.
 ";

@@ -12,8 +12,9 @@ pub(super) fn large_clusters(rows: &[Row]) -> String {
     let mut table = Table::of(&["scenario", "members", "median", "p99", "worst"]);
     let mut groups: BTreeMap<(&str, u64), Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        for scenario in
-            ["join", "crash", "heal", "quiet"].into_iter().filter(|scenario| row.is("sim", scenario))
+        for scenario in ["join", "quiet after a join", "crash", "quiet after a crash"]
+            .into_iter()
+            .filter(|scenario| row.is("sim", scenario))
         {
             groups.entry((scenario, row.members())).or_default().push(row);
         }

@@ -9,7 +9,9 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
     vec![
         ("A founding", foundings(rows), &["founding"]),
         ("Joining", joins(rows), &["join"]),
-        ("A crash", crashes(rows), &["crash"]),
+        ("A crash", crashes(rows, "crash"), &["crash"]),
+        ("A host that falls silent", crashes(rows, "crash_host"), &[]),
+        ("A pause", pauses(rows), &[]),
         ("A goodbye", leaves(rows), &[]),
         ("A partition that heals", heals(rows), &[]),
         ("Lost packets", losses(rows), &[]),
@@ -151,10 +153,10 @@ fn joins(rows: &[Row]) -> String {
     repeated(rows, "join", &[("all list all", "all_s"), ("half of them do", "median_node_s")])
 }
 
-fn crashes(rows: &[Row]) -> String {
+fn crashes(rows: &[Row], scenario: &str) -> String {
     repeated(
         rows,
-        "crash",
+        scenario,
         &[
             ("first says failed", "first_s"),
             ("all say so", "all_s"),
@@ -184,13 +186,37 @@ fn single(rows: &[Row], suite: &str, scenario: &str, columns: &[(&'static str, &
     table
 }
 
+/// A line for the raw ones that agree in agent, members and what `of` names, then these columns, each the spread of a
+/// figure of the lines.
+fn grouped(
+    rows: &[Row],
+    scenario: &str,
+    of: &[(&'static str, &str)],
+    columns: &[(&'static str, &str)],
+) -> String {
+    let heads = of.iter().chain(columns).map(|(head, _)| *head);
+    let mut table = Table::of(&["agent", "members"].into_iter().chain(heads).collect::<Vec<_>>());
+    let mut groups: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
+    for row in picked(rows, "peers", scenario) {
+        let key: Vec<_> = of.iter().map(|(_, path)| one(row, path)).collect();
+        groups.entry((row.agent(), row.members(), key)).or_default().push(row);
+    }
+    for ((agent, members, key), rows) in groups {
+        let own =
+            columns.iter().map(|(_, path)| spread(rows.iter().filter_map(|row| row.number(path)).collect()));
+        let cells = [named(agent).to_owned(), members.to_string()].into_iter().chain(key).chain(own);
+        table.line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
+    }
+    table.text()
+}
+
 fn heals(rows: &[Row]) -> String {
     let columns = [
-        ("cut for", "/seconds"),
         ("first calls one failed", "/first_failed_s"),
         ("all see all again", "/heal_all_alive_s"),
+        ("called failed on its own side", "/false_failed_own_side"),
     ];
-    single(rows, "peers", "partition", &columns).text()
+    grouped(rows, "partition", &[("cut for", "/seconds")], &columns)
 }
 
 fn losses(rows: &[Row]) -> String {
@@ -199,20 +225,19 @@ fn losses(rows: &[Row]) -> String {
         ("all see all again", "/all_alive_after_s"),
         ("sent, bytes/s", "/out_Bps_per_node"),
     ];
-    let mut table =
-        Table::of(&["agent", "members", "% lost", "seconds", columns[0].0, columns[1].0, columns[2].0]);
-    let mut groups: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
-    for row in picked(rows, "peers", "loss") {
-        let key = (row.agent(), row.members(), one(row, "/loss_pct"), one(row, "/seconds"));
-        groups.entry(key).or_default().push(row);
-    }
-    for ((agent, members, lost, seconds), rows) in groups {
-        let own =
-            columns.iter().map(|(_, path)| spread(rows.iter().filter_map(|row| row.number(path)).collect()));
-        let cells = [named(agent).to_owned(), members.to_string(), lost, seconds].into_iter().chain(own);
-        table.line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
-    }
-    table.text()
+    grouped(rows, "loss", &[("% lost", "/loss_pct"), ("seconds", "/seconds")], &columns)
+}
+
+fn pauses(rows: &[Row]) -> String {
+    let columns = [
+        ("members who call the paused one failed: median", "/victim_failed_seen_by/median"),
+        ("healthy ones called failed by healthy ones", "/fp_by_healthy"),
+        ("by the paused one", "/fp_by_paused"),
+        ("all see all again: median", "/recover_s/median"),
+        ("worst", "/recover_s/max"),
+    ];
+    let columns: Vec<_> = [("stopped for", "/seconds")].into_iter().chain(columns).collect();
+    single(rows, "peers", "pause", &columns).text()
 }
 
 fn costs(rows: &[Row]) -> String {
@@ -221,6 +246,7 @@ fn costs(rows: &[Row]) -> String {
         ("packets/s", "/mean_out_pps"),
         ("CPU s/min", "/cpu_s_per_min_sched/median"),
         ("RSS, KiB", "/rss_kB/median"),
+        ("of it its own, KiB", "/private_dirty_kB/median"),
         ("threads", "/threads/median"),
         ("measured for, s", "/seconds"),
     ];
