@@ -184,7 +184,7 @@ class Cluster:
         return f, s
 
     def cpu(self, i):
-        """CPU seconds so far: (from stat ticks, from schedstat nanoseconds)."""
+        """CPU seconds so far: (from stat ticks, from schedstat nanoseconds, of the ticks those in the kernel)."""
         pid = self.procs[i].pid
         with open(f"/proc/{pid}/stat") as f:
             v = f.read().rsplit(")", 1)[1].split()
@@ -193,7 +193,8 @@ class Cluster:
             for t in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{t}/schedstat") as f:
                     ns += int(f.read().split()[0])
-        return (int(v[11]) + int(v[12])) / os.sysconf("SC_CLK_TCK"), ns / 1e9
+        user, kernel = (int(x) / os.sysconf("SC_CLK_TCK") for x in v[11:13])
+        return user + kernel, ns / 1e9, kernel
 
     def mem(self, i):
         with open(f"/proc/{self.procs[i].pid}/smaps_rollup") as f:

@@ -262,6 +262,7 @@ class Bench:
                 bps = [(b[0] - a[0]) / s for a, b in zip(c0, c1)]
                 pps = [(b[1] - a[1]) / s for a, b in zip(c0, c1)]
                 tot = sum(b[0] - a[0] for a, b in zip(c0, c1)) / n / s
+                ticks, kernel = (sum(b[k] - a[k] for a, b in zip(u0, u1)) for k in (0, 2))
                 self.emit("steady", n, z, seconds=round(s, 1), settle_s=self.opt.settle,
                           out_Bps=mmm(bps, 1), out_pps=mmm(pps, 2), mean_out_Bps=round(tot, 1),
                           mean_out_pps=round(sum(pps) / n, 2),
@@ -270,6 +271,7 @@ class Bench:
                           tcp_Bps_per_node=round((p1.get("tcp", 0) - p0.get("tcp", 0)) / n / s, 1),
                           cpu_s_per_min=mmm([(b[0] - a[0]) * 60 / s for a, b in zip(u0, u1)]),
                           cpu_s_per_min_sched=mmm([(b[1] - a[1]) * 60 / s for a, b in zip(u0, u1)], 4),
+                          cpu_kernel_pct=round(kernel * 100 / ticks) if ticks else None,
                           rss_kB=mmm([m[0] for m in mem], 0), pss_kB=mmm([m[1] for m in mem], 0),
                           private_dirty_kB=mmm([m[2] for m in mem], 0),
                           threads=mmm([cl.threads(i) for i in range(n)], 0),

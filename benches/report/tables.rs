@@ -245,6 +245,7 @@ fn costs(rows: &[Row]) -> String {
         ("sent, bytes/s", "/mean_out_Bps"),
         ("packets/s", "/mean_out_pps"),
         ("CPU s/min", "/cpu_s_per_min_sched/median"),
+        ("of it in the kernel, %", "/cpu_kernel_pct"),
         ("RSS, KiB", "/rss_kB/median"),
         ("of it its own, KiB", "/private_dirty_kB/median"),
         ("threads", "/threads/median"),

@@ -37,6 +37,7 @@ const MOST_PATIENCE: u32 = 30;
 
 #[derive(Debug, Default)]
 struct History {
+    /// When each point was counted, the newest first.
     points: VecDeque<Instant>,
     degraded_until: Option<Instant>,
     /// When it was last wrongly called failed, or spared that by its patience.
