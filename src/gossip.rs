@@ -33,7 +33,7 @@ mod view;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -95,8 +95,8 @@ pub struct Gossip {
     foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
     runtime: AccumulatingRuntime<Peer>,
     pending_rumours: mpsc::Receiver<Rumour>,
-    /// Tells the engine's queue of rumours that it is long enough.
-    crowded: Arc<AtomicBool>,
+    /// So many rumours wait that introductions are left to the comparisons.
+    crowded: bool,
     /// The engine's current timer token; it gives no other way to learn it.
     token: u8,
     /// This life of the node in the engine's last message, and its incarnation in it.
@@ -204,8 +204,7 @@ impl Gossip {
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
         let Settings { cluster, timing, me, metadata, cached, encryption, read_record, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
-        let crowded = Arc::<AtomicBool>::default();
-        let (rumours, pending_rumours) = Rumours::new(crowded.clone(), read_record);
+        let (rumours, pending_rumours) = Rumours::new(read_record);
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
@@ -217,7 +216,7 @@ impl Gossip {
             foca,
             runtime: AccumulatingRuntime::new(),
             pending_rumours,
-            crowded,
+            crowded: false,
             token: 0,
             incarnation: (me, 0),
             resting: None,

@@ -42,7 +42,9 @@ const ANOMALIES: &str = "
 The campaigns of Lifeguard (Dadgar, Phillips and Currey, DSN 2018): some members stand still, once (threshold) or again and
 again (interval), while one crashes. SWIM is the engine alone with the same constants as ours; beside it with memberlist's.
 Lifeguard's own share of SWIM's false failures is 1.53 % in all and 1.89 % by healthy members, over members that stand still for
-128 ms to 32.8 s. What is measured here is 1 to 32 members that stand still for 128 ms, 512 ms, 2.048 s and 8.192 s, once.
+128 ms to 32.8 s. What is measured here is 1 to 32 members that stand still for 128 ms, 512 ms, 2.048 s and 8.192 s, once;
+and 4 or 16 that do again and again, for 128 ms, 512 ms and 2.048 s with 1 ms to 16.384 s between, and of 8.192 s the first two of eight such
+lengths.
 ";
 
 const NODE_YEAR: &str = "

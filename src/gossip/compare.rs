@@ -1,12 +1,7 @@
 //! Comparisons with others over streams: they make good what rumours missed, and where so many nodes join at once that
 //! there would be more rumours than the network can carry, they do most of the work.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Instant};
 
 use foca::{Member, State};
 use rand::seq::IteratorRandom as _;
@@ -152,7 +147,7 @@ impl Gossip {
     /// begin.
     pub(super) fn note_crowd(&mut self, now: Instant) {
         let crowded = self.room_for_news() == 0;
-        if crowded != self.crowded.swap(crowded, Ordering::Relaxed) && crowded {
+        if crowded != std::mem::replace(&mut self.crowded, crowded) && crowded {
             self.compare_soon(now);
         }
     }

@@ -154,7 +154,7 @@ impl Gossip {
     /// failed is forgotten: it was parted from the others when it did.
     pub(super) fn begin_anew(&mut self, me: Peer, there: impl Iterator<Item = Member<Peer>>, now: Instant) {
         let active: Vec<_> = self.foca.iter_members().cloned().collect();
-        let (rumours, pending) = Rumours::new(self.crowded.clone(), self.read_record);
+        let (rumours, pending) = Rumours::new(self.read_record);
         let rng = StdRng::seed_from_u64(self.rng.random());
         let config = self.timing.engine(self.configured_size);
         self.timers.forget_engine();

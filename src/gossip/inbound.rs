@@ -223,12 +223,17 @@ impl Gossip {
     pub(super) fn hear(&mut self, rumour: Rumour, now: Instant) {
         match rumour {
             Rumour::Metadata(owner, record) => {
-                self.keep(record);
+                if self.wants_record(owner.id, record.stamp) {
+                    self.keep_all(vec![record]);
+                    self.pass_on(|gossip| gossip.tell_metadata(&owner));
+                    self.bound_hearsay();
+                }
                 self.meet(&owner, now);
             }
             Rumour::Announced(owner, stamp) => {
                 self.meet(&owner, now);
                 if self.wants_record(owner.id, stamp) {
+                    self.pass_on(|gossip| gossip.tell(&rumours::announced_rumour(&owner, stamp)));
                     let wait = self.spread(std::time::Duration::from_secs(1));
                     self.after_exactly(now, wait, Tick::Reach(owner.id));
                 }
@@ -258,11 +263,12 @@ impl Gossip {
         owner != self.me.id && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
     }
 
-    /// Keeps a record that is newer than the one we have.
-    fn keep(&mut self, record: Arc<Record>) {
-        if self.wants_record(record.owner, record.stamp) {
-            self.keep_all(vec![record]);
-            self.bound_hearsay();
+    /// Passes metadata on that is news here, and so may be to others, as long as not too many rumours wait. What a stream has
+    /// brought is no news when it comes as a rumour as well: where thousands join at once that is most, and each would pass
+    /// on for half a minute what all have.
+    fn pass_on(&mut self, tell: impl FnOnce(&mut Self)) {
+        if self.room_for_news() > 0 {
+            tell(self);
         }
     }
 

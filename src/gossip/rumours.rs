@@ -3,11 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
 };
 
 use bytes::{Buf, BufMut};
@@ -19,7 +15,7 @@ use super::{
 };
 use crate::{
     membership::{Coordinate, ImpossibleCoordinate},
-    node::{Epoch, NodeId},
+    node::NodeId,
 };
 
 /// One rumour.
@@ -68,19 +64,28 @@ const CHECK: u8 = 5;
 const NACK: u8 = 6;
 const HEALED: u8 = 7;
 const COORDINATE: u8 = 8;
-/// Never travels.
-const KNOWN: u8 = 9;
 
 /// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
 pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
-    let whole = record.bytes.len() <= MAX_RUMOUR;
-    let mut out = vec![if whole { METADATA } else { ANNOUNCED }];
-    put_peer(&owner.reborn(record.stamp.epoch, owner.bump()), &mut out);
-    out.put_u32(record.stamp.version);
-    if whole {
-        out.put_slice(&record.bytes);
+    if record.bytes.len() > MAX_RUMOUR {
+        return announced_rumour(owner, record.stamp);
     }
+    let mut out = vec![METADATA];
+    put_stamp(owner, record.stamp, &mut out);
+    out.put_slice(&record.bytes);
     out
+}
+
+/// Writes that `owner` has metadata that is too large for a rumour.
+pub(super) fn announced_rumour(owner: &Peer, stamp: Stamp) -> Vec<u8> {
+    let mut out = vec![ANNOUNCED];
+    put_stamp(owner, stamp, &mut out);
+    out
+}
+
+fn put_stamp(owner: &Peer, stamp: Stamp, out: &mut Vec<u8>) {
+    put_peer(&owner.reborn(stamp.epoch, owner.bump()), out);
+    out.put_u32(stamp.version);
 }
 
 /// Writes that this life of a node said goodbye.
@@ -126,25 +131,6 @@ pub(super) fn coordinate_item(coordinate: &Coordinate) -> Vec<u8> {
     let mut out = vec![COORDINATE];
     out.put_slice(&coordinate.to_bytes());
     out
-}
-
-/// Writes that this node has metadata that came by a stream, for its own handler of rumours alone. After a join of
-/// thousands at once most comes so, and would be passed on for half a minute, to nobody's use, were it news when it comes
-/// as a rumour as well.
-pub(super) fn known_item(owner: NodeId, stamp: Stamp) -> Vec<u8> {
-    let mut out = vec![KNOWN];
-    out.put_slice(owner.as_bytes());
-    out.put_u64(stamp.epoch.0);
-    out.put_u32(stamp.version);
-    out
-}
-
-fn read_known(mut bytes: &[u8]) -> Option<Topic> {
-    let mut owner = [0; NodeId::LEN];
-    bytes.try_copy_to_slice(&mut owner).ok()?;
-    let about = (NodeId::try_from(owner).ok()?, Subject::Metadata);
-    let stamp = Stamp { epoch: Epoch(bytes.try_get_u64().ok()?), version: bytes.try_get_u32().ok()? };
-    Some(Topic { about, stamp })
 }
 
 fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
@@ -236,7 +222,8 @@ impl foca::Invalidates for Topic {
 /// How many topics are remembered; beyond it the memory starts afresh, which costs one more round of old rumours.
 const MAX_TOPICS: usize = 65_536;
 
-/// Decides which rumours are new, hands those to the machine and has the engine pass them on.
+/// Decides which rumours are new, hands those to the machine and has the engine pass them on: all but metadata, of which
+/// the machine knows whether it has come by a stream before.
 #[derive(Debug)]
 pub(super) struct Rumours {
     /// Of metadata: of each member there is some.
@@ -244,8 +231,6 @@ pub(super) struct Rumours {
     /// Of all else.
     newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
-    /// So many rumours wait that introductions are better left to the comparisons.
-    crowded: Arc<AtomicBool>,
     read_record: ReadRecord,
 }
 
@@ -255,12 +240,9 @@ const MAX_PENDING: usize = 64;
 
 impl Rumours {
     /// The handler for the engine, and the end at which new rumours come out.
-    pub(super) fn new(crowded: Arc<AtomicBool>, read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
+    pub(super) fn new(read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (
-            Self { heard, crowded, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() },
-            pending,
-        )
+        (Self { heard, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() }, pending)
     }
 
     /// Whether this is metadata that has been told before, as most is: reading it is most of the work.
@@ -298,14 +280,6 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
-        if let (None, [KNOWN, known @ ..]) = (sender, bytes) {
-            if let Some(Topic { about, stamp }) = read_known(known)
-                && self.newest(about).is_none_or(|newest| *newest < stamp)
-            {
-                self.remember(about, stamp);
-            }
-            return Ok(None);
-        }
         if sender.is_some() && self.repeats_metadata(bytes) {
             return Ok(None);
         }
@@ -343,9 +317,8 @@ impl foca::BroadcastHandler<Peer> for Rumours {
         if sender.is_some() && self.heard.try_send(rumour).is_err() {
             return Ok(None);
         }
-        let introduces = topic.about.1 == Subject::Metadata;
         self.remember(topic.about, topic.stamp);
-        let left_to_comparisons = introduces && sender.is_some() && self.crowded.load(Ordering::Relaxed);
-        Ok(Some(topic).filter(|_| !left_to_comparisons))
+        let left_to_the_machine = topic.about.1 == Subject::Metadata && sender.is_some();
+        Ok(Some(topic).filter(|_| !left_to_the_machine))
     }
 }

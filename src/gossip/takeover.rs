@@ -8,7 +8,6 @@ use super::{
     Event, Gossip, Heard, Peer, Phase, Purpose,
     compare::MAX_MEMBERS,
     frame::FrameError,
-    rumours,
     sync::{self, EncodedState, SharedState, Verdict},
     timers::Tick,
 };
@@ -58,9 +57,6 @@ impl Gossip {
             self.note_left(life, now);
         }
         let tells_of_itself = records.iter().any(|record| record.owner == sender.id);
-        for record in &records {
-            self.tell(&rumours::known_item(record.owner, record.stamp));
-        }
         self.keep_all(records);
         if tells_of_itself && self.room_for_news() > 0 {
             self.tell_metadata(&sender);
