@@ -595,6 +595,33 @@ mod tests {
         assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
     }
 
+    /// Goodbyes of nodes that never were, passed on and said to this node itself, and words against them.
+    #[test]
+    fn a_hostile_member_cannot_make_a_node_hold_ever_more_rumours() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr()], now);
+        talk(&mut a, &mut b, now);
+        for number in 0..6_000_u128 {
+            let invented = |kind: u8| {
+                let id = NodeId::try_from((u128::from(kind) << 64 | number).to_be_bytes()).unwrap();
+                Peer::new(id, b.me.addr(), Epoch(1), 0)
+            };
+            let from = invented(7).id;
+            let said = rumours::Accusation { from, accused: invented(8), incarnation: 0, refused: false };
+            let items = [rumours::left_rumour(&invented(9)), rumours::accusation_rumour(&said)];
+            let message = b.swim_message(&a.me, Message::Gossip, &[], &items);
+            a.handle_swim(b.me.addr(), &message, false, now);
+            let mut goodbye = Vec::new();
+            peer::put_peer(&invented(10), &mut goodbye);
+            let goodbye = wire::seal(a.wire.cluster(), Kind::Goodbye, &goodbye);
+            a.handle_datagram(b.me.addr(), &goodbye, now);
+        }
+        let (updates, beside) = a.backlog();
+        assert!(updates <= 1 && beside <= compare::MAX_MEMBERS, "{updates} and {beside} rumours wait");
+    }
+
     /// It is too long for a rumour, and no stream between them opens.
     #[test]
     fn metadata_that_never_comes_is_asked_for_ever_less_often() {

@@ -8,6 +8,7 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::{
     Gossip, Heard, Peer, Phase, Purpose,
     codec::{SwimCodec, restore},
+    compare::MAX_MEMBERS,
     metadata::{Record, Stamp},
     peer::get_peer,
     rumours::{self, Rumour},
@@ -198,8 +199,7 @@ impl Gossip {
         }
         match get_peer(&mut payload) {
             Ok(peer) if peer.id != self.me.id => {
-                self.tell(&rumours::left_rumour(&peer));
-                self.note_left(&peer, now);
+                self.hear(Rumour::Left(peer), now);
             }
             Ok(_) => {}
             Err(_) => self.counters.refused += 1,
@@ -221,19 +221,15 @@ impl Gossip {
 
     /// Takes in what came beside the engine's own updates.
     pub(super) fn hear(&mut self, rumour: Rumour, now: Instant) {
+        self.pass_on(&rumour);
         match rumour {
             Rumour::Metadata(owner, record) => {
-                if self.wants_record(owner.id, record.stamp) {
-                    self.keep_all(vec![record]);
-                    self.pass_on(|gossip| gossip.tell_metadata(&owner));
-                    self.bound_hearsay();
-                }
+                self.keep(record);
                 self.meet(&owner, now);
             }
             Rumour::Announced(owner, stamp) => {
                 self.meet(&owner, now);
                 if self.wants_record(owner.id, stamp) {
-                    self.pass_on(|gossip| gossip.tell(&rumours::announced_rumour(&owner, stamp)));
                     let wait = self.spread(std::time::Duration::from_secs(1));
                     self.after_exactly(now, wait, Tick::Reach(owner.id));
                 }
@@ -263,12 +259,34 @@ impl Gossip {
         owner != self.me.id && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
     }
 
-    /// Passes metadata on that is news here, and so may be to others, as long as not too many rumours wait. What a stream has
-    /// brought is no news when it comes as a rumour as well: where thousands join at once that is most, and each would pass
-    /// on for half a minute what all have.
-    fn pass_on(&mut self, tell: impl FnOnce(&mut Self)) {
-        if self.room_for_news() > 0 {
-            tell(self);
+    /// Passes on what was heard, as long as not too much waits to be. Of metadata only what is news here: where thousands
+    /// join at once most of it comes by stream, and each would pass on for half a minute what all have. Of all else as many as
+    /// there may be members: a hostile one can invent goodbyes and accusations without end.
+    fn pass_on(&mut self, rumour: &Rumour) {
+        let is_news = |owner: &Peer, stamp| self.wants_record(owner.id, stamp) && self.room_for_news() > 0;
+        let has_room = self.backlog().1 < MAX_MEMBERS;
+        let told = match rumour {
+            Rumour::Metadata(owner, record) => {
+                is_news(owner, record.stamp).then(|| rumours::metadata_rumour(owner, record))
+            }
+            Rumour::Announced(owner, stamp) => {
+                is_news(owner, *stamp).then(|| rumours::announced_rumour(owner, *stamp))
+            }
+            Rumour::Left(peer) => has_room.then(|| rumours::left_rumour(peer)),
+            Rumour::Accused(said) => has_room.then(|| rumours::accusation_rumour(said)),
+            Rumour::Healed(who, there) => has_room.then(|| rumours::healed_rumour(who, there)),
+            Rumour::Check(..) | Rumour::Nack(_) | Rumour::Coordinate(..) => None,
+        };
+        if let Some(told) = told {
+            self.tell(&told);
+        }
+    }
+
+    /// Keeps a record that is newer than the one we have.
+    fn keep(&mut self, record: Arc<Record>) {
+        if self.wants_record(record.owner, record.stamp) {
+            self.keep_all(vec![record]);
+            self.bound_hearsay();
         }
     }
 

@@ -222,8 +222,7 @@ impl foca::Invalidates for Topic {
 /// How many topics are remembered; beyond it the memory starts afresh, which costs one more round of old rumours.
 const MAX_TOPICS: usize = 65_536;
 
-/// Decides which rumours are new, hands those to the machine and has the engine pass them on: all but metadata, of which
-/// the machine knows whether it has come by a stream before.
+/// Decides which rumours are new and hands those to the machine, which has the engine pass on what it wants to.
 #[derive(Debug)]
 pub(super) struct Rumours {
     /// Of metadata: of each member there is some.
@@ -318,7 +317,6 @@ impl foca::BroadcastHandler<Peer> for Rumours {
             return Ok(None);
         }
         self.remember(topic.about, topic.stamp);
-        let left_to_the_machine = topic.about.1 == Subject::Metadata && sender.is_some();
-        Ok(Some(topic).filter(|_| !left_to_the_machine))
+        Ok(sender.is_none().then_some(topic))
     }
 }
