@@ -139,7 +139,7 @@ fn two_thousand_join_and_lose_one() {
 }
 
 #[test]
-#[ignore = "takes an hour: a measurement"]
+#[ignore = "takes forty minutes: a measurement"]
 fn ten_thousand_join_and_lose_one() {
     all(10_000, 1, 10 * SECOND, 7 * SECOND);
 }
