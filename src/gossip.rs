@@ -436,6 +436,14 @@ mod tests {
         while hand_over(a, b, now) | hand_over(b, a, now) {}
     }
 
+    /// Two that know each other.
+    fn acquainted(now: Instant) -> (Gossip, Gossip) {
+        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        a.set_seeds([b.me.addr()], now);
+        talk(&mut a, &mut b, now);
+        (a, b)
+    }
+
     fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {
         let mut any = false;
         while let Some(Transmit { payload, .. }) = from.poll_transmit() {
@@ -474,9 +482,7 @@ mod tests {
     fn whoever_has_left_does_not_come_back_when_told_that_he_is_dead() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
-        let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr()], now);
-        talk(&mut a, &mut b, now);
+        let (mut a, b) = acquainted(now);
         assert_eq!((a.membership().members.len(), b.membership().members.len()), (2, 2));
         a.leave(now);
         while a.poll_transmit().is_some() {}
@@ -496,9 +502,7 @@ mod tests {
     fn an_item_that_nobody_knows_does_not_undo_the_message_before_it() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let mut now = Instant::now();
-        let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr()], now);
-        talk(&mut a, &mut b, now);
+        let (mut a, b) = acquainted(now);
         let bad = [&[8][..], &[0x7f; 12]].concat();
         for item in [vec![200, 1, 2, 3], bad, vec![8, 0]] {
             let ping = loop {
@@ -567,9 +571,7 @@ mod tests {
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_members() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
-        let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr()], now);
-        talk(&mut a, &mut b, now);
+        let (mut a, b) = acquainted(now);
         let invented = |number: usize| {
             let mut id = [7; 16];
             id[..8].copy_from_slice(&number.to_be_bytes());
@@ -600,9 +602,7 @@ mod tests {
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_rumours() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
-        let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr()], now);
-        talk(&mut a, &mut b, now);
+        let (mut a, b) = acquainted(now);
         for number in 0..6_000_u128 {
             let invented = |kind: u8| {
                 let id = NodeId::try_from((u128::from(kind) << 64 | number).to_be_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! SIGKILL at random moments, again and again: nothing that was voted, decided or acknowledged is lost, nobody becomes
 //! somebody else, and there is one cluster.
 //!
-//! `KILLING_SECONDS=600 cargo nextest run --no-default-features --test all killing::` takes longer than every run does.
+//! `KILLING_SECONDS=600 cargo test --no-default-features --test all -- killing::` takes longer than every run does.
 
 use std::{fs, time::Duration};
 

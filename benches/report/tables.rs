@@ -230,13 +230,13 @@ fn losses(rows: &[Row]) -> String {
 
 fn pauses(rows: &[Row]) -> String {
     let columns = [
+        ("stopped for", "/seconds"),
         ("members who call the paused one failed: median", "/victim_failed_seen_by/median"),
         ("healthy ones called failed by healthy ones", "/fp_by_healthy"),
         ("by the paused one", "/fp_by_paused"),
         ("all see all again: median", "/recover_s/median"),
         ("worst", "/recover_s/max"),
     ];
-    let columns: Vec<_> = [("stopped for", "/seconds")].into_iter().chain(columns).collect();
     single(rows, "peers", "pause", &columns).text()
 }
 

@@ -18,7 +18,7 @@ const DEGRADED: usize = 3 * DISTURBANCE;
 /// What a disturbance that this node saw counts. A process that is stopped for two seconds of every two and a quarter has
 /// four to five in ten seconds; lost packets alone bring one now and then. A suspicion that was refuted without this node
 /// having heard of it counts one point: with one, three or four of them to a disturbance, a member that can hardly speak
-/// is marked by all of ten after 2.4, 4.2 and 4.8 s, and healthy ones in 45, 8 and 4 % of the time while a
+/// is marked by all of ten after some 2.4, 4.2 and 5 s, and healthy ones in 45, 8 and 4 % of the time while a
 /// quarter of everybody's packets is lost.
 const DISTURBANCE: usize = 4;
 /// The time in which they are counted, and how long after the last one it counts as degraded.
