@@ -12,6 +12,7 @@ use std::{fmt, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use chronik_providers::Spec;
 use ipnet::IpNet;
+use tracing_subscriber::filter::Targets;
 
 pub use self::{flags::Options, host::Host, resolve::ConfigError};
 use crate::bootstrap::{Admission, NamedFounders, SeedGate, Terms};
@@ -65,8 +66,8 @@ pub struct Config {
     pub http_allow_hosts: Vec<String>,
     /// `--log-format`.
     pub log_format: LogFormat,
-    /// `--log-level`, checked.
-    pub log_level: String,
+    /// `--log-level`.
+    pub log_level: Targets,
 }
 
 /// One `--endpoint`.

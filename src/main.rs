@@ -16,7 +16,9 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 /// Wrong usage or configuration: EX_USAGE of sysexits.h. Clap's own 2 means something else here.
@@ -97,13 +99,14 @@ fn log(config: &Config) {
     // The SDK shows requests with session tokens and key ids in its finer levels: they are never written, whatever is
     // asked for.
     let discreet = filter_fn(|what| !what.target().starts_with("aws_") || *what.level() <= Level::INFO);
+    let asked = config.log_level.clone();
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log_level))
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     match config.log_format {
-        LogFormat::Text => logs.finish().with(discreet).init(),
-        LogFormat::Json => logs.json().flatten_event(true).finish().with(discreet).init(),
+        LogFormat::Text => logs.finish().with(discreet).with(asked).init(),
+        LogFormat::Json => logs.json().flatten_event(true).finish().with(discreet).with(asked).init(),
     }
 }
 

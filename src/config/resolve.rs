@@ -108,7 +108,7 @@ impl Config {
             require_encryption: one(options, "require-encryption", truth)?.unwrap_or(false),
             http_allow_hosts: all(options, "http-allow-host", host_name)?,
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
-            log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(|| "info".to_owned()),
+            log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(value::usual_log_level),
         };
         config.founding_goes_together()?;
         config.goes_together()?;

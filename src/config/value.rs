@@ -6,6 +6,8 @@ use std::{
 };
 
 use ipnet::IpNet;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 
 use super::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr};
 use crate::node::TagKey;
@@ -148,18 +150,24 @@ pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
     Ok((key, value.to_owned()))
 }
 
+pub(super) fn usual_log_level() -> Targets {
+    Targets::new().with_default(Level::INFO)
+}
+
 /// A level, or directives by module; a bare unknown word would silently be taken for a module's name.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
+pub(super) fn log_level(text: &str) -> Result<Targets, String> {
     let levels = ["error", "warn", "info", "debug", "trace", "off"];
     let level = |word: &str| levels.contains(&word.to_lowercase().as_str());
-    let bad = text.split(',').find(|directive| !directive.contains('=') && !level(directive.trim()));
+    let directives: Vec<_> = text.split(',').map(str::trim).collect();
+    let bad = directives.iter().find(|directive| !directive.contains('=') && !level(directive));
     match bad {
         Some(word) => Err(format!(
             "has no level `{word}`; write one of {}, or directives such as info,chronik_agent=debug",
             levels.join(", ")
         )),
-        None => tracing_subscriber::EnvFilter::try_new(text)
-            .map(|_| text.to_owned())
+        None => directives
+            .join(",")
+            .parse()
             .map_err(|error| format!("cannot be read: {error}; write for instance info,chronik_agent=debug")),
     }
 }
@@ -248,7 +256,12 @@ mod tests {
 
     #[test]
     fn a_mistyped_level_is_no_module() {
-        assert_eq!(log_level("info,chronik_agent=debug"), Ok("info,chronik_agent=debug".to_owned()));
+        for text in ["info,chronik_agent=debug", " Info, chronik_agent=debug"] {
+            let levels = log_level(text).unwrap();
+            assert!(levels.would_enable("chronik_agent::agent", &Level::DEBUG), "{text}");
+            assert!(levels.would_enable("hickory_net", &Level::INFO), "{text}");
+            assert!(!levels.would_enable("hickory_net", &Level::DEBUG), "{text}");
+        }
         assert!(log_level("inof").is_err() && log_level("chronik_agent=loud").is_err());
     }
 }

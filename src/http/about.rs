@@ -128,7 +128,7 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         state_dir: config.state_dir.display().to_string(),
         profile: config.profile.name().to_owned(),
         log_format: named(config.log_format.to_possible_value()),
-        log_level: config.log_level.clone(),
+        log_level: config.log_level.to_string(),
     }
 }
 
