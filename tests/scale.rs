@@ -100,6 +100,25 @@ fn a_hundred_join_and_lose_one() {
     all(100, 2, 5 * SECOND, 5 * SECOND);
 }
 
+/// Ten of a hundred fall silent at once: three accusers of each confirm all suspicions, and are soon told. When all passed
+/// on whomever they heard, it took 160,000 bytes a node, and went on for two seconds after all knew.
+#[test]
+fn enough_accusers_are_passed_on_and_no_more() {
+    let (mut world, nodes, _) = join(100, 0);
+    world.run_for(10 * SECOND);
+    let (others, silent) = nodes.split_at(90);
+    world.cut(others, silent);
+    let (begin, sent) = (world.passed(), world.bytes);
+    let all_know = |world: &World| silent.iter().all(|node| world.all_say(others, *node, Failed));
+    world.run_until(60 * SECOND, all_know).expect("all ten are called failed");
+    let known = world.passed() - begin;
+    let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().1 == 0);
+    world.run_until(60 * SECOND, is_quiet).expect("rumours that end");
+    let (quiet, each) = (world.passed() - begin, (world.bytes - sent) / 100);
+    eprintln!("known after {known:?}, quiet after {quiet:?}, {each} bytes a node");
+    assert!(quiet < 4 * SECOND && each < 60_000, "quiet after {quiet:?}, {each} bytes a node");
+}
+
 /// Where many join at once, most metadata comes by stream; as a rumour it is no news after that.
 #[test]
 fn what_streams_have_brought_is_not_passed_on() {

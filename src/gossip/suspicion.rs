@@ -27,14 +27,13 @@ use crate::node::NodeId;
 const UNCONFIRMED: u32 = 4;
 /// So many must confirm for the shortest wait; fewer where there are fewer. Lifeguard's K.
 const CONFIRMATIONS: usize = 2;
+/// Of those who accuse one life of a member so many are passed on: what confirms a suspicion, and one more, for whoever
+/// suspects has no use for its own word.
+const PASSED_ON: usize = CONFIRMATIONS + 1;
 /// So many are asked to look for themselves: twice what is needed and one more, since some are slow or gone as well.
 const ASKED: usize = 5;
 /// How often a verdict is put off because nobody confirms though others are heard from.
 const PUT_OFF: u32 = 3;
-/// For so long a node that hears nobody judges nobody: it is cut off or stands still, and the fault is its own. Its
-/// quorum is stale meanwhile, and so not claimed. The outages of Rapid's campaign take 20 s; an operator who looks half a
-/// minute later should see who is missing, for it may be true that all others are gone.
-const CUT_OFF_JUDGES_AFTER: Duration = Duration::from_secs(25);
 /// Members looked at for others at the same time.
 const MAX_CHECKS: usize = 64;
 
@@ -175,11 +174,24 @@ impl Gossip {
         })
     }
 
-    /// Tells everybody that this node suspects a member.
+    /// Tells everybody that this node suspects a member, unless enough others do.
     fn accuse(&mut self, accused: &Peer, incarnation: u16, evidence: Evidence) {
         let refused = evidence == Evidence::Refused;
         let accusation = Accusation { from: self.me.id, accused: *accused, incarnation, refused };
-        self.tell(&rumours::accusation_rumour(&accusation));
+        if !self.is_confirmed(&accusation) {
+            self.tell(&rumours::accusation_rumour(&accusation));
+        }
+    }
+
+    /// Whether everybody hears enough of the same, or worse, from others.
+    pub(super) fn is_confirmed(&self, said: &Accusation) -> bool {
+        let as_bad = |known: &&Accusation| {
+            known.accused == said.accused
+                && known.incarnation >= said.incarnation
+                && known.refused >= said.refused
+        };
+        let heard = self.suspicions.heard.get(&said.accused.id).into_iter().flat_map(BTreeMap::values);
+        heard.filter(as_bad).count() >= PASSED_ON
     }
 
     /// A ping that tells its target that it is suspected; its answer refutes.
@@ -267,20 +279,6 @@ impl Gossip {
         let others = self.foca.iter_members().map(|member| member.id().id);
         let mut others = others.filter(|id| *id != suspicion.accused.id);
         itself || (suspicion.confirmers.is_empty() && others.any(|id| heard_since(id, None)))
-    }
-
-    /// For how long this node has heard nobody at all, if no host has refused it.
-    fn hears_nobody(&self, suspicion: &Suspicion, now: Instant) -> Option<Duration> {
-        let refused = suspicion.evidence == Evidence::Refused
-            || suspicion.confirmers.values().any(|it| *it == Evidence::Refused);
-        let last = self.heard.values().map(|heard| now.saturating_duration_since(heard.at)).min();
-        last.filter(|ago| !refused && *ago > self.timing.deaf_after())
-    }
-
-    /// Whether this node is cut off, and its verdict can wait: it hears nobody, though there are others beside the accused.
-    fn is_cut_off(&self, suspicion: &Suspicion, now: Instant) -> bool {
-        let ago = self.hears_nobody(suspicion, now);
-        self.foca.num_members() > 1 && ago.is_some_and(|ago| ago < CUT_OFF_JUDGES_AFTER)
     }
 
     fn put_off(&mut self, id: NodeId, now: Instant) -> bool {

@@ -1,16 +1,35 @@
 //! Verdicts of others, and of this node while it was cut off: none of them counts before the accused could refute it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foca::{Identity as _, Member, State};
 
 use super::{
     super::{Gossip, Peer, timers::Tick},
-    Evidence,
+    Evidence, Suspicion,
 };
 use crate::wire::Kind;
 
+/// For so long a node that hears nobody judges nobody: it is cut off or stands still, and the fault is its own. Its
+/// quorum is stale meanwhile, and so not claimed. The outages of Rapid's campaign take 20 s; an operator who looks half a
+/// minute later should see who is missing, for it may be true that all others are gone.
+const CUT_OFF_JUDGES_AFTER: Duration = Duration::from_secs(25);
+
 impl Gossip {
+    /// For how long this node has heard nobody at all, if no host has refused it.
+    pub(super) fn hears_nobody(&self, suspicion: &Suspicion, now: Instant) -> Option<Duration> {
+        let refused = suspicion.evidence == Evidence::Refused
+            || suspicion.confirmers.values().any(|it| *it == Evidence::Refused);
+        let last = self.heard.values().map(|heard| now.saturating_duration_since(heard.at)).min();
+        last.filter(|ago| !refused && *ago > self.timing.deaf_after())
+    }
+
+    /// Whether this node is cut off, and its verdict can wait: it hears nobody, though there are others beside the accused.
+    pub(super) fn is_cut_off(&self, suspicion: &Suspicion, now: Instant) -> bool {
+        let ago = self.hears_nobody(suspicion, now);
+        self.foca.num_members() > 1 && ago.is_some_and(|ago| ago < CUT_OFF_JUDGES_AFTER)
+    }
+
     /// Another node has called an active member failed. It may have been cut off from that member, or from everybody,
     /// so its word counts where the member has been suspect for as long as it takes to refute that.
     pub(in crate::gossip) fn hear_verdict(&mut self, verdict: &Member<Peer>, now: Instant) {
