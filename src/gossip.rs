@@ -437,7 +437,7 @@ mod tests {
     }
 
     /// Two that know each other.
-    fn acquainted(now: Instant) -> (Gossip, Gossip) {
+    pub(super) fn acquainted(now: Instant) -> (Gossip, Gossip) {
         let (mut a, mut b) = (machine(1, now), machine(2, now));
         a.set_seeds([b.me.addr()], now);
         talk(&mut a, &mut b, now);

@@ -273,9 +273,8 @@ impl Gossip {
                 is_news(owner, *stamp).then(|| rumours::announced_rumour(owner, *stamp))
             }
             Rumour::Left(peer) => has_room.then(|| rumours::left_rumour(peer)),
-            Rumour::Accused(said) => {
-                (has_room && !self.is_confirmed(said)).then(|| rumours::accusation_rumour(said))
-            }
+            Rumour::Accused(said) => (has_room && !self.suspicions.accusers.are_enough(said))
+                .then(|| rumours::accusation_rumour(said)),
             Rumour::Healed(who, there) => has_room.then(|| rumours::healed_rumour(who, there)),
             Rumour::Check(..) | Rumour::Nack(_) | Rumour::Coordinate(..) => None,
         };

@@ -2,6 +2,7 @@
 //! suspicion is one timer at one prober; here it waits for others to confirm (Lifeguard's dynamic suspicion), asks them
 //! at once instead of waiting until chance has them probe, and tells the accused.
 
+mod accusers;
 mod verdicts;
 
 use std::{
@@ -16,6 +17,7 @@ use rand::seq::IteratorRandom as _;
 use super::{
     Gossip, Peer, Purpose,
     rumours::{self, Accusation},
+    suspicion::accusers::Accusers,
     sync::Request,
     timers::Tick,
 };
@@ -27,9 +29,6 @@ use crate::node::NodeId;
 const UNCONFIRMED: u32 = 4;
 /// So many must confirm for the shortest wait; fewer where there are fewer. Lifeguard's K.
 const CONFIRMATIONS: usize = 2;
-/// Of those who accuse one life of a member so many are passed on: what confirms a suspicion, and one more, for whoever
-/// suspects has no use for its own word.
-const PASSED_ON: usize = CONFIRMATIONS + 1;
 /// So many are asked to look for themselves: twice what is needed and one more, since some are slow or gone as well.
 const ASKED: usize = 5;
 /// How often a verdict is put off because nobody confirms though others are heard from.
@@ -52,8 +51,6 @@ struct Suspicion {
     accused: Peer,
     incarnation: u16,
     since: Instant,
-    /// The others who found the same, and whether the host refused them.
-    confirmers: BTreeMap<NodeId, Evidence>,
     evidence: Evidence,
     put_off: u32,
     /// It began with another node's verdict, which is not to be believed before it has ended.
@@ -73,8 +70,7 @@ struct Check {
 pub(super) struct Suspicions {
     running: BTreeMap<NodeId, Suspicion>,
     checks: BTreeMap<NodeId, Check>,
-    /// What others said before this node had reason to suspect.
-    heard: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
+    pub(super) accusers: Accusers,
     /// When a suspect that was heard from was last told that it is one.
     reminded: BTreeMap<NodeId, Instant>,
     /// Over whom another's verdict waits.
@@ -84,12 +80,13 @@ pub(super) struct Suspicions {
 }
 
 impl Suspicion {
-    /// How long the accused has, from `since`. `shortest` is the wait of a confirmed suspicion, `gone` that of one
-    /// where the host itself says that the process is gone, `others` how many could confirm.
-    fn wait(&self, shortest: Duration, gone: Duration, others: usize) -> Duration {
+    /// How long the accused has, from `since`. `confirmers` is what others found, `shortest` the wait of a confirmed
+    /// suspicion, `gone` that of one where the host itself says that the process is gone, `others` how many could
+    /// confirm.
+    fn wait(&self, confirmers: &[Evidence], shortest: Duration, gone: Duration, others: usize) -> Duration {
         let needed = CONFIRMATIONS.min(others);
-        let confirmed = self.confirmers.len().min(needed);
-        let refused = self.confirmers.values().filter(|evidence| **evidence == Evidence::Refused).count()
+        let confirmed = confirmers.len().min(needed);
+        let refused = confirmers.iter().filter(|evidence| **evidence == Evidence::Refused).count()
             + usize::from(self.evidence == Evidence::Refused);
         // One host's word is not enough where another could look: a firewall refuses, too.
         if refused > needed.min(1) {
@@ -107,7 +104,7 @@ impl Suspicion {
 impl Suspicions {
     /// Forgets what is said about those who are no longer known, or only of lives that are over.
     pub(super) fn retain(&mut self, known: impl Fn(&NodeId) -> bool) {
-        self.heard.retain(|id, _| known(id));
+        self.accusers.retain(&known);
         self.running.retain(|id, _| known(id));
         self.checks.retain(|id, _| known(id));
         self.reminded.retain(|id, _| known(id));
@@ -149,13 +146,7 @@ impl Gossip {
         if !self.is_suspect(&accused, incarnation) {
             return;
         }
-        let heard = self.suspicions.heard.get(&accused.id).into_iter().flatten();
-        let confirmers = heard
-            .filter(|(_, said)| said.accused == accused && said.incarnation >= incarnation)
-            .map(|(from, said)| (*from, said.evidence()))
-            .collect();
-        let suspicion =
-            Suspicion { accused, incarnation, since: now, confirmers, evidence, put_off: 0, doubted: false };
+        let suspicion = Suspicion { accused, incarnation, since: now, evidence, put_off: 0, doubted: false };
         self.suspicions.running.insert(accused.id, suspicion);
         self.counters.suspicions += 1;
         self.accuse(&accused, incarnation, evidence);
@@ -178,20 +169,9 @@ impl Gossip {
     fn accuse(&mut self, accused: &Peer, incarnation: u16, evidence: Evidence) {
         let refused = evidence == Evidence::Refused;
         let accusation = Accusation { from: self.me.id, accused: *accused, incarnation, refused };
-        if !self.is_confirmed(&accusation) {
+        if !self.suspicions.accusers.are_enough(&accusation) {
             self.tell(&rumours::accusation_rumour(&accusation));
         }
-    }
-
-    /// Whether everybody hears enough of the same, or worse, from others.
-    pub(super) fn is_confirmed(&self, said: &Accusation) -> bool {
-        let as_bad = |known: &&Accusation| {
-            known.accused == said.accused
-                && known.incarnation >= said.incarnation
-                && known.refused >= said.refused
-        };
-        let heard = self.suspicions.heard.get(&said.accused.id).into_iter().flat_map(BTreeMap::values);
-        heard.filter(as_bad).count() >= PASSED_ON
     }
 
     /// A ping that tells its target that it is suspected; its answer refutes.
@@ -212,26 +192,26 @@ impl Gossip {
 
     /// Another node suspects a member.
     pub(super) fn hear_accusation(&mut self, said: Accusation, now: Instant) {
-        let (id, from) = (said.accused.id, said.from);
-        if from == self.me.id || id == self.me.id {
-            return;
+        let accused = said.accused;
+        let is_about_others = accused.id != self.me.id && said.from != self.me.id;
+        let is_present = self.sight_of(&accused.id).is_some_and(|sight| sight.peer == accused);
+        if is_about_others && is_present && !self.suspicions.accusers.are_enough(&said) {
+            self.suspicions.accusers.remember(said);
+            self.plan_verdict(accused.id, now);
         }
-        if let Some(running) = self.suspicions.running.get_mut(&id)
-            && running.accused == said.accused
-            && running.incarnation <= said.incarnation
-            && running.confirmers.get(&from) != Some(&Evidence::Refused)
-        {
-            running.confirmers.insert(from, said.evidence());
-            self.plan_verdict(id, now);
-        }
-        self.suspicions.heard.entry(id).or_default().insert(from, said);
+    }
+
+    /// What the others found who suspect the same.
+    fn confirmers(&self, suspicion: &Suspicion) -> Vec<Evidence> {
+        self.suspicions.accusers.found(&suspicion.accused, suspicion.incarnation)
     }
 
     fn verdict_at(&self, suspicion: &Suspicion, now: Instant) -> Instant {
         let size = self.foca.num_members() + 1;
         let patience = self.timing.suspicion(size) * self.trouble.patience(suspicion.accused.id, now);
         let others = size.saturating_sub(2);
-        suspicion.since + suspicion.wait(patience, self.timing.gone_after(), others)
+        let confirmers = self.confirmers(suspicion);
+        suspicion.since + suspicion.wait(&confirmers, patience, self.timing.gone_after(), others)
     }
 
     fn plan_verdict(&mut self, id: NodeId, now: Instant) {
@@ -278,7 +258,7 @@ impl Gossip {
         let itself = heard_since(suspicion.accused.id, Some(&suspicion.accused));
         let others = self.foca.iter_members().map(|member| member.id().id);
         let mut others = others.filter(|id| *id != suspicion.accused.id);
-        itself || (suspicion.confirmers.is_empty() && others.any(|id| heard_since(id, None)))
+        itself || (self.confirmers(suspicion).is_empty() && others.any(|id| heard_since(id, None)))
     }
 
     fn put_off(&mut self, id: NodeId, now: Instant) -> bool {
@@ -385,35 +365,55 @@ impl Gossip {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::node::Epoch;
+    use super::{super::tests::acquainted, *};
+    use crate::{gossip::rumours::Rumour, node::Epoch};
+
+    /// By invented accusers, of ever later incarnations and lives, and against members who never were.
+    #[test]
+    fn a_hostile_member_cannot_make_a_node_remember_ever_more_words_against_others() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, b) = acquainted(now);
+        for number in 0..3_000_u16 {
+            let invented = NodeId::try_from((u128::from(number) << 8 | 7).to_be_bytes()).unwrap();
+            let unknown = Peer::new(invented, b.me.addr(), Epoch(1), 0);
+            let later = b.me.reborn(Epoch(u64::from(number)), 0);
+            for accused in [b.me, later, unknown] {
+                for refused in [false, true] {
+                    let said = Accusation { from: invented, accused, incarnation: number, refused };
+                    a.hear(Rumour::Accused(said), now);
+                }
+            }
+        }
+        let kept: usize = a.suspicions.accusers.len();
+        assert!(kept <= 6, "{kept} are remembered");
+    }
 
     fn id(last: u8) -> NodeId {
         NodeId::try_from([last; 16]).unwrap()
     }
 
-    fn suspicion(evidence: Evidence, confirmers: &[(u8, Evidence)]) -> Suspicion {
+    fn suspicion(evidence: Evidence) -> Suspicion {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let since = Instant::now();
         let accused = Peer::new(id(1), ([10, 0, 0, 1], 7946).into(), Epoch(1), 0);
-        let confirmers = confirmers.iter().map(|(from, evidence)| (id(*from), *evidence)).collect();
-        Suspicion { accused, incarnation: 0, since, confirmers, evidence, put_off: 0, doubted: false }
+        Suspicion { accused, incarnation: 0, since, evidence, put_off: 0, doubted: false }
     }
 
     #[test]
     fn confirmations_shorten_the_wait_and_two_refusals_end_it() {
         let (second, gone) = (Duration::from_secs(1), Duration::from_millis(300));
         let wait = |evidence, confirmers: &[_], others| {
-            suspicion(evidence, confirmers).wait(second, gone, others).as_secs_f64()
+            suspicion(evidence).wait(confirmers, second, gone, others).as_secs_f64()
         };
         use Evidence::{Refused, Silent};
         assert_eq!(wait(Silent, &[], 8), 4.0);
-        assert!((wait(Silent, &[(2, Silent)], 8) - 2.107).abs() < 0.001);
-        assert_eq!(wait(Silent, &[(2, Silent), (3, Silent)], 8), 1.0);
-        assert_eq!(wait(Silent, &[(2, Silent)], 1), 1.0, "of three members one can confirm");
+        assert!((wait(Silent, &[Silent], 8) - 2.107).abs() < 0.001);
+        assert_eq!(wait(Silent, &[Silent, Silent], 8), 1.0);
+        assert_eq!(wait(Silent, &[Silent], 1), 1.0, "of three members one can confirm");
         assert_eq!(wait(Silent, &[], 0), 1.0, "of two none can");
         assert_eq!(wait(Refused, &[], 8), 4.0, "one host's word is not enough");
-        assert_eq!(wait(Refused, &[(2, Refused)], 8), 0.3);
+        assert_eq!(wait(Refused, &[Refused], 8), 0.3);
         assert_eq!(wait(Refused, &[], 0), 0.3, "unless nobody else can look");
     }
 }

@@ -270,7 +270,7 @@ impl Gossip {
         update.state() == State::Down && self.sight_of(&update.id().id).is_some_and(is_it)
     }
 
-    fn sight_of(&self, id: &NodeId) -> Option<Sight> {
+    pub(super) fn sight_of(&self, id: &NodeId) -> Option<Sight> {
         self.known.get(id).map(|known| known.sight(*id))
     }
 

@@ -144,15 +144,18 @@ fn members_that_can_hardly_speak_are_marked_as_soon_and_as_steadily_in_the_mean(
     }
 }
 
+fn print(what: &str, (said, faulty): (Said, Vec<Node>)) {
+    let wrong = said.failed.iter().filter(|node| !faulty.contains(node)).count();
+    result(&json!({
+        "suite": "campaign", "scenario": what, "n": 1_000, "seed": 0, "agent": "chronik",
+        "faulty": faulty.len(), "faulty_called_failed": said.failed.len() - wrong,
+        "healthy_called_failed": wrong, "flips": said.flips,
+    }));
+}
+
 #[test]
 #[ignore = "takes an hour: a measurement"]
 fn a_thousand_and_ten_of_them_faulty() {
-    for (what, (said, faulty)) in [("deaf", deaf(0, 1_000, 10, 5)), ("mute", mute(0, 1_000, 10, 400))] {
-        let wrong = said.failed.iter().filter(|node| !faulty.contains(node)).count();
-        result(&json!({
-            "suite": "campaign", "scenario": what, "n": 1_000, "seed": 0, "agent": "chronik",
-            "faulty": faulty.len(), "faulty_called_failed": said.failed.len() - wrong,
-            "healthy_called_failed": wrong, "flips": said.flips,
-        }));
-    }
+    print("deaf", deaf(0, 1_000, 10, 5));
+    print("mute", mute(0, 1_000, 10, 400));
 }

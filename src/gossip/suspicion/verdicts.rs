@@ -19,7 +19,7 @@ impl Gossip {
     /// For how long this node has heard nobody at all, if no host has refused it.
     pub(super) fn hears_nobody(&self, suspicion: &Suspicion, now: Instant) -> Option<Duration> {
         let refused = suspicion.evidence == Evidence::Refused
-            || suspicion.confirmers.values().any(|it| *it == Evidence::Refused);
+            || self.confirmers(suspicion).contains(&Evidence::Refused);
         let last = self.heard.values().map(|heard| now.saturating_duration_since(heard.at)).min();
         last.filter(|ago| !refused && *ago > self.timing.deaf_after())
     }
