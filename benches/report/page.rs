@@ -56,11 +56,12 @@ majority keeps its identities and the quorum, no vote is lost, and all agree aga
 
 const COSTS: &str = "
 Nearly all of our memory is pages of the program's file, which all processes share and which the kernel takes back where it needs room;
-*its own* is what nobody else can use meanwhile. It is measured without the AWS provider; with it the image's program holds 10.0 MB among
-ten. Release is built for size (`opt-level` is `s`, one codegen unit): built for speed it holds 2.6 MB more, at the same CPU time. What is
-left is hard to spare, for the kernel maps 64 KiB around each page that is used, and those are all over the program. What CPU there is goes
-into packets: a probe every 300 ms, its answer, and the other's. `CHRONIK_AGENT_PROFILE=wan python3 benches/peers --agent chronik
---scenarios steady` measures one every 2 s; what fewer probes cost in time to detect is above.
+*its own* is what nobody else can use meanwhile. It is measured without the AWS provider, which adds 3 MB. Built for size
+(`CARGO_PROFILE_RELEASE_OPT_LEVEL=s`) the program holds 0.6 MB less, but takes a fifth more CPU at rest, and the API answers a fifth
+less often; so release is built for speed. What is left is hard to spare, for the kernel maps 64 KiB around each page that is used, and
+those are all over the program. A machine that is otherwise idle needs more CPU for the same, since it sleeps and wakes in between. What
+CPU there is goes into packets: a probe every 300 ms, its answer, and the other's. `CHRONIK_AGENT_PROFILE=wan python3 benches/peers
+--agent chronik --scenarios steady` measures one every 2 s; what fewer probes cost in time to detect is above.
 ";
 
 const END: &str = "
