@@ -260,8 +260,9 @@ impl Gossip {
     }
 
     /// Passes on what was heard, as long as not too much waits to be. Of metadata only what is news here: where thousands
-    /// join at once most of it comes by stream, and each would pass on for half a minute what all have. Of all else as many as
-    /// there may be members: a hostile one can invent goodbyes and accusations without end.
+    /// join at once most of it comes by stream, and each would pass on for half a minute what all have. Of those who accuse
+    /// one life as many as confirm it. Of all else as many as there may be members: a hostile one can invent goodbyes and
+    /// accusations without end.
     fn pass_on(&mut self, rumour: &Rumour) {
         let is_news = |owner: &Peer, stamp| self.wants_record(owner.id, stamp) && self.room_for_news() > 0;
         let has_room = self.backlog().1 < MAX_MEMBERS;

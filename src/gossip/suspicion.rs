@@ -385,7 +385,7 @@ mod tests {
                 }
             }
         }
-        let kept: usize = a.suspicions.accusers.len();
+        let kept = a.suspicions.accusers.len();
         assert!(kept <= 6, "{kept} are remembered");
     }
 

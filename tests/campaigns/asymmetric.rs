@@ -144,7 +144,7 @@ fn members_that_can_hardly_speak_are_marked_as_soon_and_as_steadily_in_the_mean(
     }
 }
 
-fn print(what: &str, (said, faulty): (Said, Vec<Node>)) {
+fn print_a_thousand(what: &str, (said, faulty): (Said, Vec<Node>)) {
     let wrong = said.failed.iter().filter(|node| !faulty.contains(node)).count();
     result(&json!({
         "suite": "campaign", "scenario": what, "n": 1_000, "seed": 0, "agent": "chronik",
@@ -156,6 +156,6 @@ fn print(what: &str, (said, faulty): (Said, Vec<Node>)) {
 #[test]
 #[ignore = "takes an hour: a measurement"]
 fn a_thousand_and_ten_of_them_faulty() {
-    print("deaf", deaf(0, 1_000, 10, 5));
-    print("mute", mute(0, 1_000, 10, 400));
+    print_a_thousand("deaf", deaf(0, 1_000, 10, 5));
+    print_a_thousand("mute", mute(0, 1_000, 10, 400));
 }

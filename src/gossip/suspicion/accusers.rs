@@ -17,12 +17,12 @@ const REMEMBERED: usize = 2 * PASSED_ON;
 /// Those who accuse each member.
 #[derive(Debug, Default)]
 pub(in crate::gossip) struct Accusers {
-    of: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
+    by_accused: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
 }
 
 impl Accusers {
     fn of(&self, accused: &Peer, incarnation: u16) -> impl Iterator<Item = &Accusation> {
-        let all = self.of.get(&accused.id).into_iter().flat_map(BTreeMap::values);
+        let all = self.by_accused.get(&accused.id).into_iter().flat_map(BTreeMap::values);
         all.filter(move |said| said.accused == *accused && said.incarnation >= incarnation)
     }
 
@@ -40,7 +40,7 @@ impl Accusers {
     /// Remembers what was said of a member's present life, the newest and worst.
     pub(super) fn remember(&mut self, said: Accusation) {
         let weight = |said: &Accusation| (said.incarnation, said.refused);
-        let accusers = self.of.entry(said.accused.id).or_default();
+        let accusers = self.by_accused.entry(said.accused.id).or_default();
         accusers.retain(|_, known| known.accused == said.accused);
         let known = accusers.entry(said.from).or_insert(said);
         if weight(known) < weight(&said) {
@@ -55,11 +55,11 @@ impl Accusers {
 
     /// Forgets those of members that are no longer known.
     pub(super) fn retain(&mut self, known: impl Fn(&NodeId) -> bool) {
-        self.of.retain(|id, _| known(id));
+        self.by_accused.retain(|id, _| known(id));
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.of.values().map(BTreeMap::len).sum()
+        self.by_accused.values().map(BTreeMap::len).sum()
     }
 }
