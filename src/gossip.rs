@@ -431,7 +431,7 @@ mod tests {
     }
 
     /// Hands everything that one has to send to the other, and back, until nothing is left.
-    fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
+    pub(super) fn talk(a: &mut Gossip, b: &mut Gossip, now: Instant) {
         // Both, not either: each may have something new after the other has spoken.
         while hand_over(a, b, now) | hand_over(b, a, now) {}
     }

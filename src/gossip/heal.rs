@@ -74,13 +74,15 @@ pub(super) enum Majority {
     Certain,
 }
 
-/// What decides which of two sides stays; of two that are equal the one with the smallest id.
-type Weight = (Standing, Reverse<NodeId>);
+/// What decides which of two sides stays; of two that are equal the one with the smallest id. Where two members alone call
+/// each other failed, all others are on both sides, and the smaller of the two ids decides.
+type Weight = (Standing, Reverse<NodeId>, Reverse<NodeId>);
 
 fn weight(state: &SharedState) -> Weight {
     let alive = state.members.iter().filter(|member| member.state() == State::Alive);
-    let least = alive.map(|member| member.id().id).chain([state.sender.id]).min();
-    (state.standing, Reverse(least.unwrap_or(state.sender.id)))
+    let sender = state.sender.id;
+    let least = alive.map(|member| member.id().id).chain([sender]).min().unwrap_or(sender);
+    (state.standing, Reverse(least), Reverse(sender))
 }
 
 impl Gossip {
@@ -109,6 +111,8 @@ impl Gossip {
             there > 0 && there >= self.required_voters
         };
         let majority = match (has_majority(&certain), has_majority(&perhaps)) {
+            // It was cut off when it judged, and knows nothing of the others.
+            _ if self.suspicions.judged_alone => Majority::No,
             (true, _) => Majority::Certain,
             (false, true) => Majority::Perhaps,
             (false, false) => Majority::No,
@@ -197,4 +201,64 @@ impl Gossip {
 /// A suspicion is not taken over into a new life of the engine: nobody would follow it up.
 fn without_doubt(member: Member<Peer>) -> Member<Peer> {
     Member::new(*member.id(), member.incarnation(), State::Alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        super::tests::{acquainted, talk},
+        *,
+    };
+    use crate::node::Epoch;
+
+    /// Two members and a third that both know, which has the smallest id; all have a vote.
+    fn three(now: Instant) -> (Gossip, Gossip) {
+        let (mut a, mut b) = acquainted(now);
+        let least = NodeId::try_from(1_u128.to_be_bytes()).unwrap();
+        let third = Peer::new(least, ([127, 0, 0, 3], 7946).into(), Epoch(1), 0);
+        let voters = vec![a.me.id, b.me.id, third.id];
+        for node in [&mut a, &mut b] {
+            call(node, Member::alive(third), now);
+            node.set_voters(voters.clone(), 2);
+        }
+        (a, b)
+    }
+
+    fn call(node: &mut Gossip, what: Member<Peer>, now: Instant) {
+        node.engine(now, |foca, runtime| foca.apply_many([what].into_iter(), false, runtime));
+        // What it would say of this beside the exchange.
+        while node.poll_transmit().is_some() {}
+    }
+
+    /// `a` dials `b`, and both are members to each other afterwards. Says how often each has renewed itself.
+    fn meet(mut a: Gossip, mut b: Gossip, now: Instant) -> (u16, u16) {
+        a.dial(b.me.addr(), Purpose::Exchange);
+        talk(&mut a, &mut b, now + Duration::from_millis(1));
+        assert!(a.is_member(&b.me) && b.is_member(&a.me), "{:?}, {:?}", a.me, b.me);
+        (a.me.bump(), b.me.bump())
+    }
+
+    /// As a partition ended the verdict of each on the other fell, and none on the third.
+    #[test]
+    fn two_who_alone_call_each_other_failed_come_together_again() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, mut b) = three(now);
+        call(&mut a, Member::down(b.me), now);
+        call(&mut b, Member::down(a.me), now);
+        assert_eq!(meet(a, b, now), (0, 1));
+    }
+
+    /// It takes the third, which it has not heard of for long, for alive, and would seem to have the majority.
+    #[test]
+    fn whoever_judged_while_it_heard_nobody_gives_way() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (a, mut b) = three(now);
+        call(&mut b, Member::down(a.me), now);
+        b.suspicions.judged_alone = true;
+        assert_eq!(meet(a, b, now), (0, 1));
+    }
 }

@@ -76,7 +76,7 @@ pub(super) struct Suspicions {
     /// Over whom another's verdict waits.
     sentenced: BTreeSet<NodeId>,
     /// This node has called others failed while it heard nobody.
-    judged_alone: bool,
+    pub(super) judged_alone: bool,
 }
 
 impl Suspicion {
@@ -193,12 +193,21 @@ impl Gossip {
     /// Another node suspects a member.
     pub(super) fn hear_accusation(&mut self, said: Accusation, now: Instant) {
         let accused = said.accused;
-        let is_about_others = accused.id != self.me.id && said.from != self.me.id;
+        if accused == self.me {
+            return self.refute(&said, now);
+        }
         let is_present = self.sight_of(&accused.id).is_some_and(|sight| sight.peer == accused);
-        if is_about_others && is_present && !self.suspicions.accusers.are_enough(&said) {
+        if said.from != self.me.id && is_present && !self.suspicions.accusers.are_enough(&said) {
             self.suspicions.accusers.remember(said);
             self.plan_verdict(accused.id, now);
         }
+    }
+
+    /// Another node suspects this one. Where it was parted from this one it may have told everybody else, but could not
+    /// tell whom it suspects; and what nobody refutes would confirm another's suspicion an hour later.
+    fn refute(&mut self, said: &Accusation, now: Instant) {
+        let suspect = Member::new(self.me, said.incarnation, State::Suspect);
+        self.engine(now, |foca, runtime| foca.apply_many([suspect].into_iter(), true, runtime));
     }
 
     /// What the others found who suspect the same.
@@ -365,7 +374,10 @@ impl Gossip {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::acquainted, *};
+    use super::{
+        super::tests::{acquainted, talk},
+        *,
+    };
     use crate::{gossip::rumours::Rumour, node::Epoch};
 
     /// By invented accusers, of ever later incarnations and lives, and against members who never were.
@@ -387,6 +399,28 @@ mod tests {
         }
         let kept = a.suspicions.accusers.len();
         assert!(kept <= 6, "{kept} are remembered");
+    }
+
+    /// Its accusers were parted from it and could not warn it, and have given way since. What others were told of it must
+    /// not confirm a suspicion of theirs long after.
+    #[test]
+    fn a_member_refutes_what_it_hears_of_itself_through_others() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let (mut a, mut b) = acquainted(now);
+        for from in (5..8).map(id) {
+            let said = Accusation { from, accused: b.me, incarnation: 0, refused: false };
+            a.hear(Rumour::Accused(said), now);
+        }
+        assert_eq!(a.suspicions.accusers.found(&b.me, 0).len(), 3);
+        for tenth in 1..20 {
+            let now = now + Duration::from_millis(100) * tenth;
+            a.handle_timeout(now);
+            b.handle_timeout(now);
+            talk(&mut a, &mut b, now);
+        }
+        let incarnation = a.sight_of(&b.me.id).unwrap().incarnation;
+        assert_eq!(a.suspicions.accusers.found(&b.me, incarnation), [], "of incarnation {incarnation}");
     }
 
     fn id(last: u8) -> NodeId {
