@@ -2,14 +2,17 @@
 //! things go wrong every minute or two. What a fault does not explain must not be said of anybody, whoever is on the
 //! side of the majority keeps his identity and the quorum, and once a fault is over all agree again.
 //!
-//! A failing seed prints itself and what was done. The year, and one seed again:
+//! Then storms: several things at once. A failing seed prints itself and what was done. The year, one seed again, and more
+//! storms:
 //!
 //! ```text
 //! cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
 //! NODE_YEAR_SEEDS=17..18 cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
+//! NODE_YEAR_SEEDS=100..8000 cargo test --no-default-features --test all -- node_year::after_storms
 //! ```
 
 mod fault;
+mod storm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,24 +162,48 @@ impl Life {
         }
     }
 
-    fn end(&mut self, fault: &Fault) {
+    /// Everything that went wrong is over.
+    fn end(&mut self, faults: &[Fault]) {
         self.world.mend();
         self.world.loss = 0.0;
-        if let Fault::Pause(node) = fault {
-            self.world.resume(*node);
-        }
-        if let Fault::Leave(node) = fault {
-            // A goodbye takes its time.
-            self.world.run_until(10 * SECOND, |world| !world.runs(*node)).expect("it leaves");
-        }
-        if let Fault::Blackout = fault {
-            self.world.start_all(&self.nodes);
-        }
         for node in self.nodes.clone() {
-            if !self.world.runs(node) {
-                self.world.start(node);
+            if self.world.is_paused(node) {
+                self.world.resume(node);
             }
         }
+        let leaving = |fault: &Fault| if let Fault::Leave(node) = fault { Some(*node) } else { None };
+        let leaving: Vec<_> = faults.iter().filter_map(leaving).collect();
+        // A goodbye takes its time.
+        let all_left = |world: &World| leaving.iter().all(|node| !world.runs(*node));
+        if !all_left(&self.world) {
+            self.world.run_until(10 * SECOND, all_left).expect("they leave");
+        }
+        let gone: Vec<_> = self.nodes.iter().copied().filter(|node| !self.world.runs(*node)).collect();
+        if faults.iter().any(|fault| matches!(fault, Fault::Blackout)) {
+            self.world.start_all(&gone);
+        } else {
+            gone.iter().for_each(|node| self.world.start(*node));
+        }
+    }
+
+    /// Within the time that it may take all agree, and that lasts, and all have the quorum.
+    fn come_together(&mut self) -> Result<(), String> {
+        let (world, nodes) = (&mut self.world, &self.nodes);
+        if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
+            return Err(format!("{}\nnot together again {:?} after it", world.describe(), self.agrees));
+        }
+        world.run_for(self.agrees / 3);
+        if !world.agree(nodes) {
+            return Err("it does not last".to_owned());
+        }
+        let without = nodes.iter().find(|node| !world.quorum(**node).has_quorum());
+        let silent = |node: &Node| format!("n{node} has no quorum afterwards: {:?}", world.quorum(*node));
+        without.map_or(Ok(()), |node| Err(silent(node)))
+    }
+
+    /// Nothing that was decided was taken back.
+    fn keeps_its_word(&self) -> Result<(), String> {
+        self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
     }
 
     /// How often each of `nodes` has done, since its process started, what `counter` counts.
@@ -231,19 +258,8 @@ impl Life {
             let gone = |of: &&Node| fault.faulty().contains(of) != fault.faulty().contains(node);
             self.nodes.iter().filter(gone).all(|of| self.world.status(*node, *of) == Some(Failed))
         });
-        self.end(&fault);
-        let (world, nodes) = (&mut self.world, &self.nodes);
-        if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
-            return Err(format!("{}\nnot together again {:?} after it", world.describe(), self.agrees));
-        }
-        world.run_for(self.agrees / 3);
-        if !world.agree(nodes) {
-            return Err("it does not last".to_owned());
-        }
-        let without = nodes.iter().find(|node| !world.quorum(**node).has_quorum());
-        if let Some(node) = without {
-            return Err(format!("n{node} has no quorum afterwards: {:?}", world.quorum(*node)));
-        }
+        self.end(std::slice::from_ref(&fault));
+        self.come_together()?;
         let after = renewals(self);
         if renewed != after && (judged || !matches!(fault, Fault::Partition(_))) {
             return Err(format!("on the side of the majority renewed itself: {renewed:?}, {after:?}"));
@@ -268,7 +284,7 @@ impl Life {
         if let Some((at, observer, subject, _)) = wrong {
             return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
         }
-        self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
+        self.keeps_its_word()
     }
 
     /// Nothing is wrong for a while, and nobody is called failed.
@@ -291,11 +307,14 @@ impl Life {
     }
 }
 
+/// How a cluster lives for some time.
+type Live = fn(&mut Life, Duration) -> Result<(), String>;
+
 /// The life of one seed; what went wrong comes with everything that was done.
-fn life(seed: u64, time: Duration) -> Result<Tally, String> {
+fn life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let mut life = Life::new(seed);
-        match life.live(time) {
+        match live(&mut life, time) {
             Ok(()) => Ok(life.tally),
             Err(problem) => Err(format!("{}{problem}", life.log)),
         }
@@ -306,7 +325,7 @@ fn life(seed: u64, time: Duration) -> Result<Tally, String> {
 }
 
 /// All of these lives, on as many threads as there are cores.
-fn lives(seeds: Range<u64>, time: Duration) -> Tally {
+fn lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
     let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let worker = || {
@@ -316,7 +335,7 @@ fn lives(seeds: Range<u64>, time: Duration) -> Tally {
             if seed >= end {
                 return (tally, failed);
             }
-            match life(seed, time) {
+            match life(seed, live, time) {
                 Ok(lived) => tally.add(lived),
                 Err(problem) => failed.push(problem),
             }
@@ -342,14 +361,17 @@ fn lives(seeds: Range<u64>, time: Duration) -> Tally {
     sum
 }
 
-/// The seeds whose lives of an hour make a year together, or those that `NODE_YEAR_SEEDS=from..to` names.
-fn seeds() -> Range<u64> {
+/// The seeds that `NODE_YEAR_SEEDS=from..to` names, or the usual ones.
+fn seeds(usual: impl FnOnce() -> Range<u64>) -> Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "the one knob, for whoever wants one seed again")]
     let asked = std::env::var("NODE_YEAR_SEEDS");
-    if let Ok(asked) = asked {
-        let (from, to) = asked.split_once("..").unwrap();
-        return from.parse().unwrap()..to.parse().unwrap();
-    }
+    let Ok(asked) = asked else { return usual() };
+    let (from, to) = asked.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+/// The seeds whose lives of an hour make a year together.
+fn year() -> Range<u64> {
     let mut hours = 0;
     let enough = (0..).find(|seed| {
         hours += members(*seed);
@@ -360,17 +382,24 @@ fn seeds() -> Range<u64> {
 
 #[test]
 fn a_share_of_the_year_goes_well() {
-    let tally = lives(0..24, HOUR / 12);
+    let tally = lives(0..24, Life::live, HOUR / 12);
     eprintln!("{tally:?}");
     assert!(tally.suspicions > 50 && tally.failures > 50, "nothing happened: {tally:?}");
 }
 
 #[test]
+fn after_storms_all_are_together_again() {
+    let tally = lives(seeds(|| 0..100), Life::live_in_storms, HOUR / 12);
+    eprintln!("{tally:?}");
+    assert!(tally.failures > 100, "nothing happened: {tally:?}");
+}
+
+#[test]
 #[ignore = "takes minutes: a step of its own in `.ci/run`"]
 fn a_year_of_nodes_goes_well() {
-    let seeds = seeds();
+    let seeds = seeds(year);
     let clusters = seeds.end - seeds.start;
-    let tally = lives(seeds, HOUR);
+    let tally = lives(seeds, Life::live, HOUR);
     result(&json!({
         "suite": "campaign", "scenario": "node-year", "n": 10, "agent": "chronik", "clusters": clusters,
         "node_hours": tally.node_time.as_secs() / 3_600,

@@ -1,0 +1,62 @@
+//! Several things go wrong at once, one upon the other, again and again. What is said meanwhile may be wrong; but once it
+//! is over all agree again, have the quorum, and nothing that was decided is taken back.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::{Failed, Fault, Life, SECOND};
+use crate::sim::Node;
+
+impl Life {
+    /// Whether it can go wrong now: a process that does not run, or is stopped, can do nothing but stay so.
+    fn may_begin(&self, fault: &Fault) -> bool {
+        let in_order = |node: &Node| self.world.runs(*node) && !self.world.is_paused(*node);
+        match fault {
+            Fault::Pause(node) | Fault::Restart(node) | Fault::Leave(node) => in_order(node),
+            Fault::Loss(_)
+            | Fault::Crash(_)
+            | Fault::Partition(_)
+            | Fault::Mute(_)
+            | Fault::Deaf(_)
+            | Fault::Blackout => true,
+        }
+    }
+
+    /// Two to six faults, each upon the others, until all are over at once.
+    fn weather_storm(&mut self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        for _ in 0..self.rng.random_range(2..=6) {
+            let fault = self.pick();
+            if self.may_begin(&fault) {
+                self.log += &format!("{:?} {fault:?}\n", self.world.passed());
+                *self.tally.faults.entry(fault.name()).or_default() += 1;
+                self.begin(&fault);
+                // Whoever was about to leave does not any more.
+                if let Fault::Restart(again) = fault {
+                    faults.retain(|fault| !matches!(fault, Fault::Leave(node) if *node == again));
+                }
+                faults.push(fault);
+            }
+            let lasts = Duration::from_millis(self.rng.random_range(0..20_000));
+            self.world.run_for(lasts);
+        }
+        self.log += &format!("{:?} over\n", self.world.passed());
+        self.end(&faults);
+        self.come_together()?;
+        self.keeps_its_word()
+    }
+
+    /// A life of storms, with a minute between them.
+    pub(super) fn live_in_storms(&mut self, time: Duration) -> Result<(), String> {
+        while self.world.passed() < time {
+            let from = self.world.changes.len();
+            let weathered = self.weather_storm();
+            weathered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
+            self.world.run_for(60 * SECOND);
+        }
+        self.tally.failures = self.world.changes.iter().filter(|change| change.3 == Failed).count();
+        self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
+        Ok(())
+    }
+}
