@@ -380,6 +380,15 @@ fn year() -> Range<u64> {
     0..enough.unwrap() + 1
 }
 
+fn print(scenario: &str, seeds: &Range<u64>, tally: &Tally) {
+    result(&json!({
+        "suite": "campaign", "scenario": scenario, "n": 10, "agent": "chronik", "clusters": seeds.end - seeds.start,
+        "node_hours": tally.node_time.as_secs() / 3_600,
+        "faults": tally.faults, "faults_in_all": tally.faults.values().sum::<u64>(),
+        "suspicions": tally.suspicions, "called_failed": tally.failures,
+    }));
+}
+
 #[test]
 fn a_share_of_the_year_goes_well() {
     let tally = lives(0..24, Life::live, HOUR / 12);
@@ -389,8 +398,9 @@ fn a_share_of_the_year_goes_well() {
 
 #[test]
 fn after_storms_all_are_together_again() {
-    let tally = lives(seeds(|| 0..100), Life::live_in_storms, HOUR / 12);
-    eprintln!("{tally:?}");
+    let seeds = seeds(|| 0..100);
+    let tally = lives(seeds.clone(), Life::live_in_storms, HOUR / 12);
+    print("storms", &seeds, &tally);
     assert!(tally.failures > 100, "nothing happened: {tally:?}");
 }
 
@@ -398,12 +408,6 @@ fn after_storms_all_are_together_again() {
 #[ignore = "takes minutes: a step of its own in `.ci/run`"]
 fn a_year_of_nodes_goes_well() {
     let seeds = seeds(year);
-    let clusters = seeds.end - seeds.start;
-    let tally = lives(seeds, Life::live, HOUR);
-    result(&json!({
-        "suite": "campaign", "scenario": "node-year", "n": 10, "agent": "chronik", "clusters": clusters,
-        "node_hours": tally.node_time.as_secs() / 3_600,
-        "faults": tally.faults, "faults_in_all": tally.faults.values().sum::<u64>(),
-        "suspicions": tally.suspicions, "called_failed": tally.failures,
-    }));
+    let tally = lives(seeds.clone(), Life::live, HOUR);
+    print("node-year", &seeds, &tally);
 }

@@ -51,7 +51,8 @@ const NODE_YEAR: &str = "
 Clusters of three to ten whole agents live for an hour each; every minute or two one thing goes wrong: packets are lost, a
 process is stopped, killed or started anew, members are cut off, deaf or mute, leave, or all are killed at once. Half of the clusters have
 the timing of several data centres, three in eight that of one, one in eight that of one host. What the fault does not explain may not be said, the side of the
-majority keeps its identities and the quorum, no vote is lost, and all agree again soon after: a run that breaks this fails.
+majority keeps its identities and the quorum, no vote is lost, and all agree again soon after: a run that breaks this fails. In storms two to six of these things come one upon the
+other, again and again for five minutes, and end together: then all must agree again just as soon, have the quorum, and no vote may be lost.
 ";
 
 const COSTS: &str = "

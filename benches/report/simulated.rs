@@ -131,14 +131,23 @@ pub(super) fn asymmetric(rows: &[Row]) -> String {
 }
 
 pub(super) fn node_years(rows: &[Row]) -> String {
-    let mut table =
-        Table::of(&["node-hours", "clusters", "members", "faults", "suspicions", "called failed"]);
-    for row in picked(rows, "campaign", "node-year") {
-        let [hours, clusters] = ["/node_hours", "/clusters"].map(|path| one(row, path));
-        let [faults, suspicions, failed] =
-            ["/faults_in_all", "/suspicions", "/called_failed"].map(|path| one(row, path));
-        let cells = [hours, clusters, format!("3 to {}", row.members()), faults, suspicions, failed];
-        table.line(&cells, 1, &[row]);
+    let mut table = Table::of(&[
+        "things that go wrong",
+        "node-hours",
+        "clusters",
+        "members",
+        "faults",
+        "suspicions",
+        "called failed",
+    ]);
+    for (scenario, many) in [("node-year", "one at a time"), ("storms", "two to six at once")] {
+        for row in picked(rows, "campaign", scenario) {
+            let [hours, clusters] = ["/node_hours", "/clusters"].map(|path| one(row, path));
+            let [faults, suspicions, failed] =
+                ["/faults_in_all", "/suspicions", "/called_failed"].map(|path| one(row, path));
+            let members = format!("3 to {}", row.members());
+            table.line(&[many.to_owned(), hours, clusters, members, faults, suspicions, failed], 1, &[row]);
+        }
     }
     table.text()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::{Failed, Fault, Life, SECOND};
+use super::{Failed, Fault, Life, SECOND, Suspect};
 use crate::sim::Node;
 
 impl Life {
@@ -55,7 +55,8 @@ impl Life {
             weathered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
             self.world.run_for(60 * SECOND);
         }
-        self.tally.failures = self.world.changes.iter().filter(|change| change.3 == Failed).count();
+        let said = |what| self.world.changes.iter().filter(|change| change.3 == what).count();
+        (self.tally.suspicions, self.tally.failures) = (said(Suspect), said(Failed));
         self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
         Ok(())
     }
