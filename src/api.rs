@@ -58,6 +58,15 @@ pub struct Members {
     pub members: Vec<Member>,
 }
 
+/// A member that the agent has forgotten, of which `GET /v1/events` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: NodeName,
+}
+
 /// One member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {

@@ -5,6 +5,7 @@ mod act;
 mod answer;
 mod body;
 mod discovery;
+mod events;
 mod founding;
 mod host_check;
 mod keys;
@@ -79,7 +80,7 @@ struct Shared {
     allow_hosts: Vec<String>,
     token: Option<Token>,
     connections: usize,
-    polls: Semaphore,
+    polls: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -99,7 +100,7 @@ pub async fn serve(
         allow_hosts: config.http_allow_hosts.clone(),
         token,
         connections,
-        polls: Semaphore::new(LONG_POLLS_MAX.min(connections / 2)),
+        polls: Arc::new(Semaphore::new(LONG_POLLS_MAX.min(connections / 2))),
         stopping: stopping.clone(),
     });
     let router = router(Api { handle, shared });
@@ -135,6 +136,7 @@ fn router(api: Api) -> Router {
         .route("/v1/bootstrap/reset", post(founding::reset))
         .route("/v1/server", put(founding::server))
         .route("/v1/discovery", get(discovery::get))
+        .route("/v1/events", get(events::get))
         .route("/v1/info", get(about::info))
         .route("/v1/join", post(act::join))
         .route("/v1/leave", post(act::leave))
@@ -155,7 +157,7 @@ fn router(api: Api) -> Router {
 }
 
 /// For the remedy of a mistyped path.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 18] = [
     "/v1/members",
     "/v1/rtt",
     "/v1/self",
@@ -166,6 +168,7 @@ const PATHS: [&str; 17] = [
     "/v1/bootstrap/reset",
     "/v1/server",
     "/v1/discovery",
+    "/v1/events",
     "/v1/info",
     "/v1/join",
     "/v1/leave",

@@ -1,8 +1,18 @@
 //! The HTTP API of a running agent: every endpoint, and every error with its whole answer.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    iter,
+    net::TcpStream,
+    time::Duration,
+};
+
 use serde_json::{Value, json};
 
-use crate::running::{Agent, Response, over_unix, program};
+use crate::{
+    awaiting::within,
+    running::{Agent, Dir, Response, over_unix, program},
+};
 
 fn agent() -> Agent {
     Agent::start(&["--endpoint", "raft=:5001", "--tag", "zone=a", "--bootstrap-expect", "3"])
@@ -262,6 +272,53 @@ fn a_join_says_how_each_address_ended() {
     let answer = answer.json();
     assert_eq!((&answer["joined"], &answer["results"][0]["addr"]), (&json!(0), &json!("127.0.0.1:1")));
     assert!(answer["results"][0]["error"].is_string());
+}
+
+/// The events of an agent as they come: name and data of each.
+fn events(agent: &Agent) -> impl Iterator<Item = (String, Value)> {
+    let mut stream = TcpStream::connect(agent.http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    write!(stream, "GET /v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let kind =
+        lines.by_ref().take_while(|line| !line.is_empty()).find(|line| line.starts_with("content-type"));
+    assert_eq!(kind.unwrap(), "content-type: text/event-stream");
+    // Between two empty lines: an event, or a comment, which has no name.
+    let next = move || Some(lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>());
+    let field =
+        |event: &[String], name| event.iter().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+    iter::from_fn(next).take_while(|event| !event.is_empty()).filter_map(move |event| {
+        Some((field(&event, "event: ")?, serde_json::from_str(&field(&event, "data: ")?).unwrap()))
+    })
+}
+
+#[test]
+fn who_listens_is_told_who_is_there_and_who_failed_and_that_it_ends() {
+    let mut agent = agent();
+    let addr = agent.get("/v1/members").json()["members"][0]["addr"].as_str().unwrap().to_owned();
+    let mut other =
+        Agent::launch(Dir::new(), &["--bind", "127.0.0.1:0", "--node-name", "other", "--join", &addr]);
+    let mut events = events(&agent);
+    let first: Vec<_> = events.by_ref().take(3).map(|(name, _)| name).collect();
+    assert_eq!(first, ["members", "quorum", "bootstrap"]);
+    within(Duration::from_secs(30), || {
+        match other.get("/v1/members").json()["members"].as_array().unwrap().len() {
+            2 => Ok(()),
+            count => Err(format!("{count} know each other")),
+        }
+    });
+    other.kill();
+    let mut failed = |(name, data): &(String, Value)| {
+        name == "member" && data["name"] == "other" && data["status"] == "failed"
+    };
+    let (_, told) = events.find(&mut failed).expect("it is told that a member failed");
+    let members = agent.get("/v1/members").json();
+    let listed = members["members"].as_array().unwrap().iter().find(|member| member["name"] == "other");
+    assert_eq!((&told["id"], &told["since"]), (&listed.unwrap()["id"], &listed.unwrap()["since"]));
+    agent.signal("TERM");
+    // And the stream ends.
+    events.for_each(drop);
+    assert_eq!(agent.ended(), 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Api, INDEX_HEADER, LONG_POLLS_MAX,
@@ -105,13 +106,9 @@ impl Api {
         }
     }
 
-    async fn changed(
-        &self,
-        now: &Snapshot,
-        poll: Poll,
-        index: impl Fn(&Snapshot) -> u64,
-    ) -> Result<Arc<Snapshot>, Problem> {
-        let _place = self.shared.polls.try_acquire().map_err(|_| {
+    /// A place among those who wait for a change.
+    pub(super) fn place_to_wait(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.shared.polls.clone().try_acquire_owned().map_err(|_| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!(
@@ -119,7 +116,16 @@ impl Api {
                     LONG_POLLS_MAX.min(self.shared.connections / 2)
                 ),
             )
-        })?;
+        })
+    }
+
+    async fn changed(
+        &self,
+        now: &Snapshot,
+        poll: Poll,
+        index: impl Fn(&Snapshot) -> u64,
+    ) -> Result<Arc<Snapshot>, Problem> {
+        let _place = self.place_to_wait()?;
         let mut stopping = self.shared.stopping.clone();
         let another = |next: &Snapshot| {
             index(next) != poll.index || next.joined != now.joined || next.leaving != now.leaving

@@ -150,7 +150,7 @@ fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem>
 }
 
 /// The answer, rendered at most once a snapshot.
-fn rendered(snapshot: &Snapshot) -> Bytes {
+pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
     snapshot.rendered.founding.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
 }
 

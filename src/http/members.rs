@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use bytes::Bytes;
 
 use super::{
     Api,
@@ -26,10 +27,23 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let filter = Filter::of(&query)?;
     let index = |snapshot: &Snapshot| snapshot.membership.index;
     let snapshot = api.snapshot(&query, index).await?;
-    let render = || json(&members(&snapshot, &filter));
-    let body =
-        if filter.is_none() { snapshot.rendered.members.get_or_init(render).clone() } else { render() };
+    let body = if filter.is_none() { rendered(&snapshot) } else { json(&members(&snapshot, &filter)) };
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
+}
+
+/// All of them.
+pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
+    let render = || json(&members(snapshot, &Filter::default()));
+    snapshot.rendered.members.get_or_init(render).clone()
+}
+
+/// Some of them, one by one.
+pub(super) fn each<'a>(
+    snapshot: &'a Snapshot,
+    some: impl Iterator<Item = &'a Member> + 'a,
+) -> impl Iterator<Item = api::Member> + 'a {
+    let sources = sources(snapshot);
+    some.map(move |member| shape(snapshot, member, &sources))
 }
 
 /// Whom the client wants to see: every condition given must hold.
@@ -70,18 +84,19 @@ impl Filter {
     }
 }
 
+/// Which provider lists an address, the first of them.
+fn sources(snapshot: &Snapshot) -> BTreeMap<SocketAddr, &'static str> {
+    let providers = snapshot.discovery.providers.iter().rev();
+    providers.flat_map(|provider| provider.addrs.iter().map(|addr| (*addr, provider.provider))).collect()
+}
+
 fn members(snapshot: &Snapshot, filter: &Filter) -> api::Members {
-    let providers = snapshot.discovery.providers.iter();
-    let sources: BTreeMap<SocketAddr, &'static str> = providers
-        .rev()
-        .flat_map(|provider| provider.addrs.iter().map(|addr| (*addr, provider.provider)))
-        .collect();
     let shown = snapshot.membership.members.values().filter(|member| filter.shows(member));
     api::Members {
         cluster: snapshot.about.cluster.clone(),
         myself: snapshot.about.id,
         index: snapshot.membership.index,
-        members: shown.map(|member| shape(snapshot, member, &sources)).collect(),
+        members: each(snapshot, shown).collect(),
     }
 }
 

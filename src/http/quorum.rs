@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use bytes::Bytes;
 
 use super::{
     Api,
@@ -18,8 +19,11 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let query = Query::of(&uri, &[])?;
     let index = |snapshot: &Snapshot| snapshot.quorum.index;
     let snapshot = api.snapshot(&query, index).await?;
-    let body = snapshot.rendered.quorum.get_or_init(|| json(&quorum(&snapshot)));
-    Ok(Answer::new(&snapshot, index(&snapshot), body.clone()).to_client(&headers))
+    Ok(Answer::new(&snapshot, index(&snapshot), rendered(&snapshot)).to_client(&headers))
+}
+
+pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
+    snapshot.rendered.quorum.get_or_init(|| json(&quorum(snapshot))).clone()
 }
 
 fn quorum(snapshot: &Snapshot) -> api::Quorum {

@@ -40,7 +40,7 @@ pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) 
         allow_hosts: Vec::new(),
         token: None,
         connections: super::CONNECTIONS_MAX,
-        polls: Semaphore::new(LONG_POLLS_MAX),
+        polls: Arc::new(Semaphore::new(LONG_POLLS_MAX)),
         stopping,
     });
     (Api { handle: Handle::new(seen, commands), shared }, snapshots, stop)
