@@ -13,9 +13,10 @@
 
 mod fault;
 mod storm;
+mod tally;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
@@ -29,13 +30,9 @@ use chronik_agent::{
     snapshot::Counters,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
-use serde_json::json;
 
-use self::fault::Fault;
-use crate::{
-    campaigns::result,
-    sim::{Node, World},
-};
+use self::{fault::Fault, tally::Tally};
+use crate::sim::{Node, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -58,26 +55,6 @@ fn timing(seed: u64) -> Timing {
         0 | 2 | 6 => Timing::LAN,
         4 => Timing::LOCAL,
         _ => Timing::WAN,
-    }
-}
-
-/// What was seen in a life, or in many.
-#[derive(Debug, Default)]
-struct Tally {
-    node_time: Duration,
-    faults: BTreeMap<&'static str, u64>,
-    suspicions: usize,
-    failures: usize,
-}
-
-impl Tally {
-    fn add(&mut self, other: Self) {
-        self.node_time += other.node_time;
-        self.suspicions += other.suspicions;
-        self.failures += other.failures;
-        for (name, count) in other.faults {
-            *self.faults.entry(name).or_default() += count;
-        }
     }
 }
 
@@ -380,15 +357,6 @@ fn year() -> Range<u64> {
     0..enough.unwrap() + 1
 }
 
-fn print(scenario: &str, seeds: &Range<u64>, tally: &Tally) {
-    result(&json!({
-        "suite": "campaign", "scenario": scenario, "n": 10, "agent": "chronik", "clusters": seeds.end - seeds.start,
-        "node_hours": tally.node_time.as_secs() / 3_600,
-        "faults": tally.faults, "faults_in_all": tally.faults.values().sum::<u64>(),
-        "suspicions": tally.suspicions, "called_failed": tally.failures,
-    }));
-}
-
 #[test]
 fn a_share_of_the_year_goes_well() {
     let tally = lives(0..24, Life::live, HOUR / 12);
@@ -400,7 +368,7 @@ fn a_share_of_the_year_goes_well() {
 fn after_storms_all_are_together_again() {
     let seeds = seeds(|| 0..100);
     let tally = lives(seeds.clone(), Life::live_in_storms, HOUR / 12);
-    print("storms", &seeds, &tally);
+    tally.print("storms", &seeds);
     assert!(tally.failures > 100, "nothing happened: {tally:?}");
 }
 
@@ -409,5 +377,5 @@ fn after_storms_all_are_together_again() {
 fn a_year_of_nodes_goes_well() {
     let seeds = seeds(year);
     let tally = lives(seeds.clone(), Life::live, HOUR);
-    print("node-year", &seeds, &tally);
+    tally.print("node-year", &seeds);
 }

@@ -68,13 +68,12 @@ impl Listener {
     }
 }
 
-/// What a client has been told: the index of each resource, and the members at that.
+/// What a client has been told: the members, and the indexes of the others.
 #[derive(Debug, Default)]
 struct Told {
-    membership: Option<u64>,
+    members: Option<Arc<Membership>>,
     quorum: Option<u64>,
     founding: Option<u64>,
-    members: Option<Arc<Membership>>,
 }
 
 impl Told {
@@ -86,19 +85,24 @@ impl Told {
         if next() != Some(now.about.epoch.0) {
             return Self::default();
         }
-        let [membership, quorum, founding] = [next(), next(), next()];
-        let is_present = membership == Some(now.membership.index);
-        Self { membership, quorum, founding, members: is_present.then(|| now.membership.clone()) }
+        // What the members were at an earlier index is not known any more.
+        let is_present = next() == Some(now.membership.index);
+        let members = is_present.then(|| now.membership.clone());
+        Self { members, quorum: next(), founding: next() }
+    }
+
+    fn membership(&self) -> Option<u64> {
+        self.members.as_ref().map(|members| members.index)
     }
 
     fn id(&self, now: &Snapshot) -> String {
         let [membership, quorum, founding] =
-            [self.membership, self.quorum, self.founding].map(Option::unwrap_or_default);
+            [self.membership(), self.quorum, self.founding].map(Option::unwrap_or_default);
         format!("{}-{membership}-{quorum}-{founding}", now.about.epoch)
     }
 
     fn lacks(&self, now: &Snapshot) -> bool {
-        self.membership != Some(now.membership.index)
+        self.membership() != Some(now.membership.index)
             || self.quorum != Some(now.quorum.index)
             || self.founding != Some(now.founding.index)
     }
@@ -106,7 +110,7 @@ impl Told {
     /// What a client lacks, and is told now.
     fn news(&mut self, now: &Snapshot) -> VecDeque<Event> {
         let mut events = VecDeque::new();
-        if self.membership.replace(now.membership.index) != Some(now.membership.index) {
+        if self.membership() != Some(now.membership.index) {
             let before = self.members.replace(now.membership.clone());
             let all = || vec![event("members", &members::rendered(now))];
             let mut told = before.map_or_else(all, |before| changes(&before, now));
