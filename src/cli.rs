@@ -25,11 +25,15 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 use self::client::Client;
 pub use self::{client::ClientError, template::TemplateError};
 use crate::{
+    choice::Choice,
     config::{HttpAddr, Options, flags::variable, value},
     token::{Token, TokenError},
 };
@@ -220,4 +224,10 @@ impl Command {
             Self::Man(args) => generate::man(&args, output),
         }
     }
+}
+
+/// Reads one of a closed set of values; the help text lists them with their meanings.
+fn choice<T: Choice + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let words = T::ALL.iter().map(|value| PossibleValue::new(value.word()).help(value.meaning()));
+    PossibleValuesParser::new(words).map(|word| T::named(&word).expect("it is one of the possible values"))
 }

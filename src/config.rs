@@ -15,8 +15,11 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::Targets;
 
 pub use self::{flags::Options, host::Host, resolve::ConfigError};
-use crate::bootstrap::{Admission, NamedFounders, SeedGate, Terms};
-use crate::node::{ClusterName, EndpointName, NodeName, Role, Tags};
+use crate::{
+    bootstrap::{Admission, NamedFounders, SeedGate, Terms},
+    choice::Choice,
+    node::{ClusterName, EndpointName, NodeName, Role, Tags},
+};
 
 /// Where the agent gossips unless told otherwise, UDP and TCP.
 pub const DEFAULT_GOSSIP_PORT: u16 = 7946;
@@ -129,7 +132,7 @@ impl fmt::Display for HttpAddr {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -138,7 +141,7 @@ pub enum LogFormat {
 }
 
 /// Protocol timing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// One host: loopback or containers side by side.
     Local,
@@ -148,13 +151,40 @@ pub enum Profile {
     Wan,
 }
 
-impl Profile {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
+impl Choice for LogFormat {
+    const ALL: &'static [Self] = &[Self::Text, Self::Json];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Text => "For people",
+            Self::Json => "One object a line",
+        }
+    }
+}
+
+impl Choice for Profile {
+    const ALL: &'static [Self] = &[Self::Local, Self::Lan, Self::Wan];
+
+    fn word(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Lan => "lan",
             Self::Wan => "wan",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Local => "One host: loopback or containers side by side",
+            Self::Lan => "One data centre",
+            Self::Wan => "Several",
         }
     }
 }

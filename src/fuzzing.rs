@@ -1,108 +1,13 @@
-//! What the fuzz targets in `fuzz/` call: a function for each decoder, which is fed with anything and asserts what must
-//! hold whatever it reads, and one for each machine, which takes the input for what hostile peers do to it. Built for
-//! fuzzing and for tests alone; no part of the library.
+//! The fuzz target of the shell: the state directory's records. Built for fuzzing and for tests alone; the core has the
+//! others.
 
 #[cfg(test)]
 #[path = "../fuzz/replay.rs"]
 mod replay;
 
-use std::time::Instant;
-
-use crate::{
-    bootstrap, gossip,
-    node::ClusterName,
-    state_dir,
-    wire::{self, Kind, WireError},
-};
-
-/// What is done with an input.
-pub type Target = fn(&[u8]);
-
-/// Every target here, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 9] = [
-    ("envelope", envelope),
-    ("sealed", sealed),
-    ("swim", swim),
-    ("rumour", rumour),
-    ("metadata", metadata),
-    ("frame", frame),
-    ("founding", founding),
-    ("record", record),
-    ("gossip", gossip),
-];
-
-pub(crate) const KINDS: [Kind; 6] =
-    [Kind::Swim, Kind::Goodbye, Kind::Request, Kind::Reply, Kind::Refusal, Kind::Challenge];
-
-/// Any instant will do to count from.
-#[expect(clippy::disallowed_methods, reason = "nothing depends on which time it is")]
-fn start() -> Instant {
-    Instant::now()
-}
-
-/// The envelope: what opens is sealed again to the same bytes, and what is sealed opens, but in no other cluster.
-pub fn envelope(data: &[u8]) {
-    let names = ["chronik", "c", "a-name-of-thirty-two-bytes-in-all"].map(str::parse::<ClusterName>);
-    for name in names.iter().flatten() {
-        match wire::open(name, data) {
-            Ok((kind, payload)) => assert_eq!(wire::seal(name, kind, payload), data),
-            Err(WireError::OtherCluster(other)) => {
-                let other: ClusterName = other.parse().expect("a name was read");
-                let (kind, payload) = wire::open(&other, data).expect("it is the other cluster's");
-                assert_eq!(wire::seal(&other, kind, payload), data);
-            }
-            Err(_) => {}
-        }
-    }
-    let [Ok(ours), Ok(theirs), _] = &names else { return };
-    let (choice, payload) = data.split_first().unwrap_or((&0, &[]));
-    let kind = KINDS[usize::from(*choice) % KINDS.len()];
-    let packet = wire::seal(ours, kind, payload);
-    assert_eq!(wire::open(ours, &packet), Ok((kind, payload)));
-    assert_eq!(wire::open(theirs, &packet), Err(WireError::OtherCluster("chronik".to_owned())));
-}
-
-/// The envelope of agents that have a key, see [`wire::fuzzing::sealed`].
-pub fn sealed(data: &[u8]) {
-    wire::fuzzing::sealed(data);
-}
-
-/// Messages of the engine and their members.
-pub fn swim(data: &[u8]) {
-    gossip::fuzzing::swim(data);
-}
-
-/// What travels beside them.
-pub fn rumour(data: &[u8]) {
-    gossip::fuzzing::rumour(data);
-}
-
-/// What a node says of itself.
-pub fn metadata(data: &[u8]) {
-    gossip::fuzzing::metadata(data);
-}
-
-/// Requests and replies on streams, and the whole states in them.
-pub fn frame(data: &[u8]) {
-    gossip::fuzzing::frame(data);
-}
-
-/// Messages about the founding: what is read is written to bytes that mean the same.
-pub fn founding(data: &[u8]) {
-    if let Ok(message) = minicbor::decode::<bootstrap::Message>(data) {
-        let bytes = minicbor::to_vec(&message).expect("writing to a vector cannot fail");
-        assert_eq!(minicbor::decode::<bootstrap::Message>(&bytes).ok(), Some(message));
-    }
-}
-
 /// Records of the state directory, with the checksum they have and with the right one.
 pub fn record(data: &[u8]) {
-    state_dir::fuzzing::record(data);
-}
-
-/// A whole gossip machine among hostile peers that are of its cluster.
-pub fn gossip(data: &[u8]) {
-    gossip::fuzzing::hostile_peers(data, start());
+    crate::state_dir::fuzzing::record(data);
 }
 
 #[cfg(test)]
@@ -111,8 +16,6 @@ mod tests {
 
     #[test]
     fn whatever_comes_is_read_or_refused() {
-        for (name, target) in TARGETS {
-            replay::replay(name, target);
-        }
+        replay::replay("record", record);
     }
 }

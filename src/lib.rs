@@ -6,33 +6,21 @@
 //!
 #![doc = include_str!("ARCHITECTURE.md")]
 
-mod accepting;
-pub mod advertise;
-pub mod agent;
 pub mod api;
-pub mod backoff;
-pub mod bootstrap;
 pub mod cli;
 pub mod config;
-mod descriptors;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod gossip;
-pub mod handle;
+mod host;
 pub mod http;
-pub mod key_file;
-pub mod machine;
-pub mod membership;
 mod nearest;
-pub mod node;
-pub mod quorum;
-pub mod retry_join;
-pub mod service_manager;
-pub mod shutdown;
 pub mod snapshot;
-pub mod state_dir;
-pub mod token;
-pub mod transport;
-mod watchdog;
-pub mod wire;
+
+pub use chronik_core::{
+    backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, wire,
+};
+use host::{accepting, descriptors, watchdog};
+pub use host::{
+    advertise, agent, handle, key_file, retry_join, service_manager, shutdown, state_dir, token, transport,
+};

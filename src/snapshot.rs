@@ -10,12 +10,12 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    bootstrap::{Cluster, Decision, Reason, ServerReport},
-    gossip::{Gossip, Stranger},
+    bootstrap::Status,
+    counters::Counters,
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
-    wire::KeyId,
+    wire::Secrecy,
 };
 
 /// Everything a reader may want to know, at one moment.
@@ -28,7 +28,7 @@ pub struct Snapshot {
     /// Whether that is a majority.
     pub quorum: Arc<Quorum>,
     /// What the server is to do, and the cluster as it is known here.
-    pub founding: Arc<Founding>,
+    pub founding: Arc<Status>,
     /// What each provider last said.
     pub discovery: Arc<Discovery>,
     /// Counters for metrics and diagnosis.
@@ -43,45 +43,6 @@ pub struct Snapshot {
     pub taken: Instant,
     /// Answers rendered from this snapshot, each at most once, by whoever asks first.
     pub rendered: Rendered,
-}
-
-/// How gossip is encrypted, without the keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Secrecy {
-    /// The names of the keys, the one that sends first; none: it is not encrypted.
-    pub keys: Vec<KeyId>,
-    /// Why the last change of them, or the last reading of their file, failed.
-    pub trouble: Option<String>,
-    /// Who was last heard that has no key in common with this agent.
-    pub stranger: Option<Stranger>,
-}
-
-/// How a keyring stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyState {
-    /// The names of the keys, the one that sends first.
-    pub keys: Vec<KeyId>,
-    /// Why the last change of it, or the last reading of its file, failed.
-    pub trouble: Option<String>,
-}
-
-/// What one member said of its keyring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberKeys {
-    /// Who.
-    pub id: NodeId,
-    /// Where.
-    pub addr: SocketAddr,
-    /// How its keyring stands, or why it did not say.
-    pub state: Result<KeyState, String>,
-}
-
-impl Secrecy {
-    /// That of a machine now.
-    pub fn of(gossip: &Gossip) -> Self {
-        let KeyState { keys, trouble } = gossip.key_state().unwrap_or_default();
-        Self { keys, trouble, stranger: gossip.stranger().cloned() }
-    }
 }
 
 /// Slots for the answers that are asked for most. They belong to the HTTP layer, which alone fills and reads them.
@@ -150,40 +111,6 @@ impl Clock {
     }
 }
 
-/// What the server is to do, and the cluster as it is known here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Founding {
-    /// Grows with every change.
-    pub index: u64,
-    /// The one decision, as far as it is on disk.
-    pub decision: Decision,
-    /// The cluster that is known, as far as it is on disk.
-    pub cluster: Option<Cluster>,
-    /// The co-located server, where it has said who it is.
-    pub server: Option<Server>,
-    /// Why the record of this agent cannot be relied on, where that is so.
-    pub fault: Option<Reason>,
-}
-
-impl Founding {
-    /// Takes `next` as the new state, with a grown index where it differs.
-    pub fn update(&mut self, next: Self) -> bool {
-        let next = Self { index: self.index, ..next };
-        let changed = *self != next;
-        *self = Self { index: self.index + u64::from(changed), ..next };
-        changed
-    }
-}
-
-/// What the co-located server said of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Its last word.
-    pub report: ServerReport,
-    /// Whether that was recent enough for it to count as running; nothing where it speaks only once.
-    pub up: Option<bool>,
-}
-
 /// What the providers said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Discovery {
@@ -216,39 +143,4 @@ pub struct ProviderReport {
     pub polls: u64,
     /// When it will be asked next.
     pub next: Option<Instant>,
-}
-
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams taken in.
-    pub datagrams_in: u64,
-    /// Datagrams sent.
-    pub datagrams_out: u64,
-    /// Bytes in those taken in.
-    pub bytes_in: u64,
-    /// Bytes in those sent.
-    pub bytes_out: u64,
-    /// Exchanges over TCP that this node began.
-    pub exchanges_out: u64,
-    /// Exchanges over TCP that others began.
-    pub exchanges_in: u64,
-    /// Packets and frames refused: not ours, cut short, or of another cluster.
-    pub refused: u64,
-    /// Packets and frames of another cluster, among those refused.
-    pub foreign: u64,
-    /// Packets and frames that no key opened, or that had none where one is needed, among those refused.
-    pub undecryptable: u64,
-    /// Datagrams that may have been sent before: seen already, or from an unknown process of no active member.
-    pub replayed: u64,
-    /// Requests over streams that were asked for a proof that they are of now.
-    pub challenged: u64,
-    /// Times this node had to renew its identity because others took it for failed.
-    pub renewals: u64,
-    /// Stalls noticed: the process was paused or starved.
-    pub stalls: u64,
-    /// Suspicions that this node followed up.
-    pub suspicions: u64,
-    /// Entries of the view that only the look at all of them found to be wrong; none, unless this agent has a defect.
-    pub overlooked: u64,
 }

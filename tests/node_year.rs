@@ -25,9 +25,9 @@ use std::{
 };
 
 use chronik_agent::{
+    counters::Counters,
     gossip::Timing,
     membership::MemberStatus::{Failed, Suspect},
-    snapshot::Counters,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
 

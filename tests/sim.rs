@@ -21,10 +21,10 @@ use std::{
 };
 
 use chronik_agent::{
+    bootstrap::NodeRecord,
     gossip::{Event, Gossip, NoAnswer, Timing, Transmit},
     membership::MemberStatus,
     node::ClusterName,
-    state_dir::NodeRecord,
     wire::Keyring,
 };
 use rand::{SeedableRng as _, rngs::StdRng};

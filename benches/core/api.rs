@@ -8,14 +8,16 @@ use std::{
 };
 
 use chronik_agent::{
-    bootstrap::Decision,
+    bootstrap::{Decision, Status},
     config::{Config, Host, HttpAddr, Options},
+    counters::Counters,
     handle::Handle,
     http,
     membership::Membership,
     node::Epoch,
     quorum::Quorum,
-    snapshot::{About, Clock, Counters, Discovery, Founding, Rendered, Secrecy, Snapshot},
+    snapshot::{About, Clock, Discovery, Rendered, Snapshot},
+    wire::Secrecy,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -72,7 +74,7 @@ fn snapshot(
         about: Arc::new(about),
         membership: Arc::new(membership.clone()),
         quorum: Arc::new(Quorum::forming(membership, None)),
-        founding: Arc::new(Founding {
+        founding: Arc::new(Status {
             index: 1,
             decision: Decision::Wait { reasons: vec![] },
             cluster: None,

@@ -8,11 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use chronik_agent::{
-    bootstrap::{self, Admission, Record, SeedGate, Terms},
-    gossip::{self, FoundingNews, Gossip, Metadata, NoAnswer, Peer, Settings, Timing, Transmit},
+    bootstrap::{self, Admission, NodeRecord, Record, SeedGate, Terms},
+    gossip::{self, Gossip, NoAnswer, Peer, Settings, Timing, Transmit},
     machine::Machine,
+    membership::{FoundingNews, Metadata},
     node::{Epoch, NodeId, Role},
-    state_dir::NodeRecord,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 

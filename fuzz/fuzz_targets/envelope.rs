@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::envelope`.
+//! See `chronik_core::fuzzing::envelope`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::envelope(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::envelope(data));

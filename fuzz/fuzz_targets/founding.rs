@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::founding`.
+//! See `chronik_core::fuzzing::founding`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::founding(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::founding(data));

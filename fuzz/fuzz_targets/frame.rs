@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::frame`.
+//! See `chronik_core::fuzzing::frame`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::frame(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::frame(data));

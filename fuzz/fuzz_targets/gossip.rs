@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::gossip`.
+//! See `chronik_core::fuzzing::gossip`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::gossip(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::gossip(data));

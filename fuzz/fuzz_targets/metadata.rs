@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::metadata`.
+//! See `chronik_core::fuzzing::metadata`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::metadata(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::metadata(data));

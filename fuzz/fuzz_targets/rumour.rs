@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::rumour`.
+//! See `chronik_core::fuzzing::rumour`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::rumour(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::rumour(data));

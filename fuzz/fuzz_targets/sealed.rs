@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::sealed`.
+//! See `chronik_core::fuzzing::sealed`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::sealed(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::sealed(data));

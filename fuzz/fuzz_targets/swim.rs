@@ -1,4 +1,4 @@
-//! See `chronik_agent::fuzzing::swim`.
+//! See `chronik_core::fuzzing::swim`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_agent::fuzzing::swim(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| chronik_core::fuzzing::swim(data));

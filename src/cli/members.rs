@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{At, CliError, Outcome, Output, client::with_query, table};
+use super::{At, CliError, Outcome, Output, choice, client::with_query, table};
 use crate::{api, membership::MemberStatus, node::Role};
 
 /// The flags of `members`.
@@ -19,10 +19,10 @@ pub struct MembersArgs {
     #[arg(long, value_name = "TEXT", required_if_eq("format", "template"))]
     template: Option<String>,
     /// Only members of this status; repeatable
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<MemberStatus>())]
     status: Vec<MemberStatus>,
     /// Only members of this role; repeatable
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Role>())]
     role: Vec<Role>,
     /// Only members with this tag; repeatable, and then all must match
     #[arg(long, value_name = "KEY=VALUE")]

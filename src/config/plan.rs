@@ -4,6 +4,7 @@ use super::Config;
 use crate::{
     advertise::{AdvertiseError, Advertised},
     bootstrap::{Admission, SeedGate},
+    choice::Choice as _,
     key_file,
 };
 
@@ -29,7 +30,7 @@ impl Config {
             ("http token", self.http_token()),
             ("state", self.state_dir.display().to_string()),
             ("encryption", self.encryption()),
-            ("profile", self.profile.name().to_owned()),
+            ("profile", self.profile.word().to_owned()),
             ("founding", founding),
             ("endpoints", list(self.endpoints.iter().map(ToString::to_string).collect())),
             ("tags", list(tags.collect())),

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use chronik_providers::{Spec, SpecError};
-use clap::ValueEnum;
 
 use super::{
     Config, DEFAULT_GOSSIP_PORT, DEFAULT_HTTP_PORT, EndpointFlag, Host, HttpAddr, LogFormat, Options,
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     bootstrap::{Admission, NamedFounders, NoFounders, SeedGate},
+    choice::Choice,
     nearest::nearest,
     node::{InvalidName, NodeId, Role, Tags},
 };
@@ -241,14 +241,11 @@ fn rule<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> Result<T, String
     text.parse().map_err(|error: InvalidName| format!("is no {}: write {}", error.what, error.rule))
 }
 
-fn choice<T: ValueEnum>(text: &str) -> Result<T, String> {
-    T::from_str(text, false).map_err(|_| {
-        let names: Vec<String> = T::value_variants()
-            .iter()
-            .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
-            .collect();
-        let all = names.join(", ");
-        match nearest(text, names.iter().map(String::as_str)) {
+fn choice<T: Choice>(text: &str) -> Result<T, String> {
+    T::named(text).ok_or_else(|| {
+        let words: Vec<_> = T::ALL.iter().map(|value| value.word()).collect();
+        let all = words.join(", ");
+        match nearest(text, words) {
             Some(near) => format!("is not one of {all}: did you mean `{near}`?"),
             None => format!("is not one of {all}"),
         }

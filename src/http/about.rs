@@ -7,7 +7,6 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use clap::ValueEnum;
 
 use super::{
     Api, BODY_MAX, HEAD_MAX, HEADERS_MAX, LONG_POLLS_MAX, WAIT_MAX,
@@ -20,8 +19,10 @@ use super::{
 use crate::{
     api,
     bootstrap::{Admission, SeedGate},
+    choice::Choice as _,
     config::Config,
-    snapshot::{Counters, Snapshot},
+    counters::Counters,
+    snapshot::Snapshot,
 };
 
 fn index(snapshot: &Snapshot) -> u64 {
@@ -97,9 +98,6 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
 
 /// The configuration for everybody to see: secrets masked.
 pub(super) fn settings(config: &Config) -> api::Settings {
-    let named = |value: Option<clap::builder::PossibleValue>| {
-        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-    };
     api::Settings {
         retry_join: config.seed_specs(),
         bootstrap_expect: config.bootstrap_expect.map(Into::into),
@@ -126,8 +124,8 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         http_allow_host: config.http_allow_hosts.clone(),
         http_token_file: config.http_token_file.as_ref().map(|path| path.display().to_string()),
         state_dir: config.state_dir.display().to_string(),
-        profile: config.profile.name().to_owned(),
-        log_format: named(config.log_format.to_possible_value()),
+        profile: config.profile.word().to_owned(),
+        log_format: config.log_format.word().to_owned(),
         log_level: config.log_level.to_string(),
     }
 }

@@ -20,10 +20,11 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, ServerReport, Voter, VoterRef,
+        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, Server, ServerReport, Status, Voter,
+        VoterRef,
     },
     handle::Forgotten,
-    snapshot::{Founding, Server, Snapshot},
+    snapshot::Snapshot,
 };
 
 const SERVER_SHAPE: &str = r#"send {"server_id":"…","has_state":false,"cluster_id":null}"#;
@@ -154,7 +155,7 @@ pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
     snapshot.rendered.founding.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
 }
 
-fn bootstrap(founding: &Founding) -> shape::Bootstrap {
+fn bootstrap(founding: &Status) -> shape::Bootstrap {
     let facts = summary(founding);
     let mut answer = shape::Bootstrap {
         index: founding.index,
@@ -181,7 +182,7 @@ fn bootstrap(founding: &Founding) -> shape::Bootstrap {
 }
 
 /// The founding in short.
-pub(super) fn summary(founding: &Founding) -> api::Founding {
+pub(super) fn summary(founding: &Status) -> api::Founding {
     let cluster = founding.cluster.as_ref();
     api::Founding {
         decision: match &founding.decision {
@@ -198,7 +199,7 @@ pub(super) fn summary(founding: &Founding) -> api::Founding {
 }
 
 /// The codes of the reasons, each once.
-pub(super) fn codes(founding: &Founding) -> BTreeSet<&'static str> {
+pub(super) fn codes(founding: &Status) -> BTreeSet<&'static str> {
     let mut codes: BTreeSet<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|reason| reason.code()).collect(),
         Decision::Conflict(conflict) => conflict.reasons().into_iter().map(|(code, _)| code).collect(),
@@ -219,7 +220,7 @@ pub(super) fn attested(server: &Server) -> shape::Server {
 }
 
 /// Of the decision; and a fault with any, for it is a reason to act though not to wait.
-fn reasons(founding: &Founding) -> Vec<shape::Reason> {
+fn reasons(founding: &Status) -> Vec<shape::Reason> {
     let reason = |code: &str, message: String| shape::Reason { code: code.to_owned(), message };
     let mut reasons: Vec<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|why| reason(why.code(), why.to_string())).collect(),

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::keys::{InstallRequest, KeyIdRequest, KeysAnswer, MemberKeyring},
-    snapshot::{KeyState, MemberKeys, Snapshot},
-    wire::{Key, KeyChange, KeyId},
+    snapshot::Snapshot,
+    wire::{Key, KeyChange, KeyId, KeyState, MemberKeys},
 };
 
 const INSTALL_SHAPE: &str = r#"send {"key":"…"} with a key as `chronik-agent keygen` prints it"#;

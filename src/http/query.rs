@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use axum::http::Uri;
-use clap::ValueEnum;
 
 use super::{WAIT_DEFAULT, WAIT_MAX, problem::Problem};
-use crate::nearest::nearest;
+use crate::{choice::Choice, nearest::nearest};
 
 /// The keys that every `GET` with an index understands.
 const POLL_KEYS: [&str; 2] = ["index", "wait"];
@@ -50,16 +49,13 @@ impl Query {
     }
 
     /// The values of `key` as members of an enum; none given means any.
-    pub(super) fn choices<T: ValueEnum>(&self, key: &str) -> Result<Vec<T>, Problem> {
+    pub(super) fn choices<T: Choice>(&self, key: &str) -> Result<Vec<T>, Problem> {
         self.all(key)
             .flat_map(|value| value.split(','))
             .map(|value| {
-                T::from_str(value, false).map_err(|_| {
-                    let known: Vec<String> = T::value_variants()
-                        .iter()
-                        .filter_map(|variant| Some(variant.to_possible_value()?.get_name().to_owned()))
-                        .collect();
-                    let hint = nearest(value, known.iter().map(String::as_str))
+                T::named(value).ok_or_else(|| {
+                    let known: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
+                    let hint = nearest(value, known.iter().copied())
                         .map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
                     let known = known.join(", ");
                     Problem::bad_request(format!("`{key}={value}` is not one of {known}{hint}"))

@@ -10,14 +10,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{Api, LONG_POLLS_MAX, Shared, about};
 use crate::{
-    bootstrap::Decision,
+    bootstrap::{Decision, Status},
     config::{Config, Host, Options},
-    gossip::{FoundingNews, Metadata},
+    counters::Counters,
     handle::Handle,
-    membership::{Coordinate, Member, MemberStatus, Membership, Reach},
+    membership::{Coordinate, FoundingNews, Member, MemberStatus, Membership, Metadata, Reach},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
-    snapshot::{About, Clock, Counters, Discovery, Founding, ProviderReport, Rendered, Secrecy, Snapshot},
+    snapshot::{About, Clock, Discovery, ProviderReport, Rendered, Snapshot},
+    wire::Secrecy,
 };
 
 /// 2026-11-22T18:00:00Z.
@@ -65,7 +66,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
     Snapshot {
         quorum: Arc::new(Quorum::forming(&membership, None)),
         membership: Arc::new(membership),
-        founding: Arc::new(Founding {
+        founding: Arc::new(Status {
             index: 1,
             decision: Decision::Wait { reasons: vec![] },
             cluster: None,

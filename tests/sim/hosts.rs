@@ -3,10 +3,10 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use chronik_agent::{
-    bootstrap::Record,
-    gossip::{FoundingNews, Gossip, Metadata, Peer, Settings},
+    bootstrap::{NodeRecord, Record},
+    gossip::{Gossip, Peer, Settings},
+    membership::{FoundingNews, Metadata},
     node::{Epoch, NodeId, Role},
-    state_dir::NodeRecord,
     wire::Encryption,
 };
 use rand::RngExt as _;

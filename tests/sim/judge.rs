@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_agent::{
-    bootstrap::{ClusterId, Decision, Founder, Reason},
+    bootstrap::{ClusterId, Decision, Founder, NodeRecord, Reason},
     node::NodeId,
-    state_dir::NodeRecord,
 };
 
 /// Watches every decision that is shown and every record that is written.

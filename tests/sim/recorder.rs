@@ -5,8 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use chronik_agent::{
     gossip::Event,
-    snapshot::MemberKeys,
-    wire::{KeyChange, Keyring},
+    wire::{KeyChange, Keyring, MemberKeys},
 };
 
 use super::{Node, World, process::Process};

@@ -5,14 +5,13 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use chronik_agent::{
     bootstrap::{
-        self, Admission, ClusterId, Decision, EstablishedReport, Reason, SeedGate, ServerReport, Terms,
-        VoterRef,
+        self, Admission, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate, ServerReport,
+        Terms, VoterRef,
     },
     gossip::Gossip,
     machine::Machine,
     node::Role,
     quorum::Quorum,
-    state_dir::NodeRecord,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 

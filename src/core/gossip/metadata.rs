@@ -1,0 +1,200 @@
+//! What a node says of itself: a record that only its owner writes, replaced as a whole, newest version wins.
+
+use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
+
+use minicbor::{Decode, Encode};
+
+use crate::{
+    bootstrap::{Attestation, ClusterId},
+    membership::{FoundingNews, Metadata},
+    node::{Endpoints, Epoch, NodeId, Role, Tags},
+};
+
+/// Largest record in bytes that travels as a rumour. More would crowd membership updates out of the datagram and, past
+/// the engine's packet size, stay in its queue for ever (it accepts what it can never send).
+pub const MAX_RUMOUR: usize = 600;
+/// Largest record at all. It is sent to every member, so it is no place for data.
+pub const MAX_METADATA: usize = 16 << 10;
+
+/// The same as bytes. Fields are numbered and unknown ones skipped, so that versions can be mixed in one cluster: add
+/// fields freely, reuse no number.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Encoded {
+    #[n(0)]
+    name: String,
+    #[n(1)]
+    observer: bool,
+    #[n(2)]
+    expect: Option<NonZeroU16>,
+    #[n(3)]
+    endpoints: BTreeMap<String, String>,
+    #[n(4)]
+    tags: BTreeMap<String, String>,
+    #[n(5)]
+    cluster_id: Option<ClusterId>,
+    #[n(6)]
+    config_index: Option<u64>,
+    #[n(7)]
+    established: Option<bool>,
+    /// Whether the server holds data, where it says.
+    #[n(8)]
+    holds_data: Option<bool>,
+    #[n(9)]
+    server_up: Option<bool>,
+}
+
+/// Bytes that are no metadata.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not metadata: {0}")]
+pub struct MetadataError(String);
+
+/// A metadata record larger than `MAX_METADATA`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "name, endpoints and tags take {0} bytes together, more than the {MAX_METADATA} allowed: shorten the tags"
+)]
+pub struct MetadataTooLarge(usize);
+
+/// The bytes that travel.
+///
+/// # Errors
+/// Where they are too many.
+pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
+    let texts = |(key, value): (String, &String)| (key, value.clone());
+    let encoded = Encoded {
+        name: metadata.name.as_str().to_owned(),
+        observer: metadata.role == Role::Observer,
+        expect: metadata.expect,
+        endpoints: metadata.endpoints.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+        tags: metadata.tags.iter().map(|(key, value)| texts((key.to_string(), value))).collect(),
+        cluster_id: metadata.founding.cluster_id,
+        config_index: Some(metadata.founding.config_index).filter(|index| *index > 0),
+        established: Some(true).filter(|_| metadata.founding.established),
+        holds_data: match metadata.founding.attestation {
+            Attestation::Silent => None,
+            Attestation::Blank => Some(false),
+            Attestation::HoldsData => Some(true),
+        },
+        server_up: metadata.founding.server_up,
+    };
+    let bytes = super::frame::write(&encoded);
+    if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
+}
+
+/// Reads what `encode` wrote, here or in another version.
+///
+/// # Errors
+/// Where the bytes are too many, or break a rule of `node`.
+pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
+    if bytes.len() > MAX_METADATA {
+        return Err(MetadataError(format!("{} bytes", bytes.len())));
+    }
+    let encoded: Encoded = super::frame::read(bytes).map_err(|error| MetadataError(error.to_string()))?;
+    let invalid = |error: crate::node::InvalidName| MetadataError(error.to_string());
+    let mut metadata = Metadata {
+        name: encoded.name.try_into().map_err(invalid)?,
+        role: if encoded.observer { Role::Observer } else { Role::Server },
+        expect: encoded.expect,
+        endpoints: Endpoints::new(),
+        tags: Tags::new(),
+        founding: FoundingNews {
+            cluster_id: encoded.cluster_id,
+            config_index: encoded.config_index.unwrap_or(0),
+            established: encoded.established.unwrap_or(false),
+            attestation: match encoded.holds_data {
+                None => Attestation::Silent,
+                Some(false) => Attestation::Blank,
+                Some(true) => Attestation::HoldsData,
+            },
+            server_up: encoded.server_up,
+        },
+    };
+    for (name, addr) in encoded.endpoints {
+        metadata.endpoints.insert(name.try_into().map_err(invalid)?, addr);
+    }
+    for (key, value) in encoded.tags {
+        metadata.tags.insert(key.try_into().map_err(invalid)?, value);
+    }
+    Ok(metadata)
+}
+
+/// Which writing of a node's metadata: a later start beats an earlier one, a later version within it beats the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The start that wrote it.
+    pub(super) epoch: Epoch,
+    /// Counts the writings of that start, from 1.
+    pub(super) version: u32,
+}
+
+/// A node's metadata as it is kept and passed on: the owner's bytes, and what they mean.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub(super) owner: NodeId,
+    pub(super) stamp: Stamp,
+    pub(super) bytes: Vec<u8>,
+    pub(super) metadata: Arc<Metadata>,
+}
+
+impl Record {
+    /// A record read from the wire.
+    ///
+    /// # Errors
+    /// Where its bytes are no metadata.
+    pub fn read(owner: NodeId, stamp: Stamp, bytes: &[u8]) -> Result<Arc<Self>, MetadataError> {
+        let metadata = decode(bytes)?.into();
+        Ok(Self { owner, stamp, bytes: bytes.to_vec(), metadata }.into())
+    }
+}
+
+/// How a record becomes what is kept of it: [`Record::read`], or in a simulation of thousands of nodes in one process
+/// something that keeps what is equal once.
+pub type ReadRecord = fn(NodeId, Stamp, &[u8]) -> Result<Arc<Record>, MetadataError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            name: "node-1".parse().unwrap(),
+            role: Role::Observer,
+            expect: NonZeroU16::new(3),
+            endpoints: [("raft".parse().unwrap(), "10.0.0.1:5001".to_owned())].into(),
+            tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+            founding: FoundingNews {
+                cluster_id: Some([7; 16].into()),
+                config_index: 3,
+                established: true,
+                attestation: Attestation::HoldsData,
+                server_up: Some(true),
+            },
+        }
+    }
+
+    #[test]
+    fn metadata_is_read_as_written_and_refused_when_cut_short() {
+        let bytes = encode(&metadata()).unwrap();
+        assert_eq!(decode(&bytes), Ok(metadata()));
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_is_skipped() {
+        let mut bytes = encode(&metadata()).unwrap();
+        assert_eq!(bytes[0], 0xaa, "a map of ten");
+        bytes[0] = 0xab;
+        bytes.extend([0x18, 99, 0x63, b'n', b'e', b'w']);
+        assert_eq!(decode(&bytes), Ok(metadata()));
+    }
+
+    #[test]
+    fn too_much_of_it_says_how_much() {
+        let tags = [("k".parse().unwrap(), "v".repeat(MAX_METADATA))].into();
+        let error = encode(&Metadata { tags, ..metadata() }).unwrap_err();
+        assert!(error.to_string().contains("more than the 16384 allowed"), "{error}");
+    }
+}

@@ -1,0 +1,15 @@
+//! What touches the operating system: sockets, files, clocks, signals, and the tasks that drive the core.
+
+pub(crate) mod accepting;
+pub mod advertise;
+pub mod agent;
+pub(crate) mod descriptors;
+pub mod handle;
+pub mod key_file;
+pub mod retry_join;
+pub mod service_manager;
+pub mod shutdown;
+pub mod state_dir;
+pub mod token;
+pub mod transport;
+pub(crate) mod watchdog;

@@ -1,0 +1,377 @@
+//! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
+
+mod alarm;
+mod commands;
+mod core;
+mod keys;
+mod publish;
+mod saving;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use chronik_providers::SpecError;
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+};
+
+use self::core::Core;
+use crate::{
+    advertise,
+    bootstrap::{self, NodeRecord, Record},
+    choice::Choice as _,
+    config::{Config, DEFAULT_GOSSIP_PORT, Profile},
+    descriptors,
+    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings, Timing},
+    handle::Handle,
+    http,
+    key_file::KeyFileError,
+    machine::{Machine, zone_of},
+    membership::{FoundingNews, Metadata},
+    node::{Epoch, NodeId},
+    retry_join::Source,
+    service_manager::ServiceManager,
+    shutdown::Signals,
+    snapshot::{About, Clock},
+    state_dir::{StateDir, StateError},
+    token::{Token, TokenError},
+    transport::{self, Sockets},
+    watchdog,
+    wire::KeyChange,
+};
+
+/// Queues between the tasks; a full one makes its sender wait.
+const QUEUE: usize = 256;
+
+/// Why the agent could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The gossip address.
+    #[error(transparent)]
+    Bind(#[from] transport::BindError),
+    /// The API's address.
+    #[error(transparent)]
+    Http(#[from] http::BindError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The address for the others.
+    #[error(transparent)]
+    Advertise(#[from] advertise::AdvertiseError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// What this node says of itself.
+    #[error(transparent)]
+    Metadata(#[from] MetadataTooLarge),
+    /// A provider's spec.
+    #[error("--retry-join: {0}")]
+    Spec(#[from] SpecError),
+    /// The system.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A second signal came before the goodbye was said.
+    #[error("stopped by a second signal before the goodbye was said; the others will call this node failed")]
+    Aborted,
+    /// A task ended that should not have.
+    #[error("the {0} task ended by itself; this is a defect of the agent, please report it")]
+    TaskEnded(&'static str),
+    /// A task panicked.
+    #[error("a task failed: {0}; this is a defect of the agent, please report it")]
+    TaskFailed(#[from] JoinError),
+}
+
+/// Runs an agent until SIGTERM, SIGINT or a `leave`.
+///
+/// # Errors
+/// Where it cannot start, or a second signal cuts its goodbye short.
+pub async fn run(config: Config) -> Result<(), AgentError> {
+    let mut signals = Signals::catch()?;
+    descriptors::raise();
+    let config = Arc::new(config);
+    while Box::pin(run_life(config.clone(), &mut signals)).await? == Ended::StartOver {
+        tracing::info!("starting over as a new node");
+    }
+    Ok(())
+}
+
+/// How a life of the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It said goodbye.
+    Left,
+    /// An operator had it forget everything: bind again, and a new node starts.
+    StartOver,
+}
+
+async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
+    let mut agent = Agent::bind(config).await?;
+    agent.core.service_manager = ServiceManager::of_this_process();
+    watchdog::watch(&agent.core.pulse)?;
+    let (stop, stopping) = watch::channel(false);
+    let running = agent.run(async move {
+        let mut stopping = stopping;
+        // An error means that nobody can ask any more, and so nobody has.
+        if stopping.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    });
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return ended,
+        () = signals.next() => stop.send_replace(true),
+    };
+    tokio::select! {
+        ended = running => ended,
+        () = signals.next() => Err(AgentError::Aborted),
+    }
+}
+
+/// An agent that has its sockets and its state, and is about to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: Arc<Config>,
+    /// Large, and moved from here into its task.
+    core: Box<Core>,
+    sources: Vec<Source>,
+    listeners: Vec<http::Listener>,
+    token: Option<Token>,
+    streams: tokio::net::TcpListener,
+    requests: mpsc::Sender<transport::Request>,
+    updates: mpsc::Sender<crate::retry_join::Update>,
+    changed_keys: mpsc::Receiver<KeyChange>,
+    handle: Handle,
+}
+
+impl Agent {
+    /// Finds every mistake that can be found before the first packet.
+    ///
+    /// # Errors
+    /// Names the flag, its value and the remedy.
+    pub async fn bind(config: impl Into<Arc<Config>>) -> Result<Self, AgentError> {
+        let config = config.into();
+        let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
+        let state = StateDir::open(&config.state_dir)?;
+        let listeners = http::bind(&config.http).await?;
+        let Sockets { datagrams, tcp, addr } = transport::bind(config.bind).await?;
+        let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
+        let started = clock();
+        let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
+        let (node, fault) = start_of_life(&state, started)?;
+        let me = Peer::new(node.founding.node_id, advertised.addr, node.epoch, 0);
+        let settings = Settings {
+            cluster: config.cluster.clone(),
+            timing: timing(config.profile),
+            me,
+            metadata: metadata(&config, advertised.addr),
+            cached: state.peers(),
+            encryption: keys::at_start(&config, addr)?,
+            read_record: gossip::Record::read,
+            seed: rng.next_u64(),
+        };
+        let founding = founding(&config, &settings);
+        let gossip = Gossip::new(settings, started.instant)?;
+        let founding_rng = StdRng::from_rng(&mut rng);
+        let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
+        if let Some(why) = fault {
+            tracing::error!(error = why, "the record does not read: this agent votes nothing");
+            machine.handle_fault(why, started.instant);
+        }
+        let sources = sources(&config, &mut rng)?;
+        tracing::info!(
+            node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch(),
+            bound = %addr, advertised = %advertised.addr, because = advertised.because, "started"
+        );
+        let about = About {
+            id: me.id,
+            epoch: me.epoch(),
+            cluster: config.cluster.clone(),
+            bound: addr,
+            advertised: advertised.addr,
+            advertised_because: advertised.because,
+            state_dir: config.state_dir.display().to_string(),
+            profile: config.profile.word(),
+            started,
+        };
+        let (commands, asked) = mpsc::channel(QUEUE);
+        let (requests, requested) = mpsc::channel(QUEUE);
+        let (updates, updated) = mpsc::channel(QUEUE);
+        let reports = sources.iter().map(Source::report).collect();
+        let inputs = core::Inputs { datagrams, asked, requested, updated };
+        let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
+        let (core, snapshots) =
+            Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
+        let handle = Handle::new(snapshots, commands);
+        Ok(Self {
+            config,
+            core: Box::new(core),
+            sources,
+            listeners,
+            token,
+            streams: tcp,
+            requests,
+            updates,
+            changed_keys,
+            handle,
+        })
+    }
+
+    /// A hold on the agent for others in this process.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until `stop` completes or somebody asks the agent to leave, and says goodbye.
+    ///
+    /// # Errors
+    /// Where a task ends that should not.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
+        let (api_ends, api_stops) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let keyring = self.core.machine.gossip().keyring().cloned();
+        let followed = self.config.encrypt_key_file.clone().zip(keyring);
+        tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
+        let (config, handle) = (self.config, self.handle.clone());
+        tasks.spawn(async move {
+            let mut api_stops = api_stops;
+            let stop = async move {
+                // Either the agent says so, or it is gone.
+                api_stops.wait_for(|ended| *ended).await.ok();
+            };
+            http::serve(self.listeners, handle, &config, self.token, stop).await;
+            Task::Other("API")
+        });
+        tasks.spawn(async move {
+            transport::accept(self.streams, self.requests).await;
+            Task::Other("stream")
+        });
+        for source in self.sources {
+            let (handle, updates) = (self.handle.clone(), self.updates.clone());
+            tasks.spawn(async move {
+                source.run(handle, updates).await;
+                Task::Other("retry-join")
+            });
+        }
+        if let Some((path, keyring)) = followed {
+            let (handle, changes) = (self.handle.clone(), self.changed_keys);
+            tasks.spawn(async move {
+                keys::follow(path, keyring, changes, handle).await;
+                Task::Other("keys")
+            });
+        }
+        let first = tasks.join_next().await.transpose()?;
+        api_ends.send_replace(true);
+        let how = match first {
+            Some(Task::Core(how)) => how,
+            Some(Task::Other(task)) => return Err(AgentError::TaskEnded(task)),
+            None => return Err(AgentError::TaskEnded("only")),
+        };
+        // The API alone has something to finish: the answers in flight, within a second.
+        while let Some(task) = tasks.join_next().await.transpose()? {
+            if matches!(task, Task::Other("API")) {
+                break;
+            }
+        }
+        // Where a new life follows, it listens where this one did.
+        tasks.shutdown().await;
+        Ok(how)
+    }
+}
+
+/// A task that has ended.
+enum Task {
+    Core(Ended),
+    Other(&'static str),
+}
+
+/// This start of the node, made durable before anybody hears of it. Where the record does not read, it is left as it
+/// is, and the node runs under a passing id that votes nothing: with why.
+fn start_of_life(state: &StateDir, started: Clock) -> Result<(NodeRecord, Option<String>), StateError> {
+    let unix_ms = started.unix_ms();
+    let known = match state.node() {
+        Ok(known) => known,
+        Err(error) => {
+            let passing = NodeRecord { epoch: Epoch::next(None, unix_ms), founding: Record::blank(new_id()) };
+            return Ok((passing, Some(error.to_string())));
+        }
+    };
+    let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
+    let founding = known.map(|known| known.founding);
+    let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
+    let node = NodeRecord { epoch, founding };
+    state.keep_node(&node)?;
+    Ok((node, None))
+}
+
+fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
+    let endpoints = config.endpoints.iter().map(|endpoint| {
+        let addr = match &endpoint.host {
+            Some(host) => format!("{host}:{}", endpoint.port),
+            None => SocketAddr::new(advertised.ip(), endpoint.port).to_string(),
+        };
+        (endpoint.name.clone(), addr)
+    });
+    Metadata {
+        name: config.node_name.clone(),
+        role: config.role,
+        expect: config.bootstrap_expect,
+        endpoints: endpoints.collect(),
+        tags: config.tags.clone(),
+        founding: FoundingNews::default(),
+    }
+}
+
+fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
+    bootstrap::Config {
+        cluster_name: config.cluster.clone(),
+        role: config.role,
+        name: config.node_name.clone(),
+        addr: settings.me.addr(),
+        endpoints: settings.metadata.endpoints.clone(),
+        zone: zone_of(&config.tags),
+        terms: config.terms(),
+        admission: config.admission,
+        seed_gate: config.seed_gate,
+        timing: bootstrap::Timing::LAN,
+    }
+}
+
+fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {
+    let source = |(position, spec): (usize, &chronik_providers::Spec)| {
+        let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
+        Ok(Source::new(position, spec.provider(), spec.to_string(), provider, rng.next_u64()))
+    };
+    config.retry_join.iter().enumerate().map(source).collect()
+}
+
+fn timing(profile: Profile) -> Timing {
+    match profile {
+        Profile::Local => Timing::LOCAL,
+        Profile::Lan => Timing::LAN,
+        Profile::Wan => Timing::WAN,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell reads both clocks, once and together")]
+fn clock() -> Clock {
+    Clock { instant: Instant::now(), wall: SystemTime::now() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]
+fn system_rng() -> rand::rngs::ThreadRng {
+    rand::rng()
+}
+
+/// A new node's id.
+fn new_id() -> NodeId {
+    NodeId::generate(clock().unix_ms(), system_rng().random())
+}

@@ -1,0 +1,334 @@
+//! The state directory: records that survive a crash at any moment, and a lock against a second agent.
+//!
+//! A record is one file: a line with its format and checksum, then JSON. It is written to a temporary file, synced,
+//! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
+//! whole.
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod modes;
+mod whole;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::io::Errno;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+
+use crate::bootstrap::NodeRecord;
+
+/// First words of every record.
+const FORMAT: &str = "chronik-agent record 1 sha256 ";
+/// Only the agent's user may read what is here.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// What is wrong with the state directory, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The system refused.
+    #[error("--state-dir {}: cannot {action}: {error}; {}", .path.display(), remedy(.error))]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was attempted.
+        action: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another agent has it.
+    #[error(
+        "--state-dir {} is in use by another agent{}; stop that one, or give this one a directory of its own",
+        .path.display(),
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, as it wrote itself.
+        pid: Option<u32>,
+    },
+    /// Others may look into it, and what else is in it forbids to close it.
+    #[error(
+        "--state-dir {} is open to others (mode {mode:04o}) and holds {other:?}, which is not the agent's: give the agent a directory of its own, or chmod 700 this one",
+        .path.display()
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Something in it.
+        other: String,
+    },
+    /// A record that was damaged, or was never one.
+    #[error(
+        "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",
+        .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// What to do where the system refuses.
+fn remedy(error: &io::Error) -> &'static str {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "make room there"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "find out why it is mounted read-only, and mount it for writing"
+    } else if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+        "look at the disk"
+    } else if [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    {
+        "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    } else {
+        "give the agent's user a directory it may write to"
+    }
+}
+
+/// The directory, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// Where it cannot be written to, or another agent has it.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |action| move |error| StateError::Io { path: path.to_owned(), action, error };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIR_MODE)
+            .create(path)
+            .map_err(failed("make the directory"))?;
+        modes::tighten(path)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path.join("lock"))
+            .map_err(failed("open its lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is only said to help; not knowing it changes nothing.
+                lock.read_to_string(&mut holder).ok();
+                return Err(StateError::Locked { path: path.to_owned(), pid: holder.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock it")(error)),
+        }
+        lock.set_len(0).map_err(failed("write its lock"))?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed("write its lock"))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Who this node is, or `None` on its first start.
+    ///
+    /// # Errors
+    /// Where the record is there and does not read: that is never taken for a first start.
+    pub fn node(&self) -> Result<Option<NodeRecord>, StateError> {
+        self.load("node")
+    }
+
+    /// Keeps who this node is; durable when it returns.
+    ///
+    /// # Errors
+    /// Where the system refuses; the old record is then still there.
+    pub fn keep_node(&self, record: &NodeRecord) -> Result<(), StateError> {
+        self.store("node", record)
+    }
+
+    /// The addresses of the members last seen. They only help to find the others, so an unreadable list is an empty one.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        let peers = self.load("peers").unwrap_or_else(|error| {
+            tracing::warn!(%error, "the members of the last run are unknown");
+            None
+        });
+        peers.unwrap_or_default()
+    }
+
+    /// Keeps the addresses of the members.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn keep_peers(&self, peers: &[SocketAddr]) -> Result<(), StateError> {
+        self.store("peers", &peers)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name).with_extension("json")
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let path = self.file(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(StateError::Io { path, action: "read it", error });
+            }
+        };
+        match unseal(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(problem) => Err(StateError::Damaged { path, problem }),
+        }
+    }
+
+    fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
+        let path = self.file(name);
+        whole::replace(&whole::System, &self.path, &path, &seal(record)).map_err(|error| StateError::Io {
+            path: path.clone(),
+            action: "write it",
+            error,
+        })
+    }
+}
+
+fn checksum(json: &[u8]) -> String {
+    Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn seal<T: Serialize>(record: &T) -> Vec<u8> {
+    let json = serde_json::to_vec_pretty(record).expect("a record has string keys only");
+    let mut file = format!("{FORMAT}{}\n", checksum(&json)).into_bytes();
+    file.extend(json);
+    file.push(b'\n');
+    file
+}
+
+fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
+    let text = file.strip_prefix(FORMAT.as_bytes()).ok_or("it is no record of this agent")?;
+    let end = text.iter().position(|byte| *byte == b'\n').ok_or("it is cut short")?;
+    let (sum, json) = (&text[..end], &text[end + 1..]);
+    let json = json.strip_suffix(b"\n").ok_or("it is cut short")?;
+    if sum != checksum(json).as_bytes() {
+        return Err("its checksum does not fit".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::{
+        bootstrap::Record,
+        node::{Epoch, NodeId},
+    };
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("chronik-agent-{name}-{}", std::process::id()));
+            fs::remove_dir_all(&path).ok();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn record() -> NodeRecord {
+        NodeRecord { epoch: Epoch(7), founding: Record::blank(NodeId::generate(1_700_000_000_000, [1; 10])) }
+    }
+
+    #[test]
+    fn a_record_is_read_as_written() {
+        let scratch = Scratch::new("read");
+        let dir = StateDir::open(&scratch.0).unwrap();
+        assert_eq!(dir.node().unwrap(), None, "a first start");
+        dir.keep_node(&record()).unwrap();
+        assert_eq!(dir.node().unwrap(), Some(record()));
+    }
+
+    #[test]
+    fn a_second_agent_is_told_who_has_the_directory() {
+        let scratch = Scratch::new("lock");
+        let first = StateDir::open(&scratch.0).unwrap();
+        let error = StateDir::open(&scratch.0).unwrap_err().to_string();
+        let holder = format!("in use by another agent (process {})", std::process::id());
+        assert!(error.contains(&holder), "{error}");
+        drop(first);
+        StateDir::open(&scratch.0).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_record_is_reported_and_never_taken_for_a_first_start() {
+        let scratch = Scratch::new("damaged");
+        let dir = StateDir::open(&scratch.0).unwrap();
+        dir.keep_node(&record()).unwrap();
+        let whole = fs::read(scratch.0.join("node.json")).unwrap();
+        for length in 0..whole.len() {
+            fs::write(scratch.0.join("node.json"), &whole[..length]).unwrap();
+            assert!(matches!(dir.node(), Err(StateError::Damaged { .. })), "cut to {length} bytes");
+        }
+        for position in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[position] ^= 1;
+            fs::write(scratch.0.join("node.json"), flipped).unwrap();
+            assert!(matches!(dir.node(), Err(StateError::Damaged { .. })), "flipped at {position}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_names_the_path_and_the_remedy() {
+        let error = StateDir::open(Path::new("/proc/nowhere")).unwrap_err().to_string();
+        assert!(error.starts_with("--state-dir /proc/nowhere: cannot make the directory: "), "{error}");
+        assert!(error.ends_with("give the agent's user a directory it may write to"), "{error}");
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_directory_that_others_could_read_is_closed() {
+        let scratch = Scratch::new("wide");
+        fs::create_dir(&scratch.0).unwrap();
+        fs::write(scratch.0.join("node.json"), "").unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(scratch.0.join("node.json"), fs::Permissions::from_mode(0o666)).unwrap();
+        let _dir = StateDir::open(&scratch.0).unwrap();
+        let modes = [".", "node.json", "lock"].map(|name| mode(&scratch.0.join(name)));
+        assert_eq!(modes, [0o700, 0o600, 0o600]);
+    }
+
+    #[test]
+    fn a_directory_of_other_things_is_left_as_it_is_and_refused() {
+        let scratch = Scratch::new("other");
+        fs::create_dir(&scratch.0).unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(scratch.0.join("passwd"), "").unwrap();
+        let error = StateDir::open(&scratch.0).unwrap_err().to_string();
+        let expected = "is open to others (mode 0755) and holds \"passwd\", which is not the agent's: give the agent \
+                        a directory of its own, or chmod 700 this one";
+        assert!(error.ends_with(expected), "{error}");
+        assert_eq!((mode(&scratch.0), scratch.0.join("lock").exists()), (0o755, false));
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
+        StateDir::open(&scratch.0).unwrap();
+    }
+}
