@@ -81,39 +81,49 @@ fn a_node_that_starts_before_its_seed_joins_when_the_seed_comes() {
     assert!(world.run_until(9 * SECOND, |world| world.agree(&nodes)).is_some());
 }
 
+pub(crate) fn crash_and_restart(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 3);
+    world.run_for(5 * SECOND);
+    let others = &nodes[..2];
+    world.crash(2);
+    let known = world.run_until(5 * SECOND, |world| world.all_say(others, 2, Failed));
+    assert!(known.is_some_and(|after| after < 3 * SECOND), "seed {seed}: {known:?}");
+    let id = world.id(2);
+    world.start(2);
+    let back = world.run_until(SECOND, |world| world.agree(&nodes));
+    assert!(back.is_some(), "seed {seed}: not back within 1 s");
+    assert_eq!(world.id(2), id, "it is the same node");
+    world
+}
+
 #[test]
 fn a_crash_is_known_to_all_and_a_restart_too() {
     for seed in 0..20 {
-        let (mut world, nodes) = cluster(seed, 3);
-        world.run_for(5 * SECOND);
-        let others = &nodes[..2];
-        world.crash(2);
-        let known = world.run_until(5 * SECOND, |world| world.all_say(others, 2, Failed));
-        assert!(known.is_some_and(|after| after < 3 * SECOND), "seed {seed}: {known:?}");
-        let id = world.id(2);
-        world.start(2);
-        let back = world.run_until(SECOND, |world| world.agree(&nodes));
-        assert!(back.is_some(), "seed {seed}: not back within 1 s");
-        assert_eq!(world.id(2), id, "it is the same node");
+        crash_and_restart(seed);
     }
+}
+
+pub(crate) fn goodbye(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 10);
+    world.loss = 0.1;
+    world.leave(9);
+    let left = world.run_until(SECOND, |world| world.all_say(&nodes[..9], 9, Left));
+    assert!(left.is_some(), "seed {seed}");
+    world.run_for(60 * SECOND);
+    assert!(world.all_say(&nodes[..9], 9, Left), "seed {seed}: it stays so");
+    assert!(!world.changes.iter().any(|change| change.2 == 9 && change.3 == Failed), "seed {seed}");
+    world.start(9);
+    assert!(
+        world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some(),
+        "seed {seed}: it may come back"
+    );
+    world
 }
 
 #[test]
 fn a_goodbye_is_known_at_once_and_is_no_failure() {
     for seed in 0..20 {
-        let (mut world, nodes) = cluster(seed, 10);
-        world.loss = 0.1;
-        world.leave(9);
-        let left = world.run_until(SECOND, |world| world.all_say(&nodes[..9], 9, Left));
-        assert!(left.is_some(), "seed {seed}");
-        world.run_for(60 * SECOND);
-        assert!(world.all_say(&nodes[..9], 9, Left), "seed {seed}: it stays so");
-        assert!(!world.changes.iter().any(|change| change.2 == 9 && change.3 == Failed), "seed {seed}");
-        world.start(9);
-        assert!(
-            world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some(),
-            "seed {seed}: it may come back"
-        );
+        goodbye(seed);
     }
 }
 
@@ -155,29 +165,38 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
     }
 }
 
-#[test]
-fn one_way_loss_between_two_is_got_round_by_the_others() {
-    let (mut world, nodes) = cluster(4, 5);
+pub(crate) fn lost_one_way(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 5);
     world.udp_cuts.insert((0, 1));
     world.run_for(120 * SECOND);
     assert!(!world.changes.iter().any(|change| change.3 == Failed), "{:?}", world.changes);
     assert!(world.agree(&nodes));
+    world
 }
 
 #[test]
-fn a_node_that_nobody_can_hear_is_failed_and_comes_back() {
-    let (mut world, nodes) = cluster(5, 5);
+fn one_way_loss_between_two_is_got_round_by_the_others() {
+    lost_one_way(4);
+}
+
+pub(crate) fn heard_by_nobody(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 5);
     for other in 1..5 {
         world.cut_one_way(0, other);
     }
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[1..], 0, Failed)).is_some());
     world.mend();
     assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some());
+    world
 }
 
 #[test]
-fn clusters_with_each_others_addresses_never_merge() {
-    let mut world = World::new(6);
+fn a_node_that_nobody_can_hear_is_failed_and_comes_back() {
+    heard_by_nobody(5);
+}
+
+pub(crate) fn two_clusters(seed: u64) -> World {
+    let mut world = World::new(seed);
     let a: Vec<Node> = (0..3).map(|_| world.host("a", (0..6).map(World::addr_of).collect())).collect();
     let b: Vec<Node> = (0..3).map(|_| world.host("b", (0..6).map(World::addr_of).collect())).collect();
     world.start_all(&[a.clone(), b.clone()].concat());
@@ -192,11 +211,16 @@ fn clusters_with_each_others_addresses_never_merge() {
     for nodes in [&a, &b] {
         assert!(nodes[..2].iter().all(|node| world.gossip(*node).membership().members.len() == 3));
     }
+    world
 }
 
 #[test]
-fn metadata_too_large_for_a_rumour_reaches_everyone() {
-    let (mut world, nodes) = cluster(8, 10);
+fn clusters_with_each_others_addresses_never_merge() {
+    two_clusters(6);
+}
+
+pub(crate) fn larger_metadata(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 10);
     let long = "v".repeat(5_000);
     world.with(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
@@ -210,21 +234,32 @@ fn metadata_too_large_for_a_rumour_reaches_everyone() {
         })
     });
     assert!(everywhere.is_some());
+    world
+}
+
+#[test]
+fn metadata_too_large_for_a_rumour_reaches_everyone() {
+    larger_metadata(8);
+}
+
+pub(crate) fn dead_seeds(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let live = world.host("chronik", vec![]);
+    // Half of the dead hosts refuse, half are silent.
+    let refusing: Vec<_> = (0..25).map(|_| world.host("chronik", vec![])).map(World::addr_of).collect();
+    let silent = (1..26_u8).map(|last| ([192, 0, 2, last], 7946).into());
+    let seeds = refusing.into_iter().chain(silent).chain([World::addr_of(live)]).collect();
+    let joiner = world.host("chronik", seeds);
+    world.start(live);
+    world.start(joiner);
+    let joined = world.run_until(SECOND, |world| world.agree(&[live, joiner]));
+    assert!(joined.is_some(), "seed {seed}");
+    world
 }
 
 #[test]
 fn fifty_dead_seeds_and_a_live_one_take_less_than_a_second() {
     for seed in 0..20 {
-        let mut world = World::new(seed);
-        let live = world.host("chronik", vec![]);
-        // Half of the dead hosts refuse, half are silent.
-        let refusing: Vec<_> = (0..25).map(|_| world.host("chronik", vec![])).map(World::addr_of).collect();
-        let silent = (1..26_u8).map(|last| ([192, 0, 2, last], 7946).into());
-        let seeds = refusing.into_iter().chain(silent).chain([World::addr_of(live)]).collect();
-        let joiner = world.host("chronik", seeds);
-        world.start(live);
-        world.start(joiner);
-        let joined = world.run_until(SECOND, |world| world.agree(&[live, joiner]));
-        assert!(joined.is_some(), "seed {seed}");
+        dead_seeds(seed);
     }
 }

@@ -57,126 +57,151 @@ fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     assert!(!world.changes.iter().any(|change| change.3 == Failed), "somebody was called failed");
 }
 
-#[test]
-fn a_member_that_crashes_is_called_failed_and_one_that_restarts_is_back() {
-    let (mut world, nodes) = cluster(3, 5);
+pub(crate) fn crash_and_restart(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 5);
     world.crash(4);
     let failed = |world: &World| nodes[..4].iter().all(|node| world.status(*node, 4) == Some(Failed));
     assert!(world.run_until(20 * SECOND, failed).is_some(), "the crash is not noticed");
     world.start(4);
     assert!(world.run_until(10 * SECOND, |world| world.agree(&nodes)).is_some(), "it is not back");
+    world
 }
 
 #[test]
-fn halves_that_were_parted_heal() {
-    let (mut world, nodes) = cluster(4, 6);
+fn a_member_that_crashes_is_called_failed_and_one_that_restarts_is_back() {
+    crash_and_restart(3);
+}
+
+pub(crate) fn parted(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 6);
     world.cut(&nodes[..3], &nodes[3..]);
     world.run_for(60 * SECOND);
     assert_eq!(world.status(0, 5), Some(Failed));
     world.mend();
     assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "they do not heal");
+    world
+}
+
+#[test]
+fn halves_that_were_parted_heal() {
+    parted(4);
+}
+
+pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
+    let theirs = theirs.map(|key| keyring(key, &[]));
+    let (mut world, nodes) = cluster(seed, 3);
+    world.keyring = theirs.clone();
+    let stranger = world.host("chronik", vec![World::addr_of(0)]);
+    world.start(stranger);
+    world.run_for(60 * SECOND);
+    assert!(world.agree(&nodes), "they see more than themselves");
+    assert!(nodes.iter().all(|node| world.status(*node, stranger).is_none()));
+    assert_eq!(world.gossip(stranger).membership().members.len(), 1);
+    let seen = world.gossip(0).stranger().expect("it has knocked").why.to_string();
+    match theirs {
+        Some(keys) => assert!(seen.contains(&keys.sending().id().to_string()), "{seen}"),
+        None => assert!(seen.starts_with("it is not encrypted"), "{seen}"),
+    }
+    world
 }
 
 #[test]
 fn whoever_has_another_key_or_none_stays_outside_and_both_sides_see_why() {
-    for theirs in [Some(keyring(2, &[])), None] {
-        let (mut world, nodes) = cluster(5, 3);
-        world.keyring = theirs.clone();
-        let stranger = world.host("chronik", vec![World::addr_of(0)]);
-        world.start(stranger);
-        world.run_for(60 * SECOND);
-        assert!(world.agree(&nodes), "they see more than themselves");
-        assert!(nodes.iter().all(|node| world.status(*node, stranger).is_none()));
-        assert_eq!(world.gossip(stranger).membership().members.len(), 1);
-        let seen = world.gossip(0).stranger().expect("it has knocked").why.to_string();
-        match theirs {
-            Some(keys) => assert!(seen.contains(&keys.sending().id().to_string()), "{seen}"),
-            None => assert!(seen.starts_with("it is not encrypted"), "{seen}"),
-        }
+    for theirs in [Some(2), None] {
+        stranger(5, theirs);
     }
 }
 
 /// The others have a new key since it went down, and send with it. It is let in all the same, as long as its key is
 /// known to them, and is told no other one; once the old key goes, both sides say why they do not hear each other.
+pub(crate) fn away_during_rotation(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 8);
+    world.crash(7);
+    for step in [keyring(1, &[2]), keyring(2, &[1])] {
+        for node in 0..7 {
+            world.set_keyring(node, &step);
+            // Members rotate one after the other, not in one moment.
+            world.run_for(SECOND);
+        }
+    }
+    world.run_for(100 * SECOND);
+    assert!(world.agree(&nodes[..7]), "the rotation parts those who are there");
+    world.keyring = Some(keyring(1, &[]));
+    world.start(7);
+    let back = world.run_until(10 * SECOND, |world| world.agree(&nodes));
+    assert!(back.is_some(), "seed {seed}: it is stranded");
+    let changes = world.changes.len();
+    world.run_for(60 * SECOND);
+    assert!(world.agree(&nodes), "seed {seed}");
+    assert!(
+        !world.changes[changes..].iter().any(|change| change.3 == Failed),
+        "seed {seed}: it is not heard"
+    );
+    let keys = world.gossip(7).keyring().unwrap().ids().count();
+    assert_eq!(keys, 1, "whoever has the old key learns the new one");
+    for node in 0..7 {
+        world.set_keyring(node, &keyring(2, &[]));
+    }
+    assert!(world.run_until(30 * SECOND, |world| world.status(0, 7) == Some(Failed)).is_some());
+    let why = |node, key: u8| {
+        let why = world.gossip(node).stranger().expect("it has knocked").why.to_string();
+        assert!(
+            why.starts_with(&format!("wrong key: it is encrypted under key {}", self::key(key).id())),
+            "{why}"
+        );
+    };
+    why(0, 1);
+    why(7, 2);
+    world.set_keyring(7, &keyring(2, &[]));
+    assert!(
+        world.run_until(60 * SECOND, |world| world.agree(&nodes)).is_some(),
+        "seed {seed}: it does not return"
+    );
+    world
+}
+
 #[test]
 fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
     for seed in 0..2 {
-        let (mut world, nodes) = cluster(seed, 8);
-        world.crash(7);
-        for step in [keyring(1, &[2]), keyring(2, &[1])] {
-            for node in 0..7 {
-                world.set_keyring(node, &step);
-                // Members rotate one after the other, not in one moment.
-                world.run_for(SECOND);
-            }
-        }
-        world.run_for(100 * SECOND);
-        assert!(world.agree(&nodes[..7]), "the rotation parts those who are there");
-        world.keyring = Some(keyring(1, &[]));
-        world.start(7);
-        let back = world.run_until(10 * SECOND, |world| world.agree(&nodes));
-        assert!(back.is_some(), "seed {seed}: it is stranded");
-        let changes = world.changes.len();
-        world.run_for(60 * SECOND);
-        assert!(world.agree(&nodes), "seed {seed}");
-        assert!(
-            !world.changes[changes..].iter().any(|change| change.3 == Failed),
-            "seed {seed}: it is not heard"
-        );
-        let keys = world.gossip(7).keyring().unwrap().ids().count();
-        assert_eq!(keys, 1, "whoever has the old key learns the new one");
-        for node in 0..7 {
-            world.set_keyring(node, &keyring(2, &[]));
-        }
-        assert!(world.run_until(30 * SECOND, |world| world.status(0, 7) == Some(Failed)).is_some());
-        let why = |node, key: u8| {
-            let why = world.gossip(node).stranger().expect("it has knocked").why.to_string();
-            assert!(
-                why.starts_with(&format!("wrong key: it is encrypted under key {}", self::key(key).id())),
-                "{why}"
-            );
-        };
-        why(0, 1);
-        why(7, 2);
-        world.set_keyring(7, &keyring(2, &[]));
-        assert!(
-            world.run_until(60 * SECOND, |world| world.agree(&nodes)).is_some(),
-            "seed {seed}: it does not return"
-        );
+        away_during_rotation(seed);
     }
+}
+
+pub(crate) fn replay(seed: u64, restarted: bool) -> World {
+    let (mut world, nodes) = cluster(seed, 4);
+    world.tape = Some(Vec::new());
+    world.run_for(20 * SECOND);
+    // Its own goodbye and its death are on the tape, too.
+    world.leave(3);
+    world.run_for(40 * SECOND);
+    let tape = world.tape.take().unwrap();
+    assert!(tape.len() > 100, "{} packets", tape.len());
+    if restarted {
+        world.crash(0);
+        world.start(0);
+        world.crash(1);
+        world.start(1);
+        assert!(world.run_until(20 * SECOND, |world| world.agree(&nodes[..3])).is_some());
+    }
+    let before: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
+    assert_eq!(world.play(&tape), 0, "old requests were answered");
+    let after: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
+    assert_eq!(before, after, "restarted: {restarted}");
+    let replayed: u64 = (0..3).map(|node| world.gossip(node).counters().replayed).sum();
+    assert!(replayed > 100, "only {replayed} were recognised");
+    world
 }
 
 #[test]
 fn datagrams_sent_again_change_nothing() {
     for restarted in [false, true] {
-        let (mut world, nodes) = cluster(8, 4);
-        world.tape = Some(Vec::new());
-        world.run_for(20 * SECOND);
-        // Its own goodbye and its death are on the tape, too.
-        world.leave(3);
-        world.run_for(40 * SECOND);
-        let tape = world.tape.take().unwrap();
-        assert!(tape.len() > 100, "{} packets", tape.len());
-        if restarted {
-            world.crash(0);
-            world.start(0);
-            world.crash(1);
-            world.start(1);
-            assert!(world.run_until(20 * SECOND, |world| world.agree(&nodes[..3])).is_some());
-        }
-        let before: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
-        assert_eq!(world.play(&tape), 0, "old requests were answered");
-        let after: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
-        assert_eq!(before, after, "restarted: {restarted}");
-        let replayed: u64 = (0..3).map(|node| world.gossip(node).counters().replayed).sum();
-        assert!(replayed > 100, "only {replayed} were recognised");
+        replay(8, restarted);
     }
 }
 
 /// Over a network that loses a tenth, with a member that is down at the time and asked again when it is back.
-#[test]
-fn the_keys_change_over_the_cluster() {
-    let (mut world, nodes) = cluster(9, 10);
+pub(crate) fn change_of_keys(seed: u64) -> World {
+    let (mut world, nodes) = cluster(seed, 10);
     world.loss = 0.1;
     world.crash(9);
     let settle = |world: &mut World, change: Option<&KeyChange>| {
@@ -209,4 +234,10 @@ fn the_keys_change_over_the_cluster() {
     for node in nodes {
         assert_eq!(world.gossip(node).key_state().unwrap().keys, [new.id()]);
     }
+    world
+}
+
+#[test]
+fn the_keys_change_over_the_cluster() {
+    change_of_keys(9);
 }

@@ -223,10 +223,12 @@ impl Campaign {
 }
 
 /// Runs one seed; what went wrong comes with everything that was done.
-fn campaign(seed: u64, disk: Disk) -> Result<(), String> {
+pub(crate) fn campaign(seed: u64, disk: Disk) -> Result<World, String> {
     let mut campaign = Campaign::new(seed, disk);
-    let result = campaign.chaos().and_then(|()| campaign.peace());
-    result.map_err(|problem| format!("seed {seed}: {}{problem}", campaign.log))
+    match campaign.chaos().and_then(|()| campaign.peace()) {
+        Ok(()) => Ok(campaign.world),
+        Err(problem) => Err(format!("seed {seed}: {}{problem}", campaign.log)),
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn renewals(world: &World, nodes: &[Node]) -> Vec<u64> {
 }
 
 /// Parts `count` nodes into the first `left` and the rest, for `time`, and says how long all took to agree again.
-fn heals(seed: u64, count: usize, left: usize, time: Duration) -> Duration {
+pub(crate) fn heals(seed: u64, count: usize, left: usize, time: Duration) -> (World, Duration) {
     let (mut world, nodes) = cluster(seed, count);
     world.run_for(10 * SECOND);
     let (one, other) = nodes.split_at(left);
@@ -44,7 +44,7 @@ fn heals(seed: u64, count: usize, left: usize, time: Duration) -> Duration {
     if left * 2 != count {
         assert_eq!(renewals(&world, larger), before, "seed {seed}: the larger side has renewed itself");
     }
-    healed
+    (world, healed)
 }
 
 #[test]
@@ -53,7 +53,8 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
         [(3, 1, 20), (3, 2, 20), (5, 2, 10), (10, 1, 10), (10, 5, 20), (50, 1, 2), (50, 25, 2)]
     {
         for time in if count < 50 { &[30, 90][..] } else { &[30][..] } {
-            let mut took: Vec<_> = (0..seeds).map(|seed| heals(seed, count, left, *time * SECOND)).collect();
+            let mut took: Vec<_> =
+                (0..seeds).map(|seed| heals(seed, count, left, *time * SECOND).1).collect();
             took.sort_unstable();
             let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
             eprintln!("{left} of {count} parted for {time} s: healed after {median:.2?}, worst {worst:.2?}");
@@ -65,7 +66,7 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
 #[test]
 fn two_that_lost_each_other_find_each_other_again() {
     for seed in 0..20 {
-        let took = heals(seed, 2, 1, 90 * SECOND);
+        let (_, took) = heals(seed, 2, 1, 90 * SECOND);
         assert!(took <= 4 * SECOND, "seed {seed}: {took:?}");
     }
 }
@@ -100,54 +101,69 @@ fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], fro
 /// A member that hears the others but is heard by nobody learns that it is called failed, begins a new life, and after
 /// half a minute calls all others failed. When it is heard again the others took that life for a new member, and its
 /// word for one of theirs.
+pub(crate) fn mute(seed: u64, timing: Timing) -> World {
+    let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
+    let (mute, others) = nodes.split_first().unwrap();
+    let (from, before) = (world.changes.len(), renewals(&world, others));
+    others.iter().for_each(|to| world.cut_one_way(*mute, *to));
+    world.run_for(26 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
+    world.mend();
+    let what = format!("{:?}, seed {seed}", timing.probe_period);
+    agree(&mut world, 20 * SECOND, &nodes, others, from, &what);
+    assert_eq!(renewals(&world, others), before, "{what}: others renew themselves");
+    world
+}
+
 #[test]
 fn whoever_was_heard_by_nobody_disturbs_nobody_when_he_is_back() {
     for timing in [Timing::LOCAL, Timing::LAN] {
         for seed in 0..16 {
-            let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
-            let (mute, others) = nodes.split_first().unwrap();
-            let (from, before) = (world.changes.len(), renewals(&world, others));
-            others.iter().for_each(|to| world.cut_one_way(*mute, *to));
-            world.run_for(26 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
-            world.mend();
-            let what = format!("{:?}, seed {seed}", timing.probe_period);
-            agree(&mut world, 20 * SECOND, &nodes, others, from, &what);
-            assert_eq!(renewals(&world, others), before, "{what}: others renew themselves");
+            mute(seed, timing);
         }
     }
 }
 
 /// Verdicts fall one after the other, each after another time. Where a partition is over meanwhile, the smaller side
 /// seems large to those of it who have not judged all, and verdicts of both sides are on their way.
+pub(crate) fn ends_while_verdicts_fall(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, Timing::WAN, 4 + usize::try_from(seed % 7).unwrap());
+    let (smaller, larger) = nodes.split_at((nodes.len() - 1) / 2);
+    let (from, before) = (world.changes.len(), renewals(&world, larger));
+    world.cut(smaller, larger);
+    world.run_for(9 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
+    let judged = smaller.iter().all(|gone| world.all_say(larger, *gone, Failed));
+    world.mend();
+    let what = format!("{} of {}, seed {seed}", smaller.len(), nodes.len());
+    agree(&mut world, 90 * SECOND, &nodes, larger, from, &what);
+    if judged {
+        assert_eq!(renewals(&world, larger), before, "{what}: the larger side renews itself");
+    }
+    world
+}
+
 #[test]
 fn a_partition_that_ends_while_verdicts_fall_makes_nobody_fail_on_his_own_side() {
     for seed in 0..40 {
-        let (mut world, nodes) = founded(seed, Timing::WAN, 4 + usize::try_from(seed % 7).unwrap());
-        let (smaller, larger) = nodes.split_at((nodes.len() - 1) / 2);
-        let (from, before) = (world.changes.len(), renewals(&world, larger));
-        world.cut(smaller, larger);
-        world.run_for(9 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
-        let judged = smaller.iter().all(|gone| world.all_say(larger, *gone, Failed));
-        world.mend();
-        let what = format!("{} of {}, seed {seed}", smaller.len(), nodes.len());
-        agree(&mut world, 90 * SECOND, &nodes, larger, from, &what);
-        if judged {
-            assert_eq!(renewals(&world, larger), before, "{what}: the larger side renews itself");
-        }
+        ends_while_verdicts_fall(seed);
     }
 }
 
 /// One that nobody hears suspects whoever does not answer it, and nobody hears that either. The suspicion would last for
 /// as long as the patience with that member does.
+pub(crate) fn untold_suspect(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, Timing::WAN, 3);
+    let (mute, others) = nodes.split_first().unwrap();
+    let from = world.changes.len();
+    others.iter().for_each(|to| world.cut_one_way(*mute, *to));
+    world.run_for(5 * SECOND + SECOND / 20 * u32::try_from(seed).unwrap());
+    world.mend();
+    agree(&mut world, 15 * SECOND, &nodes, others, from, &format!("seed {seed}"));
+    world
+}
+
 #[test]
 fn a_suspect_that_was_never_told_is_told_when_it_is_heard() {
     for seed in 0..40 {
-        let (mut world, nodes) = founded(seed, Timing::WAN, 3);
-        let (mute, others) = nodes.split_first().unwrap();
-        let from = world.changes.len();
-        others.iter().for_each(|to| world.cut_one_way(*mute, *to));
-        world.run_for(5 * SECOND + SECOND / 20 * u32::try_from(seed).unwrap());
-        world.mend();
-        agree(&mut world, 15 * SECOND, &nodes, others, from, &format!("seed {seed}"));
+        untold_suspect(seed);
     }
 }

@@ -61,5 +61,6 @@ mod service_manager;
 mod sim;
 mod tidy;
 mod token;
+mod unchanged;
 mod wall_clock;
 mod watchdog;

@@ -301,6 +301,14 @@ fn life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
         .map_err(|problem| format!("seed {seed}: {problem}"))
 }
 
+/// The world after so long a life of storms.
+pub(crate) fn stormy(seed: u64, time: Duration) -> World {
+    let mut life = Life::new(seed);
+    let lived = life.live_in_storms(time);
+    assert!(lived.is_ok(), "seed {seed}: {}{lived:?}", life.log);
+    life.world
+}
+
 /// All of these lives, on as many threads as there are cores.
 fn lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
     let (next, end) = (AtomicU64::new(seeds.start), seeds.end);

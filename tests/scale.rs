@@ -34,7 +34,7 @@ fn cost() -> (u64, u64) {
 }
 
 /// All start within 50 ms and know one seed; how long until everybody lists everybody.
-fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
+pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
     world.only_failures = true;
     let nodes = world.hosts(count, "chronik");
@@ -53,7 +53,7 @@ fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
 }
 
 /// One crashes; how long until all others know it.
-fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
+pub(crate) fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
     let (gone, others) = nodes.split_last().unwrap();
     world.crash(*gone);
     let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));

@@ -6,9 +6,9 @@ use chronik_agent::bootstrap::{Decision, Group};
 
 use crate::sim::{Node, World};
 
-mod forming;
-mod losing;
-mod parting;
+pub(crate) mod forming;
+pub(crate) mod losing;
+pub(crate) mod parting;
 
 const SECOND: Duration = Duration::from_secs(1);
 

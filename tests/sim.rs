@@ -7,6 +7,7 @@ pub(crate) mod bare;
 mod blocked;
 mod hosts;
 pub(crate) mod judge;
+pub(crate) mod log;
 mod network;
 mod process;
 mod recorder;
@@ -32,6 +33,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use self::{
     blocked::Blocked,
     judge::Judge,
+    log::{Log, Sent},
     network::Happening,
     process::Process,
     recorder::Recorded,
@@ -109,7 +111,7 @@ pub(crate) struct World {
     /// Of the changes, only those to `Failed` are noted: of 10,000 nodes that join, 100 million become alive.
     pub(crate) only_failures: bool,
     /// Everything sent, in order, as a running hash.
-    pub(crate) log: u64,
+    pub(crate) log: Log,
     /// Datagrams sent.
     pub(crate) datagrams: u64,
     /// Coordinates in them, counted on demand.
@@ -155,7 +157,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             changes: Vec::new(),
             only_failures: false,
-            log: 0,
+            log: Log::default(),
             datagrams: 0,
             coordinates: None,
             bytes: 0,
@@ -288,9 +290,12 @@ impl World {
                 let from_addr = self.hosts[from].addr;
                 let answer = match self.hosts[node].process.as_mut() {
                     None => Err(NoAnswer::Refused),
-                    Some(gossip) => gossip
-                        .handle_request(from_addr, &frame, now)
-                        .ok_or_else(|| NoAnswer::Failed("closed without an answer".to_owned())),
+                    Some(gossip) => {
+                        let answer = gossip.handle_request(from_addr, &frame, now);
+                        let sent = if answer.is_some() { Sent::Reply } else { Sent::Close };
+                        self.log_sent(sent, node, from_addr, answer.as_deref().unwrap_or_default());
+                        answer.ok_or_else(|| NoAnswer::Failed("closed without an answer".to_owned()))
+                    }
                 };
                 let happening = Happening::Reply { to: from, boot, exchange, answer };
                 self.send_stream(node, from, happening);

@@ -59,39 +59,48 @@ fn a_fourth_server_with_one_address_joins() {
     }
 }
 
+pub(crate) fn more_than_expected(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let nodes = world.servers(5, 3);
+    world.start_all(&nodes);
+    let told = |world: &World, word| nodes.iter().filter(|node| world.word(**node) == word).count();
+    let decided =
+        world.run_until(5 * SECOND, |world| (told(world, "bootstrap"), told(world, "join")) == (3, 2));
+    assert!(decided.is_some(), "seed {seed}\n{}", world.describe());
+    assert_sound(&world);
+    world
+}
+
 #[test]
 fn more_servers_than_expected_start_at_once() {
     for seed in 0..10 {
-        let mut world = World::new(seed);
-        let nodes = world.servers(5, 3);
-        world.start_all(&nodes);
-        let told = |world: &World, word| nodes.iter().filter(|node| world.word(**node) == word).count();
-        let decided =
-            world.run_until(5 * SECOND, |world| (told(world, "bootstrap"), told(world, "join")) == (3, 2));
-        assert!(decided.is_some(), "seed {seed}\n{}", world.describe());
-        assert_sound(&world);
+        more_than_expected(seed);
     }
+}
+
+pub(crate) fn too_many(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let nodes = world.servers(6, 3);
+    world.start_all(&nodes);
+    world.run_for(30 * SECOND);
+    for node in &nodes {
+        let most = Reason::TooManyServers { known: 6, most: 5 };
+        assert!(world.reasons(*node).contains(&most), "seed {seed}\n{}", world.describe());
+    }
+    assert_sound(&world);
+    assert!(world.judge.clusters.is_empty());
+    world
 }
 
 #[test]
 fn twice_as_many_servers_as_expected_are_too_many() {
     for seed in 0..5 {
-        let mut world = World::new(seed);
-        let nodes = world.servers(6, 3);
-        world.start_all(&nodes);
-        world.run_for(30 * SECOND);
-        for node in &nodes {
-            let most = Reason::TooManyServers { known: 6, most: 5 };
-            assert!(world.reasons(*node).contains(&most), "seed {seed}\n{}", world.describe());
-        }
-        assert_sound(&world);
-        assert!(world.judge.clusters.is_empty());
+        too_many(seed);
     }
 }
 
-#[test]
-fn different_expects_wait_and_say_who_differs() {
-    let mut world = World::new(1);
+pub(crate) fn different_expects(seed: u64) -> World {
+    let mut world = World::new(seed);
     let nodes = world.servers(3, 3);
     world.plan(2, |plan| *plan = Plan::expect(2));
     world.start_all(&nodes);
@@ -117,6 +126,12 @@ fn different_expects_wait_and_say_who_differs() {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert_sound(&world);
+    world
+}
+
+#[test]
+fn different_expects_wait_and_say_who_differs() {
+    different_expects(1);
 }
 
 #[test]
@@ -133,9 +148,8 @@ fn seeds_of_both_address_families_do_not_block() {
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 
-#[test]
-fn a_listed_seed_that_never_answers_delays_by_the_patience_and_no_more() {
-    let mut world = World::new(1);
+pub(crate) fn silent_seed(seed: u64) -> World {
+    let mut world = World::new(seed);
     let nodes = world.servers(3, 3);
     let mut seeds: Vec<_> = (0..3).map(World::addr_of).collect();
     seeds.extend(nobody(1));
@@ -147,6 +161,12 @@ fn a_listed_seed_that_never_answers_delays_by_the_patience_and_no_more() {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert_sound(&world);
+    world
+}
+
+#[test]
+fn a_listed_seed_that_never_answers_delays_by_the_patience_and_no_more() {
+    silent_seed(1);
 }
 
 #[test]
@@ -166,9 +186,8 @@ fn a_strict_seed_gate_waits_for_every_listed_seed() {
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 
-#[test]
-fn a_crash_loop_with_fresh_ids_at_one_address_does_not_block_the_founding() {
-    let mut world = World::new(1);
+pub(crate) fn crash_loop(seed: u64) -> World {
+    let mut world = World::new(seed);
     let nodes = world.servers(3, 3);
     world.start(0);
     for _ in 0..10 {
@@ -183,11 +202,16 @@ fn a_crash_loop_with_fresh_ids_at_one_address_does_not_block_the_founding() {
     let decided = world.run_until(10 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "{:?}\n{}", world.reasons(0), world.describe());
     assert_sound(&world);
+    world
 }
 
 #[test]
-fn a_server_that_holds_data_of_a_cluster_brings_it_to_agents_that_know_none() {
-    let (mut world, nodes) = founded(1, 3, 3, true);
+fn a_crash_loop_with_fresh_ids_at_one_address_does_not_block_the_founding() {
+    crash_loop(1);
+}
+
+pub(crate) fn forgotten_records(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, true);
     world.run_for(5 * SECOND);
     let cluster = group(&world, 0).cluster_id;
     // The agents' directories are lost, the servers' data is not.
@@ -199,4 +223,10 @@ fn a_server_that_holds_data_of_a_cluster_brings_it_to_agents_that_know_none() {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "resume"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert!(nodes.iter().all(|node| group(&world, *node).cluster_id == cluster));
+    world
+}
+
+#[test]
+fn a_server_that_holds_data_of_a_cluster_brings_it_to_agents_that_know_none() {
+    forgotten_records(1);
 }

@@ -48,9 +48,8 @@ fn option_a_the_expected_number_is_lowered() {
     assert_sound(&world);
 }
 
-#[test]
-fn option_b_a_replacement_takes_the_place_of_the_dead_server() {
-    let (mut world, nodes) = founded(3, 3, 3, true);
+pub(crate) fn replaced_months_later(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, true);
     let fourth = world.server(Plan::expect(3), vec![World::addr_of(1)]);
     months_later(&mut world, &nodes, &[1, 2, fourth]);
     let up = world.run_until(3 * SECOND, |world| {
@@ -60,6 +59,12 @@ fn option_b_a_replacement_takes_the_place_of_the_dead_server() {
     assert!(all_told(&world, &nodes[1..], "resume"));
     assert_two_of_three(&world, &nodes[1..]);
     assert_sound(&world);
+    world
+}
+
+#[test]
+fn option_b_a_replacement_takes_the_place_of_the_dead_server() {
+    replaced_months_later(3);
 }
 
 #[test]
@@ -75,52 +80,60 @@ fn option_c_the_majority_of_the_last_known_cluster_is_enough() {
     }
 }
 
+pub(crate) fn founder_dies_after_the_vote(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let nodes = world.servers(4, 3);
+    world.start_all(&nodes);
+    let voted = |world: &World, node: Node| world.record(node).founding.accepted.is_some();
+    let begun = world.run_until(5 * SECOND, |world| nodes.iter().any(|node| voted(world, *node)));
+    assert!(begun.is_some(), "seed {seed}");
+    let voter = nodes.iter().copied().find(|node| voted(&world, *node)).unwrap();
+    let founding = &world.record(voter).founding.accepted.as_ref().unwrap().founding;
+    let founders: BTreeSet<NodeId> = founding.ids().collect();
+    let founders: Vec<Node> =
+        nodes.iter().copied().filter(|node| founders.contains(&world.id(*node))).collect();
+    let victim = founders[usize::try_from(seed).unwrap() % founders.len()];
+    world.crash(victim);
+    let others: Vec<Node> = nodes.iter().copied().filter(|node| *node != victim).collect();
+    let decided = world.run_until(25 * SECOND, |world| others.iter().all(|node| world.word(*node) != "wait"));
+    assert!(decided.is_some(), "seed {seed}: blocked\n{}", world.describe());
+    assert_sound(&world);
+    world.start(victim);
+    assert!(world.run_until(3 * SECOND, |world| world.word(victim) != "wait").is_some(), "seed {seed}");
+    assert_sound(&world);
+    world
+}
+
 #[test]
 fn a_founder_dies_between_the_vote_and_the_founding() {
     for seed in 0..20 {
-        let mut world = World::new(seed);
-        let nodes = world.servers(4, 3);
-        world.start_all(&nodes);
-        let voted = |world: &World, node: Node| world.record(node).founding.accepted.is_some();
-        let begun = world.run_until(5 * SECOND, |world| nodes.iter().any(|node| voted(world, *node)));
-        assert!(begun.is_some(), "seed {seed}");
-        let voter = nodes.iter().copied().find(|node| voted(&world, *node)).unwrap();
-        let founding = &world.record(voter).founding.accepted.as_ref().unwrap().founding;
-        let founders: BTreeSet<NodeId> = founding.ids().collect();
-        let founders: Vec<Node> =
-            nodes.iter().copied().filter(|node| founders.contains(&world.id(*node))).collect();
-        let victim = founders[usize::try_from(seed).unwrap() % founders.len()];
-        world.crash(victim);
-        let others: Vec<Node> = nodes.iter().copied().filter(|node| *node != victim).collect();
-        let decided =
-            world.run_until(25 * SECOND, |world| others.iter().all(|node| world.word(*node) != "wait"));
-        assert!(decided.is_some(), "seed {seed}: blocked\n{}", world.describe());
-        assert_sound(&world);
-        world.start(victim);
-        assert!(world.run_until(3 * SECOND, |world| world.word(victim) != "wait").is_some(), "seed {seed}");
-        assert_sound(&world);
+        founder_dies_after_the_vote(seed);
     }
+}
+
+pub(crate) fn replaced_founder(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let nodes = world.servers(3, 3);
+    world.start_all(&nodes);
+    let voted = |world: &World| nodes.iter().any(|node| world.record(*node).founding.accepted.is_some());
+    assert!(world.run_until(5 * SECOND, voted).is_some(), "seed {seed}");
+    let victim = usize::try_from(seed).unwrap() % 3;
+    world.crash(victim);
+    world.run_for(40 * SECOND);
+    let replacement = world.server(Plan::expect(3), (0..3).map(World::addr_of).collect());
+    world.start(replacement);
+    let alive: Vec<Node> =
+        nodes.iter().copied().chain([replacement]).filter(|node| *node != victim).collect();
+    let decided = world.run_until(30 * SECOND, |world| alive.iter().all(|node| world.word(*node) != "wait"));
+    assert!(decided.is_some(), "seed {seed}: blocked\n{}", world.describe());
+    assert_sound(&world);
+    world
 }
 
 #[test]
 fn without_a_spare_a_replacement_completes_what_a_dead_founder_left() {
     for seed in 0..10 {
-        let mut world = World::new(seed);
-        let nodes = world.servers(3, 3);
-        world.start_all(&nodes);
-        let voted = |world: &World| nodes.iter().any(|node| world.record(*node).founding.accepted.is_some());
-        assert!(world.run_until(5 * SECOND, voted).is_some(), "seed {seed}");
-        let victim = usize::try_from(seed).unwrap() % 3;
-        world.crash(victim);
-        world.run_for(40 * SECOND);
-        let replacement = world.server(Plan::expect(3), (0..3).map(World::addr_of).collect());
-        world.start(replacement);
-        let alive: Vec<Node> =
-            nodes.iter().copied().chain([replacement]).filter(|node| *node != victim).collect();
-        let decided =
-            world.run_until(30 * SECOND, |world| alive.iter().all(|node| world.word(*node) != "wait"));
-        assert!(decided.is_some(), "seed {seed}: blocked\n{}", world.describe());
-        assert_sound(&world);
+        replaced_founder(seed);
     }
 }
 
@@ -171,9 +184,8 @@ fn all_but_one_are_wiped_and_nobody_founds_beside_the_survivor() {
     }
 }
 
-#[test]
-fn a_server_that_lost_its_data_is_never_told_to_found_again() {
-    let (mut world, nodes) = founded(1, 3, 3, true);
+pub(crate) fn lost_data(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, true);
     world.run_for(5 * SECOND);
     world.crash(1);
     world.lose_server_data(1);
@@ -182,11 +194,16 @@ fn a_server_that_lost_its_data_is_never_told_to_found_again() {
     assert!(matches!(world.reasons(1), [Reason::ServerStateLost { .. }]), "\n{}", world.describe());
     assert!(all_told(&world, &[nodes[0], nodes[2]], "resume"));
     assert_sound(&world);
+    world
 }
 
 #[test]
-fn all_leave_one_after_the_other_and_start_again() {
-    let (mut world, nodes) = founded(1, 3, 3, true);
+fn a_server_that_lost_its_data_is_never_told_to_found_again() {
+    lost_data(1);
+}
+
+pub(crate) fn all_leave(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, true);
     for node in &nodes {
         world.leave(*node);
         world.run_for(5 * SECOND);
@@ -199,11 +216,16 @@ fn all_leave_one_after_the_other_and_start_again() {
     });
     assert!(up.is_some(), "\n{}", world.describe());
     assert_sound(&world);
+    world
 }
 
 #[test]
-fn all_restart_with_other_addresses() {
-    let (mut world, nodes) = founded(1, 3, 3, true);
+fn all_leave_one_after_the_other_and_start_again() {
+    all_leave(1);
+}
+
+pub(crate) fn other_addresses(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, true);
     world.run_for(5 * SECOND);
     let moved = world.servers(3, 3);
     for (from, to) in nodes.iter().zip(&moved) {
@@ -216,11 +238,16 @@ fn all_restart_with_other_addresses() {
     });
     assert!(up.is_some(), "\n{}", world.describe());
     assert_sound(&world);
+    world
 }
 
 #[test]
-fn a_copied_state_directory_decides_nothing_more() {
-    let (mut world, _) = founded(1, 3, 3, false);
+fn all_restart_with_other_addresses() {
+    other_addresses(1);
+}
+
+pub(crate) fn copied_record(seed: u64) -> World {
+    let (mut world, _) = founded(seed, 3, 3, false);
     let copy = world.server(Plan::expect(3), vec![World::addr_of(0)]);
     world.clone_disk(2, copy);
     world.run_for(SECOND);
@@ -228,27 +255,38 @@ fn a_copied_state_directory_decides_nothing_more() {
     let told = world.run_until(30 * SECOND, |world| all_told(world, &[2, copy], "conflict"));
     assert!(told.is_some(), "\n{}", world.describe());
     assert_eq!(world.word(0), "bootstrap", "the others go on");
+    world
+}
+
+#[test]
+fn a_copied_state_directory_decides_nothing_more() {
+    copied_record(1);
+}
+
+pub(crate) fn crashes_at_every_write(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let nodes = world.servers(3, 3);
+    world.disk.crashes = 150;
+    world.start_all(&nodes);
+    for _ in 0..60 {
+        world.run_for(Duration::from_millis(500));
+        for node in &nodes {
+            if !world.runs(*node) {
+                world.start(*node);
+            }
+        }
+    }
+    world.disk.crashes = 0;
+    let up = world.run_until(20 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+    assert!(up.is_some(), "seed {seed}\n{}", world.describe());
+    assert_sound(&world);
+    world
 }
 
 #[test]
 fn servers_that_crash_at_every_write_still_found_once() {
     for seed in 0..20 {
-        let mut world = World::new(seed);
-        let nodes = world.servers(3, 3);
-        world.disk.crashes = 150;
-        world.start_all(&nodes);
-        for _ in 0..60 {
-            world.run_for(Duration::from_millis(500));
-            for node in &nodes {
-                if !world.runs(*node) {
-                    world.start(*node);
-                }
-            }
-        }
-        world.disk.crashes = 0;
-        let up = world.run_until(20 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
-        assert!(up.is_some(), "seed {seed}\n{}", world.describe());
-        assert_sound(&world);
+        crashes_at_every_write(seed);
     }
 }
 

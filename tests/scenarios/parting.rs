@@ -63,19 +63,24 @@ fn a_partition_after_the_founding_leaves_quorum_to_the_majority_alone() {
     }
 }
 
+pub(crate) fn minority_with_new_servers(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, false);
+    world.run_for(5 * SECOND);
+    let fresh = world.servers(2, 3);
+    // The new ones reach only the one that is cut off.
+    world.cut(&nodes[..2], &[nodes[2], fresh[0], fresh[1]]);
+    fresh.iter().for_each(|node| world.list(*node, vec![World::addr_of(nodes[2])]));
+    world.start_all(&fresh);
+    world.run_for(60 * SECOND);
+    assert!(all_told(&world, &fresh, "join"), "seed {seed}\n{}", world.describe());
+    assert_sound(&world);
+    world
+}
+
 #[test]
 fn a_minority_with_new_servers_on_its_side_founds_no_second_cluster() {
     for seed in 0..5 {
-        let (mut world, nodes) = founded(seed, 3, 3, false);
-        world.run_for(5 * SECOND);
-        let fresh = world.servers(2, 3);
-        // The new ones reach only the one that is cut off.
-        world.cut(&nodes[..2], &[nodes[2], fresh[0], fresh[1]]);
-        fresh.iter().for_each(|node| world.list(*node, vec![World::addr_of(nodes[2])]));
-        world.start_all(&fresh);
-        world.run_for(60 * SECOND);
-        assert!(all_told(&world, &fresh, "join"), "seed {seed}\n{}", world.describe());
-        assert_sound(&world);
+        minority_with_new_servers(seed);
     }
 }
 
@@ -131,9 +136,8 @@ fn a_node_that_is_cut_off_before_the_founding_counts_itself_alone() {
     assert_sound(&world);
 }
 
-#[test]
-fn a_paused_agent_marks_its_quorum_stale_and_recovers() {
-    let (mut world, nodes) = founded(1, 3, 3, false);
+pub(crate) fn paused_agent(seed: u64) -> World {
+    let (mut world, nodes) = founded(seed, 3, 3, false);
     world.run_for(5 * SECOND);
     assert!(!world.quorum(2).stale);
     world.pause(2);
@@ -145,4 +149,10 @@ fn a_paused_agent_marks_its_quorum_stale_and_recovers() {
     });
     assert!(fresh.is_some(), "{:?}", world.quorum(2));
     assert_sound(&world);
+    world
+}
+
+#[test]
+fn a_paused_agent_marks_its_quorum_stale_and_recovers() {
+    paused_agent(1);
 }

@@ -9,7 +9,7 @@ use chronik_agent::{
 };
 use rand::RngExt as _;
 
-use super::{Node, World};
+use super::{Node, World, log::Sent};
 
 /// How long the shell waits for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -121,9 +121,7 @@ impl World {
     pub(super) fn send_datagram(&mut self, from: Node, to: SocketAddr, payload: Bytes) {
         self.datagrams += 1;
         self.bytes += payload.len() as u64;
-        for byte in payload.iter() {
-            self.log = self.log.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte);
-        }
+        self.log_sent(Sent::Datagram, from, to, &payload);
         self.record_datagram(from, to, &payload);
         let lost = self.rng.random_bool(self.loss_from(from)) || self.is_to_be_lost();
         if let Some(count) = &mut self.coordinates {
@@ -157,6 +155,7 @@ impl World {
     pub(super) fn open_stream(&mut self, from: Node, dial: Dial) {
         let Dial { exchange, to, frame } = dial;
         let boot = self.hosts[from].boot;
+        self.log_sent(Sent::Dial, from, to, &frame);
         self.record_request(from, to, &frame);
         let failed = |error: &str| Happening::Reply {
             to: from,
