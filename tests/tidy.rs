@@ -69,7 +69,11 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
         names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
     };
     // What the fuzzers drive are tests, too.
-    let heads = ["#[cfg(test)]\nmod ", "#[cfg(any(test, fuzzing))]\npub(crate) mod "];
+    let heads = [
+        "#[cfg(test)]\nmod ",
+        "#[cfg(any(test, fuzzing))]\npub(crate) mod ",
+        "#[cfg(any(test, fuzzing))]\n#[doc(hidden)]\npub mod ",
+    ];
     heads.into_iter().flat_map(declared).collect()
 }
 
