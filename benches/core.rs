@@ -114,7 +114,7 @@ fn print(line: &Line, name: &str, size: usize, mut seconds: Vec<f64>) {
 fn ping(name: &str, size: usize, hub: fn(usize, Instant) -> Hub) {
     let mut hub = hub(size, now());
     let (from, ping) = hub.ping();
-    while hub.node.backlog() != (0, 0) {
+    while hub.node.backlog() != Backlog::default() {
         hub.node.handle_datagram(from, &ping, hub.now);
         assert_eq!(hub.sent(), 1, "an acknowledgement and nothing else");
     }
@@ -129,7 +129,7 @@ fn busy_second(size: usize) {
     let line = Line::begin();
     let second = |_| {
         let mut hub = Hub::of(size, now());
-        assert!(hub.node.backlog().0 > size / 2, "the rumours wait");
+        assert!(hub.node.backlog().updates > size / 2, "the rumours wait");
         let end = hub.now + Duration::from_secs(1);
         let begin = now();
         while let Some(due) = hub.node.poll_timeout().filter(|due| *due <= end) {
@@ -159,7 +159,7 @@ fn exchange(size: usize) {
     let (mut last, addr) = hub.join(size);
     let to = hub.node.me().addr();
     measure("exchange", size, || {
-        last.join([to]);
+        last.join([to], hub.now);
         let dial = last.poll_dial().unwrap();
         let reply = hub.node.handle_request(addr, &dial.frame, hub.now).unwrap();
         assert!(reply.len() > 20 * size, "that is not the whole state");

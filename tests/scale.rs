@@ -3,7 +3,7 @@
 
 use std::{fs, process, time::Duration};
 
-use chronik_agent::membership::MemberStatus::Failed;
+use chronik_agent::{gossip::Backlog, membership::MemberStatus::Failed};
 use serde_json::json;
 
 use crate::{
@@ -66,12 +66,12 @@ pub(crate) fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
 fn quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str) {
     let (begin, mut quiet) = (world.passed(), None);
     while world.passed() < begin + 20 * SECOND {
-        if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == (0, 0)) {
+        if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == Backlog::default()) {
             quiet = Some(world.passed() - begin);
         }
         world.run_for(SECOND / 4);
     }
-    let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != (0, 0));
+    let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != Backlog::default());
     assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     let took = quiet.unwrap_or(20 * SECOND);
     result(&format!("quiet after a {after}"), count, seed, took);
@@ -112,7 +112,7 @@ fn enough_accusers_are_passed_on_and_no_more() {
     let all_know = |world: &World| silent.iter().all(|node| world.all_say(others, *node, Failed));
     world.run_until(60 * SECOND, all_know).expect("all ten are called failed");
     let known = world.passed() - begin;
-    let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().1 == 0);
+    let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().items == 0);
     world.run_until(60 * SECOND, is_quiet).expect("rumours that end");
     let (quiet, each) = (world.passed() - begin, (world.bytes - sent) / 100);
     eprintln!("known after {known:?}, quiet after {quiet:?}, {each} bytes a node");
@@ -124,7 +124,7 @@ fn enough_accusers_are_passed_on_and_no_more() {
 fn what_streams_have_brought_is_not_passed_on() {
     let (mut world, nodes, _) = join(300, 0);
     world.run_for(5 * SECOND);
-    let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != (0, 0)).count();
+    let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != Backlog::default()).count();
     assert_eq!(waiting, 0, "nodes that have rumours to pass on after all know all");
 }
 

@@ -33,10 +33,10 @@ const GUARDS: Table = [
 
 const HEALING: Table = [
     0xc990ccf88789794c,
-    0x588f20d4a9aaa285,
+    0xc08c9261a3ac63ed,
     0xc54c3faf2ec961f6,
     0xd644621219e10812,
-    0xedada4bf60e40af4,
+    0xebc732cea6e859d7,
     0xd4ba34d2960ded99,
     0xb9e1994379632a93,
     0xb95e331e484cce52,

@@ -1,76 +1,65 @@
 //! The gossip machine: the SWIM engine and everything around it that makes a membership out of it. Pure: it is told
 //! the time and the dice, takes bytes in and gives bytes out.
 
+mod action;
+mod clock;
 mod codec;
-mod compare;
-mod contacts;
+mod comparing;
 mod coordinates;
+mod course;
+mod detector;
 mod engine;
-mod exchange;
+mod facts;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod heal;
-mod health;
-mod inbound;
-mod keys;
+mod joining;
+mod key_frames;
+mod keyrings;
+mod link;
 mod metadata;
 mod output;
+mod packet;
+mod partition;
 mod peer;
-mod probing;
-mod profile;
+mod roster;
 mod rumours;
-mod sending;
-mod strangers;
-mod suspicion;
-mod sync;
-mod takeover;
-mod tick;
-mod timers;
-mod trouble;
-mod view;
+mod state;
+mod timing;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::SocketAddr,
-    sync::{Arc, mpsc},
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
-use foca::{AccumulatingRuntime, Foca};
-use litemap::LiteMap;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
-    codec::SwimCodec,
-    contacts::Contacts,
+    action::Agenda,
+    clock::{Clock, Tick, Wait},
+    comparing::Comparing,
     coordinates::Coordinates,
-    exchange::{Exchange, Join, Purpose},
-    health::Health,
-    keys::AskedKeys,
-    probing::Probing,
-    rumours::{Rumour, Rumours},
-    strangers::Strangers,
-    suspicion::Suspicions,
-    sync::EntryHash,
-    tick::MissingMetadata,
-    timers::{Tick, Timers},
-    trouble::Trouble,
-    view::{News, View},
+    detector::Detector,
+    engine::Engine,
+    joining::Joining,
+    keyrings::Keyrings,
+    link::Link,
+    partition::Partition,
+    roster::Roster,
+    rumours::Rumour,
+    state::Request,
 };
 pub use self::{
+    engine::Backlog,
     metadata::{
         MAX_METADATA, MAX_RUMOUR, MetadataError, MetadataTooLarge, ReadRecord, Record, Stamp, decode, encode,
     },
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
-    profile::Timing,
+    timing::Timing,
 };
 use crate::{
     counters::Counters,
-    membership::Metadata,
-    node::{ClusterName, Epoch, NodeId},
-    wire::{Encryption, Stranger, Wire},
+    membership::{Coordinate, Member, MemberStatus, Membership, Metadata},
+    node::{ClusterName, NodeId},
+    wire::{Encryption, KeyChange, KeyState, Keyring, Stranger, Wire},
 };
 
 /// The gossip machine.
@@ -85,81 +74,48 @@ use crate::{
 /// 4. Send what `poll_transmit` gives; for each `poll_dial` open a stream, write the frame, read one frame, and hand
 ///    it, or why there is none, to `handle_reply`.
 /// 5. Show `membership()`, or of it what `poll_change` names.
+///
+/// Inside, each part owns its state. A part is told facts and pushes actions; the course of an input through the parts is
+/// in `course`, and nothing else calls two of them.
 pub struct Gossip {
-    wire: Wire,
-    strangers: Strangers,
-    timing: Timing,
-    me: Peer,
-    phase: Phase,
-    foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
-    runtime: AccumulatingRuntime<Peer>,
-    pending_rumours: mpsc::Receiver<Rumour>,
-    /// So many rumours wait that introductions are left to the comparisons.
-    crowded: bool,
-    /// The engine's current timer token; it gives no other way to learn it.
-    token: u8,
-    /// This life of the node in the engine's last message, and its incarnation in it.
-    incarnation: (Peer, u16),
-    /// The engine's gossip timer, while there is nothing to tell.
-    resting: Option<foca::Timer<Peer>>,
-    missing_metadata: MissingMetadata,
-    probing: Probing,
+    /// The SWIM engine.
+    engine: Engine,
+    /// Who is there.
+    roster: Roster,
+    /// Who is suspected.
+    detector: Detector,
+    /// Which half of a parted cluster gives way.
+    partition: Partition,
+    /// Whom to dial.
+    joining: Joining,
+    /// When to compare states.
+    comparing: Comparing,
+    /// Packets and streams.
+    link: Link,
+    /// Questions about keyrings.
+    keyrings: Keyrings,
+    /// Timers and dice.
+    clock: Clock,
+    /// Positions in the network.
     coordinates: Coordinates,
-    suspicions: Suspicions,
-    trouble: Trouble,
-    health: Health,
-    /// Indirect probes that this node helped with and that were answered.
-    relayed: BTreeSet<(NodeId, u8)>,
-    /// For how many members the engine is configured.
-    configured_size: usize,
-    rng: StdRng,
-    timers: Timers,
-    contacts: Contacts,
-    exchanges: BTreeMap<ExchangeId, Exchange>,
-    next_exchange: u64,
-    /// When the next comparison follows the one that is scheduled, and which chain of them counts.
-    compare_after: Duration,
-    compare_chain: u32,
-    joins: BTreeMap<JoinId, Join>,
-    next_join: u64,
-    asked_keys: BTreeMap<KeysId, AskedKeys>,
-    next_keys: u64,
-    key_trouble: Option<String>,
-    records: LiteMap<NodeId, Arc<Record>>,
-    read_record: ReadRecord,
-    left: BTreeMap<NodeId, (Epoch, u16)>,
-    heard: BTreeMap<NodeId, Heard>,
-    known: View,
-    /// Over the hashes of all entries of the view.
-    digest: EntryHash,
-    news: News,
-    /// Grows with every change of the view, and whose entries have changed since somebody asked.
-    index: u64,
-    changes: BTreeSet<NodeId>,
-    /// When this process last found itself paused.
-    stalled: Option<Instant>,
-    /// Who votes in the founded cluster, of those that are known, and how many of them must be there.
-    voters: Vec<NodeId>,
-    required_voters: usize,
-    /// The engine has renewed this node of its own accord.
-    rejoined: bool,
-    /// When this node last gave way to another half of the cluster.
-    healed: Option<Instant>,
-    transmits: VecDeque<Transmit>,
-    dials: VecDeque<Dial>,
+    /// Actions to carry out; empty between two inputs.
+    agenda: Agenda,
+    timing: Timing,
+    phase: Phase,
+    /// Events for the caller.
     events: VecDeque<Event>,
-    counters: Counters,
 }
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gossip of {} in cluster {}, {:?}", self.me.id, self.wire.cluster(), self.phase)
+        write!(f, "Gossip of {} in cluster {}, {:?}", self.me().id, self.link.wire().cluster(), self.phase)
     }
 }
 
-/// Where this node is in its life.
+/// Phase of this node's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// It takes part.
     Running,
     /// It has said goodbye; nothing it hears may bring it back.
     Leaving,
@@ -167,29 +123,22 @@ enum Phase {
     Duplicate,
 }
 
-/// When and in which life a member was last heard from directly.
-#[derive(Debug, Clone, Copy)]
-struct Heard {
-    at: Instant,
-    life: Peer,
-}
-
-/// What the machine needs to know before it starts.
+/// Everything the machine needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Agents of other clusters are never listened to.
+    /// Cluster; agents of others are never listened to.
     pub cluster: ClusterName,
-    /// How fast the protocol runs.
+    /// Speed of the protocol.
     pub timing: Timing,
     /// This node; its epoch is persisted already.
     pub me: Peer,
-    /// What this node says of itself.
+    /// Metadata of this node.
     pub metadata: Metadata,
     /// Members of the last run, to try beside the seeds.
     pub cached: Vec<SocketAddr>,
-    /// With what it encrypts; nothing: it does not.
+    /// Encryption of packets; `None` for none.
     pub encryption: Option<Encryption>,
-    /// How it reads others' metadata: [`Record::read`].
+    /// Reader of others' metadata: [`Record::read`].
     pub read_record: ReadRecord,
     /// Seed of the generator: the same seed and the same input give the same output.
     pub seed: u64,
@@ -199,123 +148,131 @@ impl Gossip {
     /// A node alone, about to look for the others.
     ///
     /// # Errors
-    /// Where the metadata is too large to travel.
+    /// If the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
         let Settings { cluster, timing, me, metadata, cached, encryption, read_record, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
-        let (rumours, pending_rumours) = Rumours::new(read_record);
         let engine_rng = StdRng::seed_from_u64(rng.random());
-        let foca = Foca::with_custom_broadcast(me, timing.engine(1), engine_rng, SwimCodec, rumours);
         let mut gossip = Self {
-            wire: Wire::new(cluster, encryption),
-            strangers: Strangers::default(),
-            timing,
-            me,
-            phase: Phase::Running,
-            foca,
-            runtime: AccumulatingRuntime::new(),
-            pending_rumours,
-            crowded: false,
-            token: 0,
-            incarnation: (me, 0),
-            resting: None,
-            missing_metadata: MissingMetadata::default(),
-            probing: Probing::default(),
+            engine: Engine::new(me, &timing, engine_rng, read_record),
+            roster: Roster::new(me.id),
+            detector: Detector::default(),
+            partition: Partition::default(),
+            joining: Joining::new(me.addr(), cached),
+            comparing: Comparing::new(&timing),
+            link: Link::new(Wire::new(cluster, encryption)),
+            keyrings: Keyrings::default(),
+            clock: Clock::new(rng),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
-            suspicions: Suspicions::default(),
-            trouble: Trouble::default(),
-            health: Health::default(),
-            relayed: BTreeSet::new(),
-            configured_size: 1,
-            rng,
-            timers: Timers::default(),
-            contacts: Contacts::new(me.addr(), cached),
-            exchanges: BTreeMap::new(),
-            next_exchange: 0,
-            compare_after: timing.compare_period,
-            compare_chain: 0,
-            joins: BTreeMap::new(),
-            next_join: 0,
-            asked_keys: BTreeMap::new(),
-            next_keys: 0,
-            key_trouble: None,
-            records: LiteMap::new_vec(),
-            read_record,
-            left: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            known: View::new_vec(),
-            digest: 0,
-            news: News::default(),
-            index: 0,
-            changes: BTreeSet::new(),
-            stalled: None,
-            voters: Vec::new(),
-            required_voters: 0,
-            rejoined: false,
-            healed: None,
-            transmits: VecDeque::new(),
-            dials: VecDeque::new(),
+            agenda: Agenda::default(),
+            timing,
+            phase: Phase::Running,
             events: VecDeque::new(),
-            counters: Counters::default(),
         };
         gossip.set_metadata(metadata, now)?;
-        gossip.news.of(me.id);
-        gossip.timers.schedule(now, Tick::JoinRound);
-        gossip.after(now, timing.heal_period, Tick::Heal);
-        gossip.after(now, timing.compare_period, Tick::Compare(0));
-        gossip.refresh_view(now);
+        gossip.clock.schedule(now, Tick::JoinRound);
+        gossip.clock.schedule_after(now, Wait::Around(timing.heal_period), Tick::Heal);
+        let first = gossip.comparing.next(&timing);
+        gossip.clock.schedule_after(now, Wait::Around(first.after), Tick::Compare(first.chain));
         Ok(gossip)
     }
 
     /// Takes `seeds` as what the providers list now. A new one is dialled at once while this node is alone.
     pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
-        if self.contacts.set_seeds(seeds) && self.is_alone() {
+        if self.joining.set_seeds(seeds) && self.engine.is_alone() {
             self.begin_round(now);
         }
     }
 
-    /// Contacts `addrs` now, and keeps them among the seeds. `Event::JoinEnded` says how each ended.
-    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> JoinId {
-        let id = JoinId(self.next_join);
-        self.next_join += 1;
-        let addrs: BTreeSet<_> = addrs.into_iter().collect();
-        self.joins.insert(id, Join { outstanding: addrs.len(), ended: Vec::new() });
-        for addr in addrs {
-            self.contacts.ask(addr);
-            self.dial(addr, Purpose::Asked(id));
-        }
-        self.finish_join(id);
+    /// Contacts `addrs` now, and keeps them among the addresses worth dialling. `Event::JoinEnded` says how each ended.
+    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>, now: Instant) -> JoinId {
+        let mut out = Vec::new();
+        let id = self.joining.join(addrs, &mut out);
+        self.agenda.put_first(out);
+        self.pump(now);
         id
     }
 
-    /// Replaces what this node says of itself and tells everybody.
+    /// Replaces this node's metadata and tells everybody.
     ///
     /// # Errors
-    /// Where it is too large to travel; nothing changes then.
+    /// If it is too large to travel; nothing changes then.
     pub fn set_metadata(&mut self, metadata: Metadata, now: Instant) -> Result<(), MetadataTooLarge> {
-        let bytes = encode(&metadata)?;
-        let version = self.records.get(&self.me.id).map_or(1, |record| record.stamp.version + 1);
-        let stamp = Stamp { epoch: self.me.epoch(), version };
-        let metadata = metadata.into();
-        self.keep_own(Record { owner: self.me.id, stamp, bytes, metadata });
-        self.tell_metadata(&self.me.clone());
-        self.refresh_view(now);
+        self.write_metadata(metadata)?;
+        self.pump(now);
+        self.settle(now);
         Ok(())
     }
 
-    /// Who was last heard that has no key in common with this node.
+    fn write_metadata(&mut self, metadata: Metadata) -> Result<(), MetadataTooLarge> {
+        let bytes = encode(&metadata)?;
+        let me = self.engine.me();
+        let version = self.roster.record(&me.id).map_or(1, |record| record.stamp.version + 1);
+        let stamp = Stamp { epoch: me.epoch(), version };
+        let record = Arc::new(Record { owner: me.id, stamp, bytes, metadata: metadata.into() });
+        self.roster.keep_own(Arc::clone(&record));
+        self.engine.tell(&Rumour::Metadata(me, record).encode());
+        Ok(())
+    }
+
+    /// Sends a message about the founding to a member; to nobody if it is unknown or gone.
+    pub fn send_founding(&mut self, to: NodeId, message: Vec<u8>, now: Instant) {
+        let peer = self.roster.peer(&to).filter(|peer| self.roster.state(peer).is_active());
+        let request = Request::founding(self.me().id, message);
+        self.agenda.put_first(peer.filter(|peer| peer.id != self.me().id).map(|peer| action::Action::Ask {
+            to: peer.addr(),
+            question: action::Question::Ready(request),
+            purpose: action::Purpose::Founding,
+        }));
+        self.pump(now);
+    }
+
+    /// Takes note of the members that vote in the founded cluster, and of how many of them must be there; none if that
+    /// cannot be said.
+    pub fn set_voters(&mut self, voters: Vec<NodeId>, required: usize) {
+        self.partition.set_voters(voters, required);
+    }
+
+    /// Uses other keys from now on; nothing happens if this node had none at its start.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.link.set_keyring(keyring);
+        self.keyrings.clear_trouble();
+    }
+
+    /// Takes note of the reason for which the keys stay as they are: every member that asks is told.
+    pub fn set_key_trouble(&mut self, trouble: String) {
+        self.keyrings.set_trouble(trouble);
+    }
+
+    /// Asks every member how its keyring stands and, if a change is given, to do it, this node too.
+    /// `Event::KeysAnswered` says what they said. `None` if this node has no keys.
+    pub fn ask_keys(&mut self, change: Option<KeyChange>, now: Instant) -> Option<KeysId> {
+        self.begin_keys_question(change, now)
+    }
+
+    /// The keys in use, if there are any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.link.keyring()
+    }
+
+    /// State of the keyring; `None` if there is none.
+    pub fn key_state(&self) -> Option<KeyState> {
+        Some(self.keyrings.state(self.keyring()?))
+    }
+
+    /// The last sender that has no key in common with this node.
     pub fn stranger(&self) -> Option<&Stranger> {
-        self.strangers.last()
+        self.link.stranger()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.link.poll_transmit()
     }
 
     /// The next stream to open.
     pub fn poll_dial(&mut self) -> Option<Dial> {
-        self.dials.pop_front()
+        self.link.poll_dial()
     }
 
     /// The next thing the caller has to know.
@@ -323,29 +280,34 @@ impl Gossip {
         self.events.pop_front()
     }
 
-    /// When `handle_timeout` wants to be called next.
+    /// Time at which `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.clock.next()
     }
 
-    /// What this node says of itself.
+    /// The next member whose entry has changed, been added or been taken out since this last returned `None`.
+    pub fn poll_change(&mut self) -> Option<NodeId> {
+        self.roster.poll_change()
+    }
+
+    /// Metadata of this node.
     pub fn own_metadata(&self) -> &Metadata {
-        &self.records.get(&self.me.id).expect("a node has its own metadata from the start").metadata
+        &self.roster.record(&self.me().id).expect("a node has its own metadata from the start").metadata
     }
 
-    /// This node as it travels on the wire now.
+    /// This node in its present life.
     pub fn me(&self) -> &Peer {
-        &self.me
+        self.engine.identity()
     }
 
-    /// How fast the protocol runs.
+    /// Speed of the protocol.
     pub fn timing(&self) -> &Timing {
         &self.timing
     }
 
-    /// When a node was last heard from directly.
+    /// Time of the last direct contact with a node.
     pub fn last_heard(&self, id: NodeId) -> Option<Instant> {
-        self.heard.get(&id).map(|heard| heard.at)
+        self.roster.heard(&id).map(|heard| heard.at)
     }
 
     /// Whether a node was heard from directly so lately that this node does not take itself for cut off.
@@ -356,26 +318,25 @@ impl Gossip {
 
     /// Whether an agent has ever answered from `addr`.
     pub fn has_answered(&self, addr: SocketAddr) -> bool {
-        self.contacts.has_answered(addr)
+        self.joining.has_answered(addr)
     }
 
     /// Whether `addr` is this node's.
     pub fn is_own(&self, addr: SocketAddr) -> bool {
-        self.contacts.owns(addr)
+        self.joining.is_own(addr)
     }
 
     /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for some time
     /// though it has members.
     pub fn is_stale(&self, now: Instant) -> bool {
         let bound = self.timing.deaf_after();
-        let deaf = !self.is_alone()
-            && self.heard.values().all(|heard| now.saturating_duration_since(heard.at) > bound);
-        deaf || self.stalled.is_some_and(|at| now.saturating_duration_since(at) < self.timing.stall() * 2)
+        let is_deaf = self.roster.silence(now).is_none_or(|silence| silence > bound);
+        (!self.engine.is_alone() && is_deaf) || self.clock.has_stalled(self.timing.stall() * 2, now)
     }
 
     /// Whether this node has ever heard from another one.
     pub fn joined(&self) -> bool {
-        !self.heard.is_empty()
+        self.roster.last_contact().is_some()
     }
 
     /// Whether this node has stopped because an older process uses its id.
@@ -383,26 +344,95 @@ impl Gossip {
         self.phase == Phase::Duplicate
     }
 
-    /// Counts since the start.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    /// Rumours that wait to be passed on.
+    pub fn backlog(&self) -> Backlog {
+        self.engine.backlog()
     }
 
-    fn is_alone(&self) -> bool {
-        self.foca.num_members() == 0
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        let counters = self.link.counters();
+        Counters {
+            refused: counters.refused + self.engine.refused(),
+            renewals: self.partition.renewals(),
+            stalls: self.clock.stalls(),
+            suspicions: self.detector.suspicions(),
+            overlooked: self.roster.overlooked(),
+            ..counters
+        }
+    }
+
+    /// Version of the view; it grows with every change of an entry.
+    pub fn index(&self) -> u64 {
+        self.roster.index()
+    }
+
+    /// Status of a member; `None` for a stranger.
+    pub fn status(&self, id: NodeId) -> Option<MemberStatus> {
+        self.roster.status(&id)
+    }
+
+    /// Status of each member, this node included, by id.
+    pub fn statuses(&self) -> impl Iterator<Item = MemberStatus> {
+        self.roster.statuses().map(|(_, status)| status)
+    }
+
+    /// Metadata of a node, if it has arrived.
+    pub fn metadata(&self, id: NodeId) -> Option<&Arc<Metadata>> {
+        self.roster.record(&id).map(|record| &record.metadata)
+    }
+
+    /// A member's entry; `None` for a stranger.
+    pub fn member(&self, id: NodeId) -> Option<Member> {
+        let mut member = self.roster.describe(&id)?;
+        self.refresh_contact(&mut member);
+        Some(member)
+    }
+
+    /// All of them.
+    pub fn membership(&self) -> Membership {
+        let ids = self.roster.statuses().map(|(id, _)| id);
+        let members = ids.filter_map(|id| Some((id, self.member(id)?)));
+        Membership { index: self.index(), members: members.collect() }
+    }
+
+    /// Brings time and way of the last contact up to date in an entry that is otherwise unchanged.
+    pub fn refresh_contact(&self, member: &mut Member) {
+        let way = self.detector.way(&member.id);
+        member.last_heard = self.last_heard(member.id);
+        (member.rtt, member.reach) = (way.rtt, way.reach);
+        member.coordinate = self.coordinate_of(&member.id);
+    }
+
+    /// Position of a member in the network, this node included; `None` as long as it has not said so.
+    fn coordinate_of(&self, id: &NodeId) -> Option<Coordinate> {
+        if *id == self.me().id { self.coordinates.own() } else { self.coordinates.of(id) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
     use foca::{Codec as _, Header, Member, Message};
 
-    use super::*;
+    use super::{
+        action::Draft,
+        codec::SwimCodec,
+        roster::MAX_MEMBERS,
+        rumours::{Accusation, Evidence},
+        *,
+    };
     use crate::{
         membership::FoundingNews,
-        node::Role,
+        node::{Epoch, Role},
         wire::{self, Kind},
     };
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+    pub(super) fn start() -> Instant {
+        Instant::now()
+    }
 
     fn machine(number: u8, now: Instant) -> Gossip {
         let id = NodeId::try_from([number; 16]).unwrap();
@@ -439,7 +469,7 @@ mod tests {
     /// Two that know each other.
     pub(super) fn acquainted(now: Instant) -> (Gossip, Gossip) {
         let (mut a, mut b) = (machine(1, now), machine(2, now));
-        a.set_seeds([b.me.addr()], now);
+        a.set_seeds([b.me().addr()], now);
         talk(&mut a, &mut b, now);
         (a, b)
     }
@@ -447,11 +477,11 @@ mod tests {
     fn hand_over(from: &mut Gossip, to: &mut Gossip, now: Instant) -> bool {
         let mut any = false;
         while let Some(Transmit { payload, .. }) = from.poll_transmit() {
-            to.handle_datagram(from.me.addr(), &payload, now);
+            to.handle_datagram(from.me().addr(), &payload, now);
             any = true;
         }
         while let Some(Dial { exchange, frame, .. }) = from.poll_dial() {
-            let answer = to.handle_request(from.me.addr(), &frame, now);
+            let answer = to.handle_request(from.me().addr(), &frame, now);
             let answer = answer.as_deref().ok_or(NoAnswer::Failed("none".to_owned()));
             from.handle_reply(exchange, answer, now);
             any = true;
@@ -459,49 +489,56 @@ mod tests {
         any
     }
 
-    /// The engine rejoins when it hears of its own death, even when it has just left.
+    /// Hands a SWIM message to a machine.
+    fn send(to: &mut Gossip, message: &[u8], from: SocketAddr, now: Instant) {
+        let packet = wire::seal(&"test".parse().unwrap(), Kind::Swim, &codec::shorten(message));
+        to.handle_datagram(from, &packet, now);
+    }
+
+    /// A message of `from` to `to` as the engine would write it.
+    fn message(from: &Gossip, to: &Gossip, updates: Vec<Member<Peer>>, items: Vec<Vec<u8>>) -> Vec<u8> {
+        from.engine.write(to.me(), &Draft { message: Message::Gossip, updates, items })
+    }
+
     #[test]
     fn a_joiner_keeps_the_metadata_of_all_it_is_told_of() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let mut hub = machine(1, now);
         for number in 2..=120 {
             let mut node = machine(number, now);
-            node.set_seeds([hub.me.addr()], now);
+            node.set_seeds([hub.me().addr()], now);
             talk(&mut node, &mut hub, now);
         }
         let mut joiner = machine(200, now);
-        joiner.set_seeds([hub.me.addr()], now);
+        joiner.set_seeds([hub.me().addr()], now);
         talk(&mut joiner, &mut hub, now);
         let nameless =
             (1..=120).filter(|number| joiner.metadata(NodeId::try_from([*number; 16]).unwrap()).is_none());
         assert_eq!(nameless.collect::<Vec<_>>(), [0_u8; 0]);
     }
 
+    /// The engine rejoins when it hears of its own death, even when it has just left.
     #[test]
-    fn whoever_has_left_does_not_come_back_when_told_that_he_is_dead() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+    fn a_node_that_has_left_does_not_come_back_when_told_that_it_is_dead() {
+        let now = start();
         let (mut a, b) = acquainted(now);
         assert_eq!((a.membership().members.len(), b.membership().members.len()), (2, 2));
         a.leave(now);
         while a.poll_transmit().is_some() {}
-        let header = Header { src: b.me, src_incarnation: 0, dst: a.me, message: Message::Gossip };
+        let header = Header { src: *b.me(), src_incarnation: 0, dst: *a.me(), message: Message::Gossip };
         let mut packet = Vec::new();
         SwimCodec.encode_header(&header, &mut packet).unwrap();
         packet.extend(1_u16.to_be_bytes());
-        SwimCodec.encode_member(&Member::down(a.me), &mut packet).unwrap();
-        let packet = a.wire.seal(a.me.addr(), Kind::Swim, &codec::shorten(&packet));
-        a.handle_datagram(b.me.addr(), &packet, now);
-        assert_eq!(a.foca.identity().bump(), 0, "it has renewed itself");
+        SwimCodec.encode_member(&Member::down(*a.me()), &mut packet).unwrap();
+        send(&mut a, &packet, b.me().addr(), now);
+        assert_eq!(a.me().bump(), 0, "it has renewed itself");
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
 
     /// Of a later version, or damaged: the answer that brings it counts all the same.
     #[test]
     fn an_item_that_nobody_knows_does_not_undo_the_message_before_it() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let mut now = Instant::now();
+        let mut now = start();
         let (mut a, b) = acquainted(now);
         let bad = [&[8][..], &[0x7f; 12]].concat();
         for item in [vec![200, 1, 2, 3], bad, vec![8, 0]] {
@@ -510,7 +547,7 @@ mod tests {
                 a.handle_timeout(now);
                 let sent: Vec<_> = std::iter::from_fn(|| a.poll_transmit()).collect();
                 let open = |sent: &Transmit| {
-                    codec::restore(wire::open(a.wire.cluster(), &sent.payload).ok()?.1, &b.me)
+                    codec::restore(wire::open(a.link.wire().cluster(), &sent.payload).ok()?.1, b.me())
                 };
                 let headers = sent.iter().filter_map(open);
                 let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
@@ -521,125 +558,125 @@ mod tests {
                     break number;
                 }
             };
-            let answer = b.swim_message(&a.me, Message::Ack(ping), &[], &[item]);
-            let (before, from) = (a.counters.refused, b.me.addr());
+            let draft = Draft { message: Message::Ack(ping), updates: vec![], items: vec![item] };
+            let answer = b.engine.write(a.me(), &draft);
+            let before = a.counters().refused;
             now += Duration::from_millis(1);
-            let answer = wire::seal(a.wire.cluster(), Kind::Swim, &codec::shorten(&answer));
-            a.handle_datagram(from, &answer, now);
-            assert_eq!(a.counters.refused, before + 1);
-            assert_eq!(a.probing.end(), Some(probing::Outcome::Answered));
-            assert_eq!(a.coordinates.of(&b.me.id), None);
+            send(&mut a, &answer, b.me().addr(), now);
+            assert_eq!(a.counters().refused, before + 1);
+            assert_eq!(a.member(b.me().id).unwrap().rtt, Some(Duration::from_millis(1)), "it is an answer");
+            assert_eq!(a.coordinates.of(&b.me().id), None);
         }
     }
 
     /// Its own answer to itself was on its way while it renewed itself: no other process has its id.
     #[test]
     fn a_node_that_renews_itself_while_it_dials_itself_is_no_duplicate() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let mut a = machine(1, now);
-        a.join([a.me.addr()]);
+        a.join([a.me().addr()], now);
         let Dial { exchange, frame, .. } = a.poll_dial().unwrap();
-        let answer = a.handle_request(a.me.addr(), &frame, now).unwrap();
-        let renewed = a.me.reborn(a.me.epoch(), 1);
-        a.engine(now, |foca, runtime| foca.change_identity(renewed, runtime));
-        a.me = renewed;
+        let answer = a.handle_request(a.me().addr(), &frame, now).unwrap();
+        let renewed = a.me().reborn(a.me().epoch(), 1);
+        a.engine.change_identity(renewed);
+        a.pump(now);
         a.handle_reply(exchange, Ok(&answer), now);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
-        assert!(a.is_own(a.me.addr()));
+        assert!(a.is_own(a.me().addr()));
     }
 
     /// One later than the last would be sent as the first, and the others would take this node for dead for ever.
     #[test]
     fn a_claim_that_this_node_lives_in_the_year_10889_makes_no_epoch_that_does_not_travel() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
-        let (mut a, mut b) = (machine(1, now), machine(2, now));
+        let now = start();
+        let (mut a, b) = (machine(1, now), machine(2, now));
         for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
-            let claim = Member::alive(a.me.reborn(epoch, u16::MAX));
+            let claim = Member::alive(a.me().reborn(epoch, u16::MAX));
             let mut state = b.shared_state();
             state.members = vec![claim];
-            let request = frame::write(&sync::Request::Exchange(state.encode()));
-            a.handle_request(b.me.addr(), &b.wire.seal(a.me.addr(), Kind::Request, &request), now).unwrap();
-            assert_eq!((a.me.epoch(), a.me.bump()), (Epoch::LAST, 0), "after {epoch}");
+            let request = frame::write(&Request::Exchange(state.encode()));
+            let request = wire::seal(b.link.wire().cluster(), Kind::Request, &request);
+            a.handle_request(b.me().addr(), &request, now).unwrap();
+            assert_eq!((a.me().epoch(), a.me().bump()), (Epoch::LAST, 0), "after {epoch}");
         }
     }
 
     /// By a state, by a message of the engine and by what is beside its updates.
     #[test]
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_members() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let (mut a, b) = acquainted(now);
         let invented = |number: usize| {
             let mut id = [7; 16];
             id[..8].copy_from_slice(&number.to_be_bytes());
-            Member::alive(Peer::new(NodeId::try_from(id).unwrap(), b.me.addr(), Epoch(1), 0))
+            Member::alive(Peer::new(NodeId::try_from(id).unwrap(), b.me().addr(), Epoch(1), 0))
         };
         let mut state = b.shared_state();
-        state.members = (0..compare::MAX_MEMBERS + 1_000).map(invented).collect();
-        let request = frame::write(&sync::Request::Exchange(state.encode()));
-        a.handle_request(b.me.addr(), &wire::seal(a.wire.cluster(), Kind::Request, &request), now).unwrap();
-        assert_eq!(a.known.len(), compare::MAX_MEMBERS);
+        state.members = (0..MAX_MEMBERS + 1_000).map(invented).collect();
+        let request = frame::write(&Request::Exchange(state.encode()));
+        a.handle_request(b.me().addr(), &wire::seal(a.link.wire().cluster(), Kind::Request, &request), now)
+            .unwrap();
+        assert_eq!(a.roster.len(), MAX_MEMBERS);
         let more = [invented(100_000), invented(100_001)];
-        let message = b.swim_message(&a.me, Message::Gossip, &more, &[]);
-        a.handle_swim(b.me.addr(), &message, false, now);
-        a.meet(more[0].id(), now);
-        a.refresh_view(now);
-        assert_eq!(a.known.len(), compare::MAX_MEMBERS);
-        // Those who are known are heard as before.
+        let told = message(&b, &a, more.to_vec(), vec![]);
+        send(&mut a, &told, b.me().addr(), now);
+        a.agenda.put_first(a.meet(more[0].id()));
+        a.pump(now);
+        assert_eq!(a.roster.len(), MAX_MEMBERS);
+        // Members that are known are heard as before.
         let down = Member::down(*invented(5).id());
-        let message = b.swim_message(&a.me, Message::Gossip, &[down], &[]);
-        a.handle_swim(b.me.addr(), &message, false, now);
-        a.refresh_view(now);
+        let told = message(&b, &a, vec![down], vec![]);
+        send(&mut a, &told, b.me().addr(), now);
         let status = a.status(invented(5).id().id);
-        assert_ne!(status, Some(crate::membership::MemberStatus::Alive));
+        assert_ne!(status, Some(MemberStatus::Alive));
     }
 
     /// Goodbyes of nodes that never were, passed on and said to this node itself, and words against them.
     #[test]
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_rumours() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let (mut a, b) = acquainted(now);
         for number in 0..6_000_u128 {
             let invented = |kind: u8| {
                 let id = NodeId::try_from((u128::from(kind) << 64 | number).to_be_bytes()).unwrap();
-                Peer::new(id, b.me.addr(), Epoch(1), 0)
+                Peer::new(id, b.me().addr(), Epoch(1), 0)
             };
             let from = invented(7).id;
-            let said = rumours::Accusation { from, accused: invented(8), incarnation: 0, refused: false };
-            let items = [rumours::left_rumour(&invented(9)), rumours::accusation_rumour(&said)];
-            let message = b.swim_message(&a.me, Message::Gossip, &[], &items);
-            a.handle_swim(b.me.addr(), &message, false, now);
+            let (accused, evidence) = (invented(8), Evidence::Silent);
+            let said = Accusation { from, accused, incarnation: 0, evidence };
+            let items = [Rumour::Left(invented(9)), Rumour::Accused(said)].map(|item| item.encode());
+            let told = message(&b, &a, vec![], items.into());
+            send(&mut a, &told, b.me().addr(), now);
             let mut goodbye = Vec::new();
             peer::put_peer(&invented(10), &mut goodbye);
-            let goodbye = wire::seal(a.wire.cluster(), Kind::Goodbye, &goodbye);
-            a.handle_datagram(b.me.addr(), &goodbye, now);
+            let goodbye = wire::seal(a.link.wire().cluster(), Kind::Goodbye, &goodbye);
+            a.handle_datagram(b.me().addr(), &goodbye, now);
         }
-        let (updates, beside) = a.backlog();
-        assert!(updates <= 1 && beside <= compare::MAX_MEMBERS, "{updates} and {beside} rumours wait");
+        let Backlog { updates, items } = a.backlog();
+        assert!(updates <= 1 && items <= MAX_MEMBERS, "{updates} and {items} rumours wait");
     }
 
     /// It is too long for a rumour, and no stream between them opens.
     #[test]
     fn metadata_that_never_comes_is_asked_for_ever_less_often() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let begin = Instant::now();
+        let begin = start();
         let (mut a, mut b) = (machine(1, begin), machine(2, begin));
         let mut metadata = b.own_metadata().clone();
         metadata.tags.insert("long".parse().unwrap(), "v".repeat(5_000));
         b.set_metadata(metadata, begin).unwrap();
-        a.meet(&b.me, begin);
-        b.meet(&a.me, begin);
+        let me = *a.me();
+        for (node, other) in [(&mut a, *b.me()), (&mut b, me)] {
+            node.agenda.put_first(node.meet(&other));
+            node.pump(begin);
+        }
         let (mut asked, mut now) = (0, begin);
         while now < begin + Duration::from_secs(60) {
             for _ in 0..2 {
                 let (from, to) = (&mut a, &mut b);
                 from.handle_timeout(now);
                 while let Some(Transmit { payload, .. }) = from.poll_transmit() {
-                    to.handle_datagram(from.me.addr(), &payload, now);
+                    to.handle_datagram(from.me().addr(), &payload, now);
                 }
                 while let Some(Dial { exchange, .. }) = from.poll_dial() {
                     asked += 1;
@@ -649,23 +686,22 @@ mod tests {
             }
             now = [&a, &b].iter().filter_map(|node| node.poll_timeout()).min().unwrap().max(now);
         }
-        assert_eq!(a.metadata(b.me.id), None);
-        assert_eq!(a.status(b.me.id), Some(crate::membership::MemberStatus::Alive));
+        assert_eq!(a.metadata(b.me().id), None);
+        assert_eq!(a.status(b.me().id), Some(MemberStatus::Alive));
         eprintln!("{asked} streams");
         assert!(asked < 120, "{asked} streams in a minute");
     }
 
     #[test]
     fn whoever_asks_an_agent_that_is_leaving_is_answered() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let (mut a, b) = (machine(1, now), machine(2, now));
         a.phase = Phase::Duplicate;
-        let join = a.join([b.me.addr()]);
+        let join = a.join([b.me().addr()], now);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         let ended = |event: &Event| {
             matches!(event, Event::JoinEnded(id, ended) if *id == join
-                && matches!(&ended[..], [(addr, Some(_))] if *addr == b.me.addr()))
+                && matches!(&ended[..], [(addr, Some(_))] if *addr == b.me().addr()))
         };
         assert!(events.iter().any(ended), "{events:?}");
     }

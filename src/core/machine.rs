@@ -141,8 +141,8 @@ impl Machine {
     }
 
     /// Contacts `addrs` now, and keeps them among the seeds.
-    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> JoinId {
-        self.gossip.join(addrs)
+    pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>, now: Instant) -> JoinId {
+        self.gossip.join(addrs, now)
     }
 
     /// Says goodbye.
@@ -233,7 +233,7 @@ impl Machine {
             return;
         }
         while let Some((to, message)) = self.bootstrap.poll_message() {
-            self.gossip.send_founding(to, minicbor_bytes(&message));
+            self.gossip.send_founding(to, minicbor_bytes(&message), now);
         }
         self.tell_news(now);
         self.refresh(now);

@@ -71,8 +71,9 @@ impl World {
 
     /// Has a running process ask all members for their keys, and waits for what they say.
     pub(crate) fn ask_keys(&mut self, node: Node, change: Option<KeyChange>) -> Vec<MemberKeys> {
+        let now = self.now;
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
-        let asked = gossip.expect("gossip runs there alone").ask_keys(change).expect("it has keys");
+        let asked = gossip.expect("gossip runs there alone").ask_keys(change, now).expect("it has keys");
         self.drain(node);
         let answered = |world: &Self| {
             world.events.iter().find_map(|(_, event)| {

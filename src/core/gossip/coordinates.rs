@@ -1,68 +1,72 @@
-//! Where this node and its peers are in the network, learnt from the round trips of probes: Vivaldi, after Dabek, Cox,
-//! Kaashoek and Morris, "Vivaldi: A Decentralized Network Coordinate System" (SIGCOMM 2004), with heights. What a peer
-//! says of itself is not trusted further than one measured round trip bears it out.
+//! Positions of this node and its peers in the network, learnt from the round trips of probes: Vivaldi, after Dabek, Cox,
+//! Kaashoek and Morris, "Vivaldi: A Decentralized Network Coordinate System" (SIGCOMM 2004), with heights. A peer's word
+//! about itself is not trusted further than one measured round trip bears it out.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::BufMut as _;
-use foca::{Codec as _, Message};
+use foca::Message;
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{Gossip, Peer, codec::SwimCodec, rumours};
+use super::{
+    engine::{Sent, put_item},
+    peer::Peer,
+    rumours::Rumour,
+};
 use crate::{
     membership::{Coordinate, DIMENSIONS, distance},
     node::NodeId,
     wire::MAX_PAYLOAD,
 };
 
-/// How much of a surprise one round trip moves the node by, and its error; the paper's `c_c` and `c_e`.
+/// Share of a surprise by which one round trip moves the node and its error; the paper's `c_c` and `c_e`.
 const GAIN: f64 = 0.25;
-/// Nobody is surer than this, whatever he says: round trips vary by more.
+/// Smallest error that any node is taken to have, whatever it says: round trips vary by more.
 const SUREST: f64 = 0.02;
-/// A round trip surprises by at most so many times the error that the node expects of itself. A peer that lies moves a
-/// well-placed node little; where the network has really changed every round trip surprises, and the error grows until
-/// the node follows.
+/// Largest surprise of a round trip, as a multiple of the error that the node expects of itself. A peer that lies moves a
+/// well-placed node little; if the network has really changed, every round trip surprises, and the error grows until the
+/// node follows.
 const MOST_SURPRISE: f64 = 3.0;
-/// No access line is shorter, so that heights never vanish altogether and can grow again; as in Serf.
+/// Shortest access line, so that heights never vanish altogether and can grow again; as in Serf.
 const LOWEST: f64 = 10e-6;
-/// What the whole space is drawn back to its origin by with each round trip, so that it does not drift away: a
-/// thousandth of what a round trip can move.
+/// Share by which each round trip draws the whole space back to its origin, so that it does not drift away: a thousandth of
+/// the distance that a round trip can move.
 const GRAVITY: f64 = 1e-4;
-/// Longer round trips say that a process was paused, not where it is; as in Serf.
+/// Longest round trip that counts: a longer one says that a process was paused, not where it is; as in Serf.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The median of as many round trips counts, so that one that was late does not; as in Serf.
+/// Number of round trips of which the median counts, so that one that was late does not; as in Serf.
 const FILTER: usize = 3;
-/// A peer is told again once it would be wrong by this much, and by this share of the round trip to it.
+/// Movement after which a peer is told again.
 const MOVED: Duration = Duration::from_micros(250);
+/// Share of the round trip to the peer that is added to that movement.
 const MOVED_SHARE: f64 = 0.05;
-/// And with one in so many answers anyway, for datagrams get lost.
+/// Number of answers after which a peer is told again anyway, for datagrams get lost.
 const REPEAT: u8 = 16;
 
-/// Where this node is, and what is known of its peers.
+/// Position of this node, and those of its peers.
 #[derive(Debug)]
 pub(super) struct Coordinates {
     position: [f64; DIMENSIONS],
     height: f64,
     error: f64,
-    /// Of its own, so that the rest of the machine takes the same course with and without coordinates.
+    /// Dice of its own, so that the rest of the machine takes the same course with and without coordinates.
     rng: StdRng,
-    /// As it is told: none before the first round trip.
+    /// Position as it is told; none before the first round trip.
     own: Option<Coordinate>,
-    known: BTreeMap<NodeId, Known>,
+    known: BTreeMap<NodeId, PeerPosition>,
 }
 
-/// What is known of a peer, and what it was told.
+/// A peer's position, and the position that it was told.
 #[derive(Debug, Default)]
-struct Known {
+struct PeerPosition {
     coordinate: Option<Coordinate>,
-    /// The last round trips, the newest first.
+    /// Last round trips, the newest first.
     recent: Vec<Duration>,
     told: Option<(Peer, Coordinate)>,
-    /// Answers to it since then.
+    /// Number of answers to it since it was told.
     answers: u8,
 }
 
-impl Known {
+impl PeerPosition {
     fn filtered(&self) -> Option<Duration> {
         let mut recent = self.recent.clone();
         recent.sort_unstable();
@@ -71,28 +75,28 @@ impl Known {
 }
 
 impl Coordinates {
-    /// A node that knows nothing of where it is.
+    /// A node that knows nothing of its position.
     pub(super) fn new(rng: StdRng) -> Self {
         let position = [0.0; DIMENSIONS];
         Self { position, height: LOWEST, error: 1.0, rng, own: None, known: BTreeMap::new() }
     }
 
-    /// Where this node is; nothing before its first round trip to a peer that has a coordinate.
+    /// Position of this node; `None` before its first round trip to a peer that has a coordinate.
     pub(super) fn own(&self) -> Option<Coordinate> {
         self.own
     }
 
-    /// Where a peer says that it is.
+    /// Position of a peer by its own account.
     pub(super) fn of(&self, id: &NodeId) -> Option<Coordinate> {
         self.known.get(id)?.coordinate
     }
 
-    /// A peer says where it is.
+    /// Takes note of a peer's account of its position.
     pub(super) fn note(&mut self, id: NodeId, coordinate: Coordinate) {
         self.known.entry(id).or_default().coordinate = Some(coordinate);
     }
 
-    /// A round trip to a peer took this long.
+    /// Takes note of a round trip to a peer.
     pub(super) fn measure(&mut self, id: NodeId, rtt: Duration) {
         if rtt > LONGEST {
             return;
@@ -102,7 +106,7 @@ impl Coordinates {
         known.recent.insert(0, rtt);
         let theirs = known.coordinate;
         let rtt = known.filtered().unwrap_or(rtt).as_secs_f64().max(LOWEST);
-        // Somebody has to begin: next to a peer that does not know where it is, a node is at the origin.
+        // One node has to begin: next to a peer that does not know its position, a node is at the origin.
         if let Some(theirs) = theirs {
             self.move_by(rtt, &theirs);
         }
@@ -113,7 +117,7 @@ impl Coordinates {
         }
     }
 
-    /// The algorithm of the paper's figure 3, with bounds.
+    /// Moves this node by the algorithm of the paper's figure 3, with bounds.
     fn move_by(&mut self, rtt: f64, theirs: &Coordinate) {
         let place = theirs.position();
         let apart = distance(&self.position, &place);
@@ -133,7 +137,7 @@ impl Coordinates {
         }
     }
 
-    /// Away from `place`, one unit; in any direction where this node is just there.
+    /// Unit vector away from `place`; in any direction if this node is just there.
     fn direction(&mut self, place: &[f64; DIMENSIONS], apart: f64) -> [f64; DIMENSIONS] {
         if apart > LOWEST / 10.0 {
             let mut away = self.position;
@@ -145,7 +149,19 @@ impl Coordinates {
         random.map(|axis| axis / length)
     }
 
-    /// What an answer to `peer` should tell it, if anything: where this node is now.
+    /// Appends this node's position to a message that acknowledges a ping, if the peer has not heard of it. It comes last,
+    /// so that an agent that does not know the item has taken in all others before it.
+    pub(super) fn append_to(&mut self, sent: &mut Sent) {
+        let fits = sent.bytes.len() + 2 + 1 + Coordinate::LEN <= MAX_PAYLOAD;
+        if fits
+            && matches!(sent.header.message, Message::Ack(_))
+            && let Some(own) = self.tell(&sent.to)
+        {
+            put_item(&Rumour::Coordinate(sent.to, own).encode(), &mut sent.bytes);
+        }
+    }
+
+    /// The position to tell `peer` with an answer, if it would be news.
     fn tell(&mut self, peer: &Peer) -> Option<Coordinate> {
         let own = self.own?;
         let known = self.known.entry(peer.id).or_default();
@@ -161,39 +177,15 @@ impl Coordinates {
         Some(own)
     }
 
-    /// Forgets those who are no longer known.
+    /// Forgets peers that are no longer known.
     pub(super) fn retain(&mut self, known: impl Fn(&NodeId) -> bool) {
         self.known.retain(|id, _| known(id));
     }
 }
 
-/// By how much estimates change at most when a node goes from one to the other.
+/// Largest change of an estimate when a node goes from one position to the other.
 fn moved(from: &Coordinate, to: &Coordinate) -> f64 {
     distance(&from.position(), &to.position()) + (from.height() - to.height()).abs()
-}
-
-impl Gossip {
-    /// A message of the engine as it goes out: an acknowledgement tells where this node is, where the peer has not
-    /// heard of it. It comes last, so that an agent that does not know the item has taken in all others before it.
-    pub(super) fn with_coordinate(&mut self, to: &Peer, message: &[u8]) -> Vec<u8> {
-        let mut message = message.to_vec();
-        let fits = message.len() + 2 + 1 + Coordinate::LEN <= MAX_PAYLOAD;
-        let header = SwimCodec.decode_header(&message[..]);
-        if fits
-            && header.is_ok_and(|header| matches!(header.message, Message::Ack(_)))
-            && let Some(own) = self.coordinates.tell(to)
-        {
-            let item = rumours::coordinate_item(&own);
-            message.put_u16(u16::try_from(item.len()).unwrap_or(0));
-            message.extend(item);
-        }
-        message
-    }
-
-    /// Where a member is in the network, this node too; nothing as long as it has not said so.
-    pub(super) fn coordinate_of(&self, id: &NodeId) -> Option<Coordinate> {
-        if *id == self.me.id { self.coordinates.own() } else { self.coordinates.of(id) }
-    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,129 @@
-//! The SWIM engine at work: one call at a time, and everything it produced taken in before the next.
+//! The SWIM engine, foca, and all that is known of it from outside: its timer token, its incarnation, its probe, and
+//! the members that each input may have changed.
 
-use std::time::{Duration, Instant};
+use std::{collections::BTreeSet, sync::mpsc, time::Duration};
 
 use bytes::BufMut as _;
-use foca::{AccumulatingRuntime, Codec as _, Foca, Header, Member, Message, OwnedNotification, Timer};
+use foca::{AccumulatingRuntime, Codec as _, Foca, Header, Member, Message, OwnedNotification, State, Timer};
 use rand::rngs::StdRng;
 
 use super::{
-    Gossip, Peer,
+    action::{Draft, Telling},
     codec::SwimCodec,
-    rumours::{self, Rumours},
-    suspicion::Evidence,
-    timers::Tick,
+    metadata::ReadRecord,
+    packet::Sifted,
+    peer::Peer,
+    rumours::{Rumour, Rumours},
+    timing::Timing,
 };
-use crate::wire::Kind;
+use crate::node::NodeId;
 
-impl Gossip {
-    /// Runs one call of the engine and takes in everything it produced.
-    pub(super) fn engine(
+/// Number of states in one call after which the queues' room is given back: each may bring a notification.
+const MANY: usize = 64;
+
+/// The SWIM engine. A call leaves what it produced in the engine's queues; drain them by `poll_output`, then by
+/// `poll_rumour`, before the next input.
+pub(super) struct Engine {
+    foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
+    runtime: AccumulatingRuntime<Peer>,
+    rumours: mpsc::Receiver<Rumour>,
+    read_record: ReadRecord,
+    /// Current timer token of foca, which gives no other way to learn it.
+    token: u8,
+    /// This node's life in the last message that was sent.
+    said: Said,
+    /// Gossip timer of foca, taken out while there is nothing to tell.
+    resting: Option<Timer<Peer>>,
+    /// Number of nodes that foca is configured for.
+    configured_size: usize,
+    /// Target of the probe under way. At the end of the probe foca suspects it if it has not answered, and does not say so.
+    probed: Option<NodeId>,
+    touched: Touched,
+    /// Set if the queues have held many products, whose room is given back once they are empty.
+    is_swollen: bool,
+    /// Number of inputs that foca refused.
+    refused: u64,
+}
+
+/// Members that may have changed since the view was compared with the engine.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    pub(super) ids: BTreeSet<NodeId>,
+    /// Set if the engine was started afresh.
+    pub(super) all: bool,
+}
+
+/// This node as it last spoke.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    life: Peer,
+    incarnation: u16,
+}
+
+/// Product of a call.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// A timer to run after some time.
+    Timer(Timer<Peer>, Duration),
+    /// A message to send.
+    Send(Sent),
+    /// News of foca. The view is never built from it, for it does not tell all that happens.
+    Notice(OwnedNotification<Peer>),
+}
+
+/// A message that foca sends.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) to: Peer,
+    pub(super) header: Header<Peer>,
+    pub(super) bytes: Vec<u8>,
+    /// Whether foca has raised this node's incarnation since the last message: it refuted a suspicion.
+    pub(super) refutes: bool,
+}
+
+/// Stage of a probe at which a timer of foca runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The ping was not answered in time, and others are asked to ping its target.
+    Indirect(Peer),
+    /// The probe under way ends, and the next begins.
+    Next,
+}
+
+impl Engine {
+    /// An engine that knows nobody.
+    pub(super) fn new(me: Peer, timing: &Timing, rng: StdRng, read_record: ReadRecord) -> Self {
+        let (handler, rumours) = Rumours::new(read_record);
+        Self {
+            foca: Foca::with_custom_broadcast(me, timing.engine(1), rng, SwimCodec, handler),
+            runtime: AccumulatingRuntime::new(),
+            rumours,
+            read_record,
+            token: 0,
+            said: Said { life: me, incarnation: 0 },
+            resting: None,
+            configured_size: 1,
+            probed: None,
+            touched: Touched::default(),
+            is_swollen: false,
+            refused: 0,
+        }
+    }
+
+    /// Starts afresh as `me` with `members`, which are not told of.
+    pub(super) fn restart(&mut self, me: Peer, timing: &Timing, rng: StdRng, members: Vec<Member<Peer>>) {
+        let (handler, rumours) = Rumours::new(self.read_record);
+        let config = timing.engine(self.configured_size);
+        self.foca = Foca::with_custom_broadcast(me, config, rng, SwimCodec, handler);
+        self.rumours = rumours;
+        (self.said, self.token, self.resting) = (Said { life: me, incarnation: 0 }, 0, None);
+        self.touched.all = true;
+        self.apply_all(members, Telling::Quiet);
+    }
+
+    /// Runs foca and counts a refusal.
+    fn call(
         &mut self,
-        now: Instant,
         call: impl FnOnce(
             &mut Foca<Peer, SwimCodec, StdRng, Rumours>,
             &mut AccumulatingRuntime<Peer>,
@@ -27,147 +131,244 @@ impl Gossip {
     ) {
         if let Err(error) = call(&mut self.foca, &mut self.runtime) {
             tracing::trace!(%error, "the engine refused");
-            self.counters.refused += 1;
-        }
-        while let Some((after, timer)) = self.runtime.to_schedule() {
-            self.take_timer(timer, after, now);
-        }
-        while let Some((peer, payload)) = self.runtime.to_send() {
-            self.note_sent(&peer, &payload, now);
-            let payload = self.with_coordinate(&peer, &payload);
-            self.transmit(peer.addr(), Kind::Swim, &payload);
-        }
-        while let Some(notification) = self.runtime.to_notify() {
-            self.notice(notification, now);
-        }
-        while let Ok(rumour) = self.pending_rumours.try_recv() {
-            self.hear(rumour, now);
-        }
-        self.fit_engine();
-        self.note_crowd(now);
-        if std::mem::take(&mut self.rejoined) {
-            // It was cut off or paused when it last judged the others.
-            self.begin_anew(self.me, std::iter::empty(), now);
+            self.refused += 1;
         }
     }
 
-    /// Every timer of the engine passes here: probes are paced by this node's health, suspicions judged by our rules,
-    /// and gossip rests while there is nothing to tell.
-    fn take_timer(&mut self, timer: Timer<Peer>, after: Duration, now: Instant) {
-        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer {
-            return self.suspect(member_id, incarnation, Evidence::Silent, true, now);
-        }
-        if let Timer::ProbeRandomMember(token) = timer {
-            self.token = token;
-        }
-        if let Timer::PeriodicGossip(_) = timer {
-            self.resting = self.has_nothing_to_tell().then(|| timer.clone());
-            if self.resting.is_some() {
-                return;
-            }
-        }
-        let after = self.pace(after, &timer);
-        self.timers.schedule(now + after, Tick::Swim(timer));
+    /// Takes in states of members.
+    pub(super) fn apply_all(&mut self, members: Vec<Member<Peer>>, telling: Telling) {
+        self.touched.ids.extend(members.iter().map(|member| member.id().id));
+        self.is_swollen |= members.len() > MANY;
+        let tell = telling == Telling::Aloud;
+        self.call(|foca, runtime| foca.apply_many(members.into_iter(), tell, runtime));
     }
 
-    fn has_nothing_to_tell(&self) -> bool {
-        self.backlog() == (0, 0)
+    /// Takes in the state of one member.
+    pub(super) fn apply(&mut self, member: Member<Peer>, telling: Telling) {
+        self.apply_all(vec![member], telling);
     }
 
-    /// Sets gossip going again once there is something to tell.
-    pub(super) fn wake_gossip(&mut self, now: Instant) {
-        if self.resting.is_some() && !self.has_nothing_to_tell() {
-            let wait = self.spread(self.timing.gossip_period);
-            if let Some(timer) = self.resting.take() {
-                self.timers.schedule(now + wait, Tick::Swim(timer));
-            }
-        }
+    /// Takes in a message.
+    pub(super) fn receive(&mut self, message: &Sifted) {
+        self.touched.ids.extend(&message.about);
+        self.call(|foca, runtime| foca.handle_data(&message.bytes, runtime));
     }
 
-    /// Learns from what the engine sends what it does not tell: probes, and its own incarnation.
-    fn note_sent(&mut self, to: &Peer, message: &[u8], now: Instant) {
-        let Ok(header) = SwimCodec.decode_header(message) else { return };
-        if header.src == self.incarnation.0 && header.src_incarnation > self.incarnation.1 {
-            // It had to refute a suspicion.
-            self.health.worse(1);
-        }
-        self.incarnation = (header.src, header.src_incarnation);
-        self.probing.note_sent(&header, to, message, now);
+    /// Runs a timer.
+    pub(super) fn run_timer(&mut self, timer: Timer<Peer>) {
+        let about = match &timer {
+            Timer::ProbeRandomMember(_) => self.probed.take(),
+            Timer::RemoveDown(peer) | Timer::ChangeSuspectToDown { member_id: peer, .. } => Some(peer.id),
+            Timer::SendIndirectProbe { .. }
+            | Timer::PeriodicAnnounce(_)
+            | Timer::PeriodicAnnounceDown(_)
+            | Timer::PeriodicGossip(_) => None,
+        };
+        self.touched.ids.extend(about);
+        self.call(|foca, runtime| foca.handle_timer(timer, runtime));
     }
 
-    /// A message as the engine writes it, for what the engine does not do: `updates` about members and `items` beside
-    /// them, all of which fit one datagram.
-    pub(super) fn swim_message(
-        &self,
-        to: &Peer,
-        message: Message<Peer>,
-        updates: &[Member<Peer>],
-        items: &[Vec<u8>],
-    ) -> Vec<u8> {
-        let src_incarnation = if self.incarnation.0 == self.me { self.incarnation.1 } else { 0 };
-        let header = Header { src: self.me, src_incarnation, dst: *to, message };
-        let mut out = Vec::new();
-        SwimCodec.encode_header(&header, &mut out).expect("a vector has room");
-        out.put_u16(u16::try_from(updates.len()).unwrap_or(0));
-        for update in updates {
-            SwimCodec.encode_member(update, &mut out).expect("a vector has room");
-        }
-        for item in items {
-            out.put_u16(u16::try_from(item.len()).unwrap_or(0));
-            out.put_slice(item);
-        }
-        out
+    /// Calls a member failed that is suspect at this incarnation.
+    pub(super) fn condemn(&mut self, accused: Peer, incarnation: u16) {
+        let token = self.token;
+        self.run_timer(Timer::ChangeSuspectToDown { member_id: accused, incarnation, token });
     }
 
-    /// What the engine wants known. The membership is never built from this, for it is not all that happens.
-    fn notice(&mut self, notification: OwnedNotification<Peer>, now: Instant) {
-        match notification {
-            OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer) => {
-                self.news.of(peer.id);
-                if !self.records.contains_key(&peer.id) {
-                    self.ask_metadata_soon(now);
-                }
-            }
-            OwnedNotification::Idle => {
-                if self.contacts.may_plan() {
-                    self.timers.schedule(now, Tick::JoinRound);
-                }
-            }
-            OwnedNotification::Rejoin(me) => {
-                self.me = me;
-                self.news.of(me.id);
-                self.rejoined = true;
-                self.counters.renewals += 1;
-                tracing::info!(bump = me.bump(), "others took this node for failed; it has renewed itself");
-            }
-            OwnedNotification::MemberDown(peer) => self.news.of(peer.id),
-            OwnedNotification::Active | OwnedNotification::Defunct => {}
-        }
+    /// Gossips now.
+    pub(super) fn gossip(&mut self) {
+        self.call(|foca, runtime| foca.gossip(runtime));
     }
 
-    /// Fits the constants that depend on the cluster's size, once that has changed by a fifth.
-    fn fit_engine(&mut self) {
-        let size = self.foca.num_members() + 1;
-        if size.abs_diff(self.configured_size) * 5 > self.configured_size {
-            self.configured_size = size;
-            if let Err(error) = self.foca.set_config(self.timing.engine(size)) {
-                tracing::debug!(%error, size, "the engine keeps its constants");
-            }
-        }
+    /// Says goodbye.
+    pub(super) fn leave(&mut self) {
+        self.touched.ids.insert(self.me().id);
+        self.call(|foca, runtime| foca.leave_cluster(runtime));
     }
 
-    /// Has the engine pass `rumour` on.
+    /// Goes on as `me`, a later life of this node.
+    pub(super) fn change_identity(&mut self, me: Peer) {
+        self.touched.ids.insert(me.id);
+        self.call(|foca, runtime| foca.change_identity(me, runtime));
+    }
+
+    /// Spreads an encoded rumour.
     pub(super) fn tell(&mut self, rumour: &[u8]) {
         if let Err(error) = self.foca.add_broadcast(rumour) {
             tracing::debug!(%error, "rumour not told");
         }
     }
 
-    /// Has everybody told the metadata of `owner`.
-    pub(super) fn tell_metadata(&mut self, owner: &Peer) {
-        if let Some(record) = self.records.get(&owner.id) {
-            let rumour = rumours::metadata_rumour(owner, record);
-            self.tell(&rumour);
+    /// Fits the constants that depend on the cluster's size, once that has changed by a fifth.
+    pub(super) fn fit(&mut self, timing: &Timing) {
+        let size = self.size();
+        if size.abs_diff(self.configured_size) * 5 > self.configured_size {
+            self.configured_size = size;
+            if let Err(error) = self.foca.set_config(timing.engine(size)) {
+                tracing::debug!(%error, size, "the engine keeps its constants");
+            }
         }
     }
+
+    /// The next product of the calls: timers first, then messages, then news.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        while let Some((after, timer)) = self.runtime.to_schedule() {
+            if let Timer::ProbeRandomMember(token) = timer {
+                self.token = token;
+            }
+            if matches!(timer, Timer::PeriodicGossip(_)) {
+                self.resting = self.has_nothing_to_tell().then(|| timer.clone());
+                if self.resting.is_some() {
+                    continue;
+                }
+            }
+            return Some(Output::Timer(timer, after));
+        }
+        if let Some((to, bytes)) = self.runtime.to_send() {
+            return Some(Output::Send(self.note_sent(to, bytes.to_vec())));
+        }
+        let Some(notice) = self.runtime.to_notify() else {
+            if std::mem::take(&mut self.is_swollen) {
+                self.runtime = AccumulatingRuntime::new();
+            }
+            return None;
+        };
+        let about = match &notice {
+            OwnedNotification::MemberUp(peer)
+            | OwnedNotification::MemberDown(peer)
+            | OwnedNotification::Rename(_, peer)
+            | OwnedNotification::Rejoin(peer) => Some(peer.id),
+            OwnedNotification::Idle | OwnedNotification::Active | OwnedNotification::Defunct => None,
+        };
+        self.touched.ids.extend(about);
+        Some(Output::Notice(notice))
+    }
+
+    /// Learns from a message what foca does not tell: its probe, and its own incarnation.
+    fn note_sent(&mut self, to: Peer, bytes: Vec<u8>) -> Sent {
+        let header = SwimCodec.decode_header(&bytes[..]).expect("the codec wrote it");
+        let refutes = header.src == self.said.life && header.src_incarnation > self.said.incarnation;
+        self.said = Said { life: header.src, incarnation: header.src_incarnation };
+        if matches!(header.message, Message::Ping(_)) {
+            self.probed = Some(to.id);
+        }
+        Sent { to, header, bytes, refutes }
+    }
+
+    /// The next rumour that was heard for the first time.
+    pub(super) fn poll_rumour(&mut self) -> Option<Rumour> {
+        self.rumours.try_recv().ok()
+    }
+
+    /// Members that the calls may have changed since this was last asked; `None` if there are none.
+    pub(super) fn take_touched(&mut self) -> Option<Touched> {
+        let any = self.touched.all || !self.touched.ids.is_empty();
+        any.then(|| std::mem::take(&mut self.touched))
+    }
+
+    /// The gossip timer, if it rests although there is something to tell.
+    pub(super) fn wake(&mut self) -> Option<Timer<Peer>> {
+        if self.has_nothing_to_tell() { None } else { self.resting.take() }
+    }
+
+    fn has_nothing_to_tell(&self) -> bool {
+        self.backlog() == Backlog::default()
+    }
+
+    /// The stage of a probe at which `timer` runs; `None` for other timers, and for those of a former token.
+    pub(super) fn stage(&self, timer: &Timer<Peer>) -> Option<Stage> {
+        match timer {
+            Timer::SendIndirectProbe { probed_id, token } if *token == self.token => {
+                Some(Stage::Indirect(*probed_id))
+            }
+            Timer::ProbeRandomMember(token) if *token == self.token => Some(Stage::Next),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a message of our own.
+    pub(super) fn write(&self, to: &Peer, draft: &Draft) -> Vec<u8> {
+        let me = self.me();
+        let src_incarnation = if self.said.life == me { self.said.incarnation } else { 0 };
+        let header = Header { src: me, src_incarnation, dst: *to, message: draft.message.clone() };
+        let mut out = Vec::new();
+        SwimCodec.encode_header(&header, &mut out).expect("a vector has room");
+        out.put_u16(u16::try_from(draft.updates.len()).unwrap_or(0));
+        for update in &draft.updates {
+            SwimCodec.encode_member(update, &mut out).expect("a vector has room");
+        }
+        for item in &draft.items {
+            put_item(item, &mut out);
+        }
+        out
+    }
+
+    /// Reader of others' metadata.
+    pub(super) fn read_record(&self) -> ReadRecord {
+        self.read_record
+    }
+
+    /// This node in its present life.
+    pub(super) fn me(&self) -> Peer {
+        *self.identity()
+    }
+
+    /// This node in its present life, borrowed.
+    pub(super) fn identity(&self) -> &Peer {
+        self.foca.identity()
+    }
+
+    /// Number of active nodes, this one included.
+    pub(super) fn size(&self) -> usize {
+        self.foca.num_members() + 1
+    }
+
+    /// Whether there is no active member beside this node.
+    pub(super) fn is_alone(&self) -> bool {
+        self.foca.num_members() == 0
+    }
+
+    /// Active members, in no order that means anything; the dice choose among them.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Peer> {
+        self.foca.iter_members().map(Member::id)
+    }
+
+    /// States of the active members.
+    pub(super) fn active_states(&self) -> impl Iterator<Item = &Member<Peer>> {
+        self.foca.iter_members()
+    }
+
+    /// States of all members, failed ones included, and of former lives of this node.
+    pub(super) fn states(&self) -> impl Iterator<Item = &Member<Peer>> {
+        self.foca.iter_membership_state()
+    }
+
+    /// Rumours that wait to be passed on.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog { updates: self.foca.updates_backlog(), items: self.foca.custom_broadcast_backlog() }
+    }
+
+    /// Number of inputs that foca refused.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+/// Numbers of rumours that wait to be passed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// States of members.
+    pub updates: usize,
+    /// Items beside them: metadata, goodbyes, accusations.
+    pub items: usize,
+}
+
+/// Appends an item to a message.
+pub(super) fn put_item(item: &[u8], message: &mut Vec<u8>) {
+    message.put_u16(u16::try_from(item.len()).unwrap_or(0));
+    message.put_slice(item);
+}
+
+/// A member's state without its suspicion: nobody would follow that up in a new life of the engine.
+pub(super) fn without_suspicion(member: Member<Peer>) -> Member<Peer> {
+    Member::new(*member.id(), member.incarnation(), State::Alive)
 }

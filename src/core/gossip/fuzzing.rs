@@ -16,11 +16,10 @@ use super::{
     ExchangeId, Gossip, NoAnswer, Peer, Phase, Settings, Timing,
     codec::{CodecError, SwimCodec, restore, shorten},
     frame::{self, FrameError},
-    heal::{Majority, Standing},
     metadata::{MAX_METADATA, Record, Stamp, decode as decode_metadata, encode as encode_metadata},
     peer::{self, put_life},
-    rumours::{self, Accusation, Rumour},
-    sync::{EncodedState, Reply, Request, SharedState},
+    rumours::{self, Accusation, Evidence, Rumour},
+    state::{EncodedState, Majority, Reply, Request, SharedState, Standing},
 };
 use crate::{
     membership::{FoundingNews, Metadata},
@@ -58,23 +57,9 @@ pub(crate) fn swim(data: &[u8]) {
 /// Rumours: what is read is written to bytes that mean the same.
 pub(crate) fn rumour(data: &[u8]) {
     let Ok(rumour) = rumours::read(data, Some(&me()), Record::read) else { return };
-    let Some(written) = write_rumour(&rumour) else { return };
+    let written = rumour.encode();
     let again = rumours::read(&written, Some(&me()), Record::read).expect("it was written here");
-    assert_eq!(write_rumour(&again), Some(written));
-}
-
-/// `None` where its stamp is not the one of its owner's life, which no agent writes.
-fn write_rumour(rumour: &Rumour) -> Option<Vec<u8>> {
-    Some(match rumour {
-        Rumour::Metadata(owner, record) => rumours::metadata_rumour(owner, record),
-        Rumour::Announced(owner, stamp) => [&[2], &whole(owner)[..], &stamp.version.to_be_bytes()].concat(),
-        Rumour::Left(life) => rumours::left_rumour(life),
-        Rumour::Accused(said) => rumours::accusation_rumour(said),
-        Rumour::Healed(who, there) => rumours::healed_rumour(who, there),
-        Rumour::Check(_, accused, incarnation) => rumours::check_item(accused, *incarnation),
-        Rumour::Nack(number) => rumours::nack_item(*number),
-        Rumour::Coordinate(_, coordinate) => rumours::coordinate_item(coordinate),
-    })
+    assert_eq!(again.encode(), written);
 }
 
 /// Metadata: what is read is written to bytes that mean the same.
@@ -219,22 +204,27 @@ fn state(u: &mut Unstructured<'_>) -> Result<SharedState> {
 }
 
 fn item(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-    Ok(match u.int_in_range(0..=8)? {
-        0 => rumours::metadata_rumour(&peer(u)?, &record(u)?),
-        1 => rumours::left_rumour(&peer(u)?),
-        2 => rumours::accusation_rumour(&Accusation {
+    let rumour = match u.int_in_range(0..=8)? {
+        0 => Rumour::Metadata(peer(u)?, record(u)?.into()),
+        1 => Rumour::Left(peer(u)?),
+        2 => Rumour::Accused(Accusation {
             from: peer(u)?.id,
             accused: peer(u)?,
             incarnation: u.arbitrary()?,
-            refused: u.arbitrary()?,
+            evidence: evidence(u)?,
         }),
-        3 => rumours::healed_rumour(&peer(u)?, &peer(u)?),
-        4 => rumours::check_item(&peer(u)?, u.arbitrary()?),
-        5 => rumours::nack_item(u.arbitrary()?),
-        7 => [&[8], &u.arbitrary::<[u8; 12]>()?[..]].concat(),
-        6 => [&[2], &whole(&peer(u)?)[..], &[0, 0, 0, 9]].concat(),
-        _ => raw(u)?,
-    })
+        3 => Rumour::Healed { who: peer(u)?, there: peer(u)? },
+        4 => Rumour::Check { asker: me(), accused: peer(u)?, incarnation: u.arbitrary()? },
+        5 => Rumour::Nack(u.arbitrary()?),
+        6 => return Ok([&[2], &whole(&peer(u)?)[..], &[0, 0, 0, 9]].concat()),
+        7 => return Ok([&[8], &u.arbitrary::<[u8; 12]>()?[..]].concat()),
+        _ => return raw(u),
+    };
+    Ok(rumour.encode())
+}
+
+fn evidence(u: &mut Unstructured<'_>) -> Result<Evidence> {
+    Ok(if u.arbitrary()? { Evidence::Refused } else { Evidence::Silent })
 }
 
 /// A message of the engine for `to`, with updates and rumours.
@@ -311,7 +301,7 @@ impl Victim {
         let from = addr(u.int_in_range(1..=8)?);
         match u.int_in_range(0..=15_u8)? {
             0..=4 => {
-                let message = shorten(&message(u, self.gossip.me)?);
+                let message = shorten(&message(u, *self.gossip.me())?);
                 self.datagram(from, Kind::Swim, &message);
             }
             5 => {
@@ -336,13 +326,13 @@ impl Victim {
             14 => match u.int_in_range(0..=15_u8)? {
                 0 => self.gossip.leave(self.now),
                 1..=5 => {
-                    self.gossip.join([addr(u.int_in_range(1..=8)?)]);
+                    self.gossip.join([addr(u.int_in_range(1..=8)?)], self.now);
                 }
                 6..=10 => self.gossip.set_seeds(some(u, 4, |u| u.int_in_range(1..=8).map(addr))?, self.now),
                 _ => {
                     self.gossip
                         .set_voters(some(u, 6, |u| Ok(id(u.int_in_range(1..=6)?)))?, u.int_in_range(0..=6)?);
-                    self.gossip.send_founding(id(u.int_in_range(1..=6)?), raw(u)?);
+                    self.gossip.send_founding(id(u.int_in_range(1..=6)?), raw(u)?, self.now);
                 }
             },
             _ => {
@@ -363,7 +353,7 @@ impl Victim {
             0 => frame::write(&Request::Exchange(state(u)?.encode())),
             1 => frame::write(&Request::Compare(u.arbitrary()?)),
             2 => frame::write(&Request::founding(peer(u)?.id, raw(u)?)),
-            3 => frame::write(&Request::Swim(message(u, self.gossip.me)?.into())),
+            3 => frame::write(&Request::Swim(message(u, *self.gossip.me())?.into())),
             4 => frame::write(&Request::Trade(state(u)?.encode(), raw(u)?.into())),
             _ => raw(u)?,
         })
@@ -374,22 +364,20 @@ impl Victim {
             return Ok(());
         }
         let exchange = self.dials.swap_remove(u.choose_index(self.dials.len())?);
-        let payload = match u.int_in_range(0..=8)? {
+        let payload = match u.int_in_range(0..=9_u8)? {
             0..=2 => frame::write(&Reply::State(state(u)?.encode())),
             3 => frame::write(u.choose(&[Reply::Same, Reply::Silent, Reply::Taken])?),
             4 => {
                 let answers = some(u, 3, |u| {
-                    let message = shorten(&message(u, self.gossip.me)?);
+                    let message = shorten(&message(u, *self.gossip.me())?);
                     Ok(wire::seal(&cluster(), Kind::Swim, &message).to_vec().into())
                 })?;
                 frame::write(&Reply::Swim(answers))
             }
             5 => raw(u)?,
             6 => frame::write(&Reply::Differ(raw(u)?.into())),
-            refused => {
-                let refused = refused == 6;
-                let why = if refused { NoAnswer::Refused } else { NoAnswer::Failed("no route".to_owned()) };
-                self.gossip.handle_reply(exchange, Err(why), self.now);
+            failure => {
+                self.gossip.handle_reply(exchange, Err(no_answer(failure)), self.now);
                 return Ok(());
             }
         };
@@ -438,7 +426,7 @@ impl Victim {
             sent += 1;
         }
         assert!(sent <= MOST_SENT, "{sent} packets and events after one input");
-        let me = self.gossip.me;
+        let me = *self.gossip.me();
         assert_eq!((me.id, me.addr()), (id(1), addr(1)));
         assert!(me.epoch().0 <= Epoch::LAST.0, "{} does not travel", me.epoch());
         assert_eq!(self.gossip.own_metadata(), &own_metadata());
@@ -458,7 +446,7 @@ impl Victim {
         let reply = self.gossip.handle_request(stranger.addr(), &request, self.now).expect("an answer");
         let (kind, payload) = wire::open(&cluster(), &reply).expect("it was sealed here");
         assert!(kind == Kind::Reply && frame::read::<Reply>(payload).is_ok());
-        let me = self.gossip.me;
+        let me = *self.gossip.me();
         let header = Header { src: stranger, src_incarnation: 0, dst: me, message: Message::Ping(7) };
         let mut ping = Vec::new();
         SwimCodec.encode_header(&header, &mut ping).expect("a vector has room");
@@ -471,6 +459,15 @@ impl Victim {
             transmit.to == stranger.addr() && opened.is_ok_and(from_me)
         });
         assert!(answered, "a ping is not answered any more");
+    }
+}
+
+/// Failure of a dial by the number that an input draws for it: each kind, so that each is fuzzed.
+fn no_answer(failure: u8) -> NoAnswer {
+    match failure {
+        7 => NoAnswer::Refused,
+        8 => NoAnswer::Closed,
+        _ => NoAnswer::Failed("no route".to_owned()),
     }
 }
 

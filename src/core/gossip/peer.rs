@@ -6,58 +6,72 @@ use bytes::{Buf, BufMut};
 
 use crate::node::{Epoch, NodeId};
 
-/// The engine's identity of a node. Two are equal when id, epoch and bump are; the address is part of the epoch, for a
-/// node that moves has been restarted. Bytes without a gap, 43 of them: of 10,000 members each node holds 10,000.
+/// One life of a node as the engine identifies it. Two are equal if id, epoch and bump are; the address needs no
+/// comparison, since a node that moves has been restarted. It takes 43 bytes without a gap, because each of 10,000 nodes
+/// holds 10,000 of them.
 #[derive(Clone, Copy)]
 pub struct Peer {
-    /// Which node.
+    /// Id of the node.
     pub id: NodeId,
-    /// In which of its lives.
-    pub(super) life: Life,
+    /// Its life and its address.
+    pub(super) place: Place,
 }
 
-/// One life of a node, and where it is led. For where the node is known from elsewhere.
+/// A peer without its id, for tables that have the id as their key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Life {
+pub(super) struct Place {
     /// Epoch and bump as they travel, so that a later life is the greater.
     order: [u8; EPOCH_BYTES + 2],
     ip: IpAddr,
     port: [u8; 2],
 }
 
-impl Life {
+impl Place {
+    /// The peer of this id that lives here.
     pub(super) fn of(self, id: NodeId) -> Peer {
-        Peer { id, life: self }
+        Peer { id, place: self }
     }
 }
 
+/// Number of a life among all lives of one node; a later life has a greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LifeNumber {
+    pub(super) epoch: Epoch,
+    pub(super) bump: u16,
+}
+
 impl Peer {
-    /// A node that gossips at `addr`, in its life `epoch`, which it has renewed `bump` times after having been taken for
-    /// failed. Of the address, IP and port travel, and of the epoch 48 bits; a later one is taken for [`Epoch::LAST`].
+    /// A node that gossips at `addr`, in its start `epoch`, in which it has renewed itself `bump` times after it was taken
+    /// for failed. IP and port of the address travel, and 48 bits of the epoch; a later one is taken for [`Epoch::LAST`].
     pub fn new(id: NodeId, addr: SocketAddr, epoch: Epoch, bump: u16) -> Self {
         let order = epoch.min(Epoch::LAST).0 << 16 | u64::from(bump);
-        Life { order: order.to_be_bytes(), ip: addr.ip(), port: addr.port().to_be_bytes() }.of(id)
+        Place { order: order.to_be_bytes(), ip: addr.ip(), port: addr.port().to_be_bytes() }.of(id)
     }
 
-    /// Where it gossips; unspecified in the one place where it is not sent, the destination of a message.
+    /// Address at which it gossips; unspecified for the destination of a message, where none is sent.
     pub fn addr(&self) -> SocketAddr {
-        SocketAddr::new(self.life.ip, u16::from_be_bytes(self.life.port))
+        SocketAddr::new(self.place.ip, u16::from_be_bytes(self.place.port))
     }
 
-    /// Which of its starts.
+    /// Number of its start.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.order() >> 16)
     }
 
-    /// How often it has renewed itself in this start.
+    /// Number of times that it has renewed itself in this start.
     pub fn bump(&self) -> u16 {
-        let [.., high, low] = self.life.order;
+        let [.., high, low] = self.place.order;
         u16::from_be_bytes([high, low])
     }
 
-    /// What orders the lives of one node.
+    /// Number of this life among the node's.
+    pub(super) fn life(&self) -> LifeNumber {
+        LifeNumber { epoch: self.epoch(), bump: self.bump() }
+    }
+
+    /// Number by which the lives of one node are ordered.
     fn order(&self) -> u64 {
-        u64::from_be_bytes(self.life.order)
+        u64::from_be_bytes(self.place.order)
     }
 
     /// The same node in another life.
@@ -97,7 +111,7 @@ impl foca::Identity for Peer {
     }
 }
 
-/// What a peer cannot be.
+/// Bytes that are no peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// The bytes end too early.
@@ -120,7 +134,7 @@ const EPOCH_BYTES: usize = 6;
 /// Writes id, epoch and bump: 24 bytes.
 pub(super) fn put_life(peer: &Peer, out: &mut impl BufMut) {
     out.put_slice(peer.id.as_bytes());
-    out.put_slice(&peer.life.order);
+    out.put_slice(&peer.place.order);
 }
 
 /// Reads what `put_life` wrote; the address stays unspecified.
@@ -130,13 +144,13 @@ pub(super) fn get_life(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     let id = NodeId::try_from(id).map_err(|_| PeerError::Invalid("nil id"))?;
     let mut order = [0; EPOCH_BYTES + 2];
     bytes.try_copy_to_slice(&mut order)?;
-    Ok(Life { order, ip: Ipv4Addr::UNSPECIFIED.into(), port: [0; 2] }.of(id))
+    Ok(Place { order, ip: Ipv4Addr::UNSPECIFIED.into(), port: [0; 2] }.of(id))
 }
 
 /// Writes a whole peer: 31 bytes with an IPv4 address, 43 with an IPv6 one.
 pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
     put_life(peer, out);
-    match peer.life.ip {
+    match peer.place.ip {
         IpAddr::V4(ip) => {
             out.put_u8(4);
             out.put_slice(&ip.octets());
@@ -146,7 +160,7 @@ pub(super) fn put_peer(peer: &Peer, out: &mut impl BufMut) {
             out.put_slice(&ip.octets());
         }
     }
-    out.put_slice(&peer.life.port);
+    out.put_slice(&peer.place.port);
 }
 
 /// Longest form of `put_peer`.
@@ -154,7 +168,7 @@ pub(super) const MAX_PEER_LEN: usize = 24 + 1 + 16 + 2;
 
 /// Reads what `put_peer` wrote.
 pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
-    let Peer { id, life } = get_life(bytes)?;
+    let Peer { id, place } = get_life(bytes)?;
     let ip: IpAddr = match bytes.try_get_u8()? {
         4 => Ipv4Addr::from_bits(bytes.try_get_u32()?).into(),
         6 => Ipv6Addr::from_bits(bytes.try_get_u128()?).into(),
@@ -164,7 +178,7 @@ pub(super) fn get_peer(bytes: &mut impl Buf) -> Result<Peer, PeerError> {
     if ip.is_unspecified() || ip.is_multicast() || port == 0 {
         return Err(PeerError::Invalid("address that cannot be sent to"));
     }
-    Ok(Life { ip, port: port.to_be_bytes(), ..life }.of(id))
+    Ok(Place { ip, port: port.to_be_bytes(), ..place }.of(id))
 }
 
 #[cfg(test)]

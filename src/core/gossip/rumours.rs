@@ -1,5 +1,5 @@
-//! What travels beside the engine's own updates, passed on by everyone who hears it for the first time: metadata, and
-//! who has left.
+//! Rumours: metadata, goodbyes and accusations, which travel beside the engine's own updates and are passed on by every
+//! node that hears them for the first time; and the items for one node alone, which travel in the same place.
 
 use std::{
     collections::BTreeMap,
@@ -11,33 +11,52 @@ use bytes::{Buf, BufMut};
 use super::{
     metadata::{MAX_RUMOUR, ReadRecord, Record, Stamp},
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
-    suspicion::Evidence,
 };
 use crate::{
     membership::{Coordinate, ImpossibleCoordinate},
     node::NodeId,
 };
 
-/// One rumour.
+/// One rumour, or an item for this node alone.
 #[derive(Debug, Clone)]
 pub(super) enum Rumour {
-    /// A node's metadata, and the node: whoever hears of it has heard of a member.
+    /// Metadata of a node, and the node: whoever hears of it has heard of a member.
     Metadata(Peer, Arc<Record>),
-    /// A node has newer metadata than fits a rumour: ask it.
+    /// Newer metadata of a node than fits a rumour; it is to be asked for.
     Announced(Peer, Stamp),
-    /// This life of a node said goodbye.
+    /// Goodbye of this life of a node.
     Left(Peer),
-    /// A node found that a member does not answer.
+    /// One node's word against another.
     Accused(Accusation),
-    /// The first node has given way to the other half of the cluster, in which the second is.
-    Healed(Peer, Peer),
-    /// The first peer asks this node to look at the second itself, which it suspects at this incarnation. For this
-    /// node alone.
-    Check(Peer, Peer, u16),
-    /// A helper had no answer to this probe either. For this node alone.
+    /// One half of a parted cluster gives way to the other.
+    Healed {
+        /// A node that has given way.
+        who: Peer,
+        /// A node of the other half.
+        there: Peer,
+    },
+    /// Request to look at a member. For this node alone.
+    Check {
+        /// The node that asks.
+        asker: Peer,
+        /// The member that it suspects.
+        accused: Peer,
+        /// Incarnation at which it suspects it.
+        incarnation: u16,
+    },
+    /// A helper had no answer to the probe of this number either. For this node alone.
     Nack(u8),
-    /// The first peer is there in the network. For this node alone.
+    /// Position of a peer in the network. For this node alone.
     Coordinate(Peer, Coordinate),
+}
+
+/// Evidence against a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Evidence {
+    /// It did not answer, or others say so.
+    Silent,
+    /// Its host answers that no process listens there.
+    Refused,
 }
 
 /// One node's word against another.
@@ -46,14 +65,7 @@ pub(super) struct Accusation {
     pub(super) from: NodeId,
     pub(super) accused: Peer,
     pub(super) incarnation: u16,
-    /// Its host said that no process listens there.
-    pub(super) refused: bool,
-}
-
-impl Accusation {
-    pub(super) fn evidence(&self) -> Evidence {
-        if self.refused { Evidence::Refused } else { Evidence::Silent }
-    }
+    pub(super) evidence: Evidence,
 }
 
 const METADATA: u8 = 1;
@@ -65,72 +77,57 @@ const NACK: u8 = 6;
 const HEALED: u8 = 7;
 const COORDINATE: u8 = 8;
 
-/// Writes the metadata of `owner` as a rumour, or only its stamp where it is too large for one.
-pub(super) fn metadata_rumour(owner: &Peer, record: &Record) -> Vec<u8> {
-    if record.bytes.len() > MAX_RUMOUR {
-        return announced_rumour(owner, record.stamp);
+impl Rumour {
+    /// Writes it. Metadata that is too large for a rumour is announced only.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![self.kind()];
+        match self {
+            Self::Metadata(owner, record) => {
+                put_stamp(owner, record.stamp, &mut out);
+                if self.kind() == METADATA {
+                    out.put_slice(&record.bytes);
+                }
+            }
+            Self::Announced(owner, stamp) => put_stamp(owner, *stamp, &mut out),
+            Self::Left(life) => put_life(life, &mut out),
+            Self::Accused(Accusation { from, accused, incarnation, evidence }) => {
+                out.put_slice(from.as_bytes());
+                put_life(accused, &mut out);
+                out.put_u16(*incarnation);
+                out.put_u8(u8::from(*evidence == Evidence::Refused));
+            }
+            Self::Healed { who, there } => {
+                put_life(who, &mut out);
+                put_peer(there, &mut out);
+            }
+            Self::Check { accused, incarnation, .. } => {
+                put_life(accused, &mut out);
+                out.put_u16(*incarnation);
+            }
+            Self::Nack(number) => out.put_u8(*number),
+            Self::Coordinate(_, coordinate) => out.put_slice(&coordinate.to_bytes()),
+        }
+        out
     }
-    let mut out = vec![METADATA];
-    put_stamp(owner, record.stamp, &mut out);
-    out.put_slice(&record.bytes);
-    out
-}
 
-/// Writes that `owner` has metadata that is too large for a rumour.
-pub(super) fn announced_rumour(owner: &Peer, stamp: Stamp) -> Vec<u8> {
-    let mut out = vec![ANNOUNCED];
-    put_stamp(owner, stamp, &mut out);
-    out
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Metadata(_, record) if record.bytes.len() > MAX_RUMOUR => ANNOUNCED,
+            Self::Metadata(..) => METADATA,
+            Self::Announced(..) => ANNOUNCED,
+            Self::Left(_) => LEFT,
+            Self::Accused(_) => ACCUSED,
+            Self::Healed { .. } => HEALED,
+            Self::Check { .. } => CHECK,
+            Self::Nack(_) => NACK,
+            Self::Coordinate(..) => COORDINATE,
+        }
+    }
 }
 
 fn put_stamp(owner: &Peer, stamp: Stamp, out: &mut Vec<u8>) {
     put_peer(&owner.reborn(stamp.epoch, owner.bump()), out);
     out.put_u32(stamp.version);
-}
-
-/// Writes that this life of a node said goodbye.
-pub(super) fn left_rumour(peer: &Peer) -> Vec<u8> {
-    let mut out = vec![LEFT];
-    put_life(peer, &mut out);
-    out
-}
-
-/// Writes one node's word against another.
-pub(super) fn accusation_rumour(accusation: &Accusation) -> Vec<u8> {
-    let mut out = vec![ACCUSED];
-    out.put_slice(accusation.from.as_bytes());
-    put_life(&accusation.accused, &mut out);
-    out.put_u16(accusation.incarnation);
-    out.put_u8(accusation.refused.into());
-    out
-}
-
-/// Writes the request to look at a member.
-pub(super) fn check_item(accused: &Peer, incarnation: u16) -> Vec<u8> {
-    let mut out = vec![CHECK];
-    put_life(accused, &mut out);
-    out.put_u16(incarnation);
-    out
-}
-
-/// Writes that `who` has given way to the half in which `there` is.
-pub(super) fn healed_rumour(who: &Peer, there: &Peer) -> Vec<u8> {
-    let mut out = vec![HEALED];
-    put_life(who, &mut out);
-    put_peer(there, &mut out);
-    out
-}
-
-/// Writes that a helper had no answer.
-pub(super) fn nack_item(number: u8) -> Vec<u8> {
-    vec![NACK, number]
-}
-
-/// Writes where this node is in the network.
-pub(super) fn coordinate_item(coordinate: &Coordinate) -> Vec<u8> {
-    let mut out = vec![COORDINATE];
-    out.put_slice(&coordinate.to_bytes());
-    out
 }
 
 fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
@@ -140,16 +137,17 @@ fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
     let accused = get_life(&mut bytes)?;
     let incarnation = bytes.try_get_u16().map_err(PeerError::from)?;
     let refused = bytes.try_get_u8().map_err(PeerError::from)? != 0;
-    Ok(Accusation { from, accused, incarnation, refused })
+    let evidence = if refused { Evidence::Refused } else { Evidence::Silent };
+    Ok(Accusation { from, accused, incarnation, evidence })
 }
 
-/// Reads whose metadata follows, or could be asked for, and which writing of it.
+/// Reads the owner of metadata and the stamp of its writing.
 fn get_stamp(bytes: &mut &[u8]) -> Result<(Peer, Stamp), PeerError> {
     let owner = get_peer(bytes)?;
     Ok((owner, Stamp { epoch: owner.epoch(), version: bytes.try_get_u32()? }))
 }
 
-/// Reads one rumour; `None` as the sender is this node itself.
+/// Reads one rumour. The sender is `None` if it is this node itself.
 pub(super) fn read(
     mut bytes: &[u8],
     sender: Option<&Peer>,
@@ -161,9 +159,13 @@ pub(super) fn read(
         (ACCUSED, _) => return Ok(Rumour::Accused(read_accusation(bytes)?)),
         (CHECK, Some(asker)) => {
             let accused = get_life(&mut bytes)?;
-            return Ok(Rumour::Check(*asker, accused, bytes.try_get_u16().map_err(PeerError::from)?));
+            let incarnation = bytes.try_get_u16().map_err(PeerError::from)?;
+            return Ok(Rumour::Check { asker: *asker, accused, incarnation });
         }
-        (HEALED, _) => return Ok(Rumour::Healed(get_life(&mut bytes)?, get_peer(&mut bytes)?)),
+        (HEALED, _) => {
+            let who = get_life(&mut bytes)?;
+            return Ok(Rumour::Healed { who, there: get_peer(&mut bytes)? });
+        }
         (NACK, Some(_)) => return Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
         (COORDINATE, Some(peer)) => {
             let mut read = [0; Coordinate::LEN];
@@ -180,7 +182,7 @@ pub(super) fn read(
     }
 }
 
-/// Why a rumour was not believed.
+/// Reason for which a rumour is not believed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RumourError {
     /// Cut short or without an owner.
@@ -189,22 +191,22 @@ pub(super) enum RumourError {
     /// Its metadata does not read.
     #[error(transparent)]
     Metadata(#[from] super::metadata::MetadataError),
-    /// Nowhere in the network.
+    /// Its coordinate is nowhere in the network.
     #[error(transparent)]
     Coordinate(#[from] ImpossibleCoordinate),
-    /// A later version's, or nobody's.
+    /// Its kind is that of a later version, or of none.
     #[error("unknown kind of rumour {0}")]
     Kind(u8),
 }
 
-/// What a rumour is about, and how new it is; a newer one drives an older one about the same thing out of the queue.
+/// Subject of a rumour and its age; a newer rumour drives an older one about the same subject out of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Topic {
     about: (NodeId, Subject),
     stamp: Stamp,
 }
 
-/// What about a node.
+/// Subject within all that can be said of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Metadata,
@@ -219,32 +221,32 @@ impl foca::Invalidates for Topic {
     }
 }
 
-/// How many topics are remembered; beyond it the memory starts afresh, which costs one more round of old rumours.
+/// Upper bound on topics remembered; beyond it the memory starts afresh, which costs one more round of old rumours.
 const MAX_TOPICS: usize = 65_536;
 
-/// Decides which rumours are new and hands those to the machine, which has the engine pass on what it wants to.
+/// Handler of the engine for rumours: picks the new ones and hands them to the machine, which decides what is passed on.
 #[derive(Debug)]
 pub(super) struct Rumours {
-    /// Of metadata: of each member there is some.
+    /// Newest stamp of each node's metadata, kept apart because each member has some.
     newest_metadata: BTreeMap<NodeId, Stamp>,
-    /// Of all else.
+    /// Newest stamp of each other topic.
     newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
     read_record: ReadRecord,
 }
 
-/// The machine drains them after each datagram, which holds four dozen goodbyes, the shortest of what is passed on. The
-/// queue takes its room at once, 104 bytes for each.
+/// Room for rumours that wait for the machine, which drains them after each datagram; a datagram holds four dozen
+/// goodbyes, the shortest rumour that is passed on. The queue takes its room at once, 104 bytes for each.
 const MAX_PENDING: usize = 64;
 
 impl Rumours {
-    /// The handler for the engine, and the end at which new rumours come out.
+    /// The handler, and the end of the queue at which new rumours come out.
     pub(super) fn new(read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
         (Self { heard, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() }, pending)
     }
 
-    /// Whether this is metadata that has been told before, as most is: reading it is most of the work.
+    /// Whether this is metadata that was told before. Most is, and reading it would be most of the work.
     fn repeats_metadata(&self, mut bytes: &[u8]) -> bool {
         let is_metadata = matches!(bytes.try_get_u8(), Ok(METADATA | ANNOUNCED));
         let is_told = |(owner, stamp): (Peer, Stamp)| {
@@ -293,22 +295,23 @@ impl foca::BroadcastHandler<Peer> for Rumours {
                 stamp: Stamp { epoch: peer.epoch(), version: peer.bump().into() },
             },
             Rumour::Accused(said) => {
-                let Accusation { from, accused, incarnation, refused } = said;
+                let Accusation { from, accused, incarnation, evidence } = said;
                 let version = (u32::from(accused.bump()) << 16 | u32::from(*incarnation)) << 1;
-                let stamp = Stamp { epoch: accused.epoch(), version: version | u32::from(*refused) };
+                let worse = u32::from(*evidence == Evidence::Refused);
+                let stamp = Stamp { epoch: accused.epoch(), version: version | worse };
                 Topic { about: (accused.id, Subject::Accused(*from)), stamp }
             }
-            Rumour::Healed(who, _) => Topic {
+            Rumour::Healed { who, .. } => Topic {
                 about: (who.id, Subject::Healed),
                 stamp: Stamp { epoch: who.epoch(), version: who.bump().into() },
             },
-            Rumour::Check(..) | Rumour::Nack(_) | Rumour::Coordinate(..) => {
+            Rumour::Check { .. } | Rumour::Nack(_) | Rumour::Coordinate(..) => {
                 // A full queue loses it, as the network may.
                 self.heard.try_send(rumour).ok();
                 return Ok(None);
             }
         };
-        // What this node tells itself (no sender) may be told again: a refresh repeats the same version.
+        // A rumour of this node itself, which has no sender, may be told again: a refresh repeats the same version.
         let known = self.newest(topic.about);
         if sender.is_some() && known.is_some_and(|newest| *newest >= topic.stamp) {
             return Ok(None);

@@ -1,5 +1,7 @@
 //! The keys of the machine's gossip.
 
+use std::time::Instant;
+
 use super::Machine;
 use crate::{
     gossip::KeysId,
@@ -22,7 +24,7 @@ impl Machine {
     }
 
     /// Asks every member how its keyring stands, and to change it; nothing where there are no keys.
-    pub fn ask_keys(&mut self, change: Option<KeyChange>) -> Option<KeysId> {
-        self.gossip.ask_keys(change)
+    pub fn ask_keys(&mut self, change: Option<KeyChange>, now: Instant) -> Option<KeysId> {
+        self.gossip.ask_keys(change, now)
     }
 }

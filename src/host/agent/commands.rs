@@ -22,12 +22,12 @@ impl Core {
                 self.refresh_at = now;
                 self.answer(reply, ());
             }
-            Command::Keys { change, reply } => match self.machine.ask_keys(change) {
+            Command::Keys { change, reply } => match self.machine.ask_keys(change, now) {
                 Some(asked) => drop(self.asked_keys.insert(asked, reply)),
                 None => self.answer(reply, None),
             },
             Command::Join { addrs, reply } => {
-                let join = self.machine.join(addrs);
+                let join = self.machine.join(addrs, now);
                 self.joins.insert(join, reply);
             }
             Command::Attest { report, reply } => {

@@ -1,22 +1,26 @@
-//! Who accuses whom, as this node has heard it: enough to confirm suspicions, and no more.
+//! Accusers of each member, as far as this node has heard of them: enough to confirm suspicions, and no more.
 
 use std::collections::BTreeMap;
 
-use super::{
-    super::{Peer, rumours::Accusation},
-    CONFIRMATIONS, Evidence,
+use super::case::CONFIRMATIONS;
+use crate::{
+    gossip::{
+        peer::Peer,
+        rumours::{Accusation, Evidence},
+    },
+    node::NodeId,
 };
-use crate::node::NodeId;
 
-/// Of those who accuse one life of a member so many are passed on: what confirms a suspicion, and one more, for whoever
-/// suspects has no use for its own word.
+/// How many accusers of one member are gossiped on: `CONFIRMATIONS`, plus one because a suspecting node does not count
+/// itself.
 const PASSED_ON: usize = CONFIRMATIONS + 1;
-/// So many are remembered, however many a hostile member invents: as many who had no answer as were refused.
+/// Upper bound on accusers kept per member, so that a hostile member cannot grow the table: `PASSED_ON` for each kind of
+/// evidence.
 const REMEMBERED: usize = 2 * PASSED_ON;
 
-/// Those who accuse each member.
+/// Accusations by the accused and the accuser.
 #[derive(Debug, Default)]
-pub(in crate::gossip) struct Accusers {
+pub(super) struct Accusers {
     by_accused: BTreeMap<NodeId, BTreeMap<NodeId, Accusation>>,
 }
 
@@ -26,20 +30,20 @@ impl Accusers {
         all.filter(move |said| said.accused == *accused && said.incarnation >= incarnation)
     }
 
-    /// What they found who suspect this life, at this incarnation or a later one.
-    pub(super) fn found(&self, accused: &Peer, incarnation: u16) -> Vec<Evidence> {
-        self.of(accused, incarnation).map(Accusation::evidence).collect()
+    /// Evidence of each accuser of this life, at this incarnation or a later one.
+    pub(super) fn evidence(&self, accused: &Peer, incarnation: u16) -> Vec<Evidence> {
+        self.of(accused, incarnation).map(|said| said.evidence).collect()
     }
 
-    /// Whether enough others say the same, or worse, so that nobody has use for one more.
-    pub(in crate::gossip) fn are_enough(&self, said: &Accusation) -> bool {
-        let as_bad = |known: &&Accusation| known.refused >= said.refused;
+    /// Whether enough others say the same, or worse, so that one more is of no use.
+    pub(super) fn are_enough(&self, said: &Accusation) -> bool {
+        let as_bad = |known: &&Accusation| known.evidence >= said.evidence;
         self.of(&said.accused, said.incarnation).filter(as_bad).count() >= PASSED_ON
     }
 
-    /// Remembers what was said of a member's present life, the newest and worst.
+    /// Remembers an accusation of a member's present life; of each accuser the newest and worst.
     pub(super) fn remember(&mut self, said: Accusation) {
-        let weight = |said: &Accusation| (said.incarnation, said.refused);
+        let weight = |said: &Accusation| (said.incarnation, said.evidence);
         let accusers = self.by_accused.entry(said.accused.id).or_default();
         accusers.retain(|_, known| known.accused == said.accused);
         let known = accusers.entry(said.from).or_insert(said);
@@ -53,7 +57,7 @@ impl Accusers {
         }
     }
 
-    /// Forgets those of members that are no longer known.
+    /// Forgets the accusers of members that are no longer known.
     pub(super) fn retain(&mut self, known: impl Fn(&NodeId) -> bool) {
         self.by_accused.retain(|id, _| known(id));
     }

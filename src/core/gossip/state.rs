@@ -1,5 +1,6 @@
-//! The whole state over a stream: what is exchanged at a join, when two sides of a partition meet again, and when a
-//! comparison shows a difference. And the rules by which another node's picture changes ours.
+//! Requests and replies of streams, among them the whole state, which is exchanged at a join, when two sides of a
+//! partition meet again, and in part when a comparison shows a difference. And the rules by which another node's state
+//! changes ours.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,32 +14,31 @@ use sha2::{Digest as _, Sha256};
 use super::{
     codec::SwimCodec,
     frame::FrameError,
-    heal::Standing,
-    keys::{KeyReply, KeyRequest},
+    key_frames::{KeyReply, KeyRequest},
     metadata::{ReadRecord, Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
 };
 use crate::node::{Epoch, NodeId};
 
-/// What one node asks of another. Fields and variants are numbered, unknown fields skipped: add freely, reuse none.
+/// Request of a stream. Fields and variants are numbered, unknown fields skipped: add freely, reuse none.
 #[derive(Debug, Encode, Decode)]
 pub(super) enum Request {
-    /// Here is all I know; tell me all you know.
+    /// Everything the sender knows, in exchange for everything the other knows.
     #[n(0)]
     Exchange(#[n(0)] EncodedState),
-    /// Here is a digest of all I know; tell me what yours is made of if it differs.
+    /// Digest of the sender's state; if it differs, the other answers with the hashes of its entries.
     #[n(1)]
     Compare(#[n(0)] u64),
-    /// A message about the founding; its answer is a message of its own.
+    /// Message about the founding, by its sender; its answer is a message of its own.
     #[n(2)]
     Founding(#[n(0)] ByteArray<{ NodeId::LEN }>, #[n(1)] ByteVec),
-    /// A message of the engine, as in a datagram: a ping that datagrams may have lost.
+    /// SWIM message as in a datagram: a ping that datagrams may have lost.
     #[n(3)]
     Swim(#[n(0)] ByteVec),
-    /// Here are the entries that you lack; tell me those with these hashes, which I lack.
+    /// Entries that the other lacks, in exchange for those with these hashes, which the sender lacks.
     #[n(4)]
     Trade(#[n(0)] EncodedState, #[n(1)] ByteVec),
-    /// How does your keyring stand? And what is to be done to it.
+    /// Question about the keyring, and a change of it.
     #[n(5)]
     Keys(#[n(0)] KeyRequest),
 }
@@ -50,34 +50,37 @@ impl Request {
     }
 }
 
-/// What the other answers.
+/// Reason given for a reply that tells nothing.
+pub(super) const SILENT: &str = "the agent there is leaving, or has stopped over a duplicate node id";
+
+/// Reply to a request.
 #[derive(Debug, Encode, Decode)]
 pub(super) enum Reply {
-    /// All it knows.
+    /// Everything it knows, or the entries asked for.
     #[n(0)]
     State(#[n(0)] EncodedState),
     /// The digests are equal.
     #[n(1)]
     Same,
-    /// It is leaving, or has stopped over a conflict, and tells nobody anything.
+    /// The agent is leaving, or has stopped over a duplicate node id, and tells nobody anything.
     #[n(2)]
     Silent,
     /// The message has arrived.
     #[n(3)]
     Taken,
-    /// What the engine answered, sealed as datagrams.
+    /// Answers of the engine, sealed as datagrams.
     #[n(4)]
     Swim(#[n(0)] Vec<ByteVec>),
-    /// The digests differ; these are the hashes of its entries.
+    /// Hashes of its entries, since the digests differ.
     #[n(5)]
     Differ(#[n(0)] ByteVec),
-    /// How the keyring stands.
+    /// State of its keyring.
     #[n(6)]
     Keys(#[n(0)] KeyReply),
 }
 
-/// All a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string each,
-/// so that a frame cannot decode to many times its size.
+/// Everything a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string
+/// each, so that a frame cannot decode to many times its size.
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
 pub(super) struct EncodedState {
@@ -106,18 +109,44 @@ struct EncodedRecord {
     bytes: ByteVec,
 }
 
-/// All a node knows.
+/// The members of which a node is sure if it may be cut off from the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(super) struct Standing {
+    #[n(0)]
+    pub(super) majority: Majority,
+    /// Number of members that it has heard of late, itself included.
+    #[n(1)]
+    pub(super) heard: u32,
+}
+
+/// Whether most voters of the founded cluster are on a node's side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub(super) enum Majority {
+    /// They are not, or nothing is founded.
+    #[default]
+    #[n(0)]
+    No,
+    /// Nothing speaks against it.
+    #[n(1)]
+    Perhaps,
+    /// The node has heard them.
+    #[n(2)]
+    Certain,
+}
+
+/// Everything a node knows.
 #[derive(Debug)]
 pub(super) struct SharedState {
     /// The node itself.
     pub(super) sender: Peer,
-    /// The members of its engine, failed ones too.
+    /// The members of its engine, failed ones included.
     pub(super) members: Vec<Member<Peer>>,
     /// The lives that said goodbye.
     pub(super) left: Vec<Peer>,
-    /// The metadata it has, its own too.
+    /// The metadata it has, its own included.
     pub(super) records: Vec<Arc<Record>>,
-    /// Of whom it is sure.
+    /// The members of which it is sure.
     pub(super) standing: Standing,
 }
 
@@ -149,7 +178,8 @@ impl SharedState {
         }
     }
 
-    /// Reads it, of the metadata what is `wanted`: most of it repeats what is known, and is not even read.
+    /// Decodes a state; metadata for which `is_wanted` is false is skipped unread, as most of it is, since it repeats what
+    /// is known.
     pub(super) fn decode(
         encoded: EncodedState,
         is_wanted: impl Fn(NodeId, Stamp) -> bool,
@@ -171,7 +201,7 @@ impl SharedState {
             let owner = NodeId::try_from(*record.owner).map_err(|error| failed(&error))?;
             let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
             // One node's bad metadata is no reason to refuse what is said of the others; nor is an epoch that does not
-            // travel in a rumour, where it would become an early one.
+            // travel in a rumour, in which it would become an early one.
             if stamp.epoch <= Epoch::LAST
                 && is_wanted(owner, stamp)
                 && let Ok(record) = read_record(owner, stamp, &record.bytes)
@@ -183,8 +213,8 @@ impl SharedState {
     }
 }
 
-/// Equal for two nodes that show the same life of a member, active or not, with the same metadata. Suspicions and
-/// incarnations are left out: they come and go, and rumours carry them faster than any comparison.
+/// Hash of an entry: equal for two nodes that show the same life of a member, active or not, with the same metadata.
+/// Suspicions and incarnations are left out: they come and go, and rumours carry them faster than any comparison.
 pub(super) fn entry_hash(peer: &Peer, active: bool, stamp: Option<Stamp>) -> EntryHash {
     let mut hash = Sha256::new();
     hash.update(peer.id.as_bytes());
@@ -198,8 +228,8 @@ pub(super) fn entry_hash(peer: &Peer, active: bool, stamp: Option<Stamp>) -> Ent
     hash.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// Stands for an entry where two nodes find out which of them the other lacks. Of 10,000 entries two are taken for one
-/// another once in 10^11 comparisons.
+/// Name of an entry by which two nodes find out which ones the other lacks. Of 10,000 entries two are taken for one another
+/// once in 10^11 comparisons.
 pub(super) type EntryHash = u64;
 
 /// Writes hashes one after the other.
@@ -212,37 +242,37 @@ pub(super) fn get_hashes(bytes: &[u8]) -> BTreeSet<EntryHash> {
     bytes.as_chunks().0.iter().map(|hash| EntryHash::from_be_bytes(*hash)).collect()
 }
 
-/// What to make of one entry of another node's picture.
+/// Consequence of one entry of another node's state.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Take it over.
+pub(super) enum Consequence {
+    /// It is taken over.
     Apply(Member<Peer>),
-    /// The other side says failed and we say alive: somebody is wrong. Suspect it here, so that it gets the chance to
-    /// refute; the other's word alone kills nobody.
+    /// The other side says failed and this one alive: one is wrong. The member is suspected here, so that it gets the
+    /// chance to refute; the other's word alone kills nobody.
     Suspect(Member<Peer>),
-    /// We say failed and the other side says alive: ask it directly.
+    /// This side says failed and the other alive: the member is asked directly.
     Reach,
-    /// No news.
+    /// It is no news.
     Ignore,
 }
 
-/// Compares one entry of another node's picture with ours of the same node.
-pub(super) fn judge(theirs: &Member<Peer>, ours: Option<&Member<Peer>>) -> Verdict {
+/// Weighs one entry of another node's state against ours of the same node.
+pub(super) fn weigh(theirs: &Member<Peer>, ours: Option<&Member<Peer>>) -> Consequence {
     let Some(ours) = ours else {
         return match theirs.state() {
-            // A suspicion about a stranger would register it as alive, with nobody to follow the suspicion up.
-            State::Suspect => Verdict::Ignore,
-            State::Alive | State::Down => Verdict::Apply(theirs.clone()),
+            // A suspicion about a stranger would register it as alive, and nobody would follow the suspicion up.
+            State::Suspect => Consequence::Ignore,
+            State::Alive | State::Down => Consequence::Apply(theirs.clone()),
         };
     };
     let same_life = theirs.id() == ours.id();
     match (theirs.state(), ours.state()) {
-        (State::Alive | State::Suspect, State::Down) if same_life => Verdict::Reach,
+        (State::Alive | State::Suspect, State::Down) if same_life => Consequence::Reach,
         (State::Down, State::Alive) if same_life => {
             let incarnation = theirs.incarnation().max(ours.incarnation());
-            Verdict::Suspect(Member::new(*ours.id(), incarnation, State::Suspect))
+            Consequence::Suspect(Member::new(*ours.id(), incarnation, State::Suspect))
         }
-        (State::Down, State::Suspect) if same_life => Verdict::Ignore,
-        _ => Verdict::Apply(theirs.clone()),
+        (State::Down, State::Suspect) if same_life => Consequence::Ignore,
+        _ => Consequence::Apply(theirs.clone()),
     }
 }

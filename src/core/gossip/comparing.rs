@@ -1,0 +1,207 @@
+//! Comparisons with others over streams: they make good what rumours missed, and if so many nodes join at once that there
+//! would be more rumours than the network can carry, they do most of the work.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use rand::{rngs::StdRng, seq::IndexedRandom as _};
+
+use super::{
+    action::Action,
+    clock::{Chain, Tick, Wait},
+    engine::Backlog,
+    facts::Facts,
+    peer::Peer,
+    roster::Roster,
+    state::{self, EntryHash, Reply},
+    timing::Timing,
+};
+use crate::node::NodeId;
+
+/// Number of rumours that may wait to be passed on; introductions beyond that are left to the comparisons. Each goes out a
+/// dozen to two dozen times, and the thirty datagrams a second of `lan` hold six with metadata: a queue of 128 lasts ten
+/// seconds. A join of fewer at once is told by rumour alone; of 10,000, each node would pass the others' introductions
+/// on for twenty minutes, and everybody would hear each of them two dozen times.
+const CROWDED: usize = 128;
+/// Shortest wait between two questions for missing metadata: a comparison takes two round trips, of a quarter of a second
+/// at worst.
+const SOONEST_ASKED_AGAIN: Duration = Duration::from_millis(250);
+/// Longest wait between them: as seldom as a join whose seeds do not answer.
+const LATEST_ASKED_AGAIN: Duration = Duration::from_secs(2);
+/// Time that metadata has to come by itself: it travels with the news of its owner or shortly after it.
+const FIRST_ASKED: Duration = Duration::from_millis(500);
+
+/// Schedule of comparisons and of questions for missing metadata.
+#[derive(Debug)]
+pub(super) struct Comparing {
+    /// Time between the scheduled comparison and the one after it.
+    interval: Duration,
+    /// Chain of comparisons that counts; ticks of an older one are void.
+    chain: Chain,
+    /// Set while the rumour queue is full; new members are then announced by state comparison only.
+    crowded: bool,
+    missing: MissingMetadata,
+}
+
+/// Schedule of questions for metadata that has not come.
+#[derive(Debug, Default)]
+struct MissingMetadata {
+    /// Set while a timer for the next question runs.
+    is_due: bool,
+    /// Number of members whose metadata was missing at the last question.
+    lacking: usize,
+    /// Wait after that question.
+    wait: Duration,
+}
+
+impl MissingMetadata {
+    /// Wait after a question: twice as long each time that nothing has come of it.
+    fn next_wait(&mut self, lacking: usize) -> Duration {
+        let has_changed = std::mem::replace(&mut self.lacking, lacking) != lacking;
+        self.wait = if has_changed { SOONEST_ASKED_AGAIN } else { (self.wait * 2).min(LATEST_ASKED_AGAIN) };
+        self.wait
+    }
+}
+
+/// A comparison to schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scheduled {
+    pub(super) after: Duration,
+    pub(super) chain: Chain,
+}
+
+impl Comparing {
+    /// A schedule that begins with one comparison a period.
+    pub(super) fn new(timing: &Timing) -> Self {
+        Self {
+            interval: timing.compare_period,
+            chain: Chain::default(),
+            crowded: false,
+            missing: MissingMetadata::default(),
+        }
+    }
+
+    /// The next comparison of the chain: soon after the first, then ever later, up to once a period.
+    pub(super) fn next(&mut self, timing: &Timing) -> Scheduled {
+        let after = self.interval;
+        self.interval = (after * 2).min(timing.compare_period);
+        Scheduled { after, chain: self.chain }
+    }
+
+    /// The first comparison of a new chain, which comes soon: this node has joined, or a difference was found.
+    pub(super) fn begin_chain(&mut self, timing: &Timing) -> Scheduled {
+        self.chain = Chain(self.chain.0 + 1);
+        self.interval = timing.compare_period / 20;
+        Scheduled { after: timing.compare_period / 40, chain: self.chain }
+    }
+
+    /// Whether ticks of `chain` count.
+    pub(super) fn is_current(&self, chain: Chain) -> bool {
+        chain == self.chain
+    }
+
+    /// Takes note of the rumours that wait. Once their queue is full, introductions are not queued any more, and a chain
+    /// of comparisons begins.
+    pub(super) fn note_backlog(&mut self, backlog: Backlog, out: &mut Vec<Action>) {
+        let crowded = room_for_rumours(backlog) == 0;
+        if crowded != std::mem::replace(&mut self.crowded, crowded) && crowded {
+            out.push(Action::CompareSoon);
+        }
+    }
+
+    /// Sees to it that metadata that does not come by itself is asked for.
+    pub(super) fn note_missing(&mut self, out: &mut Vec<Action>) {
+        self.ask_metadata_after(FIRST_ASKED, out);
+    }
+
+    /// Picks a member whose metadata has not come, to compare states with, and asks again until all has come or the
+    /// members are gone. If many have joined at once, the metadata that one of them brings is that of most.
+    pub(super) fn choose_lacking(
+        &mut self,
+        facts: &Facts<'_>,
+        rng: &mut StdRng,
+        out: &mut Vec<Action>,
+    ) -> Option<SocketAddr> {
+        self.missing.is_due = false;
+        let lacking = facts.engine.members().filter(|peer| facts.roster.record(&peer.id).is_none());
+        let lacking: Vec<_> = lacking.map(Peer::addr).collect();
+        let wait = self.missing.next_wait(lacking.len());
+        let chosen = lacking.choose(rng).copied();
+        if chosen.is_some() {
+            self.ask_metadata_after(wait, out);
+        }
+        chosen
+    }
+
+    fn ask_metadata_after(&mut self, wait: Duration, out: &mut Vec<Action>) {
+        if !std::mem::replace(&mut self.missing.is_due, true) {
+            out.push(Action::After(Wait::Around(wait), Tick::AskMetadata));
+        }
+    }
+}
+
+/// Number of introductions that may still be passed on.
+pub(super) fn room_for_rumours(backlog: Backlog) -> usize {
+    CROWDED.saturating_sub(backlog.updates.max(backlog.items))
+}
+
+/// Entries that another node lacks, and hashes of those that this node lacks, from the hashes that the other sent.
+pub(super) fn difference(theirs: &BTreeSet<EntryHash>, roster: &Roster) -> Difference {
+    let mut wanted = theirs.clone();
+    let lacking = roster.hashes().filter(|(_, hash)| !wanted.remove(hash)).map(|(id, _)| id).collect();
+    Difference { lacking, wanted }
+}
+
+/// Difference between two states.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Members of which the other node lacks the entry.
+    pub(super) lacking: BTreeSet<NodeId>,
+    /// Hashes of entries that this node lacks.
+    pub(super) wanted: BTreeSet<EntryHash>,
+}
+
+/// Answers another node's comparison of digests.
+pub(super) fn answer(theirs: EntryHash, roster: &Roster) -> Reply {
+    if theirs == roster.digest() {
+        Reply::Same
+    } else {
+        Reply::Differ(state::put_hashes(roster.hashes().map(|(_, hash)| hash)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Metadata that one member has never sent does not make the next one wait.
+    #[test]
+    fn the_wait_for_metadata_begins_anew_once_nothing_is_missing() {
+        let mut missing = MissingMetadata::default();
+        let waits: Vec<_> =
+            [1, 1, 1, 1, 1, 0, 1].map(|lacking| missing.next_wait(lacking).as_millis()).into();
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 2_000, 250, 250]);
+    }
+
+    #[test]
+    fn a_chain_of_comparisons_begins_soon_slows_down_and_makes_the_one_before_void() {
+        let timing = Timing::LAN;
+        let mut comparing = Comparing::new(&timing);
+        let former = comparing.next(&timing);
+        assert_eq!(former.after, timing.compare_period);
+        let first = comparing.begin_chain(&timing);
+        assert!(comparing.is_current(first.chain) && !comparing.is_current(former.chain));
+        let waits: Vec<_> = (0..7).map(|_| comparing.next(&timing).after.as_secs()).collect();
+        assert_eq!((first.after, waits), (Duration::from_millis(500), vec![1, 2, 4, 8, 16, 20, 20]));
+    }
+
+    #[test]
+    fn comparisons_begin_when_the_rumours_become_too_many() {
+        let mut comparing = Comparing::new(&Timing::LAN);
+        let mut begins = |items| {
+            let mut out = vec![];
+            comparing.note_backlog(Backlog { updates: 0, items }, &mut out);
+            out.len()
+        };
+        assert_eq!([CROWDED - 1, CROWDED, CROWDED + 9, 5, CROWDED].map(&mut begins), [0, 1, 0, 0, 1]);
+    }
+}

@@ -1,0 +1,389 @@
+//! The link to the network: what is sealed and opened, the streams under way, and the senders whose packets do not open.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    action::Purpose,
+    codec::shorten,
+    frame,
+    output::{Dial, ExchangeId, NoAnswer, Transmit},
+    state::{Reply, Request},
+};
+use crate::{
+    counters::Counters,
+    wire::{
+        Admitted, Freshness, KeyId, Keyring, Kind, MAX_DATAGRAM, Opened, Origin, Stamp, Stranger, Wire,
+        WireError,
+    },
+};
+
+/// Shortest time between two lines in the log about packets that do not open.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Error of a reply that comes without an answer from an agent, if there are keys.
+const WRONG_KEY: &str = "wrong key, or no chronik-agent there: it closed the connection without an answer, as an agent \
+                         does that has no key in common with this one; compare `chronik-agent info` on both";
+
+/// The link to the network.
+#[derive(Debug)]
+pub(super) struct Link {
+    wire: Wire,
+    /// Streams under way.
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    next_exchange: u64,
+    /// Datagrams to send.
+    transmits: VecDeque<Transmit>,
+    /// Streams to open.
+    dials: VecDeque<Dial>,
+    /// Datagrams for one address that go back over the stream by which it asks, while it is answered.
+    answering: Option<Answering>,
+    /// The last sender that has no key in common with this node.
+    stranger: Option<Stranger>,
+    /// Time at which the log last told of such a sender.
+    told: Option<Instant>,
+    counters: Counters,
+}
+
+/// A stream under way.
+#[derive(Debug)]
+struct Exchange {
+    to: SocketAddr,
+    purpose: Purpose,
+    /// Stamp of the request, to which the answer is bound if there are keys.
+    stamp: Option<Stamp>,
+    /// Request to send once more, if there are keys.
+    again: Option<Again>,
+}
+
+/// A request that may have to be sent once more: because the other wants a proof that it is of now, or because it may
+/// have another of our keys.
+#[derive(Debug)]
+struct Again {
+    payload: Vec<u8>,
+    /// Key under which it was sent.
+    key: KeyId,
+    /// Keys not tried yet, the likeliest last.
+    untried: Vec<KeyId>,
+    /// Set once it was asked for the proof.
+    challenged: bool,
+}
+
+impl Again {
+    /// The request to send after such an answer; `None` if that would not help.
+    fn next(mut self, answer: Unanswered) -> Option<Self> {
+        match answer {
+            Unanswered::Challenged if !self.challenged => Some(Self { challenged: true, ..self }),
+            Unanswered::Closed => Some(Self { key: self.untried.pop()?, ..self }),
+            Unanswered::Challenged | Unanswered::Otherwise => None,
+        }
+    }
+}
+
+/// Kind of a reply that may be no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unanswered {
+    /// The other closed the connection.
+    Closed,
+    /// The other wants a proof that the request is of now.
+    Challenged,
+    /// An answer, or a failure after which another try would not help.
+    Otherwise,
+}
+
+/// Datagrams that are collected for an answer.
+#[derive(Debug)]
+struct Answering {
+    to: SocketAddr,
+    datagrams: Vec<Bytes>,
+}
+
+/// A datagram that opens.
+#[derive(Debug)]
+pub(super) struct Datagram<'a> {
+    pub(super) opened: Opened<'a>,
+    pub(super) freshness: Freshness,
+}
+
+/// A request that opens.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// It asks this; the answer is sealed for its origin.
+    Request(Option<Request>, Option<Origin>),
+    /// It is answered with this frame, or not at all.
+    Answered(Option<Bytes>),
+}
+
+/// End of a stream.
+#[derive(Debug)]
+pub(super) struct Ended<'a> {
+    pub(super) to: SocketAddr,
+    pub(super) purpose: Purpose,
+    /// Answer of the other, or the reason for which there is none.
+    pub(super) answer: Result<Opened<'a>, String>,
+    /// Whether the host answers that no process listens there.
+    pub(super) refused: bool,
+}
+
+impl Link {
+    /// A link of a cluster's member.
+    pub(super) fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            exchanges: BTreeMap::new(),
+            next_exchange: 0,
+            transmits: VecDeque::new(),
+            dials: VecDeque::new(),
+            answering: None,
+            stranger: None,
+            told: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Opens a datagram; `None` if it does not open, or was seen before.
+    pub(super) fn open_datagram<'a>(
+        &mut self,
+        from: SocketAddr,
+        datagram: &'a [u8],
+        now: Instant,
+    ) -> Option<Datagram<'a>> {
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        let opened =
+            if datagram.len() > MAX_DATAGRAM { Err(WireError::Foreign) } else { self.wire.open(datagram) };
+        let opened = opened.inspect_err(|error| self.refuse(from, error, now)).ok()?;
+        let freshness = self.wire.judge(opened.origin);
+        if freshness == Freshness::Replayed {
+            self.refuse_old(from);
+            return None;
+        }
+        Some(Datagram { opened, freshness })
+    }
+
+    /// Counts a datagram that may be an old one.
+    pub(super) fn refuse_old(&mut self, from: SocketAddr) {
+        self.counters.replayed += 1;
+        tracing::debug!(%from, "datagram refused: it may be an old one");
+    }
+
+    /// Follows the packet numbers of a sender that was a stranger until now.
+    pub(super) fn admit(&mut self, origin: Option<Origin>) {
+        self.wire.admit(origin);
+    }
+
+    /// Takes note of the key under which a peer speaks.
+    pub(super) fn note_key(&mut self, from: SocketAddr, origin: Option<Origin>) {
+        self.wire.speaks(from, origin);
+    }
+
+    /// Opens a request.
+    pub(super) fn open_request(&mut self, from: SocketAddr, frame: &[u8], now: Instant) -> Asked {
+        self.counters.exchanges_in += 1;
+        let opened = match self.wire.open(frame) {
+            Ok(opened) if opened.kind == Kind::Request => opened,
+            Ok(_) => {
+                self.count_refused();
+                return Asked::Answered(None);
+            }
+            Err(error) => {
+                self.refuse(from, &error, now);
+                let known = matches!(error, WireError::OtherCluster(_));
+                return Asked::Answered(known.then(|| self.wire.seal_reply(Kind::Refusal, &[], None)));
+            }
+        };
+        let Admitted::New(payload) = self.wire.admit_request(&opened) else {
+            self.counters.challenged += 1;
+            return Asked::Answered(Some(self.wire.seal_reply(Kind::Challenge, &[], opened.origin)));
+        };
+        let request = frame::read(payload).inspect_err(|error| tracing::debug!(%error, "request refused"));
+        Asked::Request(request.ok(), opened.origin)
+    }
+
+    /// Seals the reply to a request of that origin.
+    pub(super) fn seal_reply(&mut self, reply: &Reply, origin: Option<Origin>) -> Bytes {
+        self.wire.seal_reply(Kind::Reply, &frame::write(reply), origin)
+    }
+
+    /// Ends a stream; `None` if nobody waits for its answer, or if the request is sent once more.
+    pub(super) fn end<'a>(
+        &mut self,
+        exchange: ExchangeId,
+        reply: Result<&'a [u8], NoAnswer>,
+        now: Instant,
+    ) -> Option<Ended<'a>> {
+        let Exchange { to, purpose, stamp, again } = self.exchanges.remove(&exchange)?;
+        let refused = reply == Err(NoAnswer::Refused);
+        let closed = reply == Err(NoAnswer::Closed);
+        let answer = self.open_reply(to, stamp, reply, now);
+        let unanswered = match &answer {
+            Ok(opened) if opened.kind == Kind::Challenge => Unanswered::Challenged,
+            _ if closed => Unanswered::Closed,
+            Ok(_) | Err(_) => Unanswered::Otherwise,
+        };
+        if let Some(next) = again.and_then(|again| again.next(unanswered)) {
+            self.send_again(to, purpose, next);
+            return None;
+        }
+        Some(Ended { to, purpose, answer, refused })
+    }
+
+    /// Opens an answer. One that opens was sent after the request it answers.
+    fn open_reply<'a>(
+        &mut self,
+        to: SocketAddr,
+        request: Option<Stamp>,
+        reply: Result<&'a [u8], NoAnswer>,
+        now: Instant,
+    ) -> Result<Opened<'a>, String> {
+        let frame = reply.map_err(|error| match error {
+            NoAnswer::Closed if self.wire.keyring().is_some() => WRONG_KEY.to_owned(),
+            NoAnswer::Closed | NoAnswer::Refused | NoAnswer::Failed(_) => error.to_string(),
+        })?;
+        let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
+        let opened = opened.map_err(|error| error.to_string())?;
+        self.wire.answered(to, opened.origin);
+        Ok(opened)
+    }
+
+    /// Opens a datagram that came in an answer, and is as new as that.
+    pub(super) fn open_enclosed<'a>(&self, datagram: &'a [u8]) -> Option<Opened<'a>> {
+        self.wire.open(datagram).ok().filter(|opened| opened.kind == Kind::Swim)
+    }
+
+    /// Sends a SWIM message.
+    pub(super) fn send_swim(&mut self, to: SocketAddr, message: &[u8]) {
+        self.send(to, Kind::Swim, &shorten(message));
+    }
+
+    /// Sends a datagram.
+    pub(super) fn send(&mut self, to: SocketAddr, kind: Kind, payload: &[u8]) {
+        let payload = self.wire.seal(to, kind, payload);
+        self.counters.datagrams_out += 1;
+        self.counters.bytes_out += payload.len() as u64;
+        match &mut self.answering {
+            Some(answering) if answering.to == to => answering.datagrams.push(payload),
+            Some(_) | None => self.transmits.push_back(Transmit { to, payload }),
+        }
+    }
+
+    /// Collects datagrams for `to` from here on, to go back over the stream by which it asks.
+    pub(super) fn begin_answer(&mut self, to: SocketAddr) {
+        self.answering = Some(Answering { to, datagrams: Vec::new() });
+    }
+
+    /// The datagrams that were collected; further ones are sent as such.
+    pub(super) fn end_answer(&mut self) -> Vec<Bytes> {
+        self.answering.take().map(|answering| answering.datagrams).unwrap_or_default()
+    }
+
+    /// Opens a stream with a request.
+    pub(super) fn ask(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
+        let payload = frame::write(request);
+        let mut untried = self.wire.keys_for(to);
+        if let Some(key) = untried.pop() {
+            return self.send_again(to, purpose, Again { payload, key, untried, challenged: false });
+        }
+        let (frame, stamp) = self.wire.seal_request(to, None, &payload);
+        self.open_stream(frame, Exchange { to, purpose, stamp, again: None });
+    }
+
+    fn send_again(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
+        let (frame, stamp) = self.wire.seal_request(to, Some(request.key), &request.payload);
+        self.open_stream(frame, Exchange { to, purpose, stamp, again: Some(request) });
+    }
+
+    fn open_stream(&mut self, frame: Bytes, opened: Exchange) {
+        let exchange = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        self.counters.exchanges_out += 1;
+        self.dials.push_back(Dial { exchange, to: opened.to, frame });
+        self.exchanges.insert(exchange, opened);
+    }
+
+    /// Whether a stream to `to` is open for the same purpose.
+    pub(super) fn is_asking(&self, to: SocketAddr, purpose: Purpose) -> bool {
+        self.exchanges.values().any(|exchange| exchange.to == to && exchange.purpose == purpose)
+    }
+
+    /// Whether a comparison with any node is under way.
+    pub(super) fn is_comparing(&self) -> bool {
+        let comparing = |exchange: &Exchange| matches!(exchange.purpose, Purpose::Compare | Purpose::Trade);
+        self.exchanges.values().any(comparing)
+    }
+
+    /// Counts a packet that opened, but does not read.
+    pub(super) fn count_refused(&mut self) {
+        self.counters.refused += 1;
+    }
+
+    /// Counts a packet that did not open. If it is for want of a common key, the log says so; the sender is told nothing.
+    fn refuse(&mut self, from: SocketAddr, error: &WireError, now: Instant) {
+        self.count_refused();
+        let wants_key = match error {
+            WireError::OtherCluster(_) => {
+                self.counters.foreign += 1;
+                false
+            }
+            WireError::Encrypted | WireError::Plain | WireError::UnknownKey(_) | WireError::Forged(_) => true,
+            WireError::Foreign | WireError::Damaged | WireError::Version(_) => false,
+        };
+        if wants_key {
+            self.counters.undecryptable += 1;
+        }
+        if wants_key && self.note_stranger(from, error, now) {
+            tracing::warn!(%from, %error, "packet refused; told at most once a minute");
+        } else {
+            tracing::debug!(%from, %error, "packet refused");
+        }
+    }
+
+    /// Takes note of a sender that has no key in common with this node. Returns whether it is time to tell of it.
+    fn note_stranger(&mut self, from: SocketAddr, why: &WireError, now: Instant) -> bool {
+        self.stranger = Some(Stranger { from, why: why.clone(), at: now });
+        let is_due = self.told.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY);
+        if is_due {
+            self.told = Some(now);
+        }
+        is_due
+    }
+
+    /// The last sender that has no key in common with this node.
+    pub(super) fn stranger(&self) -> Option<&Stranger> {
+        self.stranger.as_ref()
+    }
+
+    /// Uses other keys from now on; nothing happens if this node had none at its start.
+    pub(super) fn set_keyring(&mut self, keyring: Keyring) {
+        self.wire.set_keyring(keyring);
+    }
+
+    /// The keys in use, if there are any.
+    pub(super) fn keyring(&self) -> Option<&Keyring> {
+        self.wire.keyring()
+    }
+
+    /// Wire by which this node speaks.
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// The next datagram to send.
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next stream to open.
+    pub(super) fn poll_dial(&mut self) -> Option<Dial> {
+        self.dials.pop_front()
+    }
+
+    /// Counts of packets and streams since the start.
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+}

@@ -1,0 +1,579 @@
+//! The view: who is there, in which life and status, with which metadata, and when each node was last heard. It is kept
+//! up entry by entry, because to compute a large cluster's anew for each piece of news would be the most of all work.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use foca::{Member as MemberState, State};
+use litemap::LiteMap;
+
+use super::{
+    engine::{Engine, Touched},
+    metadata::{Record, Stamp},
+    packet::Fate,
+    peer::{LifeNumber, Peer, Place},
+    state::{self, EntryHash},
+};
+use crate::{
+    membership::{Member, MemberStatus, Metadata},
+    node::NodeId,
+};
+
+/// Upper bound on members, this node included. Ten times the largest cluster that this is made for would take 40 MB; a
+/// hostile member may not make a node hold more.
+pub(super) const MAX_MEMBERS: usize = 16_384;
+/// Nodes that are not members of which metadata and goodbyes are kept whatever the size of the cluster: both may arrive
+/// before the member does.
+const HEARSAY: usize = 64;
+
+/// Everything that is known of members. The engine decides who they are; the roster is compared with it after each call.
+#[derive(Debug)]
+pub(super) struct Roster {
+    entries: LiteMap<NodeId, Entry>,
+    /// Metadata of each node, this one included; some may not be members yet.
+    records: LiteMap<NodeId, Arc<Record>>,
+    /// Latest life of each node that said goodbye.
+    left: BTreeMap<NodeId, LifeNumber>,
+    /// Last direct contact with each node.
+    heard: BTreeMap<NodeId, Heard>,
+    /// Hashes of all entries, combined.
+    digest: EntryHash,
+    /// Version of the view: it grows with each change that a reader can see.
+    index: u64,
+    /// Members that changed since a reader last took one.
+    changes: BTreeSet<NodeId>,
+    /// Members whose status may have changed by what the roster itself has learnt.
+    outdated: BTreeSet<NodeId>,
+    /// Number of entries that only an audit found to be wrong.
+    overlooked: u64,
+}
+
+/// One member, without its id. Each of 10,000 nodes holds 10,000 of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    place: Place,
+    pub(super) status: MemberStatus,
+    pub(super) incarnation: u16,
+    degraded: bool,
+    /// Time at which the status last changed.
+    pub(super) since: Instant,
+    /// Hash of the entry and its metadata.
+    hash: EntryHash,
+}
+
+/// Direct contact with a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    pub(super) at: Instant,
+    /// Life in which it spoke.
+    pub(super) life: Peer,
+}
+
+/// What is known of one life of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// The node is no member.
+    Unknown,
+    /// The node is a member in another life.
+    Other,
+    /// It is well, as far as anybody has said.
+    Alive {
+        /// Its incarnation.
+        incarnation: u16,
+    },
+    /// It missed a probe and has not refuted that yet.
+    Suspect {
+        /// Incarnation at which it is suspected.
+        incarnation: u16,
+        /// Time at which the suspicion began here.
+        since: Instant,
+    },
+    /// It was called failed.
+    Failed,
+    /// It said goodbye.
+    Left,
+}
+
+impl Life {
+    /// Whether it is an active member.
+    pub(super) fn is_active(self) -> bool {
+        matches!(self, Self::Alive { .. } | Self::Suspect { .. })
+    }
+
+    /// Whether it has ended, by a verdict or a goodbye.
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, Self::Failed | Self::Left)
+    }
+}
+
+/// Change of a member's entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    pub(super) before: Sight,
+    pub(super) after: Sight,
+}
+
+/// One member at one time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    pub(super) peer: Peer,
+    pub(super) status: MemberStatus,
+    pub(super) incarnation: u16,
+    /// Time from which on it had this status.
+    pub(super) since: Instant,
+}
+
+/// Result of a comparison with the engine.
+#[derive(Debug, Default)]
+pub(super) struct Refreshed {
+    /// Members that were known before and are different now.
+    pub(super) changes: Vec<Change>,
+    /// Nodes that the engine has forgotten.
+    pub(super) gone: Vec<NodeId>,
+    /// Number of entries that were shown in another life or status before.
+    differing: usize,
+}
+
+impl Entry {
+    fn new(sight: &Sight) -> Self {
+        let Sight { peer: Peer { place, .. }, status, incarnation, since } = *sight;
+        Self { place, status, incarnation, degraded: false, since, hash: 0 }
+    }
+
+    fn sight(&self, id: NodeId) -> Sight {
+        let Self { place, status, incarnation, since, .. } = *self;
+        Sight { peer: place.of(id), status, incarnation, since }
+    }
+}
+
+impl Roster {
+    /// A roster in which only this node will be entered, with what it says of itself.
+    pub(super) fn new(me: NodeId) -> Self {
+        Self {
+            entries: LiteMap::new_vec(),
+            records: LiteMap::new_vec(),
+            left: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            digest: 0,
+            index: 0,
+            changes: BTreeSet::new(),
+            outdated: [me].into(),
+            overlooked: 0,
+        }
+    }
+
+    /// Compares the entries of `touched`, and those that the roster has made outdated itself, with the engine. `own` is
+    /// this node's own status.
+    pub(super) fn refresh(
+        &mut self,
+        touched: Option<Touched>,
+        engine: &Engine,
+        own: MemberStatus,
+        now: Instant,
+    ) -> Refreshed {
+        let Touched { mut ids, all } = touched.unwrap_or_default();
+        ids.append(&mut self.outdated);
+        if all {
+            self.refresh_all(engine, own, now)
+        } else if ids.is_empty() {
+            Refreshed::default()
+        } else {
+            self.refresh_some(&ids.into_iter().collect::<Vec<_>>(), engine, own, now)
+        }
+    }
+
+    /// Compares every entry with the engine, and counts those that were wrong: none, unless this agent has a defect.
+    pub(super) fn audit(&mut self, engine: &Engine, own: MemberStatus, now: Instant) -> Refreshed {
+        let refreshed = self.refresh_all(engine, own, now);
+        if refreshed.differing > 0 {
+            self.overlooked += refreshed.differing as u64;
+            tracing::warn!(
+                overlooked = refreshed.differing,
+                "members were shown wrongly; this is a defect of the agent, please report it"
+            );
+        }
+        refreshed
+    }
+
+    fn refresh_all(&mut self, engine: &Engine, own: MemberStatus, now: Instant) -> Refreshed {
+        let seen = self.look_at(|_| true, engine, own, now);
+        let mut refreshed = self.enter(&seen);
+        if seen.len() < self.entries.len() {
+            let present: BTreeSet<_> = seen.iter().map(|sight| sight.peer.id).collect();
+            refreshed.gone = self.entries.keys().filter(|id| !present.contains(id)).copied().collect();
+            refreshed.differing += refreshed.gone.len();
+            self.remove(&refreshed.gone);
+        }
+        refreshed
+    }
+
+    /// Compares the entries of `ids`, which are sorted.
+    fn refresh_some(
+        &mut self,
+        ids: &[NodeId],
+        engine: &Engine,
+        own: MemberStatus,
+        now: Instant,
+    ) -> Refreshed {
+        // A datagram brings news of one or two members, for which this is half the work of a search.
+        let among =
+            |id: &NodeId| if ids.len() <= 4 { ids.contains(id) } else { ids.binary_search(id).is_ok() };
+        let seen = self.look_at(among, engine, own, now);
+        let mut refreshed = self.enter(&seen);
+        // Only few entries are taken out at a time, so that a search in the list for each is no matter.
+        if seen.len() < ids.len() {
+            let is_gone =
+                |id: &&NodeId| self.entries.contains_key(id) && !seen.iter().any(|it| it.peer.id == **id);
+            refreshed.gone = ids.iter().filter(is_gone).copied().collect();
+            self.remove(&refreshed.gone);
+        }
+        refreshed
+    }
+
+    /// Members that are `among` those asked for, as the engine has them. It also lists former lives of this node.
+    fn look_at(
+        &self,
+        among: impl Fn(&NodeId) -> bool,
+        engine: &Engine,
+        own: MemberStatus,
+        now: Instant,
+    ) -> Vec<Sight> {
+        let me = engine.me();
+        let others = engine.states().filter(|member| among(&member.id().id) && member.id().id != me.id);
+        let mut seen: Vec<_> = others.map(|member| self.sight_of(member, now)).collect();
+        if among(&me.id) {
+            seen.push(Sight { peer: me, status: own, incarnation: 0, since: now });
+        }
+        seen
+    }
+
+    fn sight_of(&self, member: &MemberState<Peer>, now: Instant) -> Sight {
+        let status = match member.state() {
+            State::Alive => MemberStatus::Alive,
+            State::Suspect => MemberStatus::Suspect,
+            State::Down if self.has_left(member.id()) => MemberStatus::Left,
+            State::Down => MemberStatus::Failed,
+        };
+        Sight { peer: *member.id(), status, incarnation: member.incarnation(), since: now }
+    }
+
+    /// Enters members as they were seen.
+    fn enter(&mut self, seen: &[Sight]) -> Refreshed {
+        let new: Vec<_> = seen.iter().filter(|sight| !self.entries.contains_key(&sight.peer.id)).collect();
+        insert_all(&mut self.entries, new.iter().map(|sight| (sight.peer.id, Entry::new(sight))));
+        new.iter().for_each(|sight| self.note_change(sight.peer.id));
+        let mut refreshed = Refreshed { differing: new.len(), ..Refreshed::default() };
+        for sight in seen {
+            if let Some((change, differs)) = self.update(sight) {
+                refreshed.changes.push(change);
+                refreshed.differing += usize::from(differs);
+            }
+        }
+        refreshed
+    }
+
+    /// Brings a known entry up to date, if it is not. Says whether it was shown in another life or status.
+    fn update(&mut self, seen: &Sight) -> Option<(Change, bool)> {
+        let id = seen.peer.id;
+        let entry = self.entries.get_mut(&id)?;
+        let before = entry.sight(id);
+        let same_status = before.status == seen.status && before.peer.epoch() == seen.peer.epoch();
+        let same = same_status && before.peer == seen.peer;
+        if same && before.incarnation == seen.incarnation {
+            return None;
+        }
+        let since = if same_status { before.since } else { seen.since };
+        let after = Sight { since, ..*seen };
+        *entry = Entry { degraded: entry.degraded, hash: entry.hash, ..Entry::new(&after) };
+        if !same {
+            self.note_change(id);
+        }
+        Some((Change { before, after }, !same))
+    }
+
+    /// Shows a member as degraded, or not.
+    pub(super) fn set_degraded(&mut self, id: NodeId, degraded: bool) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && entry.degraded != degraded
+        {
+            entry.degraded = degraded;
+            self.note_change(id);
+        }
+    }
+
+    /// Takes note that a reader would see a member differently now.
+    fn note_change(&mut self, id: NodeId) {
+        self.changes.insert(id);
+        self.index += 1;
+        let stamp = self.records.get(&id).map(|record| record.stamp);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            let hash = state::entry_hash(&entry.place.of(id), entry.status.is_active(), stamp);
+            self.digest ^= std::mem::replace(&mut entry.hash, hash) ^ hash;
+        }
+    }
+
+    fn remove(&mut self, gone: &[NodeId]) {
+        for id in gone {
+            self.digest ^= self.entries.remove(id).map_or(0, |entry| entry.hash);
+            self.note_change(*id);
+        }
+        if !gone.is_empty() {
+            let entries = &self.entries;
+            self.heard.retain(|id, _| entries.contains_key(id));
+        }
+    }
+
+    /// Drops metadata and goodbyes of strangers once they are many.
+    pub(super) fn bound_hearsay(&mut self) {
+        let entries = &self.entries;
+        let bound = 2 * entries.len() + HEARSAY;
+        if self.records.len() > bound {
+            self.records.retain(|id, _| entries.contains_key(id));
+        }
+        if self.left.len() > bound {
+            self.left.retain(|id, _| entries.contains_key(id));
+        }
+    }
+
+    /// Takes note that a life said goodbye.
+    pub(super) fn note_left(&mut self, left: &Peer) {
+        let life = left.life();
+        let known = self.left.entry(left.id).or_insert(life);
+        *known = life.max(*known);
+        self.outdated.insert(left.id);
+    }
+
+    /// Whether this life of a node, or a later one, said goodbye.
+    pub(super) fn has_left(&self, peer: &Peer) -> bool {
+        self.left.get(&peer.id).is_some_and(|life| *life >= peer.life())
+    }
+
+    /// Latest lives that said goodbye.
+    pub(super) fn left(&self) -> impl Iterator<Item = (&NodeId, &LifeNumber)> {
+        self.left.iter()
+    }
+
+    /// Takes note of direct contact with a life of a node.
+    pub(super) fn note_heard(&mut self, life: Peer, now: Instant) {
+        self.heard.insert(life.id, Heard { at: now, life });
+    }
+
+    /// Last direct contact with a node.
+    pub(super) fn heard(&self, id: &NodeId) -> Option<Heard> {
+        self.heard.get(id).copied()
+    }
+
+    /// Whether a node was heard after `since`.
+    pub(super) fn was_heard_since(&self, id: &NodeId, since: Instant) -> bool {
+        self.heard.get(id).is_some_and(|heard| heard.at > since)
+    }
+
+    /// Time of the last contact with anybody; `None` if there was none.
+    pub(super) fn last_contact(&self) -> Option<Instant> {
+        self.heard.values().map(|heard| heard.at).max()
+    }
+
+    /// Time since the last contact with anybody; `None` if there was none.
+    pub(super) fn silence(&self, now: Instant) -> Option<Duration> {
+        self.last_contact().map(|at| now.saturating_duration_since(at))
+    }
+
+    /// Answers what is known of this life of a node.
+    pub(super) fn state(&self, peer: &Peer) -> Life {
+        let Some(entry) = self.entries.get(&peer.id) else { return Life::Unknown };
+        if entry.place.of(peer.id) != *peer {
+            return Life::Other;
+        }
+        let Entry { status, incarnation, since, .. } = *entry;
+        match status {
+            MemberStatus::Alive => Life::Alive { incarnation },
+            MemberStatus::Suspect => Life::Suspect { incarnation, since },
+            MemberStatus::Failed => Life::Failed,
+            MemberStatus::Left => Life::Left,
+        }
+    }
+
+    /// A node in the life in which it is a member.
+    pub(super) fn peer(&self, id: &NodeId) -> Option<Peer> {
+        self.entries.get(id).map(|entry| entry.place.of(*id))
+    }
+
+    /// A member's state as the engine has it.
+    pub(super) fn member_state(&self, id: &NodeId) -> Option<MemberState<Peer>> {
+        let entry = self.entries.get(id)?;
+        let state = match entry.status {
+            MemberStatus::Alive => State::Alive,
+            MemberStatus::Suspect => State::Suspect,
+            MemberStatus::Failed | MemberStatus::Left => State::Down,
+        };
+        Some(MemberState::new(entry.place.of(*id), entry.incarnation, state))
+    }
+
+    /// Decides what becomes of an update about another node. For each that the engine is given it looks through all
+    /// members, and most updates in a datagram say no more than is known.
+    pub(super) fn fate(&self, update: &MemberState<Peer>) -> Fate {
+        let known = self.state(update.id());
+        if update.state() == State::Down && known.is_active() {
+            return Fate::Verdict;
+        }
+        let repeats = match known {
+            Life::Alive { incarnation } => {
+                update.state() == State::Alive && update.incarnation() == incarnation
+            }
+            Life::Suspect { incarnation, .. } => {
+                update.state() == State::Suspect && update.incarnation() == incarnation
+            }
+            // Final for a life.
+            Life::Failed | Life::Left => true,
+            Life::Unknown | Life::Other => false,
+        };
+        if repeats { Fate::Drop } else { Fate::Keep }
+    }
+
+    /// Whether the node is a member, in whichever life.
+    pub(super) fn knows(&self, id: &NodeId) -> bool {
+        self.entries.contains_key(id)
+    }
+
+    /// Whether no further member may be taken in.
+    pub(super) fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// Number of members that may still be taken in.
+    pub(super) fn room(&self) -> usize {
+        MAX_MEMBERS.saturating_sub(self.entries.len())
+    }
+
+    /// Whether this member may be taken in; one that is known always may.
+    pub(super) fn has_room_for(&self, id: &NodeId) -> bool {
+        !self.is_full() || self.knows(id)
+    }
+
+    /// Number of members, this node and the failed ones included.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The other members that failed and did not say goodbye.
+    pub(super) fn failed(&self, me: NodeId) -> impl Iterator<Item = Peer> {
+        let failed =
+            self.entries.iter().filter(move |(id, entry)| entry.status == MemberStatus::Failed && **id != me);
+        failed.map(|(id, entry)| entry.place.of(*id))
+    }
+
+    /// Members that nobody suspects, this node included.
+    pub(super) fn alive(&self) -> impl Iterator<Item = Peer> {
+        let alive = self.entries.iter().filter(|(_, entry)| entry.status == MemberStatus::Alive);
+        alive.map(|(id, entry)| entry.place.of(*id))
+    }
+
+    /// Whether metadata is newer than the node's that is kept here; only this node writes its own.
+    pub(super) fn wants(&self, me: NodeId, owner: NodeId, stamp: Stamp) -> bool {
+        owner != me && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
+    }
+
+    /// Keeps metadata, all of it newer than what is kept. The owners may be about to become members.
+    pub(super) fn keep(&mut self, mut records: Vec<Arc<Record>>) {
+        // Of two records of one owner the newer comes last, and stays.
+        records.sort_unstable_by_key(|record| (record.owner, record.stamp));
+        let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
+        insert_all(&mut self.records, records.into_iter().map(|record| (record.owner, record)));
+        for owner in owners {
+            if self.knows(&owner) {
+                self.note_change(owner);
+            }
+        }
+    }
+
+    /// Keeps this node's own metadata.
+    pub(super) fn keep_own(&mut self, record: Arc<Record>) {
+        let owner = record.owner;
+        self.records.insert(owner, record);
+        self.note_change(owner);
+    }
+
+    /// Metadata of a node and its stamp.
+    pub(super) fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
+        self.records.get(id)
+    }
+
+    /// All metadata, by owner.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&NodeId, &Arc<Record>)> {
+        self.records.iter()
+    }
+
+    /// Digest of all entries: equal for two nodes that show the same.
+    pub(super) fn digest(&self) -> EntryHash {
+        self.digest
+    }
+
+    /// Hash of each entry.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = (NodeId, EntryHash)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry.hash))
+    }
+
+    /// Version of the view.
+    pub(super) fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The next member that changed since this last returned `None`.
+    pub(super) fn poll_change(&mut self) -> Option<NodeId> {
+        self.changes.pop_first()
+    }
+
+    /// Number of entries that only an audit found to be wrong.
+    pub(super) fn overlooked(&self) -> u64 {
+        self.overlooked
+    }
+
+    /// Status of a member; `None` for a stranger.
+    pub(super) fn status(&self, id: &NodeId) -> Option<MemberStatus> {
+        self.entries.get(id).map(|entry| entry.status)
+    }
+
+    /// Status of each member, by id.
+    pub(super) fn statuses(&self) -> impl Iterator<Item = (NodeId, MemberStatus)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry.status))
+    }
+
+    /// A member for readers, without what contact has taught.
+    pub(super) fn describe(&self, id: &NodeId) -> Option<Member> {
+        let Entry { place, status, degraded, since, .. } = *self.entries.get(id)?;
+        let peer = place.of(*id);
+        let metadata = self.record(id).map(|record| Arc::clone(&record.metadata));
+        Some(Member {
+            id: *id,
+            addr: peer.addr(),
+            status,
+            metadata: metadata.unwrap_or_else(|| Metadata::nameless(*id).into()),
+            epoch: peer.epoch(),
+            since,
+            last_heard: None,
+            degraded,
+            rtt: None,
+            reach: None,
+            coordinate: None,
+        })
+    }
+}
+
+/// Puts `entries` into a map that may be large; of two with one key the later stays. The map takes room for an eighth more
+/// than is needed, where a vector would double.
+fn insert_all<V>(map: &mut LiteMap<NodeId, V>, entries: impl ExactSizeIterator<Item = (NodeId, V)>) {
+    let mut sorted = std::mem::take(map).into_tuple_vec();
+    if sorted.capacity() - sorted.len() < entries.len() {
+        sorted.reserve_exact(entries.len() + sorted.len() / 8);
+    }
+    *map = LiteMap::from_sorted_store_unchecked(sorted);
+    // To make room for one moves half of all others; to put in many at once sorts all.
+    if entries.len() <= 4 {
+        entries.for_each(|(id, value)| drop(map.insert(id, value)));
+    } else {
+        map.extend(entries);
+    }
+}
