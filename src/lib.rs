@@ -24,7 +24,6 @@ pub mod http;
 pub mod key_file;
 pub mod machine;
 pub mod membership;
-mod nearest;
 pub mod node;
 pub mod quorum;
 pub mod retry_join;

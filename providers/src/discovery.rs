@@ -7,7 +7,7 @@ use async_trait::async_trait;
 /// A source of seed addresses, asked again and again for ever.
 #[async_trait]
 pub trait Discover: Send + Sync {
-    /// Asks once. The provider itself bounds the time that this takes.
+    /// Polls the source once. The provider itself bounds the time that this takes.
     ///
     /// # Errors
     /// One line that names what failed and what would mend it; never a secret.
@@ -20,7 +20,7 @@ pub trait Discover: Send + Sync {
 /// The answer of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seeds {
-    /// Distinct addresses, in the provider's order of preference. May be empty: a source that lists nobody is no error.
+    /// Distinct addresses, in the provider's order of preference. An empty list is no error.
     pub addrs: Vec<SocketAddr>,
     /// Time for which the source itself says that the answer holds (the lowest TTL of the records used); `None` if the
     /// source does not say.

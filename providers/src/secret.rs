@@ -21,7 +21,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The place of a secret: the spec itself, or where the spec points to.
+/// The place of a secret: the spec itself, or a place that the spec points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecretSource {
     /// The spec.

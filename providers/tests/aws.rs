@@ -141,14 +141,14 @@ fn an_instance_without_a_role() {
 }
 
 #[test]
-fn nowhere_at_all() {
+fn no_region_anywhere() {
     let output = discover("provider=aws tag.a=b", 1, &[("AWS_EC2_METADATA_DISABLED", "true")]);
     assert_eq!(one_line(&output, 4), NO_REGION);
 }
 
 /// Plays an instance that gets its region and its role while the agent runs.
 #[test]
-fn what_was_not_there_is_found_at_a_later_poll() {
+fn a_region_and_a_role_that_come_late_are_found() {
     let ec2 = HttpDouble::start(|_, _| Reply::Answer(200, "", ONE.to_owned()));
     let imds = imds::start_late().url();
     let spec = format!("provider=aws tag.a=b endpoint={}", ec2.url());

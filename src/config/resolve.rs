@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
-use chronik_providers::{Spec, SpecError};
+use chronik_providers::{Spec, SpecError, nearest};
 use clap::ValueEnum;
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     bootstrap::{Admission, NamedFounders, NoFounders, SeedGate},
-    nearest::nearest,
     node::{InvalidName, NodeId, Role, Tags},
 };
 

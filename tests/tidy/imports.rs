@@ -49,7 +49,7 @@ fn imported<'a>(here: &str, text: &str, modules: &Modules<'a>) -> BTreeSet<&'a s
     let paths = paths(&tokens(&code));
     let mut names = BTreeMap::new();
     let mut found = BTreeSet::new();
-    // Once for the modules that are imported by name, and once for the paths that begin with such a name.
+    // The first round finds the modules that are imported by name, the second the paths that begin with such a name.
     for _ in 0..2 {
         for path in &paths {
             let Some((module, rest)) = resolve(path, here, modules, &names) else { continue };

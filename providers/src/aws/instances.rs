@@ -40,7 +40,7 @@ struct Listing {
     warnings: Vec<String>,
 }
 
-/// Asks for all pages. If any page fails, the poll fails: half a list would make the asker forget the other half.
+/// Asks EC2 for all pages. If any page fails, the poll fails: half a list would make the asker forget the other half.
 pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result<Seeds, Failure> {
     let mut listing = Listing::default();
     let mut tokens = BTreeSet::new();

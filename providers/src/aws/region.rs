@@ -26,7 +26,7 @@ const ECS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest answer read, in bytes: far above the metadata of a task (a few KiB a container).
 const ECS_ANSWER_LIMIT: u64 = 1 << 20;
 
-/// Asks every place, in this order; `None` if no place knows.
+/// Asks every place for the region, in this order; `None` if no place knows.
 pub(crate) async fn find(profile: Option<&str>) -> Option<Region> {
     let mut profile_file = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
@@ -68,7 +68,7 @@ fn ecs_metadata_uri() -> Option<String> {
     std::env::var(ECS_METADATA).ok()
 }
 
-/// Asks in HTTP/1.0, so that the answer ends where the connection does.
+/// Asks the metadata of a task for the region, in HTTP/1.0, so that the end of the connection is the end of the answer.
 async fn ask_task(uri: &str) -> Result<Region, String> {
     let uri: http::Uri = uri.parse().map_err(|e| format!("{ECS_METADATA} is no URL: {e}"))?;
     let authority = uri.authority().ok_or_else(|| format!("{ECS_METADATA} names no host"))?;

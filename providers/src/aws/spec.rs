@@ -15,7 +15,8 @@ use crate::{
 /// The provider's name, as in `provider=NAME`.
 pub(crate) const NAME: &str = "aws";
 
-/// The keys, explained in the README. The access key's id is no secret by itself, but nobody needs to see it.
+/// The keys, explained in the README. The access key's id is no secret by itself, but is masked like one: no reader of a
+/// log needs it.
 pub(crate) const SCHEMA: Schema = Schema {
     provider: NAME,
     keys: &[

@@ -15,7 +15,7 @@ pub(crate) struct Schema {
     pub(crate) provider: &'static str,
     /// The keys; a `KEY` at the end of one stands for any name.
     pub(crate) keys: &'static [&'static str],
-    /// Those of the keys whose values are never shown.
+    /// Secret keys, whose values are never shown; also listed in `keys`.
     pub(crate) secrets: &'static [&'static str],
 }
 
