@@ -31,6 +31,7 @@ use axum::{
     response::Redirect,
     routing::{get, post, put},
 };
+use chronik_providers::nearest;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -38,7 +39,7 @@ use tokio::{
 
 pub use self::listener::{BindError, Listener, bind};
 use self::problem::Problem;
-use crate::{api, config::Config, descriptors, handle::Handle, nearest::nearest, token::Token};
+use crate::{api, config::Config, descriptors, handle::Handle, token::Token};
 
 /// Carries the index of an answer, for the next long poll.
 pub const INDEX_HEADER: &str = "x-chronik-index";

@@ -14,7 +14,6 @@ pub mod config;
 pub mod fuzzing;
 mod host;
 pub mod http;
-mod nearest;
 pub mod snapshot;
 
 pub use chronik_core::{

@@ -1,5 +1,7 @@
 //! The rules of the house that a machine can check, each beside a snippet that breaks it. Lints check the others.
 
+mod imports;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,6 +24,11 @@ const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "common", "types", "h
 const MAX_LINES: usize = 400;
 /// Where a thread of the tests may sleep, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[("tests/awaiting.rs", "between two looks, with a bound")];
+
+/// Attributes of what is built for tests and fuzzers alone.
+const TEST_ATTRIBUTES: [&str; 2] = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"];
+/// Crates of which no file imports itself by way of others, by the folder of their `lib.rs`.
+const WITHOUT_CIRCLES: &[&str] = &["providers/src"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -63,18 +70,16 @@ fn without_test_modules(mut files: Vec<(String, String)>) -> Vec<(String, String
 /// Where the modules are that `text` declares for tests alone, without `.rs`.
 fn test_modules(path: &str, text: &str) -> Vec<String> {
     let folder = path.trim_end_matches(".rs").trim_end_matches("/lib");
-    let declared = |head: &str| {
-        let rests = text.split(head).skip(1);
-        let names = rests.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
-        names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
-    };
-    // What the fuzzers drive are tests, too.
-    let heads = [
-        "#[cfg(test)]\nmod ",
-        "#[cfg(any(test, fuzzing))]\npub(crate) mod ",
-        "#[cfg(any(test, fuzzing))]\n#[doc(hidden)]\npub mod ",
-    ];
-    heads.into_iter().flat_map(declared).collect()
+    let mut lines = text.lines();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if TEST_ATTRIBUTES.contains(&line) {
+            let declaration = lines.find(|line| !line.starts_with("#["));
+            let name = declaration.and_then(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+            found.extend(name.map(|name| format!("{folder}/{name}")));
+        }
+    }
+    found
 }
 
 /// The text without comments and without what stands in quotes; lines stay where they are.
@@ -249,6 +254,16 @@ fn providers_know_no_node_no_cluster_and_no_quorum() {
 }
 
 #[test]
+fn no_file_imports_itself_by_way_of_others() {
+    let files = without_test_modules(files(".rs"));
+    let found = WITHOUT_CIRCLES.iter().flat_map(|folder| imports::circles(folder, &files));
+    none(found.collect(), "imports point downwards: what both need belongs into a file below both");
+    let [a, b] = [("x/a.rs", "use crate::b::B;"), ("x/b.rs", "use super::a::A;")]
+        .map(|(path, text)| (path.to_owned(), text.to_owned()));
+    assert_eq!(imports::circles("x", &[a, b]), ["x/a.rs imports x/b.rs; x/b.rs imports x/a.rs"]);
+}
+
+#[test]
 fn a_file_says_first_what_it_is_for() {
     let found = files(".rs").into_iter().filter(|(_, text)| !has_purpose(text));
     none(found.map(|(path, _)| path).collect(), "the first line of a file begins with `//! `");
@@ -265,6 +280,8 @@ fn a_file_is_read_in_a_sitting() {
     assert!(!is_too_long(&format!("{long}\n#[cfg(test)]\nmod tests {{\n{long}}}")));
     assert!(is_too_long(&format!("\n#[cfg(test)]\nmod tests;\n{long}{long}")));
     assert_eq!(test_modules("src/a.rs", "#[cfg(test)]\nmod b;\nmod c;"), ["src/a/b"]);
+    let hidden = "#[cfg(any(test, fuzzing))]\n#[doc(hidden)]\npub mod b;";
+    assert_eq!(test_modules("src/lib.rs", hidden), ["src/b"]);
 }
 
 #[test]

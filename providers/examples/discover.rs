@@ -1,4 +1,4 @@
-//! Asks the provider of a spec and prints the addresses, one a line: `discover SPEC [TIMES]`.
+//! Polls the provider of a spec and prints the addresses, one a line: `discover SPEC [TIMES]`.
 //!
 //! Warnings and errors go to standard error. Exit code 0: addresses, 2: none, 4: the provider failed, 64: wrong usage.
 
@@ -29,12 +29,12 @@ async fn main() -> ExitCode {
     };
     let mut code = ExitCode::SUCCESS;
     for _ in 0..times {
-        code = ask(provider.as_ref()).await;
+        code = poll(provider.as_ref()).await;
     }
     code
 }
 
-async fn ask(provider: &dyn Discover) -> ExitCode {
+async fn poll(provider: &dyn Discover) -> ExitCode {
     match provider.discover().await {
         Ok(seeds) => {
             for warning in &seeds.warnings {

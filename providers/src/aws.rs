@@ -7,7 +7,7 @@ mod instances;
 mod region;
 pub(crate) mod spec;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{
@@ -18,63 +18,72 @@ use aws_sdk_ec2::Client;
 use tokio::{sync::watch, time::timeout};
 
 use self::{
-    failure::Failure,
-    spec::{AccessKeys, Credentials, Instances},
+    failure::{Failure, Session},
+    spec::{AccessKeys, Credentials, Instances, NAME, SCHEMA},
 };
-use crate::{Cadence, Discover, DiscoverError, FailureKind, Seeds, spec::SpecError};
+use crate::{
+    discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
+    registration::{Registration, Source},
+    spec::error::SpecError,
+};
 
-/// As in `provider=NAME`.
-pub(crate) const NAME: &str = "aws";
+/// The provider, as the registry lists it.
+pub(crate) const REGISTRATION: Registration =
+    Registration { schema: &SCHEMA, read: |keys| Ok(Arc::new(Instances::read(keys)?)) };
 
-/// A handshake within a region takes milliseconds; three tries of this and their pauses fit into [`OPERATION_TIMEOUT`].
+/// Time for a connection. A handshake within a region takes milliseconds; three tries of this length and their pauses fit
+/// into [`OPERATION_TIMEOUT`].
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// 270 instances take 1.4 s, most of it the rendering of moto, a server in Python; a page has 1000.
+/// Time for one attempt. 270 instances take 1.4 s, most of it the rendering of moto, a server in Python; a page has 1000.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Two attempts that hang and the start of a third. The SDK has no limit of its own here.
+/// Time for a page: two attempts that hang and the start of a third. The SDK has no limit of its own here.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// All pages, and region and credentials before them: shorter than the shortest interval between polls.
+/// Time for all pages, and for region and credentials before them: no longer than the shortest interval between polls.
 const POLL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// EC2 allows an account 100 calls at once and 20 more a second in a region, shared with everything else in it: 1000 agents
-/// that each ask every 15 s take three times as much, so this is for a lone one, and the interval is the whole cluster's
-/// once it has met. Every 5 min then finds the other half of a cluster that was cut in two.
+/// Floor: EC2 allows an account 100 calls at once and 20 more a second in a region, shared with everything else in it. 1000
+/// agents that each ask every 15 s take three times as much, so the floor is for an agent that is alone, and the interval
+/// is the whole cluster's once its agents have met. Settled: a call every 5 min then finds the other half of a cluster that
+/// was cut in two.
 const CADENCE: Cadence =
     Cadence { floor: Duration::from_secs(15), settled: Duration::from_secs(300), rationed: true };
 
+impl Source for Instances {
+    /// Reads the secrets once, so that a missing one shows at the start.
+    fn connect(&self, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
+        if let Credentials::Keys(keys) = &self.credentials {
+            read(keys)?;
+        }
+        Ok(Box::new(Provider { spec: self.clone(), default_port, client: watch::Sender::new(None) }))
+    }
+}
+
 /// The provider, ready to be asked.
-pub(crate) struct Provider {
+struct Provider {
     spec: Instances,
     default_port: u16,
-    /// Made at the first poll and kept: it holds connections and refreshes credentials by itself, and a new one costs five
-    /// requests to instance metadata. Two polls at a time may both make one; either will do.
+    /// The client, made at the first poll and kept: it holds connections and refreshes credentials by itself, and a new one
+    /// costs five requests to instance metadata. Two polls at a time may both make one; either will do.
     client: watch::Sender<Option<Client>>,
 }
 
 impl Provider {
-    /// Reads the secrets once, so that a missing one shows at the start.
-    pub(crate) fn new(spec: &Instances, default_port: u16) -> Result<Self, SpecError> {
-        if let Credentials::Keys(keys) = &spec.credentials {
-            read(keys)?;
-        }
-        Ok(Self { spec: spec.clone(), default_port, client: watch::Sender::new(None) })
-    }
-
     async fn poll(&self) -> Result<Seeds, Failure> {
         let kept = self.client.borrow().clone();
         let client = match kept {
             Some(client) => client,
             None => {
-                let client = connect(&self.spec).await?;
+                let client = make_client(&self.spec).await?;
                 self.client.send_replace(Some(client.clone()));
                 client
             }
         };
         let port = self.spec.port.map_or(self.default_port, u16::from);
         let seeds = instances::list(&client, &self.spec, port).await;
-        if matches!(&seeds, Err(failure) if failure.renew) {
+        if matches!(&seeds, Err(Failure { session: Session::Renew, .. })) {
             self.client.send_replace(None);
         }
         seeds
@@ -95,13 +104,13 @@ impl Discover for Provider {
     }
 }
 
-/// What a poll came to, for whoever asked.
+/// Turns the outcome of a poll into the provider's answer.
 fn answer(seeds: Result<Seeds, Failure>) -> Result<Seeds, DiscoverError> {
     seeds.map_err(|e| DiscoverError { provider: NAME, kind: e.kind, message: e.message })
 }
 
-/// Finds region and credentials and makes the client.
-async fn connect(spec: &Instances) -> Result<Client, Failure> {
+/// Finds region and credentials and makes a client of them.
+async fn make_client(spec: &Instances) -> Result<Client, Failure> {
     let region = match &spec.region {
         Some(region) => Some(Region::new(region.clone())),
         None => region::find(spec.credentials.profile()).await,
@@ -122,7 +131,7 @@ async fn connect(spec: &Instances) -> Result<Client, Failure> {
             loader = loader.credentials_provider(keys);
         }
         Credentials::Profile(name) => {
-            // Not the default chain with a profile's name: that one prefers keys in the environment.
+            // The default chain with a profile's name would prefer keys in the environment.
             let config = ProviderConfig::without_region().with_region(Some(region));
             let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name);
             loader = loader.profile_name(name).credentials_provider(provider.build());
@@ -145,7 +154,7 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Three attempts within a poll; beyond that, the interval between polls is what spares EC2.
+/// Allows three attempts a page; beyond those, the interval between polls spares EC2.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(3)
@@ -153,6 +162,7 @@ fn retries() -> RetryConfig {
         .with_max_backoff(Duration::from_secs(3))
 }
 
+/// Reads the secrets of an access key from their places.
 fn read(keys: &AccessKeys) -> Result<aws_sdk_ec2::config::Credentials, SpecError> {
     let id = keys.id.read("access_key_id")?;
     let secret = keys.secret.read("secret_access_key")?;

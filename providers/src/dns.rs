@@ -5,7 +5,7 @@ pub(crate) mod fuzzing;
 mod lookup;
 pub(crate) mod spec;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use hickory_resolver::{
@@ -17,52 +17,64 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 
-use self::spec::{Query, Records};
-use crate::{Cadence, Discover, DiscoverError, FailureKind, Seeds, address::Address};
+use self::{
+    lookup::Found,
+    spec::{NAME, Query, Records, SCHEMA},
+};
+use crate::{
+    address::Address,
+    discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
+    line::one_line,
+    registration::{Registration, Source},
+    spec::error::SpecError,
+};
 
-/// As in `provider=NAME`.
-pub(crate) const NAME: &str = "dns";
+/// The provider, as the registry lists it.
+pub(crate) const REGISTRATION: Registration =
+    Registration { schema: &SCHEMA, read: |keys| Ok(Arc::new(Records::read(keys)?)) };
 
-/// For one try of a query. A name server in the same network answers in milliseconds, one that has to ask others in tens
-/// or hundreds of them.
+/// Time for one try of a query. A name server in the same network answers in milliseconds, one that has to ask others in
+/// tens or hundreds of them.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Tries after the first. A dead name server is not noticed otherwise than by waiting, so it costs 2 s in all.
+/// Number of tries after the first. Only waiting shows that a name server is dead, so that one costs 2 s in all.
 const RETRIES: usize = 1;
 
 /// The port of name servers (RFC 1035).
 const DNS_PORT: u16 = 53;
 
-/// While alone: as often as a dead name server can be noticed (2 s). Settled: twice a minute, so that a time to live of
-/// 30 s, the usual one of cluster resolvers, is asked once. Any cache in between answers what comes early.
+/// Floor: the time in which a dead name server is noticed (2 s). Settled: the usual time to live of cluster resolvers,
+/// 30 s, so that each answer is asked for once. Any cache in between answers queries that come early.
 const CADENCE: Cadence =
     Cadence { floor: Duration::from_secs(2), settled: Duration::from_secs(30), rationed: false };
 
+impl Source for Records {
+    /// Keeps the values alone: the system's configuration is read at each poll.
+    fn connect(&self, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
+        Ok(Box::new(Provider { records: self.clone(), default_port }))
+    }
+}
+
 /// The provider, ready to be asked.
-pub(crate) struct Provider {
+struct Provider {
     records: Records,
     default_port: u16,
 }
 
 impl Provider {
-    /// Touches nothing: the system's configuration is read at each poll.
-    pub(crate) fn new(records: &Records, default_port: u16) -> Self {
-        Self { records: records.clone(), default_port }
-    }
-
-    async fn found(&self) -> Result<lookup::Found, String> {
-        // A resolver for each poll costs 0.2 ms, sees a changed /etc/resolv.conf, and holds no broken connection. Its cache
-        // would die with it; the interval of the polls is the cache.
+    async fn poll(&self) -> Result<Found, String> {
+        // A resolver for each poll costs 0.2 ms, sees a changed /etc/resolv.conf, and holds no broken connection. Its
+        // cache would die with it; the interval between polls takes the cache's place.
         let resolver = resolver(self.records.resolver.as_ref()).await?;
-        found(&self.records.query, &resolver, self.default_port).await
+        look_up(&self.records.query, &resolver, self.default_port).await
     }
 }
 
-async fn found<P: ConnectionProvider>(
+async fn look_up<P: ConnectionProvider>(
     query: &Query,
     resolver: &Resolver<P>,
     default_port: u16,
-) -> Result<lookup::Found, String> {
+) -> Result<Found, String> {
     match query {
         Query::Service(name) => lookup::service(resolver, name).await,
         Query::Hosts(name, port) => {
@@ -72,26 +84,26 @@ async fn found<P: ConnectionProvider>(
     }
 }
 
-/// What a look-up came to, for whoever asked.
-fn answer(found: Result<lookup::Found, String>) -> Result<Seeds, DiscoverError> {
+/// Turns the outcome of a look-up into that of a poll.
+fn answer(found: Result<Found, String>) -> Result<Seeds, DiscoverError> {
     let found = found.map_err(|e| DiscoverError {
         provider: NAME,
         kind: FailureKind::Unavailable,
-        message: crate::line(&e),
+        message: one_line(&e),
     })?;
     let mut seeds = Seeds {
         addrs: Vec::new(),
         valid_for: found.min_ttl.map(|ttl| Duration::from_secs(ttl.into())),
-        warnings: found.warnings.iter().map(|warning| crate::line(warning)).collect(),
+        warnings: found.warnings.iter().map(|warning| one_line(warning)).collect(),
     };
-    seeds.extend(found.addrs.into_iter().map(|(_, addr)| addr));
+    seeds.extend(found.addrs.into_iter().map(|found| found.addr));
     Ok(seeds)
 }
 
 #[async_trait]
 impl Discover for Provider {
     async fn discover(&self) -> Result<Seeds, DiscoverError> {
-        answer(self.found().await)
+        answer(self.poll().await)
     }
 
     fn cadence(&self) -> Cadence {
@@ -99,6 +111,7 @@ impl Discover for Provider {
     }
 }
 
+/// Makes a resolver that asks the name server given, or those of the system.
 async fn resolver(given: Option<&Address>) -> Result<TokioResolver, String> {
     let mut builder = match given {
         Some(server) => {

@@ -1,81 +1,86 @@
 //! `provider=static`: a list of addresses. Names in it are looked up again at every poll, so that a host may move.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    Cadence, Discover, DiscoverError, FailureKind, Seeds,
     address::{Address, Host},
+    discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
+    registration::{Registration, Source},
     spec::{
-        SpecError,
-        keys::{Keys, Known},
+        error::SpecError,
+        keys::{Keys, Schema},
     },
 };
 
-/// As in `provider=NAME`.
-pub(crate) const NAME: &str = "static";
+const NAME: &str = "static";
 
-/// What it may be told.
-pub(crate) const KNOWN: Known = Known { provider: NAME, keys: &["addrs"], secrets: &[] };
+/// The one key; a spec without keys is its value.
+pub(crate) const ADDRS: &str = "addrs";
 
-/// Look-ups at a time. Each holds a thread of the runtime's pool for blocking calls, which has 512.
+/// The provider, as the registry lists it.
+pub(crate) const REGISTRATION: Registration = Registration {
+    schema: &Schema { provider: NAME, keys: &[ADDRS], secrets: &[] },
+    read: |keys| Ok(Arc::new(List::read(keys)?)),
+};
+
+/// Number of look-ups at a time. Each holds a thread of the runtime's pool for blocking calls, which has 512.
 const LOOKUPS: usize = 64;
 
-/// With [`LOOKUPS`] and the time-out of a look-up this bounds a poll: 256 / 64 rounds of 3 s are 12 s.
+/// Most addresses in a list. With [`LOOKUPS`] and the time-out of a look-up it bounds a poll: 256 / 64 rounds of 3 s are
+/// 12 s.
 const MAX_ADDRS: usize = 256;
 
-/// Asks a local list, or a local resolver that has its own cache: cheap enough for once a second while alone. Settled, a
+/// Floor: the list is local, or the resolver is local and has its own cache, so asking once a second is cheap. Settled: a
 /// look-up every 30 s (the time to live that cluster resolvers give their names) finds a host that moved.
 const CADENCE: Cadence =
     Cadence { floor: Duration::from_secs(1), settled: Duration::from_secs(30), rationed: false };
 
-/// A list of hosts, checked.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Static {
-    addrs: Vec<Address>,
-}
+/// The addresses of a spec, checked. Never empty.
+#[derive(Clone)]
+struct List(Vec<Address>);
 
-impl Static {
+impl List {
     /// Reads `addrs`: addresses with commas or blanks between them.
-    pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
-        let list = keys.required("addrs", "addrs=10.0.0.1:7946,node-2.example.com")?;
+    fn read(mut keys: Keys) -> Result<Self, SpecError> {
+        let text = keys.take_required(ADDRS, "addrs=10.0.0.1:7946,node-2.example.com")?;
         let mut addrs = Vec::new();
-        for text in list.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty()) {
-            addrs.push(text.parse().map_err(|e| keys.bad_value("addrs", text, e))?);
+        for addr in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|addr| !addr.is_empty()) {
+            addrs.push(addr.parse().map_err(|e| keys.bad_value(ADDRS, addr, e))?);
         }
         if addrs.is_empty() {
-            return Err(keys.bad_value("addrs", &list, "lists no address: write addrs=HOST:PORT,HOST"));
+            return Err(keys.bad_value(ADDRS, &text, "lists no address: write addrs=HOST:PORT,HOST"));
         }
         if addrs.len() > MAX_ADDRS {
             let problem =
                 format!("addrs lists {} addresses: {MAX_ADDRS} at most, and a few are enough", addrs.len());
             return Err(keys.conflict(problem));
         }
-        Ok(Self { addrs })
+        Ok(Self(addrs))
+    }
+}
+
+impl Source for List {
+    fn connect(&self, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
+        Ok(Box::new(Provider { list: self.clone(), default_port }))
     }
 }
 
 /// The provider, ready to be asked.
-pub(crate) struct Provider {
-    hosts: Vec<(Host, u16)>,
-}
-
-impl Provider {
-    /// Gives every address its port.
-    pub(crate) fn new(spec: &Static, default_port: u16) -> Self {
-        let hosts = spec.addrs.iter();
-        Self { hosts: hosts.map(|addr| (addr.host.clone(), addr.port_or(default_port))).collect() }
-    }
+struct Provider {
+    list: List,
+    default_port: u16,
 }
 
 #[async_trait]
 impl Discover for Provider {
     async fn discover(&self) -> Result<Seeds, DiscoverError> {
-        let lookups = stream::iter(self.hosts.clone()).map(async |(host, port)| {
-            let answer = resolve(&host, port).await;
-            (host, answer)
+        let lookups = stream::iter(self.list.0.clone()).map(async |addr| {
+            let port = addr.port_or(self.default_port);
+            let answer = lookup(&addr.host, port).await;
+            (addr.host, answer)
         });
         let answers: Vec<_> = lookups.buffered(LOOKUPS).collect().await;
         let mut seeds = Seeds::default();
@@ -97,7 +102,7 @@ impl Discover for Provider {
     }
 }
 
-async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
+async fn lookup(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     let ips = host.lookup().await.map_err(|e| format!("the name cannot be looked up: {e}"))?;
     if ips.is_empty() {
         return Err("the name has no address".to_owned());
@@ -108,27 +113,29 @@ async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::HostName;
 
-    /// Longer than a label may be, so that the look-up fails without a name server being asked.
-    fn unknown() -> (Host, u16) {
-        (Host::Name("a".repeat(64)), 1)
+    fn provider(list: Vec<Address>) -> Provider {
+        Provider { list: List(list), default_port: 1 }
+    }
+
+    /// A name with a label that is too long, so that the look-up fails before a name server is asked.
+    fn unknown() -> Address {
+        Address { host: Host::Name(HostName::unchecked("a".repeat(64))), port: None }
     }
 
     #[tokio::test]
-    async fn what_fails_beside_what_is_found_is_a_warning() {
-        let provider = Provider { hosts: vec![unknown(), (Host::Ip([10, 0, 0, 1].into()), 2)] };
-        let seeds = provider.discover().await.unwrap();
+    async fn a_failed_lookup_is_a_warning_beside_the_addresses_found() {
+        let seeds = provider(vec![unknown(), "10.0.0.1:2".parse().unwrap()]).discover().await.unwrap();
         assert_eq!(seeds.addrs, ["10.0.0.1:2".parse().unwrap()]);
         let [warning] = seeds.warnings.as_slice() else { panic!("{seeds:?}") };
-        assert!(
-            warning.starts_with(&format!("{}: the name cannot be looked up: ", "a".repeat(64))),
-            "{warning}"
-        );
+        let expected = format!("{}: the name cannot be looked up: ", "a".repeat(64));
+        assert!(warning.starts_with(&expected), "{warning}");
     }
 
     #[tokio::test]
     async fn nothing_found_is_a_failure() {
-        let error = Provider { hosts: vec![unknown(), unknown()] }.discover().await.unwrap_err();
+        let error = provider(vec![unknown(), unknown()]).discover().await.unwrap_err();
         assert_eq!((error.provider, error.kind), ("static", FailureKind::Unavailable));
         assert_eq!(error.message.lines().count(), 1, "{error}");
     }

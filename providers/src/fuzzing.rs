@@ -1,16 +1,24 @@
-//! What the fuzz targets in `fuzz/` call: the grammar of specs, and the answers of name servers and of EC2 as they are
+//! The bodies of the fuzz targets in `fuzz/`: the grammar of specs, and the answers of name servers and of EC2 as they are
 //! used here. Built for fuzzing and for tests alone; no part of the library.
 
 #[cfg(test)]
 #[path = "../../fuzz/replay.rs"]
 mod replay;
 
-use crate::{DiscoverError, Seeds, Spec, SpecError};
+#[cfg(feature = "aws")]
+use crate::aws;
+#[cfg(feature = "dns")]
+use crate::dns;
+use crate::{
+    discovery::{DiscoverError, Seeds},
+    registry::Spec,
+    spec::{REDACTED, error::SpecError},
+};
 
-/// What is done with an input.
+/// A function that is fed one input, and panics if it finds a fault.
 pub type Target = fn(&[u8]);
 
-/// Every target here, by the name of its corpus.
+/// All targets, by the name of their corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("spec", spec),
     #[cfg(feature = "dns")]
@@ -19,8 +27,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ec2", ec2),
 ];
 
-/// Specs: what is read is printed to a spec that means the same, unless it has a secret; and what is refused is refused
-/// in one line.
+/// Parses a spec. A spec that parses prints to one that parses to the same, unless it has a secret; an error is one line
+/// whose column lies in the text.
 pub fn spec(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Spec::parse(text) {
@@ -28,39 +36,43 @@ pub fn spec(data: &[u8]) {
             let printed = spec.to_string();
             match Spec::parse(&printed) {
                 Ok(again) => assert!(again == spec && again.to_string() == printed, "{printed}"),
-                Err(error) => assert!(printed.contains(crate::spec::REDACTED), "{printed}: {error}"),
+                Err(error) => assert!(printed.contains(REDACTED), "{printed}: {error}"),
             }
         }
-        Err(error) => assert!(!error.to_string().is_empty() && column_is_in(&error, text)),
+        Err(error) => assert!(!error.to_string().is_empty() && is_within(&error, text)),
     }
 }
 
-fn column_is_in(error: &SpecError, text: &str) -> bool {
+fn is_within(error: &SpecError, text: &str) -> bool {
     let SpecError::Grammar { column, .. } = error else { return true };
     (1..=text.chars().count() + 1).contains(column)
 }
 
-/// What comes out of a poll is lines, whatever an answer had in it.
+/// Asserts that warnings and errors of a poll are lines, whatever an answer had in it.
 #[cfg_attr(not(any(feature = "dns", feature = "aws")), expect(dead_code, reason = "static asks nobody"))]
-fn lines(answer: &Result<Seeds, DiscoverError>) {
-    let line = |text: &str| !text.is_empty() && !text.contains(char::is_control) && text.len() < 16_384;
+fn assert_lines(answer: &Result<Seeds, DiscoverError>) {
+    let is_line = |text: &str| !text.is_empty() && !text.contains(char::is_control) && text.len() < 16_384;
     match answer {
-        Ok(seeds) => seeds.warnings.iter().for_each(|warning| assert!(line(warning), "{warning:?}")),
-        Err(error) => assert!(line(&error.message), "{error:?}"),
+        Ok(seeds) => seeds.warnings.iter().for_each(|warning| assert!(is_line(warning), "{warning:?}")),
+        Err(error) => assert!(is_line(&error.message), "{error:?}"),
     }
 }
 
-/// Answers of a name server: for a service if the first byte is odd, for a host otherwise.
+/// Polls with answers of a name server: for a service if the first byte is odd, for a host otherwise.
 #[cfg(feature = "dns")]
 pub fn dns(data: &[u8]) {
-    let (service, answers) = data.split_first().map_or((false, data), |(first, rest)| (first % 2 == 1, rest));
-    lines(&crate::dns::fuzzing::ask(service, answers));
+    let (asked, answers) = match data {
+        [first, rest @ ..] if first % 2 == 1 => (dns::fuzzing::Asked::Service, rest),
+        [_, rest @ ..] => (dns::fuzzing::Asked::Host, rest),
+        [] => (dns::fuzzing::Asked::Host, data),
+    };
+    assert_lines(&dns::fuzzing::ask(asked, answers));
 }
 
-/// Answers of EC2, a page behind each zero byte; and the whole as what an ECS task says of itself.
+/// Polls with answers of EC2, a page behind each zero byte; and parses the whole as the metadata of an ECS task.
 #[cfg(feature = "aws")]
 pub fn ec2(data: &[u8]) {
-    lines(&crate::aws::fuzzing::ask(data));
+    assert_lines(&aws::fuzzing::ask(data));
 }
 
 #[cfg(test)]
@@ -68,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_comes_is_read_or_refused() {
+    fn every_target_takes_every_input() {
         for (name, target) in TARGETS {
             replay::replay(name, *target);
         }

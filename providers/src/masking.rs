@@ -1,10 +1,10 @@
 //! Credentials that a service or a proxy quotes in its answer: headers of our request come back in an error, and errors
-//! are shown in the API and in logs. What is known to be secret is taken out whatever stands around it.
+//! are shown in the API and in logs. Known credentials are masked whatever stands around them.
 
 use crate::spec::REDACTED;
 
-/// What stands before a credential, in any case of its letters: headers, parameters of a query, members of JSON.
-const BEFORE: [&str; 8] = [
+/// Names of credentials, in any case: headers, parameters of a query, members of JSON.
+const NAMES: [&str; 8] = [
     "x-amz-security-token",
     "securitytoken",
     "sessiontoken",
@@ -14,22 +14,25 @@ const BEFORE: [&str; 8] = [
     "credential",
     "signature",
 ];
-/// With what the ids of access keys begin: those of a user, and those that are given for a time.
-const KEY_IDS: [&str; 2] = ["AKIA", "ASIA"];
-const KEY_ID: usize = 20;
 
-/// The text without credentials.
+/// Beginnings of an access key's id: of a user's key, and of a temporary one.
+const KEY_ID_PREFIXES: [&str; 2] = ["AKIA", "ASIA"];
+
+/// Length of an access key's id.
+const KEY_ID_LENGTH: usize = 20;
+
+/// Replaces the credentials in a text by [`REDACTED`].
 pub(crate) fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
-        if let Some(id) = key_id(rest) {
+        if starts_with_key_id(rest) {
             masked.push_str(REDACTED);
-            rest = &rest[id..];
-        } else if let Some((name, value)) = named(rest) {
-            masked.push_str(&rest[..name]);
+            rest = &rest[KEY_ID_LENGTH..];
+        } else if let Some(Named { name, value }) = named(rest) {
+            masked.push_str(name);
             masked.push_str(REDACTED);
-            rest = &rest[name + value..];
+            rest = &rest[name.len() + value.len()..];
         } else {
             masked.push(next);
             rest = &rest[next.len_utf8()..];
@@ -38,25 +41,34 @@ pub(crate) fn mask(text: &str) -> String {
     masked
 }
 
-/// The length of the key id that the text begins with.
-fn key_id(text: &str) -> Option<usize> {
-    let id = text.get(..KEY_ID)?;
-    let upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    (KEY_IDS.iter().any(|begin| id.starts_with(begin)) && id.bytes().all(upper)).then_some(KEY_ID)
+fn starts_with_key_id(text: &str) -> bool {
+    let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    text.get(..KEY_ID_LENGTH).is_some_and(|id| {
+        KEY_ID_PREFIXES.iter().any(|prefix| id.starts_with(prefix)) && id.bytes().all(is_upper)
+    })
 }
 
-/// The lengths of a name with what assigns to it, and of the value behind it, where the text begins with both.
-fn named(text: &str) -> Option<(usize, usize)> {
-    let begins = |name: &&&str| text.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
-    let name = BEFORE.iter().find(begins)?.len();
-    let assigned = text[name..].trim_start_matches(['"', '\'', ' ', ':', '=', '>']);
-    let begin = text.len() - assigned.len();
+/// A named credential at the beginning of a text.
+struct Named<'a> {
+    /// The name with everything up to the value.
+    name: &'a str,
+    /// The credential. Never empty.
+    value: &'a str,
+}
+
+fn named(text: &str) -> Option<Named<'_>> {
+    let is_first =
+        |name: &&&str| text.get(..name.len()).is_some_and(|first| first.eq_ignore_ascii_case(name));
+    let (_, rest) = text.split_at(NAMES.iter().find(is_first)?.len());
+    let value = rest.trim_start_matches(['"', '\'', ' ', ':', '=', '>']);
+    let assignment = &rest[..rest.len() - value.len()];
     // A sentence may speak of a signature.
-    text[name..begin].contains(['=', ':', '>']).then_some(())?;
+    assignment.contains(['=', ':', '>']).then_some(())?;
     let ends =
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '&' | '<' | ')' | ']' | '}');
-    let value = assigned.find(ends).unwrap_or(assigned.len());
-    (value > 0).then_some((begin, value))
+    let (name, value) = text.split_at(text.len() - value.len());
+    let value = &value[..value.find(ends).unwrap_or(value.len())];
+    (!value.is_empty()).then_some(Named { name, value })
 }
 
 #[cfg(test)]
@@ -64,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_proxy_quotes_of_a_signed_request_shows_no_credential() {
+    fn a_signed_request_that_a_proxy_quotes_shows_no_credential() {
         let id = "ASIAIOSFODNN7EXAMPLE";
         let cases = [
             (

@@ -1,15 +1,15 @@
-//! Values that must not be seen, and the places they come from.
+//! Values that must not be seen, and the places that they come from.
 
 use std::{fmt, path::PathBuf};
 
-use crate::spec::{REDACTED, SpecError};
+use crate::spec::{REDACTED, error::SpecError, keys::Keys};
 
 /// A value that no log, error or printed spec shows.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// The value itself, for whoever sends it where it belongs.
+    /// The value itself, to be sent to the service that it is for and nowhere else.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -21,19 +21,24 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is found: in the spec itself, or where the spec points to.
+/// The place of a secret: the spec itself, or a place that the spec points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecretSource {
-    /// The spec holds it.
+    /// The spec.
     Given(Secret),
-    /// An environment variable holds it.
+    /// An environment variable of this name.
     Env(String),
-    /// A file holds it; blanks around it are none of it. Read anew whenever it is needed, since files are rotated.
+    /// A file; blanks around the secret do not belong to it. Read anew each time, since files are rotated.
     File(PathBuf),
 }
 
 impl SecretSource {
-    /// Reads the value of a secret key: `env:NAME`, `file:PATH`, or the secret itself.
+    /// Takes the value of a secret key, if it is given.
+    pub(crate) fn take(keys: &mut Keys, key: &'static str) -> Result<Option<Self>, SpecError> {
+        keys.take_optional(key)?.map(|value| Self::parse(key, &value)).transpose()
+    }
+
+    /// Parses the value of a secret key: `env:NAME`, `file:PATH`, or the secret itself.
     pub(crate) fn parse(key: &str, value: &str) -> Result<Self, SpecError> {
         let fault =
             |problem: &str| Err(SpecError::Secret { key: key.to_owned(), problem: problem.to_owned() });
@@ -51,7 +56,7 @@ impl SecretSource {
         }
     }
 
-    /// Fetches the secret.
+    /// Reads the secret from its place; `key` is for the error.
     pub(crate) fn read(&self, key: &str) -> Result<Secret, SpecError> {
         let fault = |problem| SpecError::Secret { key: key.to_owned(), problem };
         let found = match self {
@@ -75,7 +80,7 @@ impl SecretSource {
 
 #[expect(clippy::disallowed_methods, reason = "`env:NAME` in a spec asks for exactly this variable")]
 fn read_env(name: &str) -> Result<String, String> {
-    // Not the error's own text: for a value that is no Unicode it would show the value.
+    // The error's own text would show the value if that is no Unicode.
     std::env::var(name).map_err(|e| match e {
         std::env::VarError::NotPresent => {
             format!("the environment variable {name} is not set: set it, or use file:PATH")

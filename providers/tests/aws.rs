@@ -1,4 +1,4 @@
-//! `provider=aws`: against moto, instance metadata, and an endpoint that fails in every way known.
+//! `provider=aws`: filters, regions, credentials and permissions, against moto and doubles of EC2 and instance metadata.
 
 use std::time::Duration;
 
@@ -9,18 +9,20 @@ use crate::{
     aws_faults::error_document,
     black_hole::BlackHole,
     command::{Output, discover},
-    fleet::Fleet,
+    fleet::{Finding, Fleet},
     http_double::{HttpDouble, Reply},
-    imds,
+    imds::{self, Role},
     moto::Moto,
 };
 
-/// An account that moto and the doubles take.
+/// The keys of a spec for an account that moto and the doubles accept.
 pub(crate) const KEYS: &str = "region=us-east-1 access_key_id=any secret_access_key=any";
+/// The error of a poll without a region.
 const NO_REGION: &str =
     "error: aws: no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION";
+/// A list of no instances, in the form of EC2.
 const EMPTY: &str = "<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>";
-/// A list of one instance, as EC2 sends it.
+/// A list of one instance, in the form of EC2.
 pub(crate) const ONE: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><privateIpAddress>10.0.0.1\
     </privateIpAddress></item></instancesSet></item></reservationSet></DescribeInstancesResponse>";
 
@@ -31,6 +33,7 @@ fn scratch(name: &str, text: &str) -> String {
     path
 }
 
+/// Asserts that a command ended with this code, one line of complaint and no address; returns that line.
 fn one_line(output: &Output, code: i32) -> &str {
     let [line] = output.complaints.as_slice() else { panic!("not one line: {output:?}") };
     assert_eq!((output.code, output.addrs.len()), (code, 0), "{output:?}");
@@ -42,28 +45,31 @@ fn a_fleet_of_270() {
     let fleet = Fleet::start();
     let tag = |i: &Value, key: &str, value: &str| i["tags"][key] == value;
     let server = |i: &Value| tag(i, "chronik", "server") && i["state"] == "running";
-    // What go-discover's one call gets: moto makes pages, so the next line proves that we read them all.
+    // The first page, which is all that go-discover reads: moto makes pages, so the next line proves that we read all.
     assert_eq!(fleet.single_call, 100);
-    assert_eq!(fleet.finds("tag_key=chronik tag_value=server", "private_v4", &server), (270, vec![]));
-    fleet.finds("tag_key=chronik tag_value=server page_size=5", "private_v4", &server);
-    fleet.finds("tag.chronik=serv*", "private_v4", &server);
+    let all = Finding { addrs: 270, complaints: vec![] };
+    assert_eq!(fleet.find("tag_key=chronik tag_value=server", "private_v4", &server), all);
+    fleet.find("tag_key=chronik tag_value=server page_size=5", "private_v4", &server);
+    fleet.find("tag.chronik=serv*", "private_v4", &server);
     let any_case = |i: &Value| server(i) || tag(i, "chronik", "Server");
-    assert_eq!(fleet.finds("tag.chronik=?erver", "private_v4", &any_case).0, 275);
+    assert_eq!(fleet.find("tag.chronik=?erver", "private_v4", &any_case).addrs, 275);
     let prod = |i: &Value| server(i) && tag(i, "env", "prod");
-    assert_eq!(fleet.finds("tag_key=chronik tag_value=server tag.env=prod", "private_v4", &prod).0, 5);
+    assert_eq!(fleet.find("tag_key=chronik tag_value=server tag.env=prod", "private_v4", &prod).addrs, 5);
     let owned = |i: &Value| prod(i) && tag(i, "Owner Name", "a=b");
-    assert_eq!(fleet.finds("tag.chronik=server \"tag.Owner Name\"='a=b'", "private_v4", &owned).0, 2);
+    assert_eq!(fleet.find("tag.chronik=server \"tag.Owner Name\"='a=b'", "private_v4", &owned).addrs, 2);
     let stopped =
         |i: &Value| tag(i, "chronik", "server") && (i["state"] == "stopped" || i["state"] == "running");
-    assert_eq!(fleet.finds("tag.chronik=server states=running,stopped", "private_v4", &stopped).0, 274);
+    assert_eq!(fleet.find("tag.chronik=server states=running,stopped", "private_v4", &stopped).addrs, 274);
     addresses_of_every_kind(&fleet, &server);
 }
 
 fn addresses_of_every_kind(fleet: &Fleet, server: &dyn Fn(&Value) -> bool) {
     let bare = vec!["warning: 260 of 270 instances have no public_v4 address".to_owned()];
-    assert_eq!(fleet.finds("tag.chronik=server addr_type=public_v4", "public_v4", server), (10, bare));
+    let public = fleet.find("tag.chronik=server addr_type=public_v4", "public_v4", server);
+    assert_eq!(public, Finding { addrs: 10, complaints: bare });
     let v6 = |i: &Value| i["tags"]["chronik"] == "v6";
-    assert_eq!(fleet.finds("tag.chronik=v6 addr_type=public_v6", "v6", &v6), (6, vec![]));
+    let all = Finding { addrs: 6, complaints: vec![] };
+    assert_eq!(fleet.find("tag.chronik=v6 addr_type=public_v6", "v6", &v6), all);
     let private = fleet.ask("tag.chronik=v6 addr_type=private_v6");
     assert_eq!(one_line(&private, 2), "warning: 3 of 3 instances have no private_v6 address");
     let nobody = fleet.ask("tag.chronik=nobody");
@@ -108,7 +114,7 @@ fn an_instance_knows_its_region_and_its_role() {
         assert!(request.body.contains("MaxResults=1000"), "{}", request.body);
         Reply::Answer(200, "", ONE.to_owned())
     });
-    let imds = imds::start(true);
+    let imds = imds::start(Role::Attached);
     let spec = format!("provider=aws tag.a=b endpoint={}", ec2.url());
     let env = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url())];
     let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -124,7 +130,7 @@ fn an_instance_knows_its_region_and_its_role() {
 
 #[test]
 fn an_instance_without_a_role() {
-    let imds = imds::start(false);
+    let imds = imds::start(Role::Missing);
     let url = imds.url();
     let output = discover("provider=aws tag.a=b", 1, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)]);
     assert_eq!(
@@ -135,14 +141,14 @@ fn an_instance_without_a_role() {
 }
 
 #[test]
-fn nowhere_at_all() {
+fn no_region_anywhere() {
     let output = discover("provider=aws tag.a=b", 1, &[("AWS_EC2_METADATA_DISABLED", "true")]);
     assert_eq!(one_line(&output, 4), NO_REGION);
 }
 
-/// An instance gets its region and its role while the agent runs.
+/// Plays an instance that gets its region and its role while the agent runs.
 #[test]
-fn what_was_not_there_is_found_at_a_later_poll() {
+fn a_region_and_a_role_that_come_late_are_found() {
     let ec2 = HttpDouble::start(|_, _| Reply::Answer(200, "", ONE.to_owned()));
     let imds = imds::start_late().url();
     let spec = format!("provider=aws tag.a=b endpoint={}", ec2.url());
@@ -156,7 +162,7 @@ fn what_was_not_there_is_found_at_a_later_poll() {
 #[test]
 fn credentials_that_cannot_be_had() {
     let (good, broken) = (scratch("good", "[profile a]\n"), scratch("broken", "garbage\n[profile x\n"));
-    let fails = |keys: &str, env: &[(&str, &str)], sentence: &str| {
+    let assert_fails = |keys: &str, env: &[(&str, &str)], sentence: &str| {
         let spec = format!("provider=aws tag.a=b region=us-east-1 {keys}");
         let output = discover(&spec, 1, &[&[("AWS_EC2_METADATA_DISABLED", "true")], env].concat());
         let line = one_line(&output, 4);
@@ -165,19 +171,23 @@ fn credentials_that_cannot_be_had() {
     let undefined = "profile `nope` was not defined: could not find source profile nope";
     let nothing = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or instance metadata: \
         give the instance a role that allows ec2:DescribeInstances (";
-    fails("", &[("AWS_PROFILE", "nope"), ("AWS_CONFIG_FILE", &good)], &format!("{nothing}{undefined}"));
+    assert_fails(
+        "",
+        &[("AWS_PROFILE", "nope"), ("AWS_CONFIG_FILE", &good)],
+        &format!("{nothing}{undefined}"),
+    );
     let named = "the profile `nope` gives no credentials: check the AWS configuration files (";
-    fails("profile=nope", &[("AWS_CONFIG_FILE", &good)], &format!("{named}{undefined}"));
-    fails("", &[("AWS_CONFIG_FILE", &broken)], "the credentials are configured wrongly (");
+    assert_fails("profile=nope", &[("AWS_CONFIG_FILE", &good)], &format!("{named}{undefined}"));
+    assert_fails("", &[("AWS_CONFIG_FILE", &broken)], "the credentials are configured wrongly (");
     let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/such"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")];
-    fails(
+    assert_fails(
         "",
         &web,
         "the credentials cannot be had (an error occurred while loading credentials: No such file",
     );
     let port = crate::daemon::free_port();
     let ecs = format!("http://127.0.0.1:{port}/x");
-    fails("", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &ecs)], "the credentials cannot be had (");
+    assert_fails("", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &ecs)], "the credentials cannot be had (");
 }
 
 #[test]
@@ -196,7 +206,7 @@ fn the_region_is_found_in_this_order() {
         }
         _ => Reply::Answer(404, "", String::new()),
     });
-    let (imds, ecs) = (imds::start(true).url(), ecs.url() + "/v4/x");
+    let (imds, ecs) = (imds::start(Role::Attached).url(), ecs.url() + "/v4/x");
     let profile = "region = ap-south-1\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = x";
     let config = scratch("region", &format!("[profile there]\n{profile}\n"));
     let always = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.as_str()), ("AWS_CONFIG_FILE", config.as_str())];
@@ -254,7 +264,7 @@ async fn instance_metadata_behind_a_black_hole() {
     assert_eq!(one_line(&output, 4), NO_REGION);
 }
 
-/// A file with a secret is rotated: the next poll after a refusal reads it anew.
+/// Plays the rotation of a file with a secret: the next poll after a refusal reads it anew.
 #[tokio::test]
 async fn a_refused_secret_is_read_anew() {
     let ec2 = HttpDouble::start(|request, _| {

@@ -1,5 +1,5 @@
-//! An EC2 endpoint that fails in every way known: what is said, how often it is asked again, what the asker can do; and that the next
-//! good answer is taken. `rows.rs` lists them all.
+//! An EC2 endpoint that fails in every known way: the sentence, the number of attempts, and the kind of the failure; and the
+//! next good answer is taken. `rows.rs` lists all faults.
 
 use std::process::Command;
 
@@ -17,13 +17,14 @@ fn provider(url: &str) -> Box<dyn Discover> {
     Spec::parse(&spec).unwrap().connect(7946).unwrap()
 }
 
+/// Polls, and asserts that the poll fails in one line of at most 400 characters and an ellipsis.
 async fn fail(provider: &dyn Discover) -> DiscoverError {
     let error = provider.discover().await.unwrap_err();
     assert!(!error.message.contains('\n') && error.message.chars().count() <= 401, "{error}");
     error
 }
 
-/// What failed before is asked again, and its answer taken.
+/// Polls, and asserts that the poll gives the address in [`ONE`].
 async fn succeed(provider: &dyn Discover) {
     assert_eq!(provider.discover().await.unwrap().addrs, ["10.0.0.1:7946".parse().unwrap()]);
 }
@@ -32,46 +33,51 @@ fn one() -> Reply {
     Reply::Answer(200, "", ONE.to_owned())
 }
 
-/// An error, as EC2 sends it.
+/// An error in the form of EC2.
 pub(crate) fn error_document(code: &str) -> String {
     format!(
         "<Response><Errors><Error><Code>{code}</Code><Message>Said so.</Message></Error></Errors></Response>"
     )
 }
 
-/// Answers that are no list, what is made of them, and the list after them.
+/// Plays answers that are no list, each followed by a list.
 #[tokio::test]
 async fn answers_that_are_no_list() {
     use FailureKind::{Rejected, Throttled, Unavailable};
     let html = || "<html><body>Sign in</body></html>".to_owned();
-    let said = |status, code| Reply::Answer(status, "", error_document(code));
+    let refusal = |status, code| Reply::Answer(status, "", error_document(code));
     let not_ec2 = "the answer is not from EC2: is the endpoint wrong, or a proxy in between? (HTTP";
     let wrong = "the credentials are wrong: check access key, secret and session token";
     let expired = "the credentials have expired, or this host's clock is wrong";
     for (reply, tries, kind, sentence) in [
         (
-            said(503, "RequestLimitExceeded"),
+            refusal(503, "RequestLimitExceeded"),
             3,
             Throttled,
             "the account makes too many requests (RequestLimitExceeded: Said so., HTTP 503)",
         ),
-        (said(401, "AuthFailure"), 1, Rejected, wrong),
-        (said(400, "RequestExpired"), 1, Rejected, expired),
+        (refusal(401, "AuthFailure"), 1, Rejected, wrong),
+        (refusal(400, "RequestExpired"), 1, Rejected, expired),
         (
-            said(403, "UnauthorizedOperation"),
+            refusal(403, "UnauthorizedOperation"),
             1,
             Rejected,
             "not allowed: the role or user needs the permission ec2:DescribeInstances (UnauthorizedOperation: Said so., HTTP 403)",
         ),
         (
-            said(401, "OptInRequired"),
+            refusal(401, "OptInRequired"),
             1,
             Rejected,
             "this account may not use the region: enable it, or check region",
         ),
-        (said(500, "InternalError"), 3, Unavailable, "EC2 has a fault (InternalError: Said so., HTTP 500)"),
         (
-            said(400, "InvalidNextToken"),
+            refusal(500, "InternalError"),
+            3,
+            Unavailable,
+            "EC2 has a fault (InternalError: Said so., HTTP 500)",
+        ),
+        (
+            refusal(400, "InvalidNextToken"),
             1,
             Rejected,
             "EC2 refuses the request (InvalidNextToken: Said so., HTTP 400)",
@@ -102,7 +108,7 @@ async fn endpoints_that_cannot_be_reached() {
         refused.message.starts_with(sentence) && refused.message.contains("Connection refused"),
         "{refused}"
     );
-    // Too long for a name server to be asked, so that the test stays on loopback.
+    // A label that is too long, so that the look-up fails before a name server is asked.
     let unknown = fail(provider(&format!("http://{}.test", "a".repeat(64))).as_ref()).await;
     assert!(unknown.message.starts_with(sentence) && unknown.message.contains("lookup"), "{unknown}");
     let plain = HttpDouble::start(|_, _| Reply::Close);
@@ -134,7 +140,7 @@ async fn an_endpoint_that_says_nothing() {
     succeed(asked.as_ref()).await;
 }
 
-/// Half a list is none: whoever is on the other pages would be forgotten.
+/// Half a list is no list: the asker would forget the members on the other pages.
 #[tokio::test]
 async fn a_page_that_fails_half_way_is_no_list() {
     let ec2 = HttpDouble::start(|_, asked| match asked {
@@ -148,7 +154,7 @@ async fn a_page_that_fails_half_way_is_no_list() {
     succeed(asked.as_ref()).await;
 }
 
-/// So it is without a CA bundle, too.
+/// Plays a missing CA bundle, too, which ends in the same error.
 #[tokio::test]
 async fn an_endpoint_whose_certificate_nobody_vouches_for() {
     let port = crate::daemon::free_port();
@@ -172,7 +178,7 @@ async fn an_endpoint_whose_certificate_nobody_vouches_for() {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     let mut server = Command::new("sh");
-    // What says that it is ready goes to standard output.
+    // The line that shows that openssl is ready goes to standard output.
     server.args(["-c", "exec openssl s_server -accept \"$0\" -cert \"$1\" -key \"$2\" -www >&2"]);
     let (_server, _) = Daemon::start(server.args([&port.to_string(), &certificate, &key]), "ACCEPT");
     let error = fail(provider(&format!("https://localhost:{port}")).as_ref()).await;

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Once the queue of a listener is full, the kernel drops whatever asks for another connection.
+/// A listener with a full queue: the kernel drops the packets that ask for another connection.
 pub(crate) struct BlackHole {
     _listener: TcpListener,
     _queue: Vec<TcpStream>,
-    /// `http://127.0.0.1:PORT`.
+    /// URL of the listener: `http://127.0.0.1:PORT`.
     pub(crate) url: String,
 }
 
 impl BlackHole {
-    /// Fills the queue.
+    /// Opens a listener and fills its queue.
     pub(crate) async fn open() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The example `discover`, run as a command: its environment is its own, as the SDK's settings need.
+//! The example `discover`, run as a command: the SDK takes its settings from the environment, which a command has to itself.
 
 use std::{
     path::PathBuf,
@@ -6,22 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the command printed.
+/// The outcome of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Output {
-    /// Addresses.
+    /// Lines of standard output: addresses.
     pub(crate) addrs: Vec<String>,
-    /// Warnings and errors.
+    /// Lines of standard error: warnings and errors.
     pub(crate) complaints: Vec<String>,
-    /// 0 addresses, 2 none, 4 failed, 64 wrong usage.
+    /// Exit code: 0 for addresses, 2 for none, 4 for a failed poll, 64 for wrong usage.
     pub(crate) code: i32,
-    /// From start to end.
+    /// Time from start to end.
     pub(crate) took: Duration,
 }
 
-/// Asks `times` times, with these environment variables and no others.
+/// Polls `times` times, with these environment variables and no others.
 pub(crate) fn discover(spec: &str, times: u32, env: &[(&str, &str)]) -> Output {
-    #[expect(clippy::disallowed_methods, reason = "real time is what a time-out is measured in")]
+    #[expect(clippy::disallowed_methods, reason = "a time-out is measured in real time")]
     let start = Instant::now();
     let output = Command::new(example())
         .arg(spec)
@@ -40,7 +40,7 @@ pub(crate) fn discover(spec: &str, times: u32, env: &[(&str, &str)]) -> Output {
     }
 }
 
-/// Where cargo puts it, beside the directory of this test.
+/// The path of the example, which cargo puts beside the directory of this test.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join("examples/discover");

@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-/// moto, the slowest, takes 3 s on an idle machine.
-const START: Duration = Duration::from_secs(60);
+/// Time to start. moto, the slowest, takes 3 s on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running server; dropped, it is killed.
+/// A running server, which is killed when it is dropped.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it and waits until its standard error has a line with `ready` in it, which is returned too.
+    /// Starts a server and waits for a line with `ready` in it on standard error, which is returned too.
     pub(crate) fn start(command: &mut Command, ready: &'static str) -> (Self, String) {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command
@@ -28,7 +28,7 @@ impl Daemon {
             .unwrap_or_else(|e| panic!("{program} cannot be started: {e}; install it"));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (send, receive) = sync_channel(1);
-        // Reads on after that, or the server would stand still before a full pipe.
+        // Reads on after that line, since a full pipe would stop the server.
         thread::spawn(move || {
             let mut log = Vec::new();
             let mut waiting = true;
@@ -42,10 +42,10 @@ impl Daemon {
             }
             let _ = send.try_send(Err(log.join("\n")));
         });
-        match receive.recv_timeout(START) {
+        match receive.recv_timeout(START_TIMEOUT) {
             Ok(Ok(line)) => (Self(child), line),
             Ok(Err(log)) => panic!("{program} ended:\n{log}"),
-            Err(_) => panic!("{program} did not say `{ready}` within {START:?}"),
+            Err(_) => panic!("{program} did not say `{ready}` within {START_TIMEOUT:?}"),
         }
     }
 }
@@ -57,7 +57,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A port that nobody has on loopback, neither by UDP nor by TCP.
+/// Finds a port that is free on loopback, for both UDP and TCP.
 pub(crate) fn free_port() -> u16 {
     for _ in 0..100 {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();

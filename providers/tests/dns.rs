@@ -1,11 +1,11 @@
-//! `provider=dns`: what knot and dnsmasq say, and what happens where a name server misbehaves.
+//! `provider=dns`: the answers of knot and dnsmasq, and of a name server that misbehaves.
 
 use std::time::Duration;
 
 use chronik_providers::{DiscoverError, FailureKind, Seeds, Spec};
 
 use crate::{
-    fault_name_server,
+    fault_name_server::FaultNameServer,
     knot::{Dnsmasq, Knot},
 };
 
@@ -25,7 +25,7 @@ fn failure(message: &str) -> Result<Seeds, DiscoverError> {
     Err(DiscoverError { provider: "dns", kind: FailureKind::Unavailable, message: message.to_owned() })
 }
 
-/// `_gossip._udp.svc.test`, the lowest priority first; the time to live is that of one AAAA record.
+/// The seeds of `_gossip._udp.svc.test`, the lowest priority first; the time to live is that of one AAAA record.
 fn gossip() -> Seeds {
     seeds(&["10.0.0.1:7001", "10.0.0.2:7002", "[fd00::1]:7001", "[fd00::3]:7003"], 20, &[])
 }
@@ -131,9 +131,9 @@ async fn a_cache_in_between() {
 
 #[tokio::test]
 async fn name_servers_that_misbehave() {
-    let (port, _) = fault_name_server::start();
+    let server = FaultNameServer::start();
     let ask = |name: &str| {
-        let spec = format!("provider=dns resolver=localhost:{port} name={name}.bad.test");
+        let spec = format!("provider=dns resolver=localhost:{} name={name}.bad.test", server.port);
         async move { ask(&spec).await }
     };
     let silent = |name: &str| failure(&format!("no name server answered for {name}.bad.test. in time"));
@@ -164,10 +164,11 @@ async fn name_servers_that_misbehave() {
     assert_eq!(mute, failure(lost));
 }
 
-/// Every way in which a name server fails a poll: one line, and once it is mended the same provider takes its answer.
+/// Plays every way in which a name server fails a poll: the error is one line, and the same provider takes the answer of the
+/// server once that is mended.
 #[tokio::test]
 async fn a_name_server_that_is_mended_is_believed_again() {
-    let (port, mended) = fault_name_server::start();
+    let server = FaultNameServer::start();
     let faults = [
         ("drop", "no name server answered for drop.bad.test. in time"),
         ("id", "no name server answered for id.bad.test. in time"),
@@ -182,20 +183,19 @@ async fn a_name_server_that_is_mended_is_believed_again() {
         ),
     ];
     let asked = faults.map(async |(name, sentence)| {
-        let spec = format!("provider=dns resolver=127.0.0.1:{port} name={name}.bad.test");
-        let provider = Spec::parse(&spec).unwrap().connect(7946).unwrap();
+        let provider = Spec::parse(&server.spec(name)).unwrap().connect(7946).unwrap();
         assert_eq!(provider.discover().await, failure(sentence));
         provider
     });
     let providers = futures_util::future::join_all(asked).await;
-    mended.store(true, std::sync::atomic::Ordering::SeqCst);
+    server.mend();
     let good = Ok(seeds(&["10.9.0.1:7946"], 7, &[]));
     for provider in providers {
         assert_eq!(provider.discover().await, good);
     }
 }
 
-/// Nothing listens there, which hickory does not notice: it waits as for a silent one.
+/// hickory does not notice that the port is closed: it waits as for a silent server.
 #[tokio::test]
 async fn nobody_listens_at_the_name_server() {
     let port = crate::daemon::free_port();
@@ -205,8 +205,8 @@ async fn nobody_listens_at_the_name_server() {
 
 #[tokio::test]
 async fn half_an_answer_is_taken_and_the_other_half_is_a_warning() {
-    let (port, _) = fault_name_server::start();
-    let answer = ask(&format!("provider=dns resolver=127.0.0.1:{port} name=halffail.bad.test")).await;
+    let server = FaultNameServer::start();
+    let answer = ask(&server.spec("halffail")).await;
     let warning = "the name server answered Server Failure for halffail.bad.test.";
     assert_eq!(answer, Ok(seeds(&["10.9.0.1:7946"], 7, &[warning])));
 }

@@ -1,4 +1,4 @@
-//! An HTTP server whose answers the test decides, also such as no HTTP server gives.
+//! An HTTP server whose answers the test decides, even those that no HTTP server would give.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,39 +10,46 @@ use std::{
     thread,
 };
 
-/// What was asked.
+/// A request.
 pub(crate) struct Request {
     /// `GET`, `PUT`, `POST`.
     pub(crate) method: String,
-    /// With its query.
+    /// Path and query.
     pub(crate) path: String,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    /// As text.
+    /// Header lines, in order.
+    headers: Vec<Header>,
+    /// The body, as text.
     pub(crate) body: String,
+}
+
+/// A header line.
+struct Header {
+    /// The name, in lower case.
+    name: String,
+    value: String,
 }
 
 impl Request {
     /// The value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
     }
 }
 
-/// What is sent back.
+/// The server's reaction to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Status, header lines and body.
+    /// An answer: status, header lines (each with its line end) and body.
     Answer(u16, &'static str, String),
-    /// The connection ends.
+    /// The end of the connection, without an answer.
     Close,
-    /// The connection ends in the middle of the body.
+    /// The end of the connection, in the middle of the body.
     Truncated,
-    /// Nothing, and the connection stays.
+    /// Nothing, while the connection stays open.
     Silence,
 }
 
-/// A running server; it lives as long as the test.
+/// A running server, which lives as long as the test.
 pub(crate) struct HttpDouble {
     addr: SocketAddr,
     requests: Arc<AtomicUsize>,
@@ -50,12 +57,12 @@ pub(crate) struct HttpDouble {
 }
 
 impl HttpDouble {
-    /// Starts it. `answer` is told the request and how many there were before.
+    /// Starts a server at a free port. `answer` is given a request and the number of requests before it.
     pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at(0, answer)
     }
 
-    /// Starts it at this port.
+    /// Starts a server at this port.
     pub(crate) fn start_at(
         port: u16,
         answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
@@ -76,17 +83,17 @@ impl HttpDouble {
         double
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// The server's URL: `http://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Requests so far.
+    /// Number of requests so far.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Connections so far.
+    /// Number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -124,17 +131,17 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let first = line()?;
     let mut first = first.split(' ').map(str::to_owned);
     let (method, path) = (first.next()?, first.next()?);
-    let old = first.next()? == "HTTP/1.0";
+    let is_1_0 = first.next()? == "HTTP/1.0";
     let mut headers = Vec::new();
     loop {
         let line = line()?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        headers.push(Header { name: name.to_ascii_lowercase(), value: value.trim().to_owned() });
     }
-    if old {
-        headers.push(("connection".to_owned(), "close".to_owned()));
+    if is_1_0 {
+        headers.push(Header { name: "connection".to_owned(), value: "close".to_owned() });
     }
     let mut request = Request { method, path, headers, body: String::new() };
     let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());

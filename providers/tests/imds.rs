@@ -1,17 +1,27 @@
-//! A double of EC2's instance metadata, version 2. moto's leaves out the header that the SDK insists on.
+//! A double of EC2's instance metadata, version 2. That of moto leaves out a header that the SDK needs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::http_double::{HttpDouble, Reply, Request};
 
+/// The header with a token's time to live.
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
-/// Starts it for an instance in `us-east-1`, with a role or without one.
-pub(crate) fn start(role: bool) -> HttpDouble {
+/// The instance's role.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A role with the name `chronik`.
+    Attached,
+    /// No role, so no credentials.
+    Missing,
+}
+
+/// Starts the metadata of an instance in `us-east-1`.
+pub(crate) fn start(role: Role) -> HttpDouble {
     HttpDouble::start(move |request, _| answer(request, role))
 }
 
-/// Starts it where region and role are not there yet when they are asked for first.
+/// Starts the metadata of an instance that has neither region nor role when it is asked for them first.
 pub(crate) fn start_late() -> HttpDouble {
     let known = ["/latest/meta-data/placement/region", "/latest/meta-data/iam/security-credentials/"]
         .map(|path| (path, AtomicBool::new(false)));
@@ -19,12 +29,13 @@ pub(crate) fn start_late() -> HttpDouble {
         let late = known.iter().find(|(path, _)| *path == request.path);
         match late {
             Some((_, known)) if !known.swap(true, Ordering::SeqCst) => Reply::Answer(404, "", String::new()),
-            _ => answer(request, true),
+            _ => answer(request, Role::Attached),
         }
     })
 }
 
-fn answer(request: &Request, role: bool) -> Reply {
+fn answer(request: &Request, role: Role) -> Reply {
+    let has_role = role == Role::Attached;
     let text = |body: &str| Reply::Answer(200, "", body.to_owned());
     let token = request.header("x-aws-ec2-metadata-token");
     match (request.method.as_str(), request.path.as_str()) {
@@ -34,8 +45,8 @@ fn answer(request: &Request, role: bool) -> Reply {
         ("PUT", _) => Reply::Answer(400, "", String::new()),
         _ if token != Some("token-1") => Reply::Answer(401, "", String::new()),
         (_, "/latest/meta-data/placement/region") => text("us-east-1"),
-        (_, "/latest/meta-data/iam/security-credentials/") if role => text("chronik"),
-        (_, "/latest/meta-data/iam/security-credentials/chronik") if role => text(
+        (_, "/latest/meta-data/iam/security-credentials/") if has_role => text("chronik"),
+        (_, "/latest/meta-data/iam/security-credentials/chronik") if has_role => text(
             r#"{"Code":"Success","Type":"AWS-HMAC","LastUpdated":"2026-01-01T00:00:00Z","AccessKeyId":"ASIAROLE",
                "SecretAccessKey":"secret","Token":"session","Expiration":"2099-01-01T00:00:00Z"}"#,
         ),

@@ -10,7 +10,8 @@ use std::{
 
 use crate::daemon::{Daemon, free_port};
 
-/// `svc.test`: what a discovery may meet. In `.test`, since hickory answers for `.invalid` and `.localhost` by itself.
+/// The zone `svc.test`: records of each kind that a look-up may meet. In `.test`, since hickory answers for `.invalid` and
+/// `.localhost` by itself.
 const ZONE: &str = "\
 $ORIGIN svc.test.
 $TTL 300
@@ -42,14 +43,14 @@ _live._udp  5   SRV   0 0 7001 n1
 
 /// A running knot.
 pub(crate) struct Knot {
-    /// Nothing while it is stopped.
+    /// The server; `None` while it is stopped.
     daemon: Option<Daemon>,
     dir: PathBuf,
     port: u16,
 }
 
 impl Knot {
-    /// Starts it with `svc.test` and with `servfail.test`, which has no data, so that every query for it fails.
+    /// Starts a server of `svc.test` and of `servfail.test`, which has no data, so that every query for it fails.
     pub(crate) fn start() -> Self {
         let port = free_port();
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("knot-{port}"));
@@ -74,26 +75,26 @@ impl Knot {
         knot
     }
 
-    /// Kills it; its zone stays as it is.
+    /// Kills the server; its zone stays as it is.
     pub(crate) fn stop(&mut self) {
         self.daemon = None;
     }
 
-    /// Starts it again where it was.
+    /// Starts the server again at the same port.
     pub(crate) fn resume(&mut self) {
-        // Debian keeps servers where only root's search path looks.
+        // Debian keeps servers in directories that only root's search path has.
         let path = format!("{}:/usr/sbin:/sbin", env_path());
         let mut command = Command::new("knotd");
         command.arg("-c").arg(self.dir.join("knot.conf")).env("PATH", path);
         self.daemon = Some(Daemon::start(&mut command, "server started").0);
     }
 
-    /// A provider of this name, asked of this server.
+    /// The spec that asks this server for a name.
     pub(crate) fn spec(&self, name: &str) -> String {
         format!("provider=dns resolver=127.0.0.1:{} name={name}", self.port)
     }
 
-    /// Changes the zone while it is served, and waits until it is done.
+    /// Changes the zone while it is served, and waits until the change is made.
     pub(crate) fn update(&self, change: &str) {
         let mut child = Command::new("nsupdate").stdin(Stdio::piped()).spawn().unwrap();
         let script = format!("server 127.0.0.1 {}\nzone svc.test\nupdate {change}\nsend\n", self.port);
@@ -108,14 +109,14 @@ impl Drop for Knot {
     }
 }
 
-/// A running dnsmasq, which asks knot and never sends more than was asked for.
+/// A running dnsmasq: a cache that asks knot, and answers with no more records than those asked for.
 pub(crate) struct Dnsmasq {
     _daemon: Daemon,
     port: u16,
 }
 
 impl Dnsmasq {
-    /// Starts it before this server.
+    /// Starts a cache in front of this server.
     pub(crate) fn start(knot: &Knot) -> Self {
         let port = free_port();
         let mut command = Command::new("dnsmasq");
@@ -135,13 +136,13 @@ impl Dnsmasq {
         Self { _daemon: daemon, port }
     }
 
-    /// A provider of this name, asked of this server.
+    /// The spec that asks this cache for a name.
     pub(crate) fn spec(&self, name: &str) -> String {
         format!("provider=dns resolver=127.0.0.1:{} name={name}", self.port)
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "where commands are found")]
+#[expect(clippy::disallowed_methods, reason = "the search path for commands")]
 fn env_path() -> String {
     std::env::var("PATH").unwrap_or_default()
 }

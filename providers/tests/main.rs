@@ -1,5 +1,5 @@
 //! Every provider against real servers on loopback: knot and dnsmasq for DNS, moto for EC2, and doubles that misbehave.
-//! What a server is started on is a free port, and what a test waits for is a line of its log or its answer.
+//! Servers listen on free ports, and a test waits for a line of a server's log or for its answer.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-"""Fills moto, the imitation of EC2, and says in JSON what it made: `moto.py fleet|users|servers ENDPOINT [ADDR]…`."""
+"""Fills moto, the imitation of EC2, and prints its work as JSON: `moto.py fleet|users|servers ENDPOINT [ADDR]…`."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ import urllib.request
 
 import boto3
 
-IMAGE = "ami-12c6146b"  # one of those that moto has from the start
+IMAGE = "ami-12c6146b"  # an image that moto has from the start
 
 
 def client(service, endpoint):
@@ -20,7 +20,7 @@ def client(service, endpoint):
 
 
 def fleet(endpoint):
-    """Instances one a reservation, since moto counts reservations where it makes pages."""
+    """Makes instances, one a reservation, since the pages of moto have a number of reservations."""
     ec2 = client("ec2", endpoint)
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
     block = vpc["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
@@ -52,7 +52,7 @@ def fleet(endpoint):
     ec2.terminate_instances(InstanceIds=run(3, server, SubnetId=private))
     run(5, {"chronik": "Server"}, SubnetId=private)
     for _ in range(3):
-        # moto ignores Ipv6AddressCount of an instance, but not that of an interface.
+        # Ipv6AddressCount of an instance is ignored by moto, that of an interface is not.
         interface = ec2.create_network_interface(SubnetId=v6, Ipv6AddressCount=2)["NetworkInterface"]
         interface = {"DeviceIndex": 0, "NetworkInterfaceId": interface["NetworkInterfaceId"]}
         run(1, {"chronik": "v6"}, NetworkInterfaces=[interface])
@@ -78,7 +78,7 @@ def fleet(endpoint):
 
 
 def servers(endpoint, *addrs):
-    """Instances with the server's tag at these private addresses, all in one /16, whichever that is."""
+    """Makes instances with the server's tag at these private addresses, which lie in one /16."""
     ec2 = client("ec2", endpoint)
     block = ".".join(addrs[0].split(".")[:2]) + ".0.0/16"
     subnets = ec2.describe_subnets(Filters=[{"Name": "cidr-block", "Values": [block]}])["Subnets"]
@@ -96,7 +96,7 @@ def servers(endpoint, *addrs):
 
 
 def users(endpoint):
-    """Two users, one of whom may list instances; from then on moto checks signatures and permissions."""
+    """Makes two users, one of which may list instances; from then on moto checks signatures and permissions."""
     iam = client("iam", endpoint)
     policy = {
         "Version": "2012-10-17",
@@ -114,7 +114,7 @@ def users(endpoint):
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "chronik", "Value": "server"}]}],
     )
-    # moto swallows the body of a form, so it must not be one.
+    # The body must not be a form, since moto swallows those.
     request = urllib.request.Request(
         endpoint + "/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}
     )

@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use crate::daemon::Daemon;
 
-/// In the program and not by its place: the tests of both crates use it.
+/// The script that fills moto. Part of the program, since the tests of both crates use it, each in a folder of its own.
 const SCRIPT: &str = include_str!("moto.py");
 
 /// A running moto.
 pub(crate) struct Moto {
     _daemon: Daemon,
-    /// `http://127.0.0.1:PORT`.
+    /// URL of the server: `http://127.0.0.1:PORT`.
     pub(crate) url: String,
 }
 
 impl Moto {
-    /// Starts an empty one.
+    /// Starts a server without instances.
     pub(crate) fn start() -> Self {
         let mut command = Command::new(program("moto_server"));
         let (daemon, line) = Daemon::start(command.args(["-H", "127.0.0.1", "-p", "0"]), "Running on");
@@ -28,7 +28,7 @@ impl Moto {
         Self { _daemon: daemon, url }
     }
 
-    /// Has `moto.py` fill it: with `fleet`, `users`, or `servers` at these addresses.
+    /// Runs `moto.py`, which fills the server: with `fleet`, `users`, or `servers` at these addresses.
     pub(crate) fn fill(&self, with: &str, addrs: &[&str]) -> Value {
         let mut command = Command::new(program("python"));
         let output = command.args(["-c", SCRIPT, with, &self.url]).args(addrs).output().unwrap();

@@ -1,9 +1,10 @@
-//! The faults that a provider meets, row by row, and the test that plays each: nothing may be missing here, and nothing
-//! here may name a test that is gone. In all of them a poll fails in one line and the next good answer is taken.
+//! The faults that a provider meets, row by row, each with the test that plays it. In all of them a poll fails in one line
+//! and the next good answer is taken. No fault may be missing, and no row may name a test that is gone.
 
 use std::fs;
 
-/// Situation, and the test that plays it; a dash, and why, where none can.
+/// Faults of EC2 and its credentials: the situation and the test that plays it. A situation that no test can play begins
+/// with a dash, and has the reason in place of the test.
 const AWS: &[(&str, &str)] = &[
     ("no credentials anywhere", "credentials_that_cannot_be_had"),
     ("the instance has no role", "an_instance_without_a_role"),
@@ -13,8 +14,8 @@ const AWS: &[(&str, &str)] = &[
         "a web identity file that is missing, ECS credentials that are refused",
         "credentials_that_cannot_be_had",
     ),
-    ("no region", "nowhere_at_all"),
-    ("no region and no role at first, and then both", "what_was_not_there_is_found_at_a_later_poll"),
+    ("no region", "no_region_anywhere"),
+    ("no region and no role at first, and then both", "a_region_and_a_role_that_come_late_are_found"),
     ("a wrong secret, an unknown key", "signatures_and_permissions"),
     ("no permission", "answers_that_are_no_list"),
     ("expired credentials, a wrong clock", "answers_that_are_no_list"),
@@ -36,7 +37,7 @@ const AWS: &[(&str, &str)] = &[
     ("no CA bundle", "an_endpoint_whose_certificate_nobody_vouches_for"),
 ];
 
-/// The same of a name server.
+/// Faults of name servers, in rows like those of [`AWS`].
 const DNS: &[(&str, &str)] = &[
     ("the service's name is an alias", "services"),
     ("aliases in a circle", "services"),
@@ -70,13 +71,13 @@ fn every_fault_is_played_by_a_test_that_exists() {
     let sources = paths.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     let text: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
     let text = text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    let played = |test: &str| {
+    let is_there = |test: &str| {
         ["#[test]\n", "#[tokio::test]\n"].iter().any(|attribute| {
             ["", "async "].iter().any(|kind| text.contains(&format!("{attribute}{kind}fn {test}() {{")))
         })
     };
     for (row, test) in AWS.iter().chain(DNS).filter(|(row, _)| !row.starts_with("- ")) {
-        assert!(played(test), "{row}: no test is called {test}");
+        assert!(is_there(test), "{row}: no test is called {test}");
     }
-    assert!(!played("every_fault_is_played_by_nobody"));
+    assert!(!is_there("every_fault_is_played_by_nobody"));
 }

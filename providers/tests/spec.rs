@@ -1,9 +1,9 @@
-//! Specs as users write them: what is taken, how it is printed, and what is refused in which words.
+//! Specs as users write them: those that are taken and their canonical forms, and the sentences that refuse others.
 
 use chronik_providers::Spec;
 
-/// Parses, and prints in the canonical form, which has to parse to the same.
-fn prints(text: &str, canonical: &str) {
+/// Asserts that a spec prints in this canonical form, which parses to an equal spec.
+fn assert_prints(text: &str, canonical: &str) {
     let spec = Spec::parse(text).unwrap();
     assert_eq!(spec.to_string(), canonical);
     if !canonical.contains("<redacted>") {
@@ -11,93 +11,103 @@ fn prints(text: &str, canonical: &str) {
     }
 }
 
-fn refused(text: &str, sentence: &str) {
+/// Asserts that a spec is refused with this sentence.
+fn assert_refused(text: &str, sentence: &str) {
     assert_eq!(Spec::parse(text).unwrap_err().to_string(), sentence, "{text}");
 }
 
 #[test]
 fn address_lists() {
-    prints("a:7946,b", "provider=static addrs=a:7946,b");
-    prints(" a:7946 b\n[::1]:1 ", "provider=static addrs=\"a:7946 b\\n[::1]:1\"");
-    prints("addrs = 'a b' provider = static", "provider=static addrs=\"a b\"");
+    assert_prints("a:7946,b", "provider=static addrs=a:7946,b");
+    assert_prints(" a:7946 b\n[::1]:1 ", "provider=static addrs=\"a:7946 b\\n[::1]:1\"");
+    assert_prints("addrs = 'a b' provider = static", "provider=static addrs=\"a b\"");
     assert_eq!(Spec::parse("a").unwrap().provider(), "static");
-    refused(
+    assert_refused(
         "  ",
         "the spec is empty: give provider=NAME and its keys, or addresses such as 10.0.0.1:7946,10.0.0.2",
     );
-    refused("a:0", "provider=static: addrs: `a:0` has a bad port: a port is a number from 1 to 65535");
-    refused(
+    assert_refused("a:0", "provider=static: addrs: `a:0` has a bad port: a port is a number from 1 to 65535");
+    assert_refused(
         "10.0.0.256",
         "provider=static: addrs: `10.0.0.256` is no IPv4 address: write four numbers from 0 to 255 with dots between them",
     );
-    refused("provider=static", "provider=static needs `addrs`: add addrs=10.0.0.1:7946,node-2.example.com");
-    refused(
+    assert_refused(
+        "provider=static",
+        "provider=static needs `addrs`: add addrs=10.0.0.1:7946,node-2.example.com",
+    );
+    assert_refused(
         "provider=static addrs=,",
         "provider=static: addrs: `,` lists no address: write addrs=HOST:PORT,HOST",
     );
     let many = vec!["a"; 257].join(",");
-    refused(&many, "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough");
+    assert_refused(&many, "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough");
 }
 
 #[test]
 fn grammar_and_names() {
-    refused(
+    assert_refused(
         "provider=static addrs=a foo",
         "column 25: a word without `=`: write KEY=VALUE, and quote a value that has blanks in it: KEY=\"a b\"",
     );
-    refused("name=a", "the spec names no provider: add provider=NAME, where NAME is one of aws, dns, static");
-    refused(
+    assert_refused(
+        "name=a",
+        "the spec names no provider: add provider=NAME, where NAME is one of aws, dns, static",
+    );
+    assert_refused(
         "provider=awss a=b",
         "unknown provider `awss`; did you mean `aws`?: the providers are aws, dns, static",
     );
-    refused("provider=zzz a=b", "unknown provider `zzz`: the providers are aws, dns, static");
-    refused("provider=static adrs=a", "unknown key `adrs` for provider=static; did you mean `addrs`?");
-    refused("provider=static zz=a", "unknown key `zz` for provider=static");
+    assert_refused("provider=zzz a=b", "unknown provider `zzz`: the providers are aws, dns, static");
+    assert_refused("provider=static adrs=a", "unknown key `adrs` for provider=static; did you mean `addrs`?");
+    assert_refused("provider=static zz=a", "unknown key `zz` for provider=static");
 }
 
 #[cfg(not(feature = "aws"))]
 #[test]
 fn aws_is_not_in_this_build() {
-    refused("provider=aws tag_key=a", "provider=aws is not in this build: build with --features aws");
+    assert_refused("provider=aws tag_key=a", "provider=aws is not in this build: build with --features aws");
 }
 
 #[cfg(not(feature = "dns"))]
 #[test]
 fn dns_is_not_in_this_build() {
-    refused("provider=dns name=a", "provider=dns is not in this build: build with --features dns");
+    assert_refused("provider=dns name=a", "provider=dns is not in this build: build with --features dns");
 }
 
 #[cfg(feature = "dns")]
 #[test]
 fn dns() {
-    prints("provider=dns name=_chronik._udp.example.com", "provider=dns name=_chronik._udp.example.com");
-    prints(
+    assert_prints(
+        "provider=dns name=_chronik._udp.example.com",
+        "provider=dns name=_chronik._udp.example.com",
+    );
+    assert_prints(
         "provider=dns port=1 resolver=[::1]:53 name=a.b.",
         "provider=dns name=a.b. port=1 resolver=[::1]:53",
     );
-    refused(
+    assert_refused(
         "provider=dns",
         "provider=dns needs `name`: add name=_gossip._udp.example.com, or name=HOST port=PORT",
     );
-    refused(
+    assert_refused(
         "provider=dns name=10.0.0.1",
         "provider=dns: name: `10.0.0.1` is an address, not a name: use provider=static addrs=10.0.0.1",
     );
-    refused(
+    assert_refused(
         "provider=dns name=a..b",
         "provider=dns: name: `a..b` is no host name: labels of 1 to 63 letters, digits, `-` and `_` with dots between \
          them, 253 characters at most (international names in their xn-- form)",
     );
-    refused(
+    assert_refused(
         "provider=dns name=a port=70000",
         "provider=dns: port: `70000` has a bad port: a port is a number from 1 to 65535",
     );
-    refused(
+    assert_refused(
         "provider=dns name=a resolver=1.2.3.4:x",
         "provider=dns: resolver: `1.2.3.4:x` has a bad port: a port is a number from 1 to 65535",
     );
-    refused("provider=dns nam=a", "unknown key `nam` for provider=dns; did you mean `name`?");
-    refused(
+    assert_refused("provider=dns nam=a", "unknown key `nam` for provider=dns; did you mean `name`?");
+    assert_refused(
         "provider=dns name=\"\"",
         "provider=dns: name: `` is empty: give it a value, or leave the key out",
     );
@@ -107,10 +117,10 @@ fn dns() {
 mod aws {
     use proptest::prelude::*;
 
-    use super::{Spec, prints, refused};
+    use super::{Spec, assert_prints, assert_refused};
 
     proptest! {
-        /// Quoted or not, whole or cut off: whatever becomes of a spec, the secret in it is not seen.
+        /// A spec may be quoted or not, whole or cut off: the secret in it is never shown.
         #[test]
         fn no_secret_is_ever_printed(
             secret in "[A-Za-z0-9+/=]{12,40}",
@@ -128,18 +138,18 @@ mod aws {
         }
     }
 
-    /// Prefixes the tag that every spec needs.
-    fn refused_with(keys: &str, sentence: &str) {
-        refused(&format!("provider=aws tag.a=b {keys}"), sentence);
+    /// Asserts that a spec with these keys, and the tag that every spec needs, is refused with this sentence.
+    fn assert_refused_with(keys: &str, sentence: &str) {
+        assert_refused(&format!("provider=aws tag.a=b {keys}"), sentence);
     }
 
     #[test]
     fn taken_as_go_discover_takes_it() {
-        prints(
+        assert_prints(
             "provider=aws tag_key=chronik tag_value=server",
             "provider=aws tag_key=chronik tag_value=server",
         );
-        prints(
+        assert_prints(
             "tag_value=\"\" tag_key=\"a b\" provider=aws region=eu-west-1 addr_type=public_v4",
             "provider=aws addr_type=public_v4 region=eu-west-1 tag_key=\"a b\" tag_value=\"\"",
         );
@@ -147,7 +157,7 @@ mod aws {
 
     #[test]
     fn more_than_go_discover_takes() {
-        prints(
+        assert_prints(
             "provider=aws \"tag.Owner Name\"='a=b' tag.env=prod states=running,pending port=1 page_size=5 \
              profile=p endpoint=http://127.0.0.1:1/x",
             "provider=aws endpoint=http://127.0.0.1:1/x page_size=5 port=1 profile=p states=running,pending \
@@ -159,17 +169,17 @@ mod aws {
     fn secrets_are_not_shown() {
         let text =
             "provider=aws tag.a=b access_key_id=AKIAHUNTER secret_access_key='hunter2=' session_token=env:T";
-        prints(
+        assert_prints(
             text,
             "provider=aws access_key_id=<redacted> secret_access_key=<redacted> session_token=env:T tag.a=b",
         );
         let debug = format!("{:?}", Spec::parse(text).unwrap());
         assert!(!debug.to_lowercase().contains("hunter"), "{debug}");
-        refused_with(
+        assert_refused_with(
             "access_key_id=<redacted> secret_access_key=x",
             "access_key_id: this is what a printed spec shows in place of a secret: give the secret, env:NAME or file:PATH",
         );
-        refused_with(
+        assert_refused_with(
             "secret_access_key=hunter2=",
             "column 47: the value of `secret_access_key` has a `=` in it: quote it: secret_access_key=\"VALUE\"",
         );
@@ -187,36 +197,45 @@ mod aws {
 
     #[test]
     fn tags() {
-        refused(
+        assert_refused(
             "provider=aws region=a",
             "provider=aws: no tag to look for: add tag_key=KEY tag_value=VALUE, or tag.KEY=VALUE",
         );
-        refused("provider=aws tag_key=a", "provider=aws: tag_key=a needs a value: add tag_value=VALUE");
-        refused("provider=aws tag_value=a", "provider=aws: tag_value needs the tag's name: add tag_key=KEY");
-        refused_with(
+        assert_refused(
+            "provider=aws tag_key=a",
+            "provider=aws: tag_key=a needs a value: add tag_value=VALUE",
+        );
+        assert_refused(
+            "provider=aws tag_value=a",
+            "provider=aws: tag_value needs the tag's name: add tag_key=KEY",
+        );
+        assert_refused_with(
             "tag_key=a tag_value=c",
             "provider=aws: tag_key=a and tag.a name the same tag: keep one",
         );
-        refused("provider=aws tag_kye=a", "unknown key `tag_kye` for provider=aws; did you mean `tag_key`?");
-        refused("provider=aws tag.=a", "unknown key `tag.` for provider=aws; did you mean `tag.KEY`?");
-        refused_with("tag.a=c", "column 22: `tag.a` is given twice: keep one of them");
+        assert_refused(
+            "provider=aws tag_kye=a",
+            "unknown key `tag_kye` for provider=aws; did you mean `tag_key`?",
+        );
+        assert_refused("provider=aws tag.=a", "unknown key `tag.` for provider=aws; did you mean `tag.KEY`?");
+        assert_refused_with("tag.a=c", "column 22: `tag.a` is given twice: keep one of them");
     }
 
     #[test]
     fn credentials() {
-        refused_with(
+        assert_refused_with(
             "access_key_id=a",
             "provider=aws: access_key_id needs its other half: add secret_access_key",
         );
-        refused_with(
+        assert_refused_with(
             "secret_access_key=a",
             "provider=aws: secret_access_key needs its other half: add access_key_id",
         );
-        refused_with(
+        assert_refused_with(
             "session_token=a",
             "provider=aws: session_token needs its keys: add access_key_id and secret_access_key",
         );
-        refused_with(
+        assert_refused_with(
             "profile=p session_token=a",
             "provider=aws: profile and access keys exclude each other: keep profile, or access_key_id and secret_access_key",
         );
@@ -224,25 +243,25 @@ mod aws {
 
     #[test]
     fn values() {
-        refused_with(
+        assert_refused_with(
             "addr_type=private",
             "provider=aws: addr_type: `private` is no kind of address: the kinds are private_v4, public_v4, private_v6, \
              public_v6",
         );
-        refused_with(
+        assert_refused_with(
             "states=up",
             "provider=aws: states: `up` is no state of an instance: the states are pending, running, shutting-down, \
              stopped, stopping, terminated",
         );
-        refused_with("region=US", "provider=aws: region: `US` is no region: write one like us-east-1");
+        assert_refused_with("region=US", "provider=aws: region: `US` is no region: write one like us-east-1");
         for size in ["4", "1001", "x"] {
-            refused_with(
+            assert_refused_with(
                 &format!("page_size={size}"),
                 &format!("provider=aws: page_size: `{size}` is no page size of EC2: a number from 5 to 1000"),
             );
         }
         for url in ["localhost:1", "ftp://a", "http://", "http://a b", "http://u:p@h", "http://h?q"] {
-            refused_with(
+            assert_refused_with(
                 &format!("endpoint={url:?}"),
                 &format!(
                     "provider=aws: endpoint: `{url}` is no endpoint: write https://HOST[:PORT][/PATH] or http://…"

@@ -6,13 +6,13 @@ use chronik_providers::{Cadence, Seeds, Spec};
 
 use crate::command::discover;
 
-async fn seeds(spec: &str) -> Seeds {
+async fn discover_seeds(spec: &str) -> Seeds {
     Spec::parse(spec).unwrap().connect(7946).unwrap().discover().await.unwrap()
 }
 
 #[tokio::test]
 async fn addresses_keep_their_order_and_come_once() {
-    let seeds = seeds("10.0.0.2, 10.0.0.1:1 [fd00::1]:2 fd00::1,10.0.0.2:7946").await;
+    let seeds = discover_seeds("10.0.0.2, 10.0.0.1:1 [fd00::1]:2 fd00::1,10.0.0.2:7946").await;
     let addrs = ["10.0.0.2:7946", "10.0.0.1:1", "[fd00::1]:2", "[fd00::1]:7946"];
     let addrs = addrs.map(|addr| addr.parse().unwrap()).to_vec();
     assert_eq!(seeds, Seeds { addrs, valid_for: None, warnings: vec![] });
@@ -20,7 +20,7 @@ async fn addresses_keep_their_order_and_come_once() {
 
 #[tokio::test]
 async fn names_are_looked_up() {
-    let seeds = seeds("provider=static addrs=localhost:9").await;
+    let seeds = discover_seeds("provider=static addrs=localhost:9").await;
     assert!(seeds.addrs.contains(&"127.0.0.1:9".parse().unwrap()), "{seeds:?}");
     assert_eq!(seeds.warnings, Vec::<String>::new());
 }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use chronik_providers::nearest;
 use toml::{Table, Value};
 
 use super::{
     ConfigError,
     flags::{FLAGS, Flag},
 };
-use crate::nearest::nearest;
 
 /// The values in `text`, by flag. A list stands for a repeated flag, a table for its `KEY=VALUE` pairs.
 pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Vec<String>>, ConfigError> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
-use chronik_providers::{Spec, SpecError};
+use chronik_providers::{Spec, SpecError, nearest};
 
 use super::{
     Config, DEFAULT_GOSSIP_PORT, DEFAULT_HTTP_PORT, EndpointFlag, Host, HttpAddr, LogFormat, Options,
@@ -13,7 +13,6 @@ use super::{
 use crate::{
     bootstrap::{Admission, NamedFounders, NoFounders, SeedGate},
     choice::Choice,
-    nearest::nearest,
     node::{InvalidName, NodeId, Role, Tags},
 };
 
@@ -106,7 +105,7 @@ impl Config {
             http_token_file: one(options, "http-token-file", file_name)?,
             encrypt_key_file: one(options, "encrypt-key-file", file_name)?,
             require_encryption: one(options, "require-encryption", truth)?.unwrap_or(false),
-            http_allow_hosts: all(options, "http-allow-host", host_name)?,
+            http_allow_hosts: all(options, "http-allow-host", value::web_host)?,
             log_format: one(options, "log-format", choice)?.unwrap_or(LogFormat::Text),
             log_level: one(options, "log-level", value::log_level)?.unwrap_or_else(value::usual_log_level),
         };
@@ -299,14 +298,6 @@ fn admission(options: &Options) -> Result<Admission, ConfigError> {
 
 fn truth(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "is neither true nor false".to_owned())
-}
-
-fn host_name(text: &str) -> Result<String, String> {
-    if value::is_host_name(text) {
-        Ok(text.to_lowercase())
-    } else {
-        Err("is no host name; write it without scheme and port, such as node-1.example.com".to_owned())
-    }
 }
 
 fn node_name(options: &Options, host: &Host) -> Result<crate::node::NodeName, ConfigError> {
@@ -513,6 +504,23 @@ mod tests {
                 "join",
                 "db1",
                 "--join \"db1\" is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join",
+            ),
+            (
+                "join",
+                "10.0.0.1:0",
+                "--join \"10.0.0.1:0\" is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join",
+            ),
+            (
+                "endpoint",
+                "raft=10.0.0.256:5001",
+                "--endpoint \"raft=10.0.0.256:5001\" has no valid host: `10.0.0.256` is no IPv4 address: write four \
+                 numbers from 0 to 255 with dots between them",
+            ),
+            (
+                "endpoint",
+                "raft=-x:5001",
+                "--endpoint \"raft=-x:5001\" has no valid host: `-x` is no host name: labels of 1 to 63 letters, digits, \
+                 `-` and `_` with dots between them, 253 characters at most (international names in their xn-- form)",
             ),
             (
                 "http-allow-host",

@@ -2,9 +2,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     path::PathBuf,
 };
 
+use chronik_providers::{Address, Host, parse_port};
 use ipnet::IpNet;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -12,35 +14,35 @@ use tracing_subscriber::filter::Targets;
 use super::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr};
 use crate::node::TagKey;
 
-/// An IP address in the ways people write one: `10.0.0.1`, `::1`, `[::1]`.
-fn ip(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    match bare {
-        Some(bare) => bare.parse().ok().filter(IpAddr::is_ipv6),
-        None => text.parse().ok(),
-    }
-}
-
-/// `ADDR[:PORT]`; IPv6 with a port stands in brackets.
+/// Parses `ADDR[:PORT]`, in which an IPv6 address with a port stands in brackets. The port may be 0.
 fn addr_and_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    if let Ok(addr) = text.parse::<SocketAddr>() {
-        return Some((addr.ip(), Some(addr.port())));
+    match text.parse() {
+        Ok(Address { host: Host::Ip(ip), port }) => Some((ip, port.map(NonZeroU16::get))),
+        Ok(Address { host: Host::Name(_), .. }) => None,
+        // No address that others dial has port 0, but `--bind` takes it for any free port.
+        Err(_) => {
+            let addr = text.parse().ok().filter(|addr: &SocketAddr| addr.port() == 0)?;
+            Some((addr.ip(), Some(0)))
+        }
     }
-    Some((ip(text)?, None))
 }
 
-/// An address with the gossip port where none is given.
+/// Parses an address that others can dial, with the gossip port if it has none.
 pub(crate) fn gossip_addr(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = addr_and_port(text)?;
-    Some(SocketAddr::new(ip, port.unwrap_or(DEFAULT_GOSSIP_PORT)))
+    let address: Address = text.parse().ok()?;
+    match address.host {
+        Host::Ip(ip) => Some(SocketAddr::new(ip, address.port_or(DEFAULT_GOSSIP_PORT))),
+        Host::Name(_) => None,
+    }
 }
 
 pub(super) fn bind(text: &str) -> Result<SocketAddr, String> {
-    gossip_addr(text).ok_or_else(|| {
+    let (ip, port) = addr_and_port(text).ok_or_else(|| {
         "is no address; write ADDR or ADDR:PORT, such as 0.0.0.0:7946 or [::]:7946 (--advertise takes interface \
          names)"
             .to_owned()
-    })
+    })?;
+    Ok(SocketAddr::new(ip, port.unwrap_or(DEFAULT_GOSSIP_PORT)))
 }
 
 pub(super) fn advertise(text: &str) -> Result<Advertise, String> {
@@ -114,31 +116,33 @@ pub(super) fn endpoint(text: &str) -> Result<EndpointFlag, String> {
     let (name, addr) = text.split_once('=').ok_or_else(shape)?;
     let name = name.parse().map_err(|error| format!("is not NAME=[HOST]:PORT: {error}"))?;
     let (host, port) = addr.rsplit_once(':').unwrap_or(("", addr));
-    let port = match port.parse() {
-        Ok(0) | Err(_) => return Err(format!("has no valid port: `{port}` is not one of 1 to 65535")),
-        Ok(port) => port,
-    };
+    let port =
+        parse_port(port).map_err(|_| format!("has no valid port: `{port}` is not one of 1 to 65535"))?.get();
     let host = match host {
         "" => None,
-        host if ip(host).is_some_and(|ip| ip.is_ipv4()) || (host.starts_with('[') && ip(host).is_some()) => {
-            Some(host.to_owned())
-        }
-        host if is_host_name(host) => Some(host.to_owned()),
-        host if ip(host).is_some() => {
-            return Err(format!("has an IPv6 address without brackets: write [{host}]:{port}"));
-        }
-        _ => return Err(shape()),
+        host => Some(endpoint_host(host, port)?),
     };
     Ok(EndpointFlag { name, host, port })
 }
 
-/// A DNS name as RFC 1123 has it, underscores tolerated since service names carry them.
-pub(super) fn is_host_name(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    text.len() <= 253 && text.trim_end_matches('.').split('.').all(label)
+fn endpoint_host(text: &str, port: u16) -> Result<String, String> {
+    match text.parse() {
+        Ok(Host::Ip(IpAddr::V6(_))) if !text.starts_with('[') => {
+            Err(format!("has an IPv6 address without brackets: write [{text}]:{port}"))
+        }
+        Ok(Host::Ip(_) | Host::Name(_)) => Ok(text.to_owned()),
+        Err(fault) => Err(format!("has no valid host: `{text}` {fault}")),
+    }
+}
+
+/// Parses a host as it stands in a URL: a name, or an IPv4 address.
+pub(super) fn web_host(text: &str) -> Result<String, String> {
+    match text.parse() {
+        Ok(Host::Name(_) | Host::Ip(IpAddr::V4(_))) => Ok(text.to_lowercase()),
+        Ok(Host::Ip(IpAddr::V6(_))) | Err(_) => {
+            Err("is no host name; write it without scheme and port, such as node-1.example.com".to_owned())
+        }
+    }
 }
 
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
@@ -193,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn port_0_is_any_free_port_to_bind_and_none_to_dial() {
+        assert_eq!(bind("127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
+        assert_eq!(bind("[::1]:0"), Ok("[::1]:0".parse().unwrap()));
+        assert_eq!(gossip_addr("10.0.0.1:0"), None);
+        assert_eq!(gossip_addr("10.0.0.1"), Some("10.0.0.1:7946".parse().unwrap()));
+    }
+
+    #[test]
     fn advertise_takes_addresses_interfaces_and_networks() {
         let ip = |text: &str| text.parse().unwrap();
         for (text, expected) in [
@@ -242,8 +254,25 @@ mod tests {
             endpoint("raft=fd00::1:5001").unwrap_err(),
             "has an IPv6 address without brackets: write [fd00::1]:5001"
         );
-        for text in ["raft", "raft=", "raft=:0", "raft=:x", "two words=:1", "raft=a b:1"] {
+        for text in ["raft", "raft=", "raft=:0", "raft=:x", "raft=:+1", "two words=:1"] {
             assert!(endpoint(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_whose_host_nobody_could_reach_is_refused() {
+        let name = "is no host name: labels of 1 to 63 letters, digits, `-` and `_` with dots between them, 253 characters \
+                    at most (international names in their xn-- form)";
+        for (host, sentence) in [
+            ("10.0.0.256", "is no IPv4 address: write four numbers from 0 to 255 with dots between them"),
+            ("10.0.0", "is no IPv4 address: write four numbers from 0 to 255 with dots between them"),
+            ("-x", name),
+            ("a b", name),
+            ("db1..example.com", name),
+            ("[10.0.0.1]", "has no IPv6 address between its brackets: write [IPv6]:PORT"),
+        ] {
+            let error = endpoint(&format!("raft={host}:5001")).unwrap_err();
+            assert_eq!(error, format!("has no valid host: `{host}` {sentence}"));
         }
     }
 

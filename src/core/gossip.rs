@@ -10,6 +10,8 @@ mod course;
 mod detector;
 mod engine;
 mod facts;
+#[cfg(test)]
+mod fixture;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -567,6 +569,33 @@ mod tests {
             assert_eq!(a.member(b.me().id).unwrap().rtt, Some(Duration::from_millis(1)), "it is an answer");
             assert_eq!(a.coordinates.of(&b.me().id), None);
         }
+    }
+
+    /// Its accusers were parted from it and could not warn it, and have given way since. What others were told of it must
+    /// not confirm a suspicion of theirs long after.
+    #[test]
+    fn a_member_refutes_what_it_hears_of_itself_through_others() {
+        let now = start();
+        let (mut a, mut b) = acquainted(now);
+        for from in 5..8 {
+            let (from, accused) = (NodeId::try_from([from; 16]).unwrap(), *b.me());
+            let said = Accusation { from, accused, incarnation: 0, evidence: Evidence::Silent };
+            a.take_rumour(Rumour::Accused(said), now);
+        }
+        assert!(a.detector.has_enough(&Accusation {
+            from: a.me().id,
+            accused: *b.me(),
+            incarnation: 0,
+            evidence: Evidence::Silent
+        }));
+        for tenth in 1..20 {
+            let now = now + Duration::from_millis(100) * tenth;
+            a.handle_timeout(now);
+            b.handle_timeout(now);
+            talk(&mut a, &mut b, now);
+        }
+        let incarnation = a.roster.member_state(&b.me().id).unwrap().incarnation();
+        assert!(incarnation > 0, "it has refuted");
     }
 
     /// Its own answer to itself was on its way while it renewed itself: no other process has its id.

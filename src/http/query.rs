@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use axum::http::Uri;
+use chronik_providers::nearest;
 
 use super::{WAIT_DEFAULT, WAIT_MAX, problem::Problem};
-use crate::{choice::Choice, nearest::nearest};
+use crate::choice::Choice;
 
 /// The keys that every `GET` with an index understands.
 const POLL_KEYS: [&str; 2] = ["index", "wait"];

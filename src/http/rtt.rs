@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
+use chronik_providers::nearest;
 
 use super::{
     Api,
@@ -20,7 +21,6 @@ use crate::{
         rtt::{Rtt, RttBasis, RttEnd},
     },
     membership::Member,
-    nearest::nearest,
     snapshot::Snapshot,
 };
 

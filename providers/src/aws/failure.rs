@@ -1,4 +1,4 @@
-//! Errors of the SDK, which span lines and dump requests, as one sentence each.
+//! Errors of the SDK, which span lines and dump requests, turned into one sentence each.
 
 use std::error::Error;
 
@@ -8,51 +8,58 @@ use aws_sdk_ec2::{
     operation::{RequestId, describe_instances::DescribeInstancesError},
 };
 
-use crate::{FailureKind, masking::mask};
+use crate::{discovery::FailureKind, line::one_line, masking::mask};
 
-/// Longest sentence: a denial has an encoded message of a thousand characters in it that only AWS can read.
+/// Longest message, in characters: a denial has an encoded message of a thousand characters in it that only AWS can read.
 const MAX_CHARS: usize = 400;
 
-/// What the SDK says before every reason for having no credentials, and which says nothing.
+/// Words of the SDK before every reason for having no credentials. They add nothing.
 const NOT_ENABLED: &str = "the credential provider was not enabled: ";
 
-/// What the TLS library says of one that it does not like.
-const CERTIFICATE: &str = "invalid peer certificate";
+/// Words of the TLS library about a certificate that it does not trust.
+const BAD_CERTIFICATE: &str = "invalid peer certificate";
 
 /// A failed poll.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What the asker can do.
+    /// Kind of the failure, by what the asker can do about it.
     pub(crate) kind: FailureKind,
     /// One line.
     pub(crate) message: String,
-    /// The client is of no use any more: region or credentials have to be found anew.
-    pub(crate) renew: bool,
+    /// The fate of the client.
+    pub(crate) session: Session,
+}
+
+/// The fate of the client, which holds region and credentials, after a failed poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// The client serves the next poll, too.
+    Keep,
+    /// The next poll makes a new client: region or credentials have to be found anew.
+    Renew,
 }
 
 impl Failure {
     /// A failure that leaves the client in place.
     pub(crate) fn new(kind: FailureKind, message: &str) -> Self {
-        // Before it is cut, for what is left of a credential would not be known as one.
-        let mut message = mask(&crate::line(message));
+        // Masked before it is cut, since the first part of a credential would not be recognised as one.
+        let mut message = mask(&one_line(message));
         if let Some((end, _)) = message.char_indices().nth(MAX_CHARS) {
             message.truncate(end);
             message.push('…');
         }
-        Self { kind, message, renew: false }
+        Self { kind, message, session: Session::Keep }
     }
 
-    fn renew(self) -> Self {
-        Self { renew: true, ..self }
+    fn with_session(self, session: Session) -> Self {
+        Self { session, ..self }
     }
-}
 
-impl Failure {
-    /// What a call came to that was made with the credentials of `profile`, if the spec names one.
+    /// Describes a failed call. `profile` gave the credentials, if the spec names one.
     pub(crate) fn of_call(error: &SdkError<DescribeInstancesError>, profile: Option<&str>) -> Self {
         use FailureKind::{Rejected, Unavailable};
         if let Some(credentials) = find::<CredentialsError>(error) {
-            return of_credentials(credentials, profile).renew();
+            return of_credentials(credentials, profile).with_session(Session::Renew);
         }
         let (kind, sentence) = match error {
             SdkError::ServiceError(service) => {
@@ -62,7 +69,7 @@ impl Failure {
             SdkError::DispatchFailure(e) if e.is_timeout() => {
                 (Unavailable, "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?")
             }
-            SdkError::DispatchFailure(e) if e.is_io() && chain(error).contains(CERTIFICATE) => {
+            SdkError::DispatchFailure(e) if e.is_io() && chain(error).contains(BAD_CERTIFICATE) => {
                 let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at \
                     /etc/ssl/certs/ca-certificates.crt, or a proxy in between?";
                 (Unavailable, sentence)
@@ -80,7 +87,7 @@ impl Failure {
     }
 }
 
-/// The sentence for credentials that could not be had.
+/// Describes credentials that could not be had.
 fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
     use FailureKind::{Rejected, Unavailable};
     let text = chain(error);
@@ -104,8 +111,8 @@ fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
     Failure::new(kind, &format!("{sentence} ({text})"))
 }
 
-/// The SDK lists every place that it tried. One of them tells why there is nothing: a profile that was asked for by name
-/// and is not there, or else instance metadata, which is the last resort.
+/// Picks the telling part of the SDK's list of all places that it tried: a profile that was asked for by name and is not
+/// there, or else instance metadata, which is the last resort.
 fn telling_part(text: &str) -> String {
     let profile = text.split("Profile: ").nth(1).and_then(|rest| rest.split(" WebIdentityToken: ").next());
     if let Some(profile) = profile.filter(|part| part.contains("not defined")) {
@@ -119,42 +126,43 @@ fn telling_part(text: &str) -> String {
     part.to_owned()
 }
 
-/// The sentence for an answer that is no list.
+/// Describes an answer that is no list.
 fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&str>) -> Failure {
     use FailureKind::{Rejected, Throttled, Unavailable};
+    use Session::{Keep, Renew};
     let Some(code) = error.code() else {
         let sentence = "the answer is not from EC2: is the endpoint wrong, or a proxy in between?";
         return Failure::new(Unavailable, &format!("{sentence} (HTTP {status}: {})", chain(error)));
     };
-    let (kind, renew, sentence) = match code {
+    let (kind, session, sentence) = match code {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
-            (Rejected, true, "not allowed: the role or user needs the permission ec2:DescribeInstances")
+            (Rejected, Renew, "not allowed: the role or user needs the permission ec2:DescribeInstances")
         }
         "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
-            (Rejected, true, "the credentials are wrong: check access key, secret and session token")
+            (Rejected, Renew, "the credentials are wrong: check access key, secret and session token")
         }
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
-            (Rejected, true, "the credentials have expired, or this host's clock is wrong")
+            (Rejected, Renew, "the credentials have expired, or this host's clock is wrong")
         }
         "OptInRequired" => {
-            (Rejected, false, "this account may not use the region: enable it, or check region")
+            (Rejected, Keep, "this account may not use the region: enable it, or check region")
         }
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => {
-            (Throttled, false, "the account makes too many requests")
+            (Throttled, Keep, "the account makes too many requests")
         }
         "RequestThrottled" | "TooManyRequestsException" | "SlowDown" => {
-            (Throttled, false, "the account makes too many requests")
+            (Throttled, Keep, "the account makes too many requests")
         }
-        _ if status >= 500 => (Unavailable, false, "EC2 has a fault"),
-        _ => (Rejected, false, "EC2 refuses the request"),
+        _ if status >= 500 => (Unavailable, Keep, "EC2 has a fault"),
+        _ => (Rejected, Keep, "EC2 refuses the request"),
     };
     let message = error.message().unwrap_or("no message");
     let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
-    let failure = Failure::new(kind, &format!("{sentence} ({code}: {message}, HTTP {status}{id})"));
-    if renew { failure.renew() } else { failure }
+    let text = format!("{sentence} ({code}: {message}, HTTP {status}{id})");
+    Failure::new(kind, &text).with_session(session)
 }
 
-/// An error and what caused it, without what an outer one says of an inner one already.
+/// Joins the texts of an error and of its causes, except those that an outer text has in it already.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     for error in causes(error) {

@@ -1,6 +1,6 @@
-//! An EC2 that answers as it is told, without a socket.
+//! An EC2 without sockets, which gives the answers of a fuzzer.
 
-#![expect(clippy::unwrap_in_result, reason = "what cannot happen should stop the fuzzer")]
+#![expect(clippy::unwrap_in_result, reason = "a broken invariant should stop the fuzzer")]
 
 use std::sync::{
     Arc,
@@ -15,19 +15,26 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 
-use super::{instances, region, spec::Instances};
-use crate::{DiscoverError, Seeds, Spec};
+use super::{
+    instances, region,
+    spec::{Instances, SCHEMA},
+};
+use crate::{
+    discovery::{DiscoverError, Seeds},
+    spec::{keys::Keys, pairs},
+};
 
-/// What it says, page by page, over and over.
+/// A server that sends its pages one after the other, and then from the first again.
 #[derive(Debug, Clone)]
-struct Told {
+struct Ec2 {
     pages: Arc<Vec<Vec<u8>>>,
-    asked: Arc<AtomicUsize>,
+    /// Number of requests so far.
+    requests: Arc<AtomicUsize>,
 }
 
-impl HttpConnector for Told {
+impl HttpConnector for Ec2 {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let page = &self.pages[number % self.pages.len()];
         let (status, body) = page.split_first().unwrap_or((&0, &[]));
         let status = [200, 200, 200, 400, 401, 403, 500, 503][usize::from(*status) % 8];
@@ -36,27 +43,29 @@ impl HttpConnector for Told {
     }
 }
 
-impl HttpClient for Told {
+impl HttpClient for Ec2 {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
 
-/// Asks for instances; each page is a byte for the status and a body.
+/// Polls for instances with these pages, each a byte for the status and a body, with zeros between them; and parses the
+/// whole as the metadata of an ECS task.
 pub(crate) fn ask(data: &[u8]) -> Result<Seeds, DiscoverError> {
     drop(region::region_of_task(&String::from_utf8_lossy(data)));
     let pages = data.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let told = Told { pages: Arc::new(pages), asked: Arc::default() };
+    let ec2 = Ec2 { pages: Arc::new(pages), requests: Arc::default() };
     let config = aws_sdk_ec2::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("any", "any", None, None, "fuzzing"))
         .retry_config(RetryConfig::disabled())
-        .http_client(told)
+        .http_client(ec2)
         .build();
     let client = Client::from_conf(config);
-    let spec = Spec::parse("provider=aws tag.a=b addr_type=public_v6").map(Spec::into_instances);
-    let spec: Instances = spec.ok().flatten().expect("it asks for instances");
+    let pairs = pairs::parse("tag.a=b addr_type=public_v6").expect("these are pairs");
+    let keys = Keys::new(&SCHEMA, pairs).expect("the provider takes these keys");
+    let spec = Instances::read(keys).expect("their values are good");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let seeds = runtime.expect("a runtime without sockets").block_on(instances::list(&client, &spec, 7946));
     super::answer(seeds)

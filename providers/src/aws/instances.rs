@@ -1,4 +1,4 @@
-//! The list of instances, all pages of it, and the addresses in it.
+//! The list of instances, page by page, and the addresses in it.
 
 use std::{
     collections::BTreeSet,
@@ -14,26 +14,33 @@ use super::{
     failure::Failure,
     spec::{AddrType, Instances},
 };
-use crate::{FailureKind, Seeds};
+use crate::{
+    discovery::{FailureKind, Seeds},
+    line::one_line,
+};
 
-/// With 1000 instances a page, more than an account can have; an endpoint that goes on for ever is broken.
+/// Most pages in a poll. With 1000 instances a page they hold more than an account can have; an endpoint that gives more
+/// is broken.
 const MAX_PAGES: usize = 200;
 
-/// Addresses that are none are shown up to so many, each with so many characters.
+/// Most warnings about addresses that do not parse.
 const MAX_WARNINGS: usize = 16;
+
+/// Most characters shown of such an address, and of its instance's id.
 const MAX_SHOWN: usize = 64;
 
-/// What the pages say.
+/// The sum of the pages read so far.
 #[derive(Default)]
 struct Listing {
     ips: BTreeSet<IpAddr>,
+    /// Number of instances.
     instances: usize,
-    /// Instances without an address of the kind asked for.
+    /// Number of instances without an address of the kind asked for.
     bare: usize,
     warnings: Vec<String>,
 }
 
-/// Asks for all pages. A poll that fails on any page fails, for half a list is none.
+/// Asks EC2 for all pages. If any page fails, the poll fails: half a list would make the asker forget the other half.
 pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result<Seeds, Failure> {
     let mut listing = Listing::default();
     let mut tokens = BTreeSet::new();
@@ -56,11 +63,11 @@ pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result
                     listing
                         .warnings
                         .push("EC2 gave the same page token twice: the list may be incomplete".to_owned());
-                    return Ok(listing.seeds(spec.addr_type, port));
+                    return Ok(listing.into_seeds(spec.addr_type, port));
                 }
                 token = Some(next);
             }
-            _ => return Ok(listing.seeds(spec.addr_type, port)),
+            _ => return Ok(listing.into_seeds(spec.addr_type, port)),
         }
     }
     let sentence = format!("EC2 gives page after page: stopped after {MAX_PAGES}, is the endpoint EC2?");
@@ -82,13 +89,13 @@ impl Listing {
         let mut bare = true;
         for text in texts {
             match text.parse() {
-                Ok(ip) if wanted(ip, addr_type) => {
+                Ok(ip) if is_wanted(ip, addr_type) => {
                     bare = false;
                     self.ips.insert(ip);
                 }
                 Ok(_) => {}
                 Err(_) if self.warnings.len() < MAX_WARNINGS => {
-                    let short = |text: &str| crate::line(text).chars().take(MAX_SHOWN).collect::<String>();
+                    let short = |text: &str| one_line(text).chars().take(MAX_SHOWN).collect::<String>();
                     let id = short(instance.instance_id().unwrap_or("an instance"));
                     self.warnings.push(format!("{id} has the address `{}`, which is none", short(text)));
                 }
@@ -98,7 +105,7 @@ impl Listing {
         self.bare += usize::from(bare);
     }
 
-    fn seeds(mut self, addr_type: AddrType, port: u16) -> Seeds {
+    fn into_seeds(mut self, addr_type: AddrType, port: u16) -> Seeds {
         if self.bare > 0 {
             let kind = addr_type.name();
             self.warnings
@@ -120,7 +127,7 @@ fn addrs(instance: &Instance, addr_type: AddrType) -> Vec<&str> {
     }
 }
 
-fn wanted(ip: IpAddr, addr_type: AddrType) -> bool {
+fn is_wanted(ip: IpAddr, addr_type: AddrType) -> bool {
     match (ip, addr_type) {
         (IpAddr::V4(_), AddrType::PrivateV4 | AddrType::PublicV4) | (IpAddr::V6(_), AddrType::PublicV6) => {
             true
@@ -150,7 +157,7 @@ mod tests {
         let mut listing = Listing::default();
         listing.add(&instance(&["2001:db8::1", "fd00::1", "fd00::1"]), addr_type);
         listing.add(&instance(&["2001:db8::2", "junk"]), addr_type);
-        let seeds = listing.seeds(addr_type, 7946);
+        let seeds = listing.into_seeds(addr_type, 7946);
         (seeds.addrs.iter().map(ToString::to_string).collect(), seeds.warnings)
     }
 

@@ -1,5 +1,5 @@
-//! Which region to ask, where the spec does not say: the environment or the shared configuration, then what runs us (ECS,
-//! EC2) says.
+//! The region to ask if the spec names none: from the environment, the shared configuration, or the platform that runs the
+//! agent (ECS, EC2).
 
 use std::time::Duration;
 
@@ -16,16 +16,17 @@ use tokio::{
     time::timeout,
 };
 
-/// Where ECS puts the address of a task's metadata.
+/// The variable in which ECS gives a task the address of its metadata.
 const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 
-/// A link-local service on the same host answers in milliseconds; the SDK gives instance metadata as long.
+/// Time for the metadata of a task. A link-local service on the same host answers in milliseconds; the SDK gives instance
+/// metadata as long.
 const ECS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Far above what a task says about itself (a few KiB a container).
+/// Longest answer read, in bytes: far above the metadata of a task (a few KiB a container).
 const ECS_ANSWER_LIMIT: u64 = 1 << 20;
 
-/// Asks everywhere, in this order; `None` where nobody knows.
+/// Asks every place for the region, in this order; `None` if no place knows.
 pub(crate) async fn find(profile: Option<&str>) -> Option<Region> {
     let mut profile_file = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
@@ -39,7 +40,7 @@ pub(crate) async fn find(profile: Option<&str>) -> Option<Region> {
         .await
 }
 
-/// The region of the ECS task we run in, if we do.
+/// The ECS task that the agent runs in, if it does.
 #[derive(Debug)]
 struct EcsTask;
 
@@ -47,7 +48,7 @@ impl ProvideRegion for EcsTask {
     fn region(&self) -> future::ProvideRegion<'_> {
         future::ProvideRegion::new(async {
             let uri = ecs_metadata_uri()?;
-            match timeout(ECS_TIMEOUT, ask_ecs(&uri)).await {
+            match timeout(ECS_TIMEOUT, ask_task(&uri)).await {
                 Ok(Ok(region)) => Some(region),
                 Ok(Err(error)) => {
                     tracing::warn!(uri, error, "the ECS task's metadata does not tell the region");
@@ -62,13 +63,13 @@ impl ProvideRegion for EcsTask {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "set by ECS for whoever runs in a task; no setting of ours")]
+#[expect(clippy::disallowed_methods, reason = "set by ECS for every task; no setting of ours")]
 fn ecs_metadata_uri() -> Option<String> {
     std::env::var(ECS_METADATA).ok()
 }
 
-/// Asks in HTTP/1.0, so that the answer ends where the connection does.
-async fn ask_ecs(uri: &str) -> Result<Region, String> {
+/// Asks the metadata of a task for the region, in HTTP/1.0, so that the end of the connection is the end of the answer.
+async fn ask_task(uri: &str) -> Result<Region, String> {
     let uri: http::Uri = uri.parse().map_err(|e| format!("{ECS_METADATA} is no URL: {e}"))?;
     let authority = uri.authority().ok_or_else(|| format!("{ECS_METADATA} names no host"))?;
     let addr = (authority.host(), authority.port_u16().unwrap_or(80));
@@ -81,7 +82,7 @@ async fn ask_ecs(uri: &str) -> Result<Region, String> {
     region_of_task(&String::from_utf8_lossy(&answer))
 }
 
-/// Reads the region out of `{"TaskARN": "arn:aws:ecs:REGION:ACCOUNT:task/…"}`.
+/// Parses the region out of `{"TaskARN": "arn:aws:ecs:REGION:ACCOUNT:task/…"}`.
 pub(super) fn region_of_task(answer: &str) -> Result<Region, String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is no HTTP")?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_region_of_a_task() {
+    fn a_task_names_its_region() {
         let ask = |answer: &str| region_of_task(answer).map(|region| region.to_string());
         let arn = "HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"TaskARN\":\"arn:aws:ecs:eu-north-1:1:task/c/t\"}";
         assert_eq!(ask(arn), Ok("eu-north-1".to_owned()));

@@ -1,4 +1,4 @@
-//! What `provider=aws` may be told.
+//! The keys of `provider=aws`, and a list of instances to ask for made of their values.
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
@@ -7,14 +7,18 @@ use aws_sdk_ec2::types::InstanceStateName;
 use crate::{
     secret::SecretSource,
     spec::{
-        SpecError,
-        keys::{Keys, Known},
+        error::SpecError,
+        keys::{Keys, Schema},
     },
 };
 
-/// The keys, explained in the README. The access key's id is no secret by itself, but nobody needs to see it.
-pub(crate) const KNOWN: Known = Known {
-    provider: super::NAME,
+/// The provider's name, as in `provider=NAME`.
+pub(crate) const NAME: &str = "aws";
+
+/// The keys, explained in the README. The access key's id is no secret by itself, but is masked like one: no reader of a
+/// log needs it.
+pub(crate) const SCHEMA: Schema = Schema {
+    provider: NAME,
     keys: &[
         "tag_key",
         "tag_value",
@@ -33,46 +37,46 @@ pub(crate) const KNOWN: Known = Known {
     secrets: &["access_key_id", "secret_access_key", "session_token"],
 };
 
-/// The most that EC2 gives, and so the fewest calls.
+/// Most instances a page that EC2 gives, which makes the fewest calls.
 const MAX_PAGE_SIZE: i32 = 1000;
 
-/// The fewest that EC2 takes.
+/// Fewest instances a page that EC2 lets a caller ask for.
 const MIN_PAGE_SIZE: i32 = 5;
 
-/// Which instances to look for, where, as whom, and which of their addresses to take.
-#[derive(Clone, PartialEq, Eq)]
+/// The values of a spec, checked: instances to look for, the place to ask, the credentials, and the addresses to take.
+#[derive(Clone)]
 pub(crate) struct Instances {
     /// Keys and values of the tags that an instance must have, all of them. Never empty.
     pub(crate) tags: BTreeMap<String, String>,
     /// The states that count.
     pub(crate) states: Vec<InstanceStateName>,
-    /// `None`: found out.
+    /// Region; `None`: found out at the first poll.
     pub(crate) region: Option<String>,
-    /// `None`: the region's own.
+    /// URL of EC2; `None`: the region's own.
     pub(crate) endpoint: Option<String>,
-    /// As whom.
+    /// Credentials to ask with.
     pub(crate) credentials: Credentials,
-    /// Which addresses.
+    /// Kind of addresses to take.
     pub(crate) addr_type: AddrType,
-    /// `None`: the gossip port.
+    /// Port of every seed; `None`: the gossip port.
     pub(crate) port: Option<NonZeroU16>,
-    /// Instances asked for at a time.
+    /// Number of instances asked for at a time.
     pub(crate) page_size: i32,
 }
 
-/// Where credentials come from.
-#[derive(Clone, PartialEq, Eq)]
+/// The place that credentials come from.
+#[derive(Clone)]
 pub(crate) enum Credentials {
-    /// The spec says which.
+    /// The spec, which has the keys or points to them.
     Keys(AccessKeys),
-    /// This profile of the shared configuration, before anything in the environment.
+    /// A profile of the shared configuration, before anything in the environment.
     Profile(String),
-    /// Wherever the SDK finds them.
+    /// The first place at which the SDK finds them.
     Chain,
 }
 
 impl Credentials {
-    /// The profile that the spec names.
+    /// The profile, if the spec names one.
     pub(crate) fn profile(&self) -> Option<&str> {
         match self {
             Self::Profile(name) => Some(name),
@@ -82,7 +86,7 @@ impl Credentials {
 }
 
 /// An access key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct AccessKeys {
     /// `access_key_id`.
     pub(crate) id: SecretSource,
@@ -92,7 +96,7 @@ pub(crate) struct AccessKeys {
     pub(crate) token: Option<SecretSource>,
 }
 
-/// Which of an instance's addresses to take.
+/// Kind of an instance's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AddrType {
     /// The private IPv4 address of the primary interface.
@@ -108,7 +112,7 @@ pub(crate) enum AddrType {
 impl AddrType {
     const ALL: [Self; 4] = [Self::PrivateV4, Self::PublicV4, Self::PrivateV6, Self::PublicV6];
 
-    /// As in a spec.
+    /// The name of the kind in a spec.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PrivateV4 => "private_v4",
@@ -120,8 +124,8 @@ impl AddrType {
 }
 
 impl Instances {
-    /// Reads and checks the keys.
-    pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
+    /// Reads and checks the values.
+    pub(crate) fn read(mut keys: Keys) -> Result<Self, SpecError> {
         Ok(Self {
             tags: tags(&mut keys)?,
             states: states(&mut keys)?,
@@ -129,15 +133,15 @@ impl Instances {
             endpoint: endpoint(&mut keys)?,
             credentials: credentials(&mut keys)?,
             addr_type: addr_type(&mut keys)?,
-            port: keys.port()?,
+            port: keys.take_port()?,
             page_size: page_size(&mut keys)?,
         })
     }
 }
 
 fn tags(keys: &mut Keys) -> Result<BTreeMap<String, String>, SpecError> {
-    let mut tags: BTreeMap<_, _> = keys.with_prefix("tag.").into_iter().collect();
-    match (keys.optional("tag_key")?, keys.take("tag_value")) {
+    let mut tags = keys.take_prefixed("tag.");
+    match (keys.take_optional("tag_key")?, keys.take("tag_value")) {
         (Some(key), Some(value)) => {
             if tags.contains_key(&key) {
                 return Err(keys.conflict(format!("tag_key={key} and tag.{key} name the same tag: keep one")));
@@ -159,7 +163,7 @@ fn tags(keys: &mut Keys) -> Result<BTreeMap<String, String>, SpecError> {
 }
 
 fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
-    let Some(list) = keys.optional("states")? else {
+    let Some(list) = keys.take_optional("states")? else {
         return Ok(vec![InstanceStateName::Running]);
     };
     let mut states = Vec::new();
@@ -174,9 +178,9 @@ fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
 }
 
 fn region(keys: &mut Keys) -> Result<Option<String>, SpecError> {
-    let region = keys.optional("region")?;
+    let region = keys.take_optional("region")?;
     match &region {
-        // It becomes a part of a host name.
+        // The region becomes a part of a host name.
         Some(text) if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') => {
             Err(keys.bad_value("region", text, "is no region: write one like us-east-1"))
         }
@@ -185,18 +189,18 @@ fn region(keys: &mut Keys) -> Result<Option<String>, SpecError> {
 }
 
 fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
-    let Some(url) = keys.optional("endpoint")? else {
+    let Some(url) = keys.take_optional("endpoint")? else {
         return Ok(None);
     };
     let uri = url.parse::<http::Uri>().ok();
-    let good = uri.is_some_and(|uri| {
-        let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    let is_good = uri.is_some_and(|uri| {
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.query().is_none()
-            && !user
+            && !has_user
     });
-    if good {
+    if is_good {
         Ok(Some(url))
     } else {
         Err(keys.bad_value("endpoint", &url, "is no endpoint: write https://HOST[:PORT][/PATH] or http://…"))
@@ -204,10 +208,10 @@ fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
 }
 
 fn credentials(keys: &mut Keys) -> Result<Credentials, SpecError> {
-    let profile = keys.optional("profile")?;
-    let id = keys.secret("access_key_id")?;
-    let secret = keys.secret("secret_access_key")?;
-    let token = keys.secret("session_token")?;
+    let profile = keys.take_optional("profile")?;
+    let id = SecretSource::take(keys, "access_key_id")?;
+    let secret = SecretSource::take(keys, "secret_access_key")?;
+    let token = SecretSource::take(keys, "session_token")?;
     let problem = match (profile, id, secret, token) {
         (None, Some(id), Some(secret), token) => {
             return Ok(Credentials::Keys(AccessKeys { id, secret, token }));
@@ -227,7 +231,7 @@ fn credentials(keys: &mut Keys) -> Result<Credentials, SpecError> {
 }
 
 fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
-    let Some(name) = keys.optional("addr_type")? else {
+    let Some(name) = keys.take_optional("addr_type")? else {
         return Ok(AddrType::PrivateV4);
     };
     AddrType::ALL.into_iter().find(|addr_type| addr_type.name() == name).ok_or_else(|| {
@@ -237,7 +241,7 @@ fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
 }
 
 fn page_size(keys: &mut Keys) -> Result<i32, SpecError> {
-    let Some(text) = keys.optional("page_size")? else {
+    let Some(text) = keys.take_optional("page_size")? else {
         return Ok(MAX_PAGE_SIZE);
     };
     let size = text.parse().ok().filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size));

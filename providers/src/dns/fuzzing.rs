@@ -1,6 +1,6 @@
-//! A network in which the only name server answers as it is told, without a socket.
+//! A network without sockets, whose only name server gives the answers of a fuzzer.
 
-#![expect(clippy::unwrap_in_result, reason = "what cannot happen should stop the fuzzer")]
+#![expect(clippy::unwrap_in_result, reason = "a broken invariant should stop the fuzzer")]
 
 use std::{
     collections::VecDeque,
@@ -22,25 +22,42 @@ use hickory_resolver::{
 };
 use tokio::sync::watch;
 
-use super::{Seeds, answer, found, name_server, spec::Query, tune};
-use crate::DiscoverError;
+use super::{answer, look_up, name_server, spec::Query, tune};
+use crate::discovery::{DiscoverError, Seeds};
 
-/// The answers, and how many have been sent.
+/// A network whose name server sends the next answer for each query.
 #[derive(Clone)]
 struct Network {
     answers: Arc<Vec<Vec<u8>>>,
+    /// Number of answers sent.
     sent: Arc<AtomicUsize>,
     handle: TokioHandle,
 }
 
-/// A socket and what was last asked over it.
+/// A socket in that network.
 struct Socket {
     network: Network,
-    asked: watch::Sender<Option<(Vec<u8>, SocketAddr)>>,
+    last: watch::Sender<Option<Sent>>,
 }
 
-/// Asks for a service or a host in a network of these answers: each a length and as many bytes.
-pub(crate) fn ask(service: bool, data: &[u8]) -> Result<Seeds, DiscoverError> {
+/// A query as it was sent.
+#[derive(Clone)]
+struct Sent {
+    bytes: Vec<u8>,
+    to: SocketAddr,
+}
+
+/// Records that a fuzzer asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Asked {
+    /// SRV records, and the addresses of their targets.
+    Service,
+    /// A and AAAA records.
+    Host,
+}
+
+/// Polls a network of these answers, each a length (in fours of bytes) and as many bytes.
+pub(crate) fn ask(asked: Asked, data: &[u8]) -> Result<Seeds, DiscoverError> {
     let mut answers = VecDeque::new();
     let mut rest = data;
     while let [length, more @ ..] = rest {
@@ -55,25 +72,25 @@ pub(crate) fn ask(service: bool, data: &[u8]) -> Result<Seeds, DiscoverError> {
     let mut builder = Resolver::builder_with_config(config, network);
     tune(builder.options_mut());
     let name = |text| hickory_resolver::proto::rr::Name::from_ascii(text).expect("it is a name");
-    let query = if service {
-        Query::Service(name("_a._udp.bad.test."))
-    } else {
-        Query::Hosts(name("a.bad.test."), None)
+    let query = match asked {
+        Asked::Service => Query::Service(name("_a._udp.bad.test.")),
+        Asked::Host => Query::Hosts(name("a.bad.test."), None),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime without sockets").block_on(async move {
         let resolver = builder.build().map_err(|error| error.to_string());
         answer(match resolver {
-            Ok(resolver) => found(&query, &resolver, 7946).await,
+            Ok(resolver) => look_up(&query, &resolver, 7946).await,
             Err(error) => Err(error),
         })
     })
 }
 
-/// An answer to `query`: the number of records in each part, then the records; a query that is cut short gets none.
-fn reply(query: &[u8], told: &[u8]) -> Option<Vec<u8>> {
-    let (flags, told) = told.split_first_chunk::<2>()?;
-    let (counts, records) = told.split_first_chunk::<3>()?;
+/// Makes the reply to a query of an answer: flags, the number of records in each of three sections, and the records. An
+/// answer that is too short for those makes none.
+fn reply(query: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
+    let (flags, rest) = answer.split_first_chunk::<2>()?;
+    let (counts, records) = rest.split_first_chunk::<3>()?;
     let question = query.get(12..)?;
     let end = question.iter().position(|byte| *byte == 0)? + 5;
     let [answers, authorities, additionals] = *counts;
@@ -90,25 +107,26 @@ impl DnsUdpSocket for Socket {
         _: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let asked = self.asked.borrow().clone();
+        let last = self.last.borrow().clone();
         let number = self.network.sent.fetch_add(1, Ordering::Relaxed);
-        let sent = asked.zip(self.network.answers.get(number)).and_then(|((query, to), told)| {
-            let bytes = reply(&query, told)?;
+        let sent = last.zip(self.network.answers.get(number)).and_then(|(query, answer)| {
+            let bytes = reply(&query.bytes, answer)?;
             let length = bytes.len().min(buffer.len());
             buffer[..length].copy_from_slice(&bytes[..length]);
-            Some((length, to))
+            Some((length, query.to))
         });
-        // Instead of silence, for which nobody wants to wait.
+        // An error in place of silence, which would take a time-out for each query.
         Poll::Ready(sent.ok_or_else(|| io::ErrorKind::ConnectionReset.into()))
     }
 
     fn poll_send_to(&self, _: &mut Context<'_>, query: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
-        self.asked.send_replace(Some((query.to_vec(), to)));
+        self.last.send_replace(Some(Sent { bytes: query.to_vec(), to }));
         Poll::Ready(Ok(query.len()))
     }
 }
 
-type Made<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+/// A future of the traits that hickory asks for.
+type Pending<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
 impl RuntimeProvider for Network {
     type Handle = TokioHandle;
@@ -120,12 +138,12 @@ impl RuntimeProvider for Network {
         self.handle.clone()
     }
 
-    fn connect_tcp(&self, _: SocketAddr, _: Option<SocketAddr>, _: Option<Duration>) -> Made<Self::Tcp> {
+    fn connect_tcp(&self, _: SocketAddr, _: Option<SocketAddr>, _: Option<Duration>) -> Pending<Self::Tcp> {
         Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 
-    fn bind_udp(&self, _: SocketAddr, _: SocketAddr) -> Made<Socket> {
-        let socket = Socket { network: self.clone(), asked: watch::Sender::new(None) };
+    fn bind_udp(&self, _: SocketAddr, _: SocketAddr) -> Pending<Socket> {
+        let socket = Socket { network: self.clone(), last: watch::Sender::new(None) };
         Box::pin(async { Ok(socket) })
     }
 }

@@ -1,4 +1,4 @@
-//! Look-ups: from a name to addresses with their ports, as far as name servers answer.
+//! Look-ups: from a name to addresses with their ports, as many as name servers answer for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,38 +16,66 @@ use hickory_resolver::{
 };
 use tokio::time::{sleep, timeout};
 
-/// Targets looked up at a time: two queries each, well below the 150 that dnsmasq forwards at a time by default.
+/// Number of targets looked up at a time: two queries each, well below the 150 that dnsmasq forwards at a time by default.
 const LOOKUPS: usize = 16;
 
-/// For one kind of record of one name: a dead name server costs 2 s (see [`super::TIMEOUT`]), so a live one behind it is
-/// still reached, also by TCP.
+/// Time for one kind of record of one name: a dead name server costs 2 s (two tries of `TIMEOUT`), so a live one behind it
+/// is still reached, also by TCP.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For all targets together. What was found by then is kept. 120 targets take 0.07 s when they are answered.
+/// Time for all targets together; answers that came by then are kept. 120 targets that are answered take 0.07 s.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Aliases followed from one SRV name to the next.
+/// Number of aliases followed from one SRV name to the next.
 const MAX_ALIASES: usize = 4;
 
-/// What a look-up found.
+/// The outcome of a look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Each with the priority of its record, the lowest first.
-    pub(crate) addrs: BTreeSet<(u16, SocketAddr)>,
+    /// Addresses, those with the lowest priority first.
+    pub(crate) addrs: BTreeSet<FoundAddr>,
     /// The lowest time to live of the records used, in seconds, as the server gave it.
     pub(crate) min_ttl: Option<u32>,
-    /// What failed beside it.
+    /// Problems met beside the addresses found.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Found {
-    fn saw_ttl(&mut self, ttl: u32) {
+    fn note_ttl(&mut self, ttl: u32) {
         self.min_ttl = Some(self.min_ttl.map_or(ttl, |min| min.min(ttl)));
     }
 }
 
-/// The hosts that a service name lists, at the ports it lists. Every target counts, whatever its priority: the ones that
-/// clients should not use yet are members all the same.
+/// An address of a look-up, in the order in which clients should use it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FoundAddr {
+    /// Priority of the SRV record, the lowest first; 0 without one.
+    priority: u16,
+    /// The address.
+    pub(crate) addr: SocketAddr,
+}
+
+/// The data of a record, and its time to live in seconds.
+struct Record<T> {
+    data: T,
+    ttl: u32,
+}
+
+/// A service at a target: priority and port of an SRV record.
+struct Offer {
+    priority: u16,
+    port: u16,
+}
+
+/// The addresses of one name.
+struct Addresses {
+    records: Vec<Record<IpAddr>>,
+    /// The reason for which there are none, or for which others may be missing.
+    problem: Option<String>,
+}
+
+/// Looks up the hosts of a service, at the ports of their SRV records. Every target counts, whatever its priority: targets
+/// that clients should not use yet are members all the same.
 pub(crate) async fn service<P: ConnectionProvider>(
     resolver: &Resolver<P>,
     name: &Name,
@@ -55,27 +83,32 @@ pub(crate) async fn service<P: ConnectionProvider>(
     let records = timeout(LOOKUP_TIMEOUT, service_records(resolver, name.clone()));
     let records = records.await.map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
     let mut found = Found::default();
-    let mut targets: BTreeMap<Name, Vec<(u16, u16)>> = BTreeMap::new();
-    for (srv, ttl) in records.map_err(|e| sentence(name, &e))? {
-        found.saw_ttl(ttl);
+    let mut targets: BTreeMap<Name, Vec<Offer>> = BTreeMap::new();
+    for Record { data: SRV { priority, port, target, .. }, ttl } in records.map_err(|e| sentence(name, &e))? {
+        found.note_ttl(ttl);
         // The root as a target says that the service is not offered (RFC 2782).
-        if !srv.target.is_root() {
-            targets.entry(srv.target).or_default().push((srv.priority, srv.port));
+        if !target.is_root() {
+            targets.entry(target).or_default().push(Offer { priority, port });
         }
     }
     let mut missing: BTreeSet<Name> = targets.keys().cloned().collect();
-    let lookups = stream::iter(targets).map(async |(target, ports)| {
-        let answer = addresses(resolver, &target).await;
-        (target, ports, answer)
+    let lookups = stream::iter(targets).map(async |(target, offers)| {
+        let hosts = addresses(resolver, &target).await;
+        (target, offers, hosts)
     });
     let mut answers = pin!(lookups.buffer_unordered(LOOKUPS).take_until(sleep(TARGETS_TIMEOUT)));
-    while let Some((target, ports, (addrs, problem))) = answers.next().await {
+    while let Some((target, offers, hosts)) = answers.next().await {
         missing.remove(&target);
-        for (ip, ttl) in addrs {
-            found.saw_ttl(ttl);
-            found.addrs.extend(ports.iter().map(|(priority, port)| (*priority, SocketAddr::new(ip, *port))));
+        for Record { data: ip, ttl } in hosts.records {
+            found.note_ttl(ttl);
+            found.addrs.extend(
+                offers.iter().map(|offer| FoundAddr {
+                    priority: offer.priority,
+                    addr: SocketAddr::new(ip, offer.port),
+                }),
+            );
         }
-        found.warnings.extend(problem);
+        found.warnings.extend(hosts.problem);
     }
     found.warnings.sort();
     if !missing.is_empty() {
@@ -88,17 +121,17 @@ pub(crate) async fn service<P: ConnectionProvider>(
     Ok(found)
 }
 
-/// The addresses of a name, all at one port.
+/// Looks up the addresses of a name, all at one port.
 pub(crate) async fn hosts<P: ConnectionProvider>(
     resolver: &Resolver<P>,
     name: &Name,
     port: u16,
 ) -> Result<Found, String> {
-    let (addrs, problem) = addresses(resolver, name).await;
+    let Addresses { records, problem } = addresses(resolver, name).await;
     let mut found = Found::default();
-    for (ip, ttl) in addrs {
-        found.saw_ttl(ttl);
-        found.addrs.insert((0, SocketAddr::new(ip, port)));
+    for Record { data: ip, ttl } in records {
+        found.note_ttl(ttl);
+        found.addrs.insert(FoundAddr { priority: 0, addr: SocketAddr::new(ip, port) });
     }
     match problem {
         Some(problem) if found.addrs.is_empty() => Err(problem),
@@ -112,7 +145,7 @@ pub(crate) async fn hosts<P: ConnectionProvider>(
 async fn service_records<P: ConnectionProvider>(
     resolver: &Resolver<P>,
     mut name: Name,
-) -> Result<Vec<(SRV, u32)>, NetError> {
+) -> Result<Vec<Record<SRV>>, NetError> {
     for _ in 0..=MAX_ALIASES {
         let error = match resolver.lookup(name.clone(), RecordType::SRV).await {
             Ok(lookup) => return Ok(records(&lookup, |data| srv(data).cloned()).collect()),
@@ -126,45 +159,45 @@ async fn service_records<P: ConnectionProvider>(
             return Err(error);
         };
         match records(&aliases, |data| alias(data).cloned()).next() {
-            Some((alias, _)) => name = alias,
+            Some(alias) => name = alias.data,
             None => return Err(error),
         }
     }
     Err(NetError::Message("a chain of more than 4 aliases"))
 }
 
-/// The addresses of a name with their times to live, and what kept others from being found.
-async fn addresses<P: ConnectionProvider>(
-    resolver: &Resolver<P>,
-    name: &Name,
-) -> (Vec<(IpAddr, u32)>, Option<String>) {
+/// Looks up A and AAAA records of a name at the same time.
+async fn addresses<P: ConnectionProvider>(resolver: &Resolver<P>, name: &Name) -> Addresses {
     let ask = async |kind| {
         let answer = timeout(LOOKUP_TIMEOUT, resolver.lookup(name.clone(), kind)).await;
         answer.unwrap_or(Err(NetError::Timeout))
     };
     let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
     let mut found = Vec::new();
-    let mut none = None;
+    let mut empty = None;
     let mut failed = None;
     for answer in [v4, v6] {
         match answer {
             Ok(lookup) => found.extend(records(&lookup, ip)),
             // A host without an IPv6 address is no fault.
-            Err(e) if e.is_no_records_found() => none = Some(e),
+            Err(e) if e.is_no_records_found() => empty = Some(e),
             Err(e) => failed = Some(e),
         }
     }
-    let problem = match (failed, none) {
+    let problem = match (failed, empty) {
         (Some(e), _) => Some(sentence(name, &e)),
         (None, _) if !found.is_empty() => None,
         (None, Some(e)) if e.is_nx_domain() => Some(sentence(name, &e)),
         (None, _) => Some(format!("{name} has neither an A nor an AAAA record")),
     };
-    (found, problem)
+    Addresses { records: found, problem }
 }
 
-fn records<T>(lookup: &Lookup, pick: impl Fn(&RData) -> Option<T>) -> impl Iterator<Item = (T, u32)> {
-    lookup.answers().iter().filter_map(move |record| Some((pick(&record.data)?, record.ttl)))
+fn records<T>(lookup: &Lookup, pick: impl Fn(&RData) -> Option<T>) -> impl Iterator<Item = Record<T>> {
+    lookup.answers().iter().filter_map(move |record| {
+        let data = pick(&record.data)?;
+        Some(Record { data, ttl: record.ttl })
+    })
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]
@@ -192,7 +225,7 @@ fn ip(data: &RData) -> Option<IpAddr> {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the rest says what it is")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "other errors say what they are")]
 fn sentence(name: &Name, error: &NetError) -> String {
     match error {
         NetError::Timeout => format!("no name server answered for {name} in time"),

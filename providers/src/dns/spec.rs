@@ -1,32 +1,35 @@
-//! What `provider=dns` may be told.
+//! The keys of `provider=dns`, and a query made of their values.
 
 use std::{net::IpAddr, num::NonZeroU16};
 
 use hickory_resolver::proto::rr::Name;
 
 use crate::{
-    address::{Address, check_name},
+    address::{Address, HostName},
     spec::{
-        SpecError,
-        keys::{Keys, Known},
+        error::SpecError,
+        keys::{Keys, Schema},
     },
 };
 
-/// The keys, explained in the README.
-pub(crate) const KNOWN: Known =
-    Known { provider: super::NAME, keys: &["name", "port", "resolver"], secrets: &[] };
+/// The provider's name, as in `provider=NAME`.
+pub(crate) const NAME: &str = "dns";
 
-/// Which records to ask for, and whom.
-#[derive(Clone, PartialEq, Eq)]
+/// The keys, explained in the README.
+pub(crate) const SCHEMA: Schema =
+    Schema { provider: NAME, keys: &["name", "port", "resolver"], secrets: &[] };
+
+/// The values of a spec, checked.
+#[derive(Clone)]
 pub(crate) struct Records {
-    /// What kind, and under which name; complete, so that no search list is tried.
+    /// The records that list the seeds.
     pub(crate) query: Query,
-    /// Whom to ask; `None`: whom the system asks.
+    /// The name server to ask; `None`: those of the system.
     pub(crate) resolver: Option<Address>,
 }
 
-/// The kind of records that list the seeds.
-#[derive(Clone, PartialEq, Eq)]
+/// Records that list seeds: their kind and their name. The name is complete, so that no search list is tried.
+#[derive(Clone)]
 pub(crate) enum Query {
     /// SRV records, which name hosts and ports.
     Service(Name),
@@ -35,30 +38,29 @@ pub(crate) enum Query {
 }
 
 impl Records {
-    /// Reads and checks the keys.
-    pub(crate) fn new(mut keys: Keys) -> Result<Self, SpecError> {
-        let text = keys.required("name", "name=_gossip._udp.example.com, or name=HOST port=PORT")?;
+    /// Reads and checks the values.
+    pub(crate) fn read(mut keys: Keys) -> Result<Self, SpecError> {
+        let text = keys.take_required("name", "name=_gossip._udp.example.com, or name=HOST port=PORT")?;
         if text.parse::<IpAddr>().is_ok() {
             let remedy = format!("is an address, not a name: use provider=static addrs={text}");
             return Err(keys.bad_value("name", &text, remedy));
         }
-        check_name(&text).map_err(|e| keys.bad_value("name", &text, e))?;
+        text.parse::<HostName>().map_err(|e| keys.bad_value("name", &text, e))?;
         let mut name =
             Name::from_ascii(&text).map_err(|e| keys.bad_value("name", &text, format!("is no name: {e}")))?;
         name.set_fqdn(true);
-        let query = match keys.port()? {
+        let query = match keys.take_port()? {
             None if is_service(&text) => Query::Service(name),
             port => Query::Hosts(name, port),
         };
-        let resolver = keys.optional("resolver")?;
+        let resolver = keys.take_optional("resolver")?;
         let resolver = resolver.map(|text| text.parse().map_err(|e| keys.bad_value("resolver", &text, e)));
         Ok(Self { query, resolver: resolver.transpose()? })
     }
 }
 
-/// `_SERVICE._PROTOCOL.DOMAIN` (RFC 2782).
+/// Tests for `_SERVICE._PROTOCOL.DOMAIN` (RFC 2782).
 fn is_service(name: &str) -> bool {
     let mut labels = name.split('.');
-    let mut underscored = || labels.next().is_some_and(|label| label.starts_with('_'));
-    underscored() && underscored()
+    [labels.next(), labels.next()].iter().all(|label| label.is_some_and(|label| label.starts_with('_')))
 }

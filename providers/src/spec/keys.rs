@@ -1,46 +1,54 @@
-//! The pairs of one provider, taken out by the names it knows.
+//! The keys that a provider takes, and the values given for them in a spec.
 
 use std::collections::BTreeMap;
+#[cfg(any(feature = "aws", feature = "dns"))]
+use std::num::NonZeroU16;
 
-use super::{SpecError, hint, pairs::Pair};
-#[cfg(feature = "aws")]
-use crate::secret::SecretSource;
+use super::{error::SpecError, pairs::Pair};
+#[cfg(any(feature = "aws", feature = "dns"))]
+use crate::address::parse_port;
+use crate::nearest::nearest;
 
-/// What a provider may be told.
-pub(crate) struct Known {
+/// The keys that a provider takes.
+pub(crate) struct Schema {
     /// The provider's name, as in `provider=NAME`.
     pub(crate) provider: &'static str,
-    /// Its keys; `KEY` at the end of one stands for any name.
+    /// The keys; a `KEY` at the end of one stands for any name.
     pub(crate) keys: &'static [&'static str],
-    /// Those of them whose values are never shown.
+    /// Secret keys, whose values are never shown; also listed in `keys`.
     pub(crate) secrets: &'static [&'static str],
 }
 
-/// The pairs of a spec, every one of them known to its provider.
+/// The pairs of a spec but for `provider`, every key of which the provider takes.
+///
+/// The provider takes each value out by its key, and reports a bad one by the errors made here.
 pub(crate) struct Keys {
     provider: &'static str,
     values: BTreeMap<String, String>,
 }
 
 impl Keys {
-    /// Refuses every key the provider does not know.
-    pub(crate) fn new(known: &Known, pairs: Vec<Pair>) -> Result<Self, SpecError> {
+    /// Checks every key against the schema.
+    ///
+    /// # Errors
+    /// [`SpecError::UnknownKey`].
+    pub(crate) fn new(schema: &Schema, pairs: Vec<Pair>) -> Result<Self, SpecError> {
         let mut values = BTreeMap::new();
         for Pair { key, value } in pairs {
             let fits = |known: &&str| match known.strip_suffix("KEY") {
                 Some(prefix) => key.len() > prefix.len() && key.starts_with(prefix),
                 None => key == *known,
             };
-            if !known.keys.iter().any(fits) {
-                let hint = hint(&key, known.keys);
-                return Err(SpecError::UnknownKey { key, provider: known.provider, hint });
+            if !schema.keys.iter().any(fits) {
+                let hint = nearest(&key, schema.keys.iter().copied());
+                return Err(SpecError::UnknownKey { key, provider: schema.provider, hint });
             }
             values.insert(key, value);
         }
-        Ok(Self { provider: known.provider, values })
+        Ok(Self { provider: schema.provider, values })
     }
 
-    /// The error for a value of this provider.
+    /// Makes the error for a value; `remedy` completes "`VALUE` ".
     pub(crate) fn bad_value(&self, key: &'static str, value: &str, remedy: impl ToString) -> SpecError {
         SpecError::BadValue {
             provider: self.provider,
@@ -50,7 +58,7 @@ impl Keys {
         }
     }
 
-    /// The error for keys that do not go together.
+    /// Makes the error for keys that do not go together.
     pub(crate) fn conflict(&self, problem: impl ToString) -> SpecError {
         SpecError::Conflict { provider: self.provider, problem: problem.to_string() }
     }
@@ -60,8 +68,8 @@ impl Keys {
         self.values.remove(key)
     }
 
-    /// Takes a value that must not be empty.
-    pub(crate) fn optional(&mut self, key: &'static str) -> Result<Option<String>, SpecError> {
+    /// Takes a value that is not empty, if the key is given.
+    pub(crate) fn take_optional(&mut self, key: &'static str) -> Result<Option<String>, SpecError> {
         match self.take(key) {
             Some(value) if value.is_empty() => {
                 Err(self.bad_value(key, "", "is empty: give it a value, or leave the key out"))
@@ -70,30 +78,28 @@ impl Keys {
         }
     }
 
-    /// Takes a value that must be there; `example` shows one.
-    pub(crate) fn required(&mut self, key: &'static str, example: &'static str) -> Result<String, SpecError> {
+    /// Takes a value that must be given; `example` is a pair with this key, for the error.
+    pub(crate) fn take_required(
+        &mut self,
+        key: &'static str,
+        example: &'static str,
+    ) -> Result<String, SpecError> {
         let provider = self.provider;
-        self.optional(key)?.ok_or(SpecError::MissingKey { provider, key, example })
+        self.take_optional(key)?.ok_or(SpecError::MissingKey { provider, key, example })
     }
 
-    /// Takes a port.
+    /// Takes the value of `port`.
     #[cfg(any(feature = "aws", feature = "dns"))]
-    pub(crate) fn port(&mut self) -> Result<Option<std::num::NonZeroU16>, SpecError> {
-        let Some(text) = self.optional("port")? else {
+    pub(crate) fn take_port(&mut self) -> Result<Option<NonZeroU16>, SpecError> {
+        let Some(text) = self.take_optional("port")? else {
             return Ok(None);
         };
-        crate::address::parse_port(&text).map(Some).map_err(|e| self.bad_value("port", &text, e))
+        parse_port(&text).map(Some).map_err(|e| self.bad_value("port", &text, e))
     }
 
-    /// Takes a secret.
+    /// Takes every pair whose key begins with `prefix`, which is cut off.
     #[cfg(feature = "aws")]
-    pub(crate) fn secret(&mut self, key: &'static str) -> Result<Option<SecretSource>, SpecError> {
-        self.optional(key)?.map(|value| SecretSource::parse(key, &value)).transpose()
-    }
-
-    /// Takes every pair whose key begins with `prefix`, without it.
-    #[cfg(feature = "aws")]
-    pub(crate) fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
+    pub(crate) fn take_prefixed(&mut self, prefix: &str) -> BTreeMap<String, String> {
         self.values
             .extract_if(.., |key, _| key.starts_with(prefix))
             .map(|(key, value)| (key[prefix.len()..].to_owned(), value))

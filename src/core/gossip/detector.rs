@@ -7,6 +7,8 @@ mod case;
 mod checks;
 mod health;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::{

@@ -1,0 +1,73 @@
+//! A small cluster as one node sees it, for tests of single parts.
+
+use std::time::{Duration, Instant};
+
+use foca::{Member, State};
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use super::{engine::Engine, facts::Facts, metadata::Record, peer::Peer, roster::Roster, timing::Timing};
+use crate::{
+    membership::MemberStatus,
+    node::{Epoch, NodeId},
+};
+
+/// The node of this number, in its first life.
+pub(super) fn peer(number: u8) -> Peer {
+    let id = NodeId::try_from([number; 16]).unwrap();
+    Peer::new(id, ([10, 0, 0, number], 7946).into(), Epoch(1), 0)
+}
+
+/// Node 1, and the members that it knows.
+pub(super) struct View {
+    pub(super) engine: Engine,
+    pub(super) roster: Roster,
+    pub(super) timing: Timing,
+    pub(super) now: Instant,
+    pub(super) is_settling: bool,
+}
+
+impl View {
+    /// Node 1 and the members of these numbers, all of them alive.
+    pub(super) fn of(numbers: impl IntoIterator<Item = u8>) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let timing = Timing::LAN;
+        let engine = Engine::new(peer(1), &timing, StdRng::seed_from_u64(2), Record::read);
+        let roster = Roster::new(peer(1).id);
+        let mut view = Self { engine, roster, timing, now, is_settling: false };
+        numbers.into_iter().for_each(|number| view.apply(Member::alive(peer(number))));
+        view
+    }
+
+    /// Has the engine take a state, and the roster follow it.
+    pub(super) fn apply(&mut self, member: Member<Peer>) {
+        self.engine.apply(member, super::action::Telling::Quiet);
+        while self.engine.poll_output().is_some() {}
+        let touched = self.engine.take_touched();
+        self.roster.refresh(touched, &self.engine, MemberStatus::Alive, self.now);
+    }
+
+    /// Has the engine suspect a member.
+    pub(super) fn suspect(&mut self, number: u8, incarnation: u16) {
+        self.apply(Member::new(peer(number), incarnation, State::Suspect));
+    }
+
+    /// Takes note of direct contact with a member.
+    pub(super) fn hear(&mut self, number: u8) {
+        self.roster.note_heard(peer(number), self.now);
+    }
+
+    pub(super) fn wait(&mut self, wait: Duration) {
+        self.now += wait;
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts {
+            now: self.now,
+            timing: &self.timing,
+            engine: &self.engine,
+            roster: &self.roster,
+            is_settling: self.is_settling,
+        }
+    }
+}
