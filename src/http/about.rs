@@ -106,7 +106,7 @@ pub(super) fn settings(config: &Config) -> api::Settings {
             Admission::Only(id) => Some(id),
             Admission::Found | Admission::JoinOnly => None,
         },
-        join_only: config.admission != Admission::Found,
+        join_only: config.join_only,
         seed_gate: match config.seed_gate {
             SeedGate::Patient => "patient".to_owned(),
             SeedGate::Strict => "strict".to_owned(),
@@ -179,4 +179,40 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         return leaving.into_response();
     }
     "ok\n".into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Host, Options},
+        http::sample,
+    };
+
+    #[test]
+    fn each_setting_is_the_flag_of_its_name() {
+        let id = "62561a31-11e1-d629-f1b5-a5b7a7bc0a3b";
+        for (flags, cluster_id, join_only) in [
+            (vec![], None, false),
+            (vec![("join-only", "true")], None, true),
+            (vec![("cluster-id", id)], Some(id), false),
+            (vec![("cluster-id", id), ("join-only", "true")], Some(id), true),
+        ] {
+            let host = Host { name: "box".to_owned(), is_root: true, xdg_state_home: None, home: None };
+            let settings = settings(&Config::resolve(&Options::from_flags(flags), &host).unwrap());
+            let shown = settings.cluster_id.map(|id| id.to_string());
+            assert_eq!((shown.as_deref(), settings.join_only), (cluster_id, join_only));
+        }
+    }
+
+    #[test]
+    fn counters_are_shown_by_name() {
+        let shown = serde_json::to_string(&counters(&sample::counters())).unwrap();
+        let expected = concat!(
+            r#"{"datagrams_in":1,"datagrams_out":2,"bytes_in":3,"bytes_out":4,"exchanges_in":5,"exchanges_out":6,"#,
+            r#""refused":7,"foreign":8,"undecryptable":9,"replayed":10,"challenged":11,"renewals":12,"stalls":13,"#,
+            r#""suspicions":14,"overlooked":15}"#
+        );
+        assert_eq!(shown, expected);
+    }
 }

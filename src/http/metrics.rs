@@ -192,3 +192,17 @@ fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl fmt
     }
     writeln!(out, "{} {value}", if labels.is_empty() { "" } else { "}" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::sample;
+
+    #[test]
+    fn the_text_is_the_one_that_dashboards_read() {
+        let mut text = String::new();
+        write(&mut text, &sample::snapshot(7)).unwrap();
+        let expected = include_str!("metrics.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text, expected);
+    }
+}

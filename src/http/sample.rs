@@ -74,7 +74,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             fault: None,
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
-        counters: Counters::default(),
+        counters: counters(),
         encryption: Secrecy::default(),
         joined: true,
         leaving: false,
@@ -91,6 +91,27 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             profile: "lan",
             started,
         }),
+    }
+}
+
+/// A different count for every counter, so that two that change places show.
+pub(super) fn counters() -> Counters {
+    Counters {
+        datagrams_in: 1,
+        datagrams_out: 2,
+        bytes_in: 3,
+        bytes_out: 4,
+        exchanges_in: 5,
+        exchanges_out: 6,
+        refused: 7,
+        foreign: 8,
+        undecryptable: 9,
+        replayed: 10,
+        challenged: 11,
+        renewals: 12,
+        stalls: 13,
+        suspicions: 14,
+        overlooked: 15,
     }
 }
 
