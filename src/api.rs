@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bootstrap::ClusterId,
+    counters::Counters,
     membership::{DIMENSIONS, MemberStatus, Reach},
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
     quorum::{Basis, QuorumStatus},
@@ -324,27 +325,6 @@ pub struct Limits {
     pub long_polls: usize,
     /// The longest wait for a change.
     pub wait_s: f64,
-}
-
-/// Counts since the start; the metrics have the same under the same names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field is that of `snapshot::Counters`, which explains it")]
-pub struct Counters {
-    pub datagrams_in: u64,
-    pub datagrams_out: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub exchanges_in: u64,
-    pub exchanges_out: u64,
-    pub refused: u64,
-    pub foreign: u64,
-    pub undecryptable: u64,
-    pub replayed: u64,
-    pub challenged: u64,
-    pub renewals: u64,
-    pub stalls: u64,
-    pub suspicions: u64,
-    pub overlooked: u64,
 }
 
 /// `POST /v1/join`.

@@ -21,7 +21,6 @@ use crate::{
     bootstrap::{Admission, SeedGate},
     choice::Choice as _,
     config::Config,
-    counters::Counters,
     snapshot::Snapshot,
 };
 
@@ -86,7 +85,7 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
         },
         encryption: encryption(&snapshot),
         founding: founding::summary(&snapshot.founding),
-        counters: counters(&snapshot.counters),
+        counters: snapshot.counters,
     });
     let mut answer = Answer::new(&snapshot, index(&snapshot), body);
     // The counters change without the index, and a client that asks for them wants the new ones.
@@ -146,26 +145,6 @@ fn encryption(snapshot: &Snapshot) -> api::keys::Encryption {
     }
 }
 
-fn counters(counters: &Counters) -> api::Counters {
-    api::Counters {
-        datagrams_in: counters.datagrams_in,
-        datagrams_out: counters.datagrams_out,
-        bytes_in: counters.bytes_in,
-        bytes_out: counters.bytes_out,
-        exchanges_in: counters.exchanges_in,
-        exchanges_out: counters.exchanges_out,
-        refused: counters.refused,
-        foreign: counters.foreign,
-        undecryptable: counters.undecryptable,
-        replayed: counters.replayed,
-        challenged: counters.challenged,
-        renewals: counters.renewals,
-        stalls: counters.stalls,
-        suspicions: counters.suspicions,
-        overlooked: counters.overlooked,
-    }
-}
-
 /// The process runs.
 pub(super) async fn livez() -> &'static str {
     "ok\n"
@@ -207,7 +186,7 @@ mod tests {
 
     #[test]
     fn counters_are_shown_by_name() {
-        let shown = serde_json::to_string(&counters(&sample::counters())).unwrap();
+        let shown = serde_json::to_string(&sample::counters()).unwrap();
         let expected = concat!(
             r#"{"datagrams_in":1,"datagrams_out":2,"bytes_in":3,"bytes_out":4,"exchanges_in":5,"exchanges_out":6,"#,
             r#""refused":7,"foreign":8,"undecryptable":9,"replayed":10,"challenged":11,"renewals":12,"stalls":13,"#,

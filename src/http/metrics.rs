@@ -11,6 +11,7 @@ use axum::{
 use super::{Api, answer::time};
 use crate::{
     api::founding::DecisionName,
+    counters::{Counter, Counters},
     membership::MemberStatus,
     quorum::QuorumStatus,
     snapshot::{ProviderReport, Snapshot},
@@ -143,38 +144,10 @@ fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     metric(out, "encrypted", "gauge", "Whether gossip is encrypted.")?;
     sample(out, "encrypted", &[], u8::from(!snapshot.encryption.keys.is_empty()))?;
-    let counters = &snapshot.counters;
-    for (name, help, value) in [
-        ("datagrams_in_total", "Datagrams taken in.", counters.datagrams_in),
-        ("datagrams_out_total", "Datagrams sent.", counters.datagrams_out),
-        ("bytes_in_total", "Bytes in the datagrams taken in.", counters.bytes_in),
-        ("bytes_out_total", "Bytes in the datagrams sent.", counters.bytes_out),
-        ("exchanges_in_total", "Exchanges over TCP that others began.", counters.exchanges_in),
-        ("exchanges_out_total", "Exchanges over TCP that this agent began.", counters.exchanges_out),
-        ("refused_total", "Packets and frames refused.", counters.refused),
-        ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
-        (
-            "undecryptable_total",
-            "Packets and frames that no key of this agent opens, among those refused.",
-            counters.undecryptable,
-        ),
-        ("replayed_total", "Datagrams that may have been sent before.", counters.replayed),
-        (
-            "challenged_total",
-            "Requests over TCP that were asked for a proof that they are of now.",
-            counters.challenged,
-        ),
-        ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
-        (
-            "overlooked_total",
-            "Members that were shown wrongly until the look at all of them; more than 0 is a defect.",
-            counters.overlooked,
-        ),
-        ("stalls_total", "Times the process was found paused or starved.", counters.stalls),
-        ("suspicions_total", "Suspicions that this agent followed up.", counters.suspicions),
-    ] {
-        metric(out, name, "counter", help)?;
-        sample(out, name, &[], value)?;
+    for Counter { name, help, value } in Counters::TABLE {
+        let name = format!("{name}_total");
+        metric(out, &name, "counter", help)?;
+        sample(out, &name, &[], value(&snapshot.counters))?;
     }
     Ok(())
 }
