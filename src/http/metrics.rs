@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, answer::time};
+use super::{answer::time, founding, state::Api};
 use crate::{
     api::founding::DecisionName,
     counters::{Counter, Counters},
@@ -41,7 +41,7 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     sample(out, "joined", &[], u8::from(snapshot.joined))?;
     members(out, snapshot)?;
     quorum(out, snapshot)?;
-    founding(out, snapshot)?;
+    bootstrap(out, snapshot)?;
     discovery(out, snapshot)?;
     counters(out, snapshot)
 }
@@ -83,8 +83,8 @@ fn quorum(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     Ok(())
 }
 
-fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
-    let facts = super::founding::summary(&snapshot.founding);
+fn bootstrap(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let facts = founding::summary(&snapshot.founding);
     metric(
         out,
         "bootstrap_decision",
@@ -96,7 +96,7 @@ fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         sample(out, "bootstrap_decision", &labels, u8::from(facts.decision == decision))?;
     }
     metric(out, "bootstrap_reason", "gauge", "1 for each reason to wait, for a conflict, or a fault.")?;
-    for code in super::founding::codes(&snapshot.founding) {
+    for code in founding::codes(&snapshot.founding) {
         sample(out, "bootstrap_reason", &[("code", code)], 1)?;
     }
     metric(out, "cluster_info", "gauge", "1 where a cluster is known; the label says which.")?;

@@ -1,11 +1,14 @@
 //! Errors of the API: RFC 9457 problem documents.
 
+use std::fmt::Display;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 
+use super::json::json;
 use crate::{
     api,
     handle::{NotDone, Stopped},
@@ -26,6 +29,11 @@ impl Problem {
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The problem of a request that contradicts the state of the agent or its cluster.
+    pub(super) fn conflict(refused: &impl Display) -> Self {
+        Self::new(StatusCode::CONFLICT, refused.to_string())
     }
 }
 
@@ -54,7 +62,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail,
         };
-        let mut response = Response::new(Body::from(super::answer::json(&document)));
+        let mut response = Response::new(Body::from(json(&document)));
         *response.status_mut() = self.status;
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);

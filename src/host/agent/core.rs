@@ -30,7 +30,7 @@ use crate::{
     quorum::Quorum,
     retry_join::Update,
     service_manager::ServiceManager,
-    snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Discovery, ProviderReport, Snapshot},
     state_dir::StateDir,
     transport::{self, Datagrams, Request},
     watchdog::Pulse,
@@ -135,7 +135,6 @@ impl Core {
             joined: false,
             leaving: false,
             taken: started,
-            rendered: Rendered::default(),
         };
         let (snapshots, seen) = watch::channel(Arc::new(first));
         let core = Self {

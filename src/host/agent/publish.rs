@@ -8,7 +8,7 @@ use std::{
 use super::core::Core;
 use crate::{
     bootstrap::{Decision, Reason},
-    snapshot::{Rendered, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
@@ -51,7 +51,6 @@ impl Core {
             joined: self.machine.gossip().joined(),
             leaving: self.leave_by.is_some(),
             taken: now,
-            rendered: Rendered::default(),
         };
         // Whoever waits for a change is not woken for a refresh.
         self.snapshots.send_if_modified(|current| {
