@@ -22,10 +22,10 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, Server, ServerReport, Status, Voter,
-        VoterRef,
+        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, ResetRefused, Server, ServerReport,
+        Status, Voter, VoterRef,
     },
-    handle::Forgotten,
+    handle::{DataLoss, Forgotten, NotDone},
     snapshot::Snapshot,
 };
 
@@ -75,7 +75,7 @@ pub(super) async fn established(
         config_index: request.config_index,
         voters: voters.map(|(at, voter)| voter_ref(at, voter)).collect::<Result<_, _>>()?,
     };
-    api.handle.establish(report).await?.map_err(|refused| Problem::conflict(&refused))?;
+    api.handle.establish(report).await?;
     Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
 }
 
@@ -90,8 +90,7 @@ pub(super) async fn override_founders(
     }
     let founders: BTreeSet<_> =
         request.founders.iter().map(|id| parse("founders", id)).collect::<Result<_, _>>()?;
-    let cluster_id =
-        api.handle.override_founders(founders).await?.map_err(|refused| Problem::conflict(&refused))?;
+    let cluster_id = api.handle.override_founders(founders).await?;
     Ok(done(json(&shape::OverrideAnswer { cluster_id })))
 }
 
@@ -101,10 +100,16 @@ pub(super) async fn reset(
     body: Body,
 ) -> Result<Response, Problem> {
     let request: shape::ResetRequest = read(&headers, body, RESET_SHAPE).await?;
-    let forgotten = api.handle.reset(request.i_will_lose_data).await?.map_err(|refused| {
-        let remedy = "forgetting it needs \"i_will_lose_data\":true";
-        Problem::conflict(&format!("cluster {} is established: {remedy}", refused.0))
-    })?;
+    let consent = if request.i_will_lose_data { DataLoss::Accepted } else { DataLoss::Refused };
+    let forgotten = match api.handle.reset(consent).await {
+        Ok(forgotten) => forgotten,
+        // The remedy in the words of this API, not in those of the command line.
+        Err(NotDone::Refused(ResetRefused(id))) => {
+            let remedy = "forgetting it needs \"i_will_lose_data\":true";
+            return Err(Problem::conflict(&format!("cluster {id} is established: {remedy}")));
+        }
+        Err(not_done) => return Err(not_done.into()),
+    };
     let answer = match forgotten {
         Forgotten::Rival => shape::ResetAnswer { forgotten: shape::Forgotten::Rival, new_id: None },
         Forgotten::Everything { new_id } => {

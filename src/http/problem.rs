@@ -11,7 +11,7 @@ use axum::{
 use super::json::json;
 use crate::{
     api,
-    handle::{NotDone, Stopped},
+    handle::{NotDone, Stopped, Unwritten},
 };
 
 /// A request that failed.
@@ -43,13 +43,18 @@ impl From<Stopped> for Problem {
     }
 }
 
-impl From<NotDone> for Problem {
-    fn from(not_done: NotDone) -> Self {
+impl From<Unwritten> for Problem {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, unwritten.to_string())
+    }
+}
+
+impl<R: Display> From<NotDone<R>> for Problem {
+    fn from(not_done: NotDone<R>) -> Self {
         match not_done {
             NotDone::Stopped(stopped) => stopped.into(),
-            NotDone::Unwritten(unwritten) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, unwritten.to_string())
-            }
+            NotDone::Unwritten(unwritten) => unwritten.into(),
+            NotDone::Refused(refused) => Self::conflict(&refused),
         }
     }
 }
