@@ -1,4 +1,4 @@
-//! The shapes of the HTTP API's answers and requests: what the HTTP layer writes and the command line reads.
+//! The shapes of the HTTP API's answers and requests, which the HTTP layer writes and the command line reads.
 
 pub mod founding;
 pub mod keys;
@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bootstrap::ClusterId,
+    counters::Counters,
     membership::{DIMENSIONS, MemberStatus, Reach},
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
     quorum::{Basis, QuorumStatus},
 };
+
+/// Name of the header that carries the index of an answer, for the next long poll.
+pub const INDEX_HEADER: &str = "x-chronik-index";
 
 /// A time of day; RFC 3339, UTC, with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,7 +43,7 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// A duration as it stands in a field named `*_s`: seconds, to the millisecond.
+/// A duration in the form of a field named `*_s`: seconds, to the millisecond.
 pub fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
@@ -58,7 +62,7 @@ pub struct Members {
     pub members: Vec<Member>,
 }
 
-/// A member that the agent has forgotten, of which `GET /v1/events` tells.
+/// A member that the agent has forgotten: the data of a `gone` event of `GET /v1/events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
     /// Its id.
@@ -74,52 +78,52 @@ pub struct Member {
     pub id: NodeId,
     /// Its name for people.
     pub name: NodeName,
-    /// Where it gossips.
+    /// The address of its gossip.
     pub addr: SocketAddr,
-    /// What is known of its life.
+    /// Its state of life, as far as it is known.
     pub status: MemberStatus,
-    /// What it takes part in.
+    /// Its part in the cluster.
     pub role: Role,
-    /// Whether it is the agent that answers.
+    /// True for the agent that answers.
     #[serde(rename = "self")]
     pub myself: bool,
     /// Free metadata.
     pub tags: Tags,
     /// Its server's addresses.
     pub endpoints: Endpoints,
-    /// Which of its starts this is.
+    /// The number of this start of it; a later start has a larger one.
     pub epoch: Epoch,
-    /// When its status last changed.
+    /// The time of the last change of its status.
     pub since: Time,
-    /// How long ago it was heard from directly; null for hearsay.
+    /// Seconds since it was heard from directly; null if it is known by hearsay only.
     pub last_heard_s: Option<f64>,
-    /// Whether it comes and goes: suspected or called failed again and again within seconds.
+    /// True if it comes and goes: suspected or called failed again and again within seconds.
     pub degraded: bool,
     /// Smoothed round trip of datagrams to it in seconds; null until it has answered one.
     pub rtt_s: Option<f64>,
-    /// By which way it answered the last probe: `datagram`; `stream`, where datagrams are lost or blocked; `others`,
-    /// where only other members reach it; null until it was probed.
+    /// The way by which it answered the last probe: `datagram`; `stream` if datagrams are lost or blocked; `others` if
+    /// only other members reach it; null until it was probed.
     pub reach: Option<Reach>,
-    /// Where it is in the network, by its own account; null until it has said so.
+    /// Its coordinate in the network, by its own account; null until it has given one.
     #[serde(default)]
     pub coordinate: Option<Coordinate>,
-    /// Who named its address: a provider, or `gossip`; `self` for the agent that answers, if no provider lists it.
+    /// The source of its address: a provider, or `gossip`; `self` for the agent that answers, if no provider lists it.
     pub source: String,
 }
 
-/// Where a node is in the network: a round trip between two nodes takes about as long as their positions are apart, and
-/// both heights on top.
+/// The coordinate of a node in the network: a round trip between two nodes takes about as long as the distance of their
+/// positions and both heights in sum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Coordinate {
-    /// Along each axis, in seconds.
+    /// Position along each axis, in seconds.
     pub position_s: [f64; DIMENSIONS],
-    /// In seconds.
+    /// Height, in seconds.
     pub height_s: f64,
-    /// How far off estimates are, by the node's own account: a share of the round trip, 1 where it knows nothing.
+    /// Error of estimates by the node's own account: a share of the round trip, 1 if it knows nothing.
     pub error: f64,
 }
 
-/// A share as it stands in an answer: to a thousandth.
+/// A share in the form of an answer: to a thousandth.
 pub fn share(share: f64) -> f64 {
     (share * 1000.0).round() / 1000.0
 }
@@ -131,40 +135,40 @@ pub struct Quorum {
     pub index: u64,
     /// The answer in one word.
     pub status: QuorumStatus,
-    /// Whether a majority of the voters of a founded cluster is alive.
+    /// True if a majority of the voters of a bootstrapped cluster is alive.
     pub has_quorum: bool,
-    /// How many voters there are.
+    /// Number of voters.
     pub voters: usize,
-    /// How many of them are alive.
+    /// Number of voters that are alive.
     pub voters_alive: usize,
-    /// How many must be.
+    /// Number of voters that must be alive for a quorum.
     pub required: usize,
     /// `--bootstrap-expect`, or null.
     pub expect: Option<u16>,
-    /// Whether as many servers as expected are alive.
+    /// True if as many servers as expected are alive.
     pub expect_met: bool,
-    /// Whom the majority is counted among.
+    /// The set that the majority is counted in.
     pub basis: Basis,
-    /// The voters that are not there.
+    /// The voters that are not alive.
     pub missing: Vec<Missing>,
-    /// The view is old.
+    /// True if the view is old.
     pub stale: bool,
-    /// Why, a sentence each.
+    /// The reasons for the status, a sentence each.
     pub reasons: Vec<String>,
 }
 
-/// A voter that is not there.
+/// A voter that is not alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// Its id; absent for a voter that is known by an endpoint only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<NodeId>,
-    /// Its name for people, or what else is known of it.
+    /// Its name for people, or else its endpoint or id.
     pub name: String,
-    /// What is known of its life; absent where it was not seen since this agent started.
+    /// Its state of life; absent if it was not seen since this agent started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<MemberStatus>,
-    /// Since when.
+    /// The time since which it has that status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
@@ -178,7 +182,9 @@ pub struct Discovery {
     pub providers: Vec<Provider>,
 }
 
-/// What one provider last said.
+/// The last answer of one provider. `snapshot::ProviderReport` has the same fields as the agent keeps them: instants and
+/// durations, which only the snapshot's clock turns into times of day. A generic type for both would need a parameter
+/// for each of the three kinds of field and another name for `took_s`, and would be longer than the two.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provider {
     /// As in `provider=NAME`.
@@ -187,19 +193,19 @@ pub struct Provider {
     pub spec: String,
     /// The last good answer.
     pub addrs: Vec<SocketAddr>,
-    /// When that was.
+    /// The time of that answer.
     pub answered: Option<Time>,
-    /// How long the last poll took.
+    /// Duration of the last poll in seconds.
     pub took_s: Option<f64>,
-    /// What went wrong beside the addresses found.
+    /// Problems beside the addresses found.
     pub warnings: Vec<String>,
-    /// What went wrong in the last poll, if it failed.
+    /// The error of the last poll, if it failed.
     pub error: Option<String>,
-    /// How many polls have failed in a row.
+    /// Number of polls that have failed in a row.
     pub failures: u32,
-    /// How often it was asked.
+    /// Number of polls so far.
     pub polls: u64,
-    /// When it will be asked next.
+    /// The time of the next poll.
     pub next: Option<Time>,
 }
 
@@ -214,39 +220,39 @@ pub struct Myself {
     pub id: NodeId,
     /// Its name for people.
     pub name: NodeName,
-    /// What it takes part in.
+    /// Its part in the cluster.
     pub role: Role,
-    /// What the others are told of its life; null before the first picture.
+    /// Its state of life as the others are told; null before the first view.
     pub status: Option<MemberStatus>,
     /// The address given to the others.
     pub addr: SocketAddr,
-    /// Why that one.
+    /// The reason for that address.
     pub addr_because: String,
-    /// Where it gossips, as bound.
+    /// The address of its gossip, as bound.
     pub bound: SocketAddr,
     /// Free metadata.
     pub tags: Tags,
     /// Its server's addresses.
     pub endpoints: Endpoints,
-    /// Which of its starts this is.
+    /// The number of this start; a later start has a larger one.
     pub epoch: Epoch,
-    /// When it started.
+    /// The time of this start.
     pub started: Time,
-    /// Whether it has ever been in contact with another agent.
+    /// True once it has been in contact with another agent.
     pub joined: bool,
-    /// Whether it is saying goodbye.
+    /// True while it says goodbye.
     pub leaving: bool,
-    /// Where it is in the network; null before its first probe was answered.
+    /// Its coordinate in the network; null before its first probe was answered.
     #[serde(default)]
     pub coordinate: Option<Coordinate>,
-    /// What the co-located server said of itself; null before it does.
+    /// The last report of the co-located server; null before the first.
     pub server: Option<founding::Server>,
 }
 
 /// `GET /v1/info`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Info {
-    /// Of the membership; counters change without it.
+    /// The index of the membership; counters change without it.
     pub index: u64,
     /// The version of the agent.
     pub version: String,
@@ -254,30 +260,30 @@ pub struct Info {
     pub features: Vec<String>,
     /// This agent's id.
     pub id: NodeId,
-    /// When it started.
+    /// The time of this start.
     pub started: Time,
     /// The configuration in use, secrets masked.
     pub config: Settings,
-    /// What bounds this API.
+    /// The bounds of this API.
     pub limits: Limits,
-    /// How gossip is encrypted.
+    /// The encryption of gossip.
     pub encryption: keys::Encryption,
-    /// What became of the founding.
+    /// The bootstrap in short.
     pub founding: Founding,
     /// Counts since the start.
     pub counters: Counters,
 }
 
-/// The founding in short; `GET /v1/bootstrap` has all of it.
+/// The bootstrap in short; `GET /v1/bootstrap` has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founding {
-    /// What the server is to do.
+    /// The instruction to the server.
     pub decision: founding::DecisionName,
     /// The cluster that is known here; null before.
     pub cluster_id: Option<ClusterId>,
-    /// Whether a server reported that the cluster's group exists.
+    /// True once a server has reported that the cluster's group exists.
     pub established: bool,
-    /// How new the list of voters is.
+    /// The index of the newest list of voters.
     pub config_index: u64,
 }
 
@@ -309,42 +315,21 @@ pub struct Settings {
     pub log_level: String,
 }
 
-/// What bounds this API.
+/// The bounds of this API.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes in the body of a request.
+    /// Largest body of a request in bytes.
     pub body_bytes: usize,
-    /// Bytes in the head of a request.
+    /// Largest head of a request in bytes.
     pub head_bytes: usize,
-    /// Headers in it.
+    /// Most headers of a request.
     pub headers: usize,
-    /// Open connections of this host's, and as many of others.
+    /// Most connections from this host, and as many from others.
     pub connections: usize,
-    /// Requests that wait for a change, at one time.
+    /// Most requests that wait for a change at one time.
     pub long_polls: usize,
-    /// The longest wait for a change.
+    /// The longest wait for a change, in seconds.
     pub wait_s: f64,
-}
-
-/// Counts since the start; the metrics have the same under the same names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field is that of `snapshot::Counters`, which explains it")]
-pub struct Counters {
-    pub datagrams_in: u64,
-    pub datagrams_out: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub exchanges_in: u64,
-    pub exchanges_out: u64,
-    pub refused: u64,
-    pub foreign: u64,
-    pub undecryptable: u64,
-    pub replayed: u64,
-    pub challenged: u64,
-    pub renewals: u64,
-    pub stalls: u64,
-    pub suspicions: u64,
-    pub overlooked: u64,
 }
 
 /// `POST /v1/join`.
@@ -358,38 +343,38 @@ pub struct JoinRequest {
 /// The answer to `POST /v1/join`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinAnswer {
-    /// How many of the addresses worked.
+    /// Number of addresses that worked.
     pub joined: usize,
-    /// How each ended, in the order asked.
+    /// The result for each address, in the order asked.
     pub results: Vec<JoinResult>,
 }
 
-/// How the contact to one address ended.
+/// The result of the contact to one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinResult {
     /// The address.
     pub addr: SocketAddr,
-    /// Null, or why it failed.
+    /// The reason why it failed; null if it worked.
     pub error: Option<String>,
 }
 
 /// The answer to `POST /v1/leave`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaveAnswer {
-    /// The goodbye is said; the agent stops.
+    /// True: the goodbye is said, and the agent stops.
     pub left: bool,
 }
 
 /// An error: an RFC 9457 problem document, `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// `about:blank`: the status says what kind it is.
+    /// `about:blank`: the status says everything about the kind.
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
     pub title: String,
     /// The status.
     pub status: u16,
-    /// What is wrong with this request, and what to do about it.
+    /// The problem with this request, and the remedy.
     pub detail: String,
 }

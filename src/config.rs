@@ -39,6 +39,8 @@ pub struct Config {
     pub bootstrap_expect: Option<NonZeroU16>,
     /// Whether this agent may found at all: `--join-only` and `--cluster-id` forbid it.
     pub admission: Admission,
+    /// `--join-only` as given; `admission` is what follows from it and `--cluster-id`.
+    pub join_only: bool,
     /// `--founders`: exactly these found the cluster.
     pub founders: Option<NamedFounders>,
     /// `--seed-gate`.

@@ -3,11 +3,9 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-
-use bytes::Bytes;
 
 use crate::{
     bootstrap::Status,
@@ -18,42 +16,29 @@ use crate::{
     wire::Secrecy,
 };
 
-/// Everything a reader may want to know, at one moment.
+/// The state of the agent at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// What does not change while the agent runs.
+    /// Facts that do not change while the agent runs.
     pub about: Arc<About>,
-    /// Who is there.
+    /// The members.
     pub membership: Arc<Membership>,
-    /// Whether that is a majority.
+    /// The quorum among them.
     pub quorum: Arc<Quorum>,
-    /// What the server is to do, and the cluster as it is known here.
+    /// The decision for the server, and the cluster as it is known here.
     pub founding: Arc<Status>,
-    /// What each provider last said.
+    /// The last answer of each provider.
     pub discovery: Arc<Discovery>,
     /// Counters for metrics and diagnosis.
     pub counters: Counters,
-    /// How gossip is encrypted.
+    /// The encryption of gossip.
     pub encryption: Secrecy,
-    /// Whether this node has ever been in contact with another one.
+    /// True once this node has been in contact with another one.
     pub joined: bool,
-    /// The agent is saying goodbye.
+    /// True while the agent says goodbye.
     pub leaving: bool,
-    /// When this snapshot was taken.
+    /// The moment of this snapshot.
     pub taken: Instant,
-    /// Answers rendered from this snapshot, each at most once, by whoever asks first.
-    pub rendered: Rendered,
-}
-
-/// Slots for the answers that are asked for most. They belong to the HTTP layer, which alone fills and reads them.
-#[derive(Debug, Default)]
-pub struct Rendered {
-    /// `GET /v1/members` without filters.
-    pub members: OnceLock<Bytes>,
-    /// `GET /v1/quorum`.
-    pub quorum: OnceLock<Bytes>,
-    /// `GET /v1/bootstrap`.
-    pub founding: OnceLock<Bytes>,
 }
 
 impl Snapshot {
@@ -63,40 +48,40 @@ impl Snapshot {
     }
 }
 
-/// What does not change while the agent runs.
+/// Facts that do not change while the agent runs.
 #[derive(Debug)]
 pub struct About {
     /// This node's id.
     pub id: NodeId,
-    /// Which of its starts this is.
+    /// The number of this start; a later start has a larger one.
     pub epoch: Epoch,
     /// The cluster it belongs to.
     pub cluster: ClusterName,
-    /// Where it gossips, as bound.
+    /// The address of its gossip, as bound.
     pub bound: SocketAddr,
-    /// Where others reach it.
+    /// The address under which others reach it.
     pub advertised: SocketAddr,
-    /// Why that address was chosen, a sentence.
+    /// The reason for that address, a sentence.
     pub advertised_because: String,
-    /// Where its records are.
+    /// The directory of its records.
     pub state_dir: String,
     /// The protocol profile's name.
     pub profile: &'static str,
-    /// When it started, on both clocks; times in answers are computed from it.
+    /// The moment of this start on both clocks; times in answers are computed from it.
     pub started: Clock,
 }
 
 /// One moment on both clocks, so that a monotonic instant can be shown as a time of day.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// On the monotonic clock, which the core counts by.
+    /// The moment on the monotonic clock, which the core counts by.
     pub instant: Instant,
-    /// The same moment on the wall clock.
+    /// That moment on the wall clock.
     pub wall: SystemTime,
 }
 
 impl Clock {
-    /// Milliseconds since the Unix epoch; 0 where the wall clock is before it.
+    /// Milliseconds since the Unix epoch; 0 if the wall clock is before it.
     pub fn unix_ms(&self) -> u64 {
         let since = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -111,7 +96,7 @@ impl Clock {
     }
 }
 
-/// What the providers said.
+/// The last answers of the providers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Discovery {
     /// Grows with every change.
@@ -129,18 +114,18 @@ pub struct ProviderReport {
     pub spec: String,
     /// The last good answer; a failed poll keeps it.
     pub addrs: Vec<SocketAddr>,
-    /// When that was.
+    /// The moment of that answer.
     pub answered: Option<Instant>,
-    /// How long the last poll took.
+    /// Duration of the last poll.
     pub took: Option<Duration>,
-    /// What went wrong beside the addresses found.
+    /// Problems beside the addresses found.
     pub warnings: Vec<String>,
-    /// What went wrong in the last poll, if it failed.
+    /// The error of the last poll, if it failed.
     pub error: Option<String>,
-    /// How many polls have failed in a row.
+    /// Number of polls that have failed in a row.
     pub failures: u32,
-    /// How often it was asked.
+    /// Number of polls so far.
     pub polls: u64,
-    /// When it will be asked next.
+    /// The moment of the next poll.
     pub next: Option<Instant>,
 }

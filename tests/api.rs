@@ -160,6 +160,11 @@ fn every_error_is_a_problem_document_that_says_what_to_do() {
     let cases: Vec<(Response, u16, String)> = vec![
         (agent.get("/v1/member"), 404, "there is nothing at /v1/member: did you mean /v1/members?".into()),
         (
+            agent.get("/v1/keys/instal"),
+            404,
+            "there is nothing at /v1/keys/instal: did you mean /v1/keys/install?".into(),
+        ),
+        (
             agent.get("/v1/leave"),
             405,
             "/v1/leave does not take GET: the `Allow` header says what it takes".into(),

@@ -16,7 +16,7 @@ use chronik_agent::{
     membership::Membership,
     node::Epoch,
     quorum::Quorum,
-    snapshot::{About, Clock, Discovery, Rendered, Snapshot},
+    snapshot::{About, Clock, Discovery, Snapshot},
     wire::Secrecy,
 };
 use tokio::sync::{mpsc, watch};
@@ -87,6 +87,5 @@ fn snapshot(
         joined: true,
         leaving: false,
         taken: started,
-        rendered: Rendered::default(),
     }
 }

@@ -302,7 +302,7 @@ async fn report_established(handle: &Handle, raft: &Raft<KeyValue>, group: &Grou
         config_index: voters.log_id().map_or(0, |id| id.index) + 1,
         voters: voters.voter_ids().map(VoterRef::Ordinal).collect(),
     };
-    Ok(handle.establish(report).await??)
+    Ok(handle.establish(report).await?)
 }
 
 fn raft_config() -> Result<openraft::Config, Failed> {
@@ -335,13 +335,11 @@ pub(crate) enum Failed {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     #[error(transparent)]
-    NotDone(#[from] NotDone),
+    NotDone(#[from] NotDone<ReportRefused>),
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error("{name} was to found a group of three, but its agent decided otherwise: {decision:?}")]
     Decision { name: String, decision: Box<Decision> },
-    #[error(transparent)]
-    Report(#[from] ReportRefused),
     #[error("Raft: {0}")]
     Raft(String),
     #[error("a task failed: {0}")]

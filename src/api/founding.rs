@@ -1,4 +1,4 @@
-//! The shapes of the founding: `/v1/bootstrap` with what is below it, and `/v1/server`.
+//! The shapes of the bootstrap: `/v1/bootstrap` with everything below it, and `/v1/server`.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
@@ -14,27 +14,27 @@ use crate::{
 pub struct Bootstrap {
     /// Grows with every change.
     pub index: u64,
-    /// What the server is to do.
+    /// The instruction to the server.
     pub decision: DecisionName,
     /// The cluster that is known here; null before.
     pub cluster_id: Option<ClusterId>,
-    /// Whether a server reported that the cluster's group exists.
+    /// True once a server has reported that the cluster's group exists.
     pub established: bool,
-    /// How new the list of voters is; 0 until a server reports.
+    /// The index of the newest list of voters; 0 until a server reports.
     pub config_index: u64,
-    /// How this server stands in the cluster; absent while it waits and in a conflict.
+    /// The part of this server in the cluster; absent while it waits and in a conflict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub me: Option<Me>,
-    /// Who founded it, by ordinal; absent while it waits and in a conflict, so that nobody uses it by mistake.
+    /// The founders by ordinal; absent while it waits and in a conflict, so that no server uses them by mistake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub founders: Option<Vec<Founder>>,
-    /// Who votes in it; absent like the founders.
+    /// The voters; absent like the founders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voters: Option<Vec<Voter>>,
     /// The clusters that claim one name, this server's first; in a conflict only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Vec<ClusterId>>,
-    /// Why it waits, or what contradicts what.
+    /// The reasons to wait, or the contradictions of a conflict.
     pub reasons: Vec<Reason>,
 }
 
@@ -46,11 +46,11 @@ impl Bootstrap {
     }
 }
 
-/// What the server is to do.
+/// The instruction to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecisionName {
-    /// Nothing yet.
+    /// Do nothing yet.
     Wait,
     /// Initialise with exactly the founders.
     Bootstrap,
@@ -58,12 +58,12 @@ pub enum DecisionName {
     Resume,
     /// Ask the voters to be added.
     Join,
-    /// Nothing is decided until an operator says what is meant.
+    /// Do nothing: an operator has to say which cluster is meant.
     Conflict,
 }
 
 impl DecisionName {
-    /// All of them.
+    /// All decisions.
     pub const ALL: [Self; 5] = [Self::Wait, Self::Bootstrap, Self::Resume, Self::Join, Self::Conflict];
 
     /// The name in answers and metrics.
@@ -87,18 +87,18 @@ impl fmt::Display for DecisionName {
 /// A reason: the code is for programs, the message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// Its name.
+    /// The code: one word, which never changes.
     pub code: String,
-    /// A sentence.
+    /// The message: a sentence.
     pub message: String,
 }
 
-/// How this server stands in the cluster.
+/// The part of this server in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Me {
-    /// Whether it is a founder.
+    /// True if it is a founder.
     pub founder: bool,
-    /// Whether it votes.
+    /// True if it votes.
     pub voter: bool,
     /// Its number among the founders, from 1; null for all others.
     pub ordinal: Option<u16>,
@@ -113,9 +113,9 @@ pub struct Founder {
     pub id: NodeId,
     /// Its name, for people.
     pub name: NodeName,
-    /// Where its agent gossiped when it founded.
+    /// The address of its agent's gossip at the bootstrap.
     pub addr: SocketAddr,
-    /// Where its server was reached then.
+    /// The addresses of its server at the bootstrap.
     pub endpoints: Endpoints,
 }
 
@@ -124,24 +124,24 @@ pub struct Founder {
 pub struct Voter {
     /// Its number among the founders, if it is one.
     pub ordinal: Option<u16>,
-    /// Its agent's id; null where the server named an endpoint that no known agent announces.
+    /// Its agent's id; null if the server named an endpoint that no known agent announces.
     pub id: Option<NodeId>,
     /// Its name, if it is known.
     pub name: Option<NodeName>,
-    /// Where it is reached.
+    /// The addresses of its server.
     pub endpoints: Endpoints,
 }
 
-/// What the co-located server said of itself, in `GET /v1/self`.
+/// The last report of the co-located server, in `GET /v1/self`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// Who it is.
+    /// Its id.
     pub server_id: String,
-    /// Whether it holds data of a cluster.
+    /// True if it holds data of a cluster.
     pub has_state: bool,
-    /// Of which one, if it said so.
+    /// The cluster of that data, if it named one.
     pub cluster_id: Option<ClusterId>,
-    /// Whether it said so recently enough to count as running; null where it speaks only once.
+    /// True if the report is recent enough for the server to count as running; null if it reports only once.
     pub up: Option<bool>,
 }
 
@@ -149,14 +149,14 @@ pub struct Server {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerRequest {
-    /// Who the server is; it keeps that beside its data.
+    /// Its id, which it keeps beside its data.
     pub server_id: String,
-    /// Whether it holds data of a cluster.
+    /// True if it holds data of a cluster.
     pub has_state: bool,
-    /// Of which one, if it knows.
+    /// The cluster of that data, if it knows.
     #[serde(default)]
     pub cluster_id: Option<String>,
-    /// It will not say so again: its silence does not count as its end.
+    /// True if it will not report again: its silence does not count as its end.
     #[serde(default)]
     pub once: bool,
 }
@@ -167,15 +167,15 @@ pub struct ServerRequest {
 pub struct EstablishedRequest {
     /// The cluster whose group exists.
     pub cluster_id: String,
-    /// How new the list of voters is; the highest wins.
+    /// The index of the list of voters; the highest wins.
     #[serde(default)]
     pub config_index: u64,
-    /// The voters; none leaves those that are known.
+    /// The voters; an empty list leaves those that are known.
     #[serde(default)]
     pub voters: Vec<VoterRequest>,
 }
 
-/// A voter, by exactly one of what a server may know of it.
+/// A voter, named by exactly one of these fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VoterRequest {
@@ -209,7 +209,7 @@ pub struct OverrideAnswer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResetRequest {
-    /// Even where the cluster is established.
+    /// Consent to forget an established cluster.
     #[serde(default)]
     pub i_will_lose_data: bool,
 }
@@ -217,13 +217,13 @@ pub struct ResetRequest {
 /// The answer to `POST /v1/bootstrap/reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetAnswer {
-    /// What was forgotten.
+    /// The part that was forgotten.
     pub forgotten: Forgotten,
-    /// The id under which the agent starts over; null where it goes on.
+    /// The id under which the agent starts over; null if it goes on.
     pub new_id: Option<NodeId>,
 }
 
-/// What a reset made the agent forget.
+/// The part of its memory that a reset made the agent forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forgotten {

@@ -1,4 +1,5 @@
-//! How gossip is encrypted, and the keyrings of all members. Keys are shown by their ids only.
+//! The shapes of encryption: how this agent encrypts gossip, and the keyrings of all members. Keys are shown by their ids
+//! only.
 
 use std::{fmt, net::SocketAddr};
 
@@ -7,55 +8,55 @@ use serde::{Deserialize, Serialize};
 use super::Time;
 use crate::node::{NodeId, NodeName};
 
-/// How gossip is encrypted; keys by their ids only.
+/// The encryption of gossip; keys by their ids only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Encryption {
-    /// Whether it is.
+    /// True if gossip is encrypted.
     pub enabled: bool,
     /// The key that seals what is sent; null without keys.
     pub sends: Option<String>,
-    /// The keys that are understood, that one first.
+    /// The keys that are understood, the sending key first.
     pub keys: Vec<String>,
-    /// Why the last change of them, or the last reading of their file, failed; null where it did not.
+    /// The reason why the last change of the keys, or the last reading of their file, failed; null if it did not.
     pub trouble: Option<String>,
-    /// The last packet that no key opened; null where there was none.
+    /// The last packet that no key opened; null if there was none.
     pub last_undecryptable: Option<Undecryptable>,
 }
 
 /// A packet that no key opened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Undecryptable {
-    /// Where it came from.
+    /// The address it came from.
     pub from: SocketAddr,
-    /// Why it did not open.
+    /// The reason why it did not open.
     pub error: String,
-    /// When.
+    /// The time of its arrival.
     pub at: Time,
 }
 
 /// The answer to `GET /v1/keys` and `POST /v1/keys/…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysAnswer {
-    /// Whether all members answered and did what was asked.
+    /// True if all members answered and made the change.
     pub done: bool,
-    /// What each said, this agent last.
+    /// The keyring of each member, this agent last.
     pub members: Vec<MemberKeyring>,
 }
 
 /// The keyring of one member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberKeyring {
-    /// Who.
+    /// The member's id.
     pub id: NodeId,
-    /// Its name; null where it is not known yet.
+    /// Its name; null if it is not known yet.
     pub name: Option<NodeName>,
-    /// Where it gossips.
+    /// The address of its gossip.
     pub addr: SocketAddr,
-    /// The key that seals what it sends; null where it did not say.
+    /// The key that seals what it sends; null if it did not answer.
     pub sends: Option<String>,
-    /// The keys that it understands, that one first.
+    /// The keys that it understands, the sending key first.
     pub keys: Vec<String>,
-    /// Why it did not answer or did not do what was asked; null where all is well.
+    /// The reason why it did not answer or did not make the change; null if all is well.
     pub error: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How long a round trip between two members takes.
+//! The shape of `GET /v1/rtt`: the round trip between two members.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,11 @@ pub struct Rtt {
     pub from: RttEnd,
     /// The other.
     pub to: RttEnd,
-    /// How long a round trip between them takes, in seconds; null where that is not known yet.
+    /// Duration of a round trip between them in seconds; null if it is not known yet.
     pub rtt_s: Option<f64>,
-    /// How that is known; null where it is not.
+    /// The origin of that figure; null if there is none.
     pub basis: Option<RttBasis>,
-    /// How far off an estimate may be, by the members' own account: a share of the round trip; null where it was measured.
+    /// Error of an estimate by the members' own account: a share of the round trip; null if it was measured.
     pub relative_error: Option<f64>,
 }
 
@@ -28,11 +28,11 @@ pub struct RttEnd {
     pub name: NodeName,
 }
 
-/// How a round trip is known.
+/// The origin of a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RttBasis {
-    /// The agent that answers is one end, and its probes measured it.
+    /// Measured by the probes of the agent that answers, which is one end.
     Measured,
     /// Computed from the coordinates of both.
     Estimated,

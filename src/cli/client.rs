@@ -17,7 +17,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{api, config::HttpAddr, http::INDEX_HEADER, token::Token};
+use crate::{
+    api::{self, INDEX_HEADER},
+    config::HttpAddr,
+    token::Token,
+};
 
 /// How long an answer may take beside the wait that was asked for: loopback takes a millisecond, a join of many silent
 /// addresses some seconds.

@@ -93,6 +93,7 @@ impl Config {
             bootstrap_expect: one(options, "bootstrap-expect", count)?,
             founders: founders(options)?,
             admission: admission(options)?,
+            join_only: one(options, "join-only", truth)?.unwrap_or(false),
             seed_gate: one(options, "seed-gate", seed_gate)?.unwrap_or(SeedGate::Patient),
             endpoints: endpoints(options)?,
             tags: tags(options)?,

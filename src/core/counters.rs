@@ -1,36 +1,65 @@
-//! What a machine counts from its start on, for metrics and diagnosis.
+//! The counters of an agent, for metrics and diagnosis.
 
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+use serde::{Deserialize, Serialize};
+
+/// One counter, as answers and metrics list it.
+#[derive(Debug, Clone, Copy)]
+pub struct Counter {
+    /// The name of the field in JSON; the metric is `chronik_agent_NAME_total`.
+    pub name: &'static str,
+    /// The help text of the metric.
+    pub help: &'static str,
+    /// The count.
+    pub value: fn(&Counters) -> u64,
+}
+
+/// Makes [`Counters`] and its table of one list: the field with its documentation, and the help text of the metric.
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $name:ident: $help:literal,)+) => {
+        /// Counts since the start.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Counters {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// All counters, in the order of the list.
+            pub const TABLE: &'static [Counter] = &[
+                $(Counter { name: stringify!($name), help: $help, value: |counters| counters.$name },)+
+            ];
+        }
+    };
+}
+
+counters! {
     /// Datagrams taken in.
-    pub datagrams_in: u64,
+    datagrams_in: "Datagrams taken in.",
     /// Datagrams sent.
-    pub datagrams_out: u64,
-    /// Bytes in those taken in.
-    pub bytes_in: u64,
-    /// Bytes in those sent.
-    pub bytes_out: u64,
-    /// Exchanges over TCP that this node began.
-    pub exchanges_out: u64,
+    datagrams_out: "Datagrams sent.",
+    /// Bytes in the datagrams taken in.
+    bytes_in: "Bytes in the datagrams taken in.",
+    /// Bytes in the datagrams sent.
+    bytes_out: "Bytes in the datagrams sent.",
     /// Exchanges over TCP that others began.
-    pub exchanges_in: u64,
+    exchanges_in: "Exchanges over TCP that others began.",
+    /// Exchanges over TCP that this node began.
+    exchanges_out: "Exchanges over TCP that this agent began.",
     /// Packets and frames refused: not ours, cut short, or of another cluster.
-    pub refused: u64,
+    refused: "Packets and frames refused.",
     /// Packets and frames of another cluster, among those refused.
-    pub foreign: u64,
-    /// Packets and frames that no key opened, or that had none where one is needed, among those refused.
-    pub undecryptable: u64,
+    foreign: "Packets and frames of another cluster, among those refused.",
+    /// Packets and frames that no key opened, or that had none while one is needed, among those refused.
+    undecryptable: "Packets and frames that no key of this agent opens, among those refused.",
     /// Datagrams that may have been sent before: seen already, or from an unknown process of no active member.
-    pub replayed: u64,
+    replayed: "Datagrams that may have been sent before.",
     /// Requests over streams that were asked for a proof that they are of now.
-    pub challenged: u64,
-    /// Times this node had to renew its identity because others took it for failed.
-    pub renewals: u64,
+    challenged: "Requests over TCP that were asked for a proof that they are of now.",
+    /// Renewals of this node's identity, because others took it for failed.
+    renewals: "Times this agent had to renew its identity.",
     /// Stalls noticed: the process was paused or starved.
-    pub stalls: u64,
+    stalls: "Times the process was found paused or starved.",
     /// Suspicions that this node followed up.
-    pub suspicions: u64,
-    /// Entries of the view that only the look at all of them found to be wrong; none, unless this agent has a defect.
-    pub overlooked: u64,
+    suspicions: "Suspicions that this agent followed up.",
+    /// Entries of the view that only the look at all of them found to be wrong; more than 0 is a defect of this agent.
+    overlooked: "Members that were shown wrongly until the look at all of them; more than 0 is a defect.",
 }

@@ -18,11 +18,14 @@ pub(crate) mod fuzzing;
 mod joining;
 mod key_frames;
 mod keyrings;
+mod leaving;
 mod link;
+mod merging;
 mod metadata;
 mod output;
 mod packet;
 mod partition;
+mod parts;
 mod peer;
 mod roster;
 mod rumours;
@@ -34,18 +37,19 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
-    action::Agenda,
+    action::{Action, Agenda, Purpose, Question},
     clock::{Clock, Tick, Wait},
     comparing::Comparing,
     coordinates::Coordinates,
     detector::Detector,
     engine::Engine,
+    facts::facts,
     joining::Joining,
     keyrings::Keyrings,
     link::Link,
     partition::Partition,
+    parts::{Parts, Phase},
     roster::Roster,
-    rumours::Rumour,
     state::Request,
 };
 pub use self::{
@@ -77,52 +81,17 @@ use crate::{
 ///    it, or why there is none, to `handle_reply`.
 /// 5. Show `membership()`, or of it what `poll_change` names.
 ///
-/// Inside, each part owns its state. A part is told facts and pushes actions; the course of an input through the parts is
-/// in `course`, and nothing else calls two of them.
+/// Inside, each part owns its state. A part is told facts and pushes actions. The course of an input begins in `course`, and
+/// the loop in `parts` carries out what follows.
 pub struct Gossip {
-    /// The SWIM engine.
-    engine: Engine,
-    /// Who is there.
-    roster: Roster,
-    /// Who is suspected.
-    detector: Detector,
-    /// Which half of a parted cluster gives way.
-    partition: Partition,
-    /// Whom to dial.
-    joining: Joining,
-    /// When to compare states.
-    comparing: Comparing,
-    /// Packets and streams.
-    link: Link,
-    /// Questions about keyrings.
-    keyrings: Keyrings,
-    /// Timers and dice.
-    clock: Clock,
-    /// Positions in the network.
-    coordinates: Coordinates,
-    /// Actions to carry out; empty between two inputs.
-    agenda: Agenda,
-    timing: Timing,
-    phase: Phase,
-    /// Events for the caller.
-    events: VecDeque<Event>,
+    parts: Parts,
 }
 
 impl std::fmt::Debug for Gossip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gossip of {} in cluster {}, {:?}", self.me().id, self.link.wire().cluster(), self.phase)
+        let (cluster, phase) = (self.parts.link.wire().cluster(), self.parts.phase);
+        write!(f, "Gossip of {} in cluster {cluster}, {phase:?}", self.me().id)
     }
-}
-
-/// Phase of this node's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// It takes part.
-    Running,
-    /// It has said goodbye; nothing it hears may bring it back.
-    Leaving,
-    /// Another, older process uses the same node id. This one has stopped.
-    Duplicate,
 }
 
 /// Everything the machine needs to know before it starts.
@@ -155,7 +124,7 @@ impl Gossip {
         let Settings { cluster, timing, me, metadata, cached, encryption, read_record, seed } = settings;
         let mut rng = StdRng::seed_from_u64(seed);
         let engine_rng = StdRng::seed_from_u64(rng.random());
-        let mut gossip = Self {
+        let mut parts = Parts {
             engine: Engine::new(me, &timing, engine_rng, read_record),
             roster: Roster::new(me.id),
             detector: Detector::default(),
@@ -171,27 +140,30 @@ impl Gossip {
             phase: Phase::Running,
             events: VecDeque::new(),
         };
-        gossip.set_metadata(metadata, now)?;
-        gossip.clock.schedule(now, Tick::JoinRound);
-        gossip.clock.schedule_after(now, Wait::Around(timing.heal_period), Tick::Heal);
-        let first = gossip.comparing.next(&timing);
-        gossip.clock.schedule_after(now, Wait::Around(first.after), Tick::Compare(first.chain));
-        Ok(gossip)
+        parts.write_metadata(metadata)?;
+        parts.pump(now);
+        parts.settle(now);
+        parts.clock.schedule(now, Tick::JoinRound);
+        parts.clock.schedule_after(now, Wait::Around(timing.heal_period), Tick::Heal);
+        let first = parts.comparing.next(&timing);
+        parts.clock.schedule_after(now, Wait::Around(first.after), Tick::Compare(first.chain));
+        Ok(Self { parts })
     }
 
     /// Takes `seeds` as what the providers list now. A new one is dialled at once while this node is alone.
     pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
-        if self.joining.set_seeds(seeds) && self.engine.is_alone() {
-            self.begin_round(now);
+        if self.parts.joining.set_seeds(seeds) && self.parts.engine.is_alone() {
+            let mut out = Vec::new();
+            self.parts.joining.begin_round(&facts!(self.parts, now), self.parts.clock.rng(), &mut out);
+            self.carry_out(out, now);
         }
     }
 
     /// Contacts `addrs` now, and keeps them among the addresses worth dialling. `Event::JoinEnded` says how each ended.
     pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>, now: Instant) -> JoinId {
         let mut out = Vec::new();
-        let id = self.joining.join(addrs, &mut out);
-        self.agenda.put_first(out);
-        self.pump(now);
+        let id = self.parts.joining.join(addrs, &mut out);
+        self.carry_out(out, now);
         id
     }
 
@@ -200,207 +172,210 @@ impl Gossip {
     /// # Errors
     /// If it is too large to travel; nothing changes then.
     pub fn set_metadata(&mut self, metadata: Metadata, now: Instant) -> Result<(), MetadataTooLarge> {
-        self.write_metadata(metadata)?;
-        self.pump(now);
-        self.settle(now);
-        Ok(())
-    }
-
-    fn write_metadata(&mut self, metadata: Metadata) -> Result<(), MetadataTooLarge> {
-        let bytes = encode(&metadata)?;
-        let me = self.engine.me();
-        let version = self.roster.record(&me.id).map_or(1, |record| record.stamp.version + 1);
-        let stamp = Stamp { epoch: me.epoch(), version };
-        let record = Arc::new(Record { owner: me.id, stamp, bytes, metadata: metadata.into() });
-        self.roster.keep_own(Arc::clone(&record));
-        self.engine.tell(&Rumour::Metadata(me, record).encode());
+        self.parts.write_metadata(metadata)?;
+        self.parts.pump(now);
+        self.parts.settle(now);
         Ok(())
     }
 
     /// Sends a message about the founding to a member; to nobody if it is unknown or gone.
     pub fn send_founding(&mut self, to: NodeId, message: Vec<u8>, now: Instant) {
-        let peer = self.roster.peer(&to).filter(|peer| self.roster.state(peer).is_active());
-        let request = Request::founding(self.me().id, message);
-        self.agenda.put_first(peer.filter(|peer| peer.id != self.me().id).map(|peer| action::Action::Ask {
+        let peer = self.parts.roster.peer(&to).filter(|peer| self.parts.roster.state(peer).is_active());
+        let me = self.me().id;
+        let ask = peer.filter(|peer| peer.id != me).map(|peer| Action::Ask {
             to: peer.addr(),
-            question: action::Question::Ready(request),
-            purpose: action::Purpose::Founding,
-        }));
-        self.pump(now);
+            question: Question::Ready(Request::founding(me, message)),
+            purpose: Purpose::Founding,
+        });
+        self.carry_out(ask, now);
+    }
+
+    fn carry_out(
+        &mut self,
+        actions: impl IntoIterator<Item = Action, IntoIter: DoubleEndedIterator>,
+        now: Instant,
+    ) {
+        self.parts.agenda.put_first(actions);
+        self.parts.pump(now);
     }
 
     /// Takes note of the members that vote in the founded cluster, and of how many of them must be there; none if that
     /// cannot be said.
     pub fn set_voters(&mut self, voters: Vec<NodeId>, required: usize) {
-        self.partition.set_voters(voters, required);
+        self.parts.partition.set_voters(voters, required);
     }
 
     /// Uses other keys from now on; nothing happens if this node had none at its start.
     pub fn set_keyring(&mut self, keyring: Keyring) {
-        self.link.set_keyring(keyring);
-        self.keyrings.clear_trouble();
+        self.parts.link.set_keyring(keyring);
+        self.parts.keyrings.clear_trouble();
     }
 
     /// Takes note of the reason for which the keys stay as they are: every member that asks is told.
     pub fn set_key_trouble(&mut self, trouble: String) {
-        self.keyrings.set_trouble(trouble);
+        self.parts.keyrings.set_trouble(trouble);
     }
 
     /// Asks every member how its keyring stands and, if a change is given, to do it, this node too.
     /// `Event::KeysAnswered` says what they said. `None` if this node has no keys.
     pub fn ask_keys(&mut self, change: Option<KeyChange>, now: Instant) -> Option<KeysId> {
-        self.begin_keys_question(change, now)
+        let mut out = Vec::new();
+        let own = self.parts.link.keyring()?;
+        let id = self.parts.keyrings.ask(change, own, &facts!(self.parts, now), &mut out);
+        self.carry_out(out, now);
+        Some(id)
     }
 
     /// The keys in use, if there are any.
     pub fn keyring(&self) -> Option<&Keyring> {
-        self.link.keyring()
+        self.parts.link.keyring()
     }
 
     /// State of the keyring; `None` if there is none.
     pub fn key_state(&self) -> Option<KeyState> {
-        Some(self.keyrings.state(self.keyring()?))
+        Some(self.parts.keyrings.state(self.keyring()?))
     }
 
     /// The last sender that has no key in common with this node.
     pub fn stranger(&self) -> Option<&Stranger> {
-        self.link.stranger()
+        self.parts.link.stranger()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.link.poll_transmit()
+        self.parts.link.poll_transmit()
     }
 
     /// The next stream to open.
     pub fn poll_dial(&mut self) -> Option<Dial> {
-        self.link.poll_dial()
+        self.parts.link.poll_dial()
     }
 
     /// The next thing the caller has to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.parts.events.pop_front()
     }
 
     /// Time at which `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.clock.next()
+        self.parts.clock.next()
     }
 
     /// The next member whose entry has changed, been added or been taken out since this last returned `None`.
     pub fn poll_change(&mut self) -> Option<NodeId> {
-        self.roster.poll_change()
+        self.parts.roster.poll_change()
     }
 
     /// Metadata of this node.
     pub fn own_metadata(&self) -> &Metadata {
-        &self.roster.record(&self.me().id).expect("a node has its own metadata from the start").metadata
+        self.parts.own_metadata()
     }
 
     /// This node in its present life.
     pub fn me(&self) -> &Peer {
-        self.engine.identity()
+        self.parts.engine.identity()
     }
 
     /// Speed of the protocol.
     pub fn timing(&self) -> &Timing {
-        &self.timing
+        &self.parts.timing
     }
 
     /// Time of the last direct contact with a node.
     pub fn last_heard(&self, id: NodeId) -> Option<Instant> {
-        self.roster.heard(&id).map(|heard| heard.at)
+        self.parts.roster.heard(&id).map(|heard| heard.at)
     }
 
     /// Whether a node was heard from directly so lately that this node does not take itself for cut off.
     pub fn hears(&self, id: NodeId, now: Instant) -> bool {
-        let bound = self.timing.deaf_after();
+        let bound = self.parts.timing.deaf_after();
         self.last_heard(id).is_some_and(|at| now.saturating_duration_since(at) <= bound)
     }
 
     /// Whether an agent has ever answered from `addr`.
     pub fn has_answered(&self, addr: SocketAddr) -> bool {
-        self.joining.has_answered(addr)
+        self.parts.joining.has_answered(addr)
     }
 
     /// Whether `addr` is this node's.
     pub fn is_own(&self, addr: SocketAddr) -> bool {
-        self.joining.is_own(addr)
+        self.parts.joining.is_own(addr)
     }
 
     /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for some time
     /// though it has members.
     pub fn is_stale(&self, now: Instant) -> bool {
-        let bound = self.timing.deaf_after();
-        let is_deaf = self.roster.silence(now).is_none_or(|silence| silence > bound);
-        (!self.engine.is_alone() && is_deaf) || self.clock.has_stalled(self.timing.stall() * 2, now)
+        let bound = self.parts.timing.deaf_after();
+        let is_deaf = self.parts.roster.silence(now).is_none_or(|silence| silence > bound);
+        (!self.parts.engine.is_alone() && is_deaf)
+            || self.parts.clock.has_stalled(self.parts.timing.stall() * 2, now)
     }
 
     /// Whether this node has ever heard from another one.
     pub fn joined(&self) -> bool {
-        self.roster.last_contact().is_some()
+        self.parts.roster.last_contact().is_some()
     }
 
     /// Whether this node has stopped because an older process uses its id.
     pub fn is_duplicate(&self) -> bool {
-        self.phase == Phase::Duplicate
+        self.parts.phase == Phase::Duplicate
     }
 
     /// Rumours that wait to be passed on.
     pub fn backlog(&self) -> Backlog {
-        self.engine.backlog()
+        self.parts.engine.backlog()
     }
 
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
-        let counters = self.link.counters();
+        let counters = self.parts.link.counters();
         Counters {
-            refused: counters.refused + self.engine.refused(),
-            renewals: self.partition.renewals(),
-            stalls: self.clock.stalls(),
-            suspicions: self.detector.suspicions(),
-            overlooked: self.roster.overlooked(),
+            refused: counters.refused + self.parts.engine.refused(),
+            renewals: self.parts.partition.renewals(),
+            stalls: self.parts.clock.stalls(),
+            suspicions: self.parts.detector.suspicions(),
+            overlooked: self.parts.roster.overlooked(),
             ..counters
         }
     }
 
     /// Version of the view; it grows with every change of an entry.
     pub fn index(&self) -> u64 {
-        self.roster.index()
+        self.parts.roster.index()
     }
 
     /// Status of a member; `None` for a stranger.
     pub fn status(&self, id: NodeId) -> Option<MemberStatus> {
-        self.roster.status(&id)
+        self.parts.roster.status(&id)
     }
 
     /// Status of each member, this node included, by id.
     pub fn statuses(&self) -> impl Iterator<Item = MemberStatus> {
-        self.roster.statuses().map(|(_, status)| status)
+        self.parts.roster.statuses().map(|(_, status)| status)
     }
 
     /// Metadata of a node, if it has arrived.
     pub fn metadata(&self, id: NodeId) -> Option<&Arc<Metadata>> {
-        self.roster.record(&id).map(|record| &record.metadata)
+        self.parts.roster.record(&id).map(|record| &record.metadata)
     }
 
     /// A member's entry; `None` for a stranger.
     pub fn member(&self, id: NodeId) -> Option<Member> {
-        let mut member = self.roster.describe(&id)?;
+        let mut member = self.parts.roster.describe(&id)?;
         self.refresh_contact(&mut member);
         Some(member)
     }
 
     /// All of them.
     pub fn membership(&self) -> Membership {
-        let ids = self.roster.statuses().map(|(id, _)| id);
+        let ids = self.parts.roster.statuses().map(|(id, _)| id);
         let members = ids.filter_map(|id| Some((id, self.member(id)?)));
         Membership { index: self.index(), members: members.collect() }
     }
 
     /// Brings time and way of the last contact up to date in an entry that is otherwise unchanged.
     pub fn refresh_contact(&self, member: &mut Member) {
-        let way = self.detector.way(&member.id);
+        let way = self.parts.detector.way(&member.id);
         member.last_heard = self.last_heard(member.id);
         (member.rtt, member.reach) = (way.rtt, way.reach);
         member.coordinate = self.coordinate_of(&member.id);
@@ -408,7 +383,7 @@ impl Gossip {
 
     /// Position of a member in the network, this node included; `None` as long as it has not said so.
     fn coordinate_of(&self, id: &NodeId) -> Option<Coordinate> {
-        if *id == self.me().id { self.coordinates.own() } else { self.coordinates.of(id) }
+        if *id == self.me().id { self.parts.coordinates.own() } else { self.parts.coordinates.of(id) }
     }
 }
 
@@ -422,7 +397,7 @@ mod tests {
         action::Draft,
         codec::SwimCodec,
         roster::MAX_MEMBERS,
-        rumours::{Accusation, Evidence},
+        rumours::{Accusation, Evidence, Rumour},
         *,
     };
     use crate::{
@@ -499,7 +474,7 @@ mod tests {
 
     /// A message of `from` to `to` as the engine would write it.
     fn message(from: &Gossip, to: &Gossip, updates: Vec<Member<Peer>>, items: Vec<Vec<u8>>) -> Vec<u8> {
-        from.engine.write(to.me(), &Draft { message: Message::Gossip, updates, items })
+        from.parts.engine.write(to.me(), &Draft { message: Message::Gossip, updates, items })
     }
 
     #[test]
@@ -549,7 +524,7 @@ mod tests {
                 a.handle_timeout(now);
                 let sent: Vec<_> = std::iter::from_fn(|| a.poll_transmit()).collect();
                 let open = |sent: &Transmit| {
-                    codec::restore(wire::open(a.link.wire().cluster(), &sent.payload).ok()?.1, b.me())
+                    codec::restore(wire::open(a.parts.link.wire().cluster(), &sent.payload).ok()?.1, b.me())
                 };
                 let headers = sent.iter().filter_map(open);
                 let headers = headers.filter_map(|message| SwimCodec.decode_header(&message[..]).ok());
@@ -561,13 +536,13 @@ mod tests {
                 }
             };
             let draft = Draft { message: Message::Ack(ping), updates: vec![], items: vec![item] };
-            let answer = b.engine.write(a.me(), &draft);
+            let answer = b.parts.engine.write(a.me(), &draft);
             let before = a.counters().refused;
             now += Duration::from_millis(1);
             send(&mut a, &answer, b.me().addr(), now);
             assert_eq!(a.counters().refused, before + 1);
             assert_eq!(a.member(b.me().id).unwrap().rtt, Some(Duration::from_millis(1)), "it is an answer");
-            assert_eq!(a.coordinates.of(&b.me().id), None);
+            assert_eq!(a.parts.coordinates.of(&b.me().id), None);
         }
     }
 
@@ -580,9 +555,9 @@ mod tests {
         for from in 5..8 {
             let (from, accused) = (NodeId::try_from([from; 16]).unwrap(), *b.me());
             let said = Accusation { from, accused, incarnation: 0, evidence: Evidence::Silent };
-            a.take_rumour(Rumour::Accused(said), now);
+            a.parts.take_rumour(Rumour::Accused(said), now);
         }
-        assert!(a.detector.has_enough(&Accusation {
+        assert!(a.parts.detector.has_enough(&Accusation {
             from: a.me().id,
             accused: *b.me(),
             incarnation: 0,
@@ -594,7 +569,7 @@ mod tests {
             b.handle_timeout(now);
             talk(&mut a, &mut b, now);
         }
-        let incarnation = a.roster.member_state(&b.me().id).unwrap().incarnation();
+        let incarnation = a.parts.roster.member_state(&b.me().id).unwrap().incarnation();
         assert!(incarnation > 0, "it has refuted");
     }
 
@@ -607,8 +582,8 @@ mod tests {
         let Dial { exchange, frame, .. } = a.poll_dial().unwrap();
         let answer = a.handle_request(a.me().addr(), &frame, now).unwrap();
         let renewed = a.me().reborn(a.me().epoch(), 1);
-        a.engine.change_identity(renewed);
-        a.pump(now);
+        a.parts.engine.change_identity(renewed);
+        a.parts.pump(now);
         a.handle_reply(exchange, Ok(&answer), now);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
@@ -622,10 +597,10 @@ mod tests {
         let (mut a, b) = (machine(1, now), machine(2, now));
         for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
             let claim = Member::alive(a.me().reborn(epoch, u16::MAX));
-            let mut state = b.shared_state();
+            let mut state = b.parts.shared_state();
             state.members = vec![claim];
             let request = frame::write(&Request::Exchange(state.encode()));
-            let request = wire::seal(b.link.wire().cluster(), Kind::Request, &request);
+            let request = wire::seal(b.parts.link.wire().cluster(), Kind::Request, &request);
             a.handle_request(b.me().addr(), &request, now).unwrap();
             assert_eq!((a.me().epoch(), a.me().bump()), (Epoch::LAST, 0), "after {epoch}");
         }
@@ -641,18 +616,22 @@ mod tests {
             id[..8].copy_from_slice(&number.to_be_bytes());
             Member::alive(Peer::new(NodeId::try_from(id).unwrap(), b.me().addr(), Epoch(1), 0))
         };
-        let mut state = b.shared_state();
+        let mut state = b.parts.shared_state();
         state.members = (0..MAX_MEMBERS + 1_000).map(invented).collect();
         let request = frame::write(&Request::Exchange(state.encode()));
-        a.handle_request(b.me().addr(), &wire::seal(a.link.wire().cluster(), Kind::Request, &request), now)
-            .unwrap();
-        assert_eq!(a.roster.len(), MAX_MEMBERS);
+        a.handle_request(
+            b.me().addr(),
+            &wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request),
+            now,
+        )
+        .unwrap();
+        assert_eq!(a.parts.roster.len(), MAX_MEMBERS);
         let more = [invented(100_000), invented(100_001)];
         let told = message(&b, &a, more.to_vec(), vec![]);
         send(&mut a, &told, b.me().addr(), now);
-        a.agenda.put_first(a.meet(more[0].id()));
-        a.pump(now);
-        assert_eq!(a.roster.len(), MAX_MEMBERS);
+        a.parts.agenda.put_first(a.parts.meet(more[0].id()));
+        a.parts.pump(now);
+        assert_eq!(a.parts.roster.len(), MAX_MEMBERS);
         // Members that are known are heard as before.
         let down = Member::down(*invented(5).id());
         let told = message(&b, &a, vec![down], vec![]);
@@ -679,7 +658,7 @@ mod tests {
             send(&mut a, &told, b.me().addr(), now);
             let mut goodbye = Vec::new();
             peer::put_peer(&invented(10), &mut goodbye);
-            let goodbye = wire::seal(a.link.wire().cluster(), Kind::Goodbye, &goodbye);
+            let goodbye = wire::seal(a.parts.link.wire().cluster(), Kind::Goodbye, &goodbye);
             a.handle_datagram(b.me().addr(), &goodbye, now);
         }
         let Backlog { updates, items } = a.backlog();
@@ -696,8 +675,8 @@ mod tests {
         b.set_metadata(metadata, begin).unwrap();
         let me = *a.me();
         for (node, other) in [(&mut a, *b.me()), (&mut b, me)] {
-            node.agenda.put_first(node.meet(&other));
-            node.pump(begin);
+            node.parts.agenda.put_first(node.parts.meet(&other));
+            node.parts.pump(begin);
         }
         let (mut asked, mut now) = (0, begin);
         while now < begin + Duration::from_secs(60) {
@@ -725,7 +704,7 @@ mod tests {
     fn whoever_asks_an_agent_that_is_leaving_is_answered() {
         let now = start();
         let (mut a, b) = (machine(1, now), machine(2, now));
-        a.phase = Phase::Duplicate;
+        a.parts.phase = Phase::Duplicate;
         let join = a.join([b.me().addr()], now);
         let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
         let ended = |event: &Event| {

@@ -1,10 +1,11 @@
 //! The agent: binds the sockets, loads the state, and runs the tasks until one of them ends.
 
 mod alarm;
-mod commands;
 mod core;
 mod keys;
+mod peers;
 mod publish;
+mod replies;
 mod saving;
 
 use std::{
@@ -21,7 +22,8 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use self::core::Core;
+pub use self::core::Ended;
+use self::core::{Core, Inputs};
 use crate::{
     advertise,
     bootstrap::{self, NodeRecord, Record},
@@ -46,37 +48,37 @@ use crate::{
     wire::KeyChange,
 };
 
-/// Queues between the tasks; a full one makes its sender wait.
+/// Length of each queue between the tasks; a full one makes its sender wait.
 const QUEUE: usize = 256;
 
-/// Why the agent could not start, or did not end well.
+/// The reason why the agent could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The gossip address.
+    /// The gossip address cannot be bound.
     #[error(transparent)]
     Bind(#[from] transport::BindError),
-    /// The API's address.
+    /// The API's address cannot be bound.
     #[error(transparent)]
     Http(#[from] http::BindError),
-    /// The API's token.
+    /// The API's token does not serve.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The address for the others.
+    /// No address for the others can be chosen.
     #[error(transparent)]
     Advertise(#[from] advertise::AdvertiseError),
-    /// The state directory.
+    /// The state directory does not serve.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The keys.
+    /// The keys do not read.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
-    /// What this node says of itself.
+    /// The metadata of this node is too large.
     #[error(transparent)]
     Metadata(#[from] MetadataTooLarge),
-    /// A provider's spec.
+    /// A provider's spec is wrong.
     #[error("--retry-join: {0}")]
     Spec(#[from] SpecError),
-    /// The system.
+    /// The operating system refuses something.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// A second signal came before the goodbye was said.
@@ -93,7 +95,7 @@ pub enum AgentError {
 /// Runs an agent until SIGTERM, SIGINT or a `leave`.
 ///
 /// # Errors
-/// Where it cannot start, or a second signal cuts its goodbye short.
+/// The agent cannot start, or a second signal cuts its goodbye short.
 pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
@@ -104,15 +106,6 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// How a life of the agent ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It said goodbye.
-    Left,
-    /// An operator had it forget everything: bind again, and a new node starts.
-    StartOver,
-}
-
 async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
     let mut agent = Agent::bind(config).await?;
     agent.core.service_manager = ServiceManager::of_this_process();
@@ -120,7 +113,7 @@ async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, A
     let (stop, stopping) = watch::channel(false);
     let running = agent.run(async move {
         let mut stopping = stopping;
-        // An error means that nobody can ask any more, and so nobody has.
+        // An error means that no signal can come any more, and that none came.
         if stopping.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -136,11 +129,11 @@ async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, A
     }
 }
 
-/// An agent that has its sockets and its state, and is about to run.
+/// An agent with its sockets and its state, ready to run.
 #[derive(Debug)]
 pub struct Agent {
     config: Arc<Config>,
-    /// Large, and moved from here into its task.
+    /// Boxed, since it is large and is moved from here into its task.
     core: Box<Core>,
     sources: Vec<Source>,
     listeners: Vec<http::Listener>,
@@ -153,10 +146,10 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Finds every mistake that can be found before the first packet.
+    /// Binds everything, and so finds every mistake that can be found before the first packet.
     ///
     /// # Errors
-    /// Names the flag, its value and the remedy.
+    /// The first mistake, with flag, value and remedy.
     pub async fn bind(config: impl Into<Arc<Config>>) -> Result<Self, AgentError> {
         let config = config.into();
         let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
@@ -166,7 +159,7 @@ impl Agent {
         let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
-        let (node, fault) = start_of_life(&state, started)?;
+        let Start { node, fault } = start_of_life(&state, started)?;
         let me = Peer::new(node.founding.node_id, advertised.addr, node.epoch, 0);
         let settings = Settings {
             cluster: config.cluster.clone(),
@@ -174,7 +167,7 @@ impl Agent {
             me,
             metadata: metadata(&config, advertised.addr),
             cached: state.peers(),
-            encryption: keys::at_start(&config, addr)?,
+            encryption: keys::at_start(&config, addr, &mut system_rng())?,
             read_record: gossip::Record::read,
             seed: rng.next_u64(),
         };
@@ -206,7 +199,7 @@ impl Agent {
         let (requests, requested) = mpsc::channel(QUEUE);
         let (updates, updated) = mpsc::channel(QUEUE);
         let reports = sources.iter().map(Source::report).collect();
-        let inputs = core::Inputs { datagrams, asked, requested, updated };
+        let inputs = Inputs { datagrams, asked, requested, updated };
         let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
         let (core, snapshots) =
             Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
@@ -225,15 +218,15 @@ impl Agent {
         })
     }
 
-    /// A hold on the agent for others in this process.
+    /// A handle on the agent for the rest of this process.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Runs until `stop` completes or somebody asks the agent to leave, and says goodbye.
+    /// Runs until `stop` completes or a client asks the agent to leave, and says goodbye.
     ///
     /// # Errors
-    /// Where a task ends that should not.
+    /// A task ended by itself or failed.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
         let (api_ends, api_stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -244,7 +237,7 @@ impl Agent {
         tasks.spawn(async move {
             let mut api_stops = api_stops;
             let stop = async move {
-                // Either the agent says so, or it is gone.
+                // An error means that the agent is gone, which ends the API as well.
                 api_stops.wait_for(|ended| *ended).await.ok();
             };
             http::serve(self.listeners, handle, &config, self.token, stop).await;
@@ -275,13 +268,13 @@ impl Agent {
             Some(Task::Other(task)) => return Err(AgentError::TaskEnded(task)),
             None => return Err(AgentError::TaskEnded("only")),
         };
-        // The API alone has something to finish: the answers in flight, within a second.
+        // Only the API has something to finish: the answers in flight, within a second.
         while let Some(task) = tasks.join_next().await.transpose()? {
             if matches!(task, Task::Other("API")) {
                 break;
             }
         }
-        // Where a new life follows, it listens where this one did.
+        // A new life may follow, and listens on the sockets that this one had.
         tasks.shutdown().await;
         Ok(how)
     }
@@ -293,15 +286,22 @@ enum Task {
     Other(&'static str),
 }
 
-/// This start of the node, made durable before anybody hears of it. Where the record does not read, it is left as it
-/// is, and the node runs under a passing id that votes nothing: with why.
-fn start_of_life(state: &StateDir, started: Clock) -> Result<(NodeRecord, Option<String>), StateError> {
+/// A start of the node.
+struct Start {
+    node: NodeRecord,
+    /// The reason why the record does not read; the node votes nothing then.
+    fault: Option<String>,
+}
+
+/// Makes this start of the node durable before another node hears of it. A record that does not read is left as it is,
+/// and the node runs under a passing id.
+fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> {
     let unix_ms = started.unix_ms();
     let known = match state.node() {
         Ok(known) => known,
         Err(error) => {
             let passing = NodeRecord { epoch: Epoch::next(None, unix_ms), founding: Record::blank(new_id()) };
-            return Ok((passing, Some(error.to_string())));
+            return Ok(Start { node: passing, fault: Some(error.to_string()) });
         }
     };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
@@ -309,7 +309,7 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<(NodeRecord, Option
     let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
-    Ok((node, None))
+    Ok(Start { node, fault: None })
 }
 
 fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
@@ -371,7 +371,7 @@ fn system_rng() -> rand::rngs::ThreadRng {
     rand::rng()
 }
 
-/// A new node's id.
+/// An id for a new node.
 fn new_id() -> NodeId {
     NodeId::generate(clock().unix_ms(), system_rng().random())
 }

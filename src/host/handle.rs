@@ -1,7 +1,6 @@
-//! What a client of the running agent holds, inside this process: the latest snapshot, and a way to ask for something
-//! to be done.
+//! The client's end of the running agent, inside this process: the latest snapshot, and a way to send requests.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,66 +13,78 @@ use crate::{
     wire::{KeyChange, Keyring, MemberKeys},
 };
 
+/// The way back of an answer that depends on the disk: `Refused` holds an `R`.
+pub type Reply<T, R = Infallible> = oneshot::Sender<Result<T, NotDone<R>>>;
+
 /// A request to the agent.
 #[derive(Debug)]
 pub enum Command {
     /// Contact these addresses now, and keep them as seeds.
     Join {
-        /// Where.
+        /// The addresses.
         addrs: Vec<SocketAddr>,
-        /// How each ended, once all have.
+        /// The outcome for each, once all contacts have ended.
         reply: oneshot::Sender<Vec<JoinOutcome>>,
     },
-    /// The co-located server says who it is and whether it holds data. Repeated, it is its heartbeat.
+    /// The co-located server's report of itself. Repeated, it is the server's heartbeat.
     Attest {
-        /// What it says.
+        /// The report.
         report: ServerReport,
-        /// Answered when it is taken in, and on disk where that matters.
-        reply: oneshot::Sender<Result<(), Unwritten>>,
+        /// Answered once the report is taken in, and on disk if that matters.
+        reply: Reply<()>,
     },
-    /// The co-located server reports that its group exists, and who votes in it.
+    /// The co-located server's report that its group exists, and who votes in it.
     Establish {
-        /// What it reports.
+        /// The report.
         report: EstablishedReport,
-        /// Whether that is taken in.
-        reply: oneshot::Sender<Result<Result<(), ReportRefused>, Unwritten>>,
+        /// Answered once the report is on disk or refused.
+        reply: Reply<(), ReportRefused>,
     },
-    /// An operator names the founders against what is known.
+    /// An operator's choice of the founders, against what is known.
     Override {
         /// The founders.
         founders: BTreeSet<NodeId>,
-        /// The new cluster's id, or why not.
-        reply: oneshot::Sender<Result<Result<ClusterId, OverrideRefused>, Unwritten>>,
+        /// The new cluster's id.
+        reply: Reply<ClusterId, OverrideRefused>,
     },
-    /// An operator has this node forget its cluster.
+    /// An operator's request that this node forget its cluster.
     Reset {
-        /// Even where the cluster is established.
-        lose_data: bool,
-        /// What was forgotten, or why nothing was. After `StartOver` the agent stops and starts as a new node.
-        reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
+        /// The consent to forget an established cluster.
+        data_loss: DataLoss,
+        /// The part that was forgotten. After [`Forgotten::Everything`] the agent stops and starts as a new node.
+        reply: Reply<Forgotten, ResetRefused>,
     },
-    /// The keys were read: use them from now on. Or why they stay as they are.
+    /// The keys to use from now on, or the reason why they stay as they are.
     SetKeyring {
         /// The keys.
         keyring: Result<Keyring, String>,
-        /// Answered when they are in use.
+        /// Answered once they are in use.
         reply: oneshot::Sender<()>,
     },
-    /// Ask every member how its keyring stands.
+    /// Ask every member for the state of its keyring.
     Keys {
-        /// What each is to do first.
+        /// The change that each member is to make first.
         change: Option<KeyChange>,
-        /// What each said, once all have; nothing where this agent has no keys.
+        /// The answers, once all members have given one; `None` if this agent has no keys.
         reply: oneshot::Sender<Option<Vec<MemberKeys>>>,
     },
     /// Say goodbye and stop.
     Leave {
-        /// Answered when the goodbye is said.
+        /// Answered once the goodbye is said.
         reply: oneshot::Sender<()>,
     },
 }
 
-/// What a reset made this node forget.
+/// An operator's word on losing an established cluster by a reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLoss {
+    /// An established cluster must not be forgotten.
+    Refused,
+    /// An established cluster may be forgotten.
+    Accepted,
+}
+
+/// The part of its memory that a reset made this node forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgotten {
     /// The second cluster of the same name; the established one stays.
@@ -85,12 +96,12 @@ pub enum Forgotten {
     },
 }
 
-/// How the contact to one address ended.
+/// The outcome of the contact to one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinOutcome {
     /// The address.
     pub addr: SocketAddr,
-    /// Nothing, or why it failed; a contact with oneself is a failure.
+    /// The reason why it failed; `None` if it worked. A contact with oneself is a failure.
     pub error: Option<String>,
 }
 
@@ -99,21 +110,24 @@ pub struct JoinOutcome {
 #[error("the agent has stopped")]
 pub struct Stopped;
 
-/// What was asked is known here and not on disk: a crash would lose it. It is written once the disk takes it; a reset is
-/// not done at all, and has to be asked for again.
+/// A request that was taken in and is not on disk: a crash would lose it. It is written once the disk takes it. A reset
+/// is not done at all then, and has to be asked for again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not on disk yet: {0}")]
 pub struct Unwritten(pub String);
 
-/// Why something is not done.
+/// The reason why a request is not done; `R` is the machine's refusal of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotDone {
+pub enum NotDone<R> {
     /// The agent has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// The disk refuses it.
     #[error(transparent)]
     Unwritten(#[from] Unwritten),
+    /// It contradicts what is known here.
+    #[error("{0}")]
+    Refused(R),
 }
 
 /// A cheap, cloneable hold on the running agent.
@@ -124,7 +138,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Joins the two ends that the agent made.
+    /// A handle on the agent that publishes these snapshots and takes these commands.
     pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, commands: mpsc::Sender<Command>) -> Self {
         Self { snapshots, commands }
     }
@@ -137,84 +151,86 @@ impl Handle {
     /// Waits for the first snapshot that satisfies `ready`; the present one counts.
     ///
     /// # Errors
-    /// `Stopped` where the agent ends before that.
+    /// `Stopped` if the agent ends before that.
     pub async fn wait_for(&self, mut ready: impl FnMut(&Snapshot) -> bool) -> Result<Arc<Snapshot>, Stopped> {
         let mut snapshots = self.snapshots.clone();
         let found = snapshots.wait_for(|snapshot| ready(snapshot)).await.map_err(|_| Stopped)?;
         Ok(found.clone())
     }
 
-    /// Waits for what the co-located server is to do: never [`Decision::Wait`], else as it stands on disk. Whoever
-    /// wants to know why it takes long reads the reasons in [`Self::snapshot`] meanwhile.
+    /// Waits for the decision on what the co-located server is to do, as it stands on disk; never [`Decision::Wait`].
+    /// Meanwhile the reasons in [`Self::snapshot`] say why it takes long.
     ///
-    /// Ask again after every start: once the group is reported by [`Self::establish`], what was
-    /// [`Decision::Bootstrap`] is [`Decision::Resume`].
+    /// Ask again after every start: once the group is reported by [`Self::establish`], [`Decision::Bootstrap`] has
+    /// become [`Decision::Resume`].
     ///
     /// # Errors
-    /// `Stopped` where the agent ends before that.
+    /// `Stopped` if the agent ends before that.
     pub async fn decision(&self) -> Result<Decision, Stopped> {
         let waits = |snapshot: &Snapshot| matches!(snapshot.founding.decision, Decision::Wait { .. });
         let decided = self.wait_for(|snapshot| !waits(snapshot)).await?;
         Ok(decided.founding.decision.clone())
     }
 
-    /// Contacts `addrs` now and says how each ended.
+    /// Contacts `addrs` now. Returns the outcome for each.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
+    /// `Stopped` if the agent has ended.
     pub async fn join(&self, addrs: Vec<SocketAddr>) -> Result<Vec<JoinOutcome>, Stopped> {
         self.ask(|reply| Command::Join { addrs, reply }).await
     }
 
-    /// Passes on what the co-located server says of itself.
+    /// Passes on the co-located server's report of itself.
     ///
     /// # Errors
-    /// Where the agent has ended. A disk that refuses is no error here: the decision says `fault` where that matters.
+    /// `Stopped` if the agent has ended. A disk that refuses is no error here: the decision says `fault` if that
+    /// matters.
     pub async fn attest(&self, report: ServerReport) -> Result<(), Stopped> {
-        // Repeated every few seconds, it is not lost.
-        self.ask(|reply| Command::Attest { report, reply }).await.map(|_: Result<(), Unwritten>| ())
+        // Repeated every few seconds, the report is not lost if the disk refuses it once.
+        self.ask(|reply| Command::Attest { report, reply }).await.map(|_: Result<(), NotDone<Infallible>>| ())
     }
 
     /// Passes on that the co-located server's group exists, and who votes in it.
     ///
     /// # Errors
-    /// Where the agent has ended, or the disk refuses: then report it again.
-    pub async fn establish(&self, report: EstablishedReport) -> Result<Result<(), ReportRefused>, NotDone> {
-        Ok(self.ask(|reply| Command::Establish { report, reply }).await??)
+    /// The agent has ended, the report contradicts what is known, or the disk refuses it: then report it again.
+    pub async fn establish(&self, report: EstablishedReport) -> Result<(), NotDone<ReportRefused>> {
+        self.ask(|reply| Command::Establish { report, reply }).await?
     }
 
-    /// Founds with exactly these servers, against what is known.
+    /// Bootstraps with exactly these servers, against what is known. Returns the new cluster's id.
     ///
     /// # Errors
-    /// Where the agent has ended, or the disk refuses.
+    /// The agent has ended, the choice is refused, or the disk refuses it.
     pub async fn override_founders(
         &self,
         founders: BTreeSet<NodeId>,
-    ) -> Result<Result<ClusterId, OverrideRefused>, NotDone> {
-        Ok(self.ask(|reply| Command::Override { founders, reply }).await??)
+    ) -> Result<ClusterId, NotDone<OverrideRefused>> {
+        self.ask(|reply| Command::Override { founders, reply }).await?
     }
 
-    /// Has this node forget its cluster.
+    /// Makes this node forget its cluster.
     ///
     /// # Errors
-    /// Where the agent has ended, or the disk refuses.
-    pub async fn reset(&self, lose_data: bool) -> Result<Result<Forgotten, ResetRefused>, NotDone> {
-        Ok(self.ask(|reply| Command::Reset { lose_data, reply }).await??)
+    /// The agent has ended, the cluster is established and its loss is not accepted, or the disk refuses it.
+    pub async fn reset(&self, data_loss: DataLoss) -> Result<Forgotten, NotDone<ResetRefused>> {
+        self.ask(|reply| Command::Reset { data_loss, reply }).await?
     }
 
-    /// Uses other keys from now on, nothing where the agent was started without any; or tells why they stay.
+    /// Uses other keys from now on, or notes why they stay as they are. Does nothing if the agent was started without
+    /// keys.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
+    /// `Stopped` if the agent has ended.
     pub async fn set_keyring(&self, keyring: Result<Keyring, String>) -> Result<(), Stopped> {
         self.ask(|reply| Command::SetKeyring { keyring, reply }).await
     }
 
-    /// Asks every member how its keyring stands, and first to do the change. A change is told, not awaited: ask again
-    /// to see it done. Nothing where the agent was started without keys.
+    /// Asks every member for the state of its keyring, and first to make the change. The members are told the change and
+    /// not waited for: ask again to see it made. `None` if the agent was started without keys.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended.
+    /// `Stopped` if the agent has ended.
     pub async fn keys(&self, change: Option<KeyChange>) -> Result<Option<Vec<MemberKeys>>, Stopped> {
         self.ask(|reply| Command::Keys { change, reply }).await
     }
@@ -222,7 +238,7 @@ impl Handle {
     /// Says goodbye to the cluster and stops the agent.
     ///
     /// # Errors
-    /// `Stopped` where the agent has ended already.
+    /// `Stopped` if the agent has ended already.
     pub async fn leave(&self) -> Result<(), Stopped> {
         self.ask(|reply| Command::Leave { reply }).await
     }

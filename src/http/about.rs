@@ -1,7 +1,5 @@
 //! This agent itself: `GET /v1/self`, `GET /v1/info`, and the probes `/livez` and `/readyz`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
@@ -9,21 +7,16 @@ use axum::{
 };
 
 use super::{
-    Api, BODY_MAX, HEAD_MAX, HEADERS_MAX, LONG_POLLS_MAX, WAIT_MAX,
-    answer::{Answer, json, time},
+    answer::{Answer, time},
+    bounds::{BODY_MAX, HEAD_MAX, HEADERS_MAX, WAIT_MAX},
     founding,
+    json::json,
     members::coordinate,
     problem::Problem,
     query::Query,
+    state::Api,
 };
-use crate::{
-    api,
-    bootstrap::{Admission, SeedGate},
-    choice::Choice as _,
-    config::Config,
-    counters::Counters,
-    snapshot::Snapshot,
-};
+use crate::{api, snapshot::Snapshot};
 
 fn index(snapshot: &Snapshot) -> u64 {
     snapshot.membership.index
@@ -58,10 +51,9 @@ pub(super) async fn myself(
         coordinate: member.and_then(|member| member.coordinate.as_ref()).map(coordinate),
         server: snapshot.founding.server.as_ref().map(founding::attested),
     });
-    let mut answer = Answer::new(&snapshot, index(&snapshot), body);
     let (joined, leaving) = (u8::from(snapshot.joined), u8::from(snapshot.leaving));
-    answer.tag = format!("{}-{joined}-{leaving}-{}", answer.tag, snapshot.founding.index);
-    Ok(answer.to_client(&headers))
+    let more = format!("{joined}-{leaving}-{}", snapshot.founding.index);
+    Ok(Answer::new(&snapshot, index(&snapshot), body).tagged(&more).to_client(&headers))
 }
 
 pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
@@ -69,6 +61,7 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
     let snapshot = api.snapshot(&query, index).await?;
     let compiled = [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws"))];
     let features = compiled.iter().filter(|(_, there)| *there);
+    let capacity = api.shared.capacity;
     let body = json(&api::Info {
         index: index(&snapshot),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -80,54 +73,16 @@ pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -
             body_bytes: BODY_MAX,
             head_bytes: HEAD_MAX,
             headers: HEADERS_MAX,
-            connections: api.shared.connections,
-            long_polls: LONG_POLLS_MAX.min(api.shared.connections / 2),
+            connections: capacity.connections,
+            long_polls: capacity.long_polls,
             wait_s: api::seconds(WAIT_MAX),
         },
         encryption: encryption(&snapshot),
         founding: founding::summary(&snapshot.founding),
-        counters: counters(&snapshot.counters),
+        counters: snapshot.counters,
     });
-    let mut answer = Answer::new(&snapshot, index(&snapshot), body);
-    // The counters change without the index, and a client that asks for them wants the new ones.
-    let mut hasher = DefaultHasher::new();
-    answer.body.hash(&mut hasher);
-    answer.tag = format!("{:016x}", hasher.finish());
-    Ok(answer.to_client(&headers))
-}
-
-/// The configuration for everybody to see: secrets masked.
-pub(super) fn settings(config: &Config) -> api::Settings {
-    api::Settings {
-        retry_join: config.seed_specs(),
-        bootstrap_expect: config.bootstrap_expect.map(Into::into),
-        founders: config.founders.as_ref().map(|founders| founders.ids().iter().copied().collect()),
-        cluster_id: match config.admission {
-            Admission::Only(id) => Some(id),
-            Admission::Found | Admission::JoinOnly => None,
-        },
-        join_only: config.admission != Admission::Found,
-        seed_gate: match config.seed_gate {
-            SeedGate::Patient => "patient".to_owned(),
-            SeedGate::Strict => "strict".to_owned(),
-        },
-        role: config.role,
-        cluster: config.cluster.clone(),
-        node_name: config.node_name.clone(),
-        endpoint: config.endpoints.iter().map(ToString::to_string).collect(),
-        tag: config.tags.clone(),
-        bind: config.bind,
-        advertise: config.advertise.as_ref().map(ToString::to_string),
-        http: config.http.iter().map(ToString::to_string).collect(),
-        encrypt_key_file: config.encrypt_key_file.as_ref().map(|path| path.display().to_string()),
-        require_encryption: config.require_encryption,
-        http_allow_host: config.http_allow_hosts.clone(),
-        http_token_file: config.http_token_file.as_ref().map(|path| path.display().to_string()),
-        state_dir: config.state_dir.display().to_string(),
-        profile: config.profile.word().to_owned(),
-        log_format: config.log_format.word().to_owned(),
-        log_level: config.log_level.to_string(),
-    }
+    // The counters change without the index.
+    Ok(Answer::by_content(index(&snapshot), body).to_client(&headers))
 }
 
 fn encryption(snapshot: &Snapshot) -> api::keys::Encryption {
@@ -146,37 +101,33 @@ fn encryption(snapshot: &Snapshot) -> api::keys::Encryption {
     }
 }
 
-fn counters(counters: &Counters) -> api::Counters {
-    api::Counters {
-        datagrams_in: counters.datagrams_in,
-        datagrams_out: counters.datagrams_out,
-        bytes_in: counters.bytes_in,
-        bytes_out: counters.bytes_out,
-        exchanges_in: counters.exchanges_in,
-        exchanges_out: counters.exchanges_out,
-        refused: counters.refused,
-        foreign: counters.foreign,
-        undecryptable: counters.undecryptable,
-        replayed: counters.replayed,
-        challenged: counters.challenged,
-        renewals: counters.renewals,
-        stalls: counters.stalls,
-        suspicions: counters.suspicions,
-        overlooked: counters.overlooked,
-    }
-}
-
-/// The process runs.
+/// Liveness: the process runs.
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The API answers, the state is loaded, and the agent is not on its way out. Never "quorum": a probe on quorum
-/// deadlocks a rollout.
+/// Readiness: the API answers, the state is loaded, and the agent is not leaving. Quorum is no part of it: a probe on
+/// quorum deadlocks a rollout.
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
     if api.handle.snapshot().leaving {
         let leaving = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is leaving");
         return leaving.into_response();
     }
     "ok\n".into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::sample;
+
+    #[test]
+    fn counters_are_shown_by_name() {
+        let shown = serde_json::to_string(&sample::counters()).unwrap();
+        let expected = concat!(
+            r#"{"datagrams_in":1,"datagrams_out":2,"bytes_in":3,"bytes_out":4,"exchanges_in":5,"exchanges_out":6,"#,
+            r#""refused":7,"foreign":8,"undecryptable":9,"replayed":10,"challenged":11,"renewals":12,"stalls":13,"#,
+            r#""suspicions":14,"overlooked":15}"#
+        );
+        assert_eq!(shown, expected);
+    }
 }

@@ -1,14 +1,15 @@
-//! The requests that change something: `POST /v1/join` and `POST /v1/leave`.
+//! Requests that act on the agent itself: `POST /v1/join` and `POST /v1/leave`.
 
 use std::net::SocketAddr;
 
 use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
 
 use super::{
-    Api, JOIN_ADDRS_MAX,
-    answer::json,
-    body::{good, read},
+    body::read,
+    bounds::JOIN_ADDRS_MAX,
+    json::{done, json},
     problem::Problem,
+    state::Api,
 };
 use crate::{api, config::value::gossip_addr, handle::JoinOutcome};
 
@@ -24,12 +25,12 @@ pub(super) async fn join(
     let results = outcomes.into_iter().map(|JoinOutcome { addr, error }| api::JoinResult { addr, error });
     let results: Vec<_> = results.collect();
     let joined = results.iter().filter(|result| result.error.is_none()).count();
-    Ok(good(json(&api::JoinAnswer { joined, results })))
+    Ok(done(json(&api::JoinAnswer { joined, results })))
 }
 
 pub(super) async fn leave(State(api): State<Api>) -> Result<Response, Problem> {
     api.handle.leave().await?;
-    Ok(good(json(&api::LeaveAnswer { left: true })))
+    Ok(done(json(&api::LeaveAnswer { left: true })))
 }
 
 fn addrs(request: &api::JoinRequest) -> Result<Vec<SocketAddr>, Problem> {

@@ -1,32 +1,35 @@
-//! The bodies of requests: JSON, bounded in size and time, and refused with the shape that is wanted.
+//! The bodies of requests: JSON, bounded in size and time. A refusal names the shape that is wanted.
 
 use axum::{
     body::{Body, to_bytes},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
-    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{BODY_MAX, BODY_WITHIN, problem::Problem};
+use super::{
+    bounds::{BODY_MAX, BODY_WITHIN},
+    problem::Problem,
+};
 
-/// Reads a request; `shape` says what to send instead.
+/// Reads a request; `shape` tells a client whose body does not read what to send instead.
 pub(super) async fn read<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
     shape: &str,
 ) -> Result<T, Problem> {
-    is_json(headers)?;
+    require_json(headers)?;
     let body = receive(headers, body, shape).await?;
     serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("cannot read the body: {error}; {shape}")))
 }
 
-/// A browser sends other kinds across origins without asking first.
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a body that is not declared as JSON: a browser sends other content types across origins without asking the
+/// server first.
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim();
     if kind.eq_ignore_ascii_case("application/json") {
@@ -54,11 +57,6 @@ async fn receive(headers: &HeaderMap, body: Body, shape: &str) -> Result<Bytes, 
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     };
     let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MAX)).await.map_err(slow)?;
-    // What is left to fail is a body without a declared length that grows too large, and a client that goes away.
+    // Two failures are left: a body without a declared length that grows too large, and a client that goes away.
     read.map_err(|_| too_large())
-}
-
-/// The answer to a request that was carried out.
-pub(super) fn good(body: Bytes) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }

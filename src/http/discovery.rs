@@ -1,4 +1,4 @@
-//! `GET /v1/discovery`.
+//! `GET /v1/discovery`: the last answer of each provider.
 
 use axum::{
     extract::State,
@@ -7,10 +7,11 @@ use axum::{
 };
 
 use super::{
-    Api,
-    answer::{Answer, json, time},
+    answer::{Answer, time},
+    json::json,
     problem::Problem,
     query::Query,
+    state::Api,
 };
 use crate::{
     api,

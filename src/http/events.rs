@@ -1,5 +1,5 @@
-//! `GET /v1/events`: what changes, as Server-Sent Events. There is no history: the present state is compared with the one
-//! that the client was told last. Whoever reads slowly is told later and less, and never out of order.
+//! `GET /v1/events`: changes as Server-Sent Events. There is no history: the present state is compared with the one that
+//! the client was told last. A client that reads slowly gets fewer events later, and never out of order.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Api, answer::json, founding, members, problem::Problem, query::Query, quorum, server::told_to_stop,
+    founding, json::json, members, problem::Problem, query::Query, quorum, rendered::Rendered, state::Api,
 };
 use crate::{
     api::Gone,
@@ -24,7 +24,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// A comment comes so often where nothing changes, so that both ends see when the other is gone.
+/// Interval of comments while nothing changes, so that both ends notice when the other is gone.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
@@ -33,7 +33,7 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
         return Err(Problem::bad_request(detail.to_owned()));
     }
     let place = api.place_to_wait()?;
-    let told = Told::by(&headers, &api.handle.snapshot());
+    let told = Told::of(&headers, &api.handle.snapshot());
     let listener = Listener { api, told, pending: VecDeque::new(), _place: place };
     let events = stream::unfold(listener, async |mut listener: Listener| {
         let event = listener.next().await?;
@@ -42,7 +42,7 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
-/// A client that listens.
+/// A client that listens, with the events that it has not read yet.
 struct Listener {
     api: Api,
     told: Told,
@@ -51,9 +51,8 @@ struct Listener {
 }
 
 impl Listener {
-    /// The next event; nothing once the server stops.
+    /// The next event; `None` once the server stops.
     async fn next(&mut self) -> Option<Event> {
-        let mut stopping = self.api.shared.stopping.clone();
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
@@ -61,14 +60,15 @@ impl Listener {
             let told = &self.told;
             let snapshot = tokio::select! {
                 changed = self.api.handle.wait_for(|next| told.lacks(next)) => changed.ok()?,
-                () = told_to_stop(&mut stopping) => return None,
+                () = self.api.shared.stopping.wait() => return None,
             };
-            self.pending = self.told.news(&snapshot);
+            self.pending = self.told.news(&self.api.shared.rendered, &snapshot);
         }
     }
 }
 
-/// What a client has been told: the members, and the indexes of the others.
+/// The state as a client was told it: the members themselves, and the indexes of quorum and decision. `None` is told in
+/// whole.
 #[derive(Debug, Default)]
 struct Told {
     members: Option<Arc<Membership>>,
@@ -77,15 +77,16 @@ struct Told {
 }
 
 impl Told {
-    /// What a client was told that was here before. One of an earlier start of the agent is told all again.
-    fn by(headers: &HeaderMap, now: &Snapshot) -> Self {
+    /// The state as told to a client that comes back with `Last-Event-ID`. A client of an earlier start of the agent is
+    /// told everything again.
+    fn of(headers: &HeaderMap, now: &Snapshot) -> Self {
         let id = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
         let mut parts = id.split('-').map(str::parse::<u64>);
         let mut next = || parts.next()?.ok();
         if next() != Some(now.about.epoch.0) {
             return Self::default();
         }
-        // What the members were at an earlier index is not known any more.
+        // Members of an earlier index are not kept.
         let is_present = next() == Some(now.membership.index);
         let members = is_present.then(|| now.membership.clone());
         Self { members, quorum: next(), founding: next() }
@@ -107,30 +108,30 @@ impl Told {
             || self.founding != Some(now.founding.index)
     }
 
-    /// What a client lacks, and is told now.
-    fn news(&mut self, now: &Snapshot) -> VecDeque<Event> {
+    /// The events that bring a client from the state it was told to this one.
+    fn news(&mut self, cache: &Rendered, now: &Arc<Snapshot>) -> VecDeque<Event> {
         let mut events = VecDeque::new();
         if self.membership() != Some(now.membership.index) {
             let before = self.members.replace(now.membership.clone());
-            let all = || vec![event("members", &members::rendered(now))];
+            let all = || vec![event("members", &members::rendered(cache, now))];
             let mut told = before.map_or_else(all, |before| changes(&before, now));
-            // Whoever is cut off before the last of them is told all.
+            // Only the last carries the id: a client that is cut off before it is told everything again.
             if let Some(last) = told.pop() {
                 told.push(last.id(self.id(now)));
             }
             events.extend(told);
         }
         if self.quorum.replace(now.quorum.index) != Some(now.quorum.index) {
-            events.push_back(event("quorum", &quorum::rendered(now)).id(self.id(now)));
+            events.push_back(event("quorum", &quorum::rendered(cache, now)).id(self.id(now)));
         }
         if self.founding.replace(now.founding.index) != Some(now.founding.index) {
-            events.push_back(event("bootstrap", &founding::rendered(now)).id(self.id(now)));
+            events.push_back(event("bootstrap", &founding::rendered(cache, now)).id(self.id(now)));
         }
         events
     }
 }
 
-/// Each member that is another than before, and each that is forgotten.
+/// One event for each member that differs from before, and for each that is forgotten.
 fn changes(before: &Membership, now: &Snapshot) -> Vec<Event> {
     let is_other = |member: &&Member| {
         before.members.get(&member.id).is_none_or(|before| !shows_the_same(before, member))
@@ -142,7 +143,7 @@ fn changes(before: &Membership, now: &Snapshot) -> Vec<Event> {
     changed.chain(gone.map(|member| event("gone", &json(&member)))).collect()
 }
 
-/// Apart from what is measured, which is no change.
+/// Compares two states of a member. Measurements are left out: they change all the time and are no event.
 fn shows_the_same(one: &Member, other: &Member) -> bool {
     let facts = |member: &Member| (member.addr, member.status, member.epoch, member.since, member.degraded);
     facts(one) == facts(other) && one.metadata == other.metadata
@@ -159,10 +160,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::{
-        http::{LONG_POLLS_MAX, sample},
-        membership::MemberStatus,
-    };
+    use crate::{http::sample, membership::MemberStatus};
 
     async fn listen(api: &Api, last: Option<&str>) -> Body {
         let id = last.map(|last| (HeaderName::from_static("last-event-id"), last.parse().unwrap()));
@@ -201,13 +199,13 @@ mod tests {
     #[tokio::test]
     async fn a_client_is_told_the_state_and_then_each_change() {
         let (api, snapshots, stop) = sample::api();
-        let same = api.handle.snapshot();
+        let (cache, same) = (&api.shared.rendered, api.handle.snapshot());
         let mut body = listen(&api, None).await;
         let state = hear(&mut body, 3).await;
         assert_eq!(names(&state), [["members", "5-7-0-0"], ["quorum", "5-7-0-0"], ["bootstrap", "5-7-0-1"]]);
-        assert_eq!(state[0][2].as_bytes(), members::rendered(&same).trim_ascii_end());
-        assert_eq!(state[1][2].as_bytes(), quorum::rendered(&same).trim_ascii_end());
-        assert_eq!(state[2][2].as_bytes(), founding::rendered(&same).trim_ascii_end());
+        assert_eq!(state[0][2].as_bytes(), members::rendered(cache, &same).trim_ascii_end());
+        assert_eq!(state[1][2].as_bytes(), quorum::rendered(cache, &same).trim_ascii_end());
+        assert_eq!(state[2][2].as_bytes(), founding::rendered(cache, &same).trim_ascii_end());
         snapshots.send_replace(later(&api.handle.snapshot()));
         let changes = hear(&mut body, 2).await;
         assert_eq!(names(&changes), [["member", ""], ["gone", "5-8-0-1"]], "told whole, or again");
@@ -237,9 +235,10 @@ mod tests {
     #[tokio::test]
     async fn listeners_are_among_those_who_wait() {
         let (api, _snapshots, _stop) = sample::api();
+        let places = api.shared.capacity.long_polls;
         let body = listen(&api, None).await;
-        assert_eq!(api.shared.polls.available_permits(), LONG_POLLS_MAX - 1);
+        assert_eq!(api.shared.polls.available_permits(), places - 1);
         drop(body);
-        assert_eq!(api.shared.polls.available_permits(), LONG_POLLS_MAX);
+        assert_eq!(api.shared.polls.available_permits(), places);
     }
 }

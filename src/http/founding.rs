@@ -1,29 +1,31 @@
-//! The founding: `GET /v1/bootstrap`, what the co-located server reports, and what an operator may do.
+//! The bootstrap: `GET /v1/bootstrap`, the reports of the co-located server, and the requests of an operator.
 
-use std::{collections::BTreeSet, fmt::Display, str::FromStr};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, sync::Arc};
 
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use bytes::Bytes;
 
 use super::{
-    Api,
-    answer::{Answer, json},
-    body::{good, read},
+    answer::Answer,
+    body::read,
+    json::{done, json},
     problem::Problem,
     query::Query,
+    rendered::Rendered,
+    state::Api,
 };
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, Server, ServerReport, Status, Voter,
-        VoterRef,
+        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, ResetRefused, Server, ServerReport,
+        Status, Voter, VoterRef,
     },
-    handle::Forgotten,
+    handle::{DataLoss, Forgotten, NotDone},
     snapshot::Snapshot,
 };
 
@@ -39,10 +41,11 @@ fn index(snapshot: &Snapshot) -> u64 {
 pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(&uri, &[])?;
     let snapshot = api.snapshot(&query, index).await?;
-    Ok(Answer::new(&snapshot, index(&snapshot), rendered(&snapshot)).to_client(&headers))
+    let body = rendered(&api.shared.rendered, &snapshot);
+    Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
-/// The co-located server says who it is; the answer is the decision that follows.
+/// The co-located server's report of itself; the answer is the decision that follows.
 pub(super) async fn server(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -56,10 +59,10 @@ pub(super) async fn server(
         once: request.once,
     };
     api.handle.attest(report).await?;
-    Ok(good(rendered(&api.handle.snapshot())))
+    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
 }
 
-/// The co-located server reports that its group exists; the answer is the decision that follows.
+/// The co-located server's report that its group exists; the answer is the decision that follows.
 pub(super) async fn established(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -72,8 +75,8 @@ pub(super) async fn established(
         config_index: request.config_index,
         voters: voters.map(|(at, voter)| voter_ref(at, voter)).collect::<Result<_, _>>()?,
     };
-    api.handle.establish(report).await?.map_err(|refused| conflict(&refused))?;
-    Ok(good(rendered(&api.handle.snapshot())))
+    api.handle.establish(report).await?;
+    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
 }
 
 pub(super) async fn override_founders(
@@ -87,8 +90,8 @@ pub(super) async fn override_founders(
     }
     let founders: BTreeSet<_> =
         request.founders.iter().map(|id| parse("founders", id)).collect::<Result<_, _>>()?;
-    let cluster_id = api.handle.override_founders(founders).await?.map_err(|refused| conflict(&refused))?;
-    Ok(good(json(&shape::OverrideAnswer { cluster_id })))
+    let cluster_id = api.handle.override_founders(founders).await?;
+    Ok(done(json(&shape::OverrideAnswer { cluster_id })))
 }
 
 pub(super) async fn reset(
@@ -97,23 +100,23 @@ pub(super) async fn reset(
     body: Body,
 ) -> Result<Response, Problem> {
     let request: shape::ResetRequest = read(&headers, body, RESET_SHAPE).await?;
-    let forgotten = api.handle.reset(request.i_will_lose_data).await?.map_err(|refused| {
-        Problem::new(
-            StatusCode::CONFLICT,
-            format!("cluster {} is established: forgetting it needs \"i_will_lose_data\":true", refused.0),
-        )
-    })?;
+    let consent = if request.i_will_lose_data { DataLoss::Accepted } else { DataLoss::Refused };
+    let forgotten = match api.handle.reset(consent).await {
+        Ok(forgotten) => forgotten,
+        // The remedy in the words of this API, not in those of the command line.
+        Err(NotDone::Refused(ResetRefused(id))) => {
+            let remedy = "forgetting it needs \"i_will_lose_data\":true";
+            return Err(Problem::conflict(&format!("cluster {id} is established: {remedy}")));
+        }
+        Err(not_done) => return Err(not_done.into()),
+    };
     let answer = match forgotten {
         Forgotten::Rival => shape::ResetAnswer { forgotten: shape::Forgotten::Rival, new_id: None },
         Forgotten::Everything { new_id } => {
             shape::ResetAnswer { forgotten: shape::Forgotten::Everything, new_id: Some(new_id) }
         }
     };
-    Ok(good(json(&answer)))
-}
-
-fn conflict(refused: &impl Display) -> Problem {
-    Problem::new(StatusCode::CONFLICT, refused.to_string())
+    Ok(done(json(&answer)))
 }
 
 fn wrong(field: &str, error: &impl Display) -> Problem {
@@ -124,7 +127,7 @@ fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Problem
     text.parse().map_err(|error| wrong(field, &error))
 }
 
-/// A voter that is named in exactly one way; `at` is its place in the list.
+/// A voter, which must be named in exactly one way; `at` is its place in the list.
 fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem> {
     let field = |name: &str| format!("voters[{at}].{name}");
     let many = || {
@@ -150,9 +153,9 @@ fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem>
     }
 }
 
-/// The answer, rendered at most once a snapshot.
-pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
-    snapshot.rendered.founding.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
+/// The whole answer, rendered at most once a snapshot.
+pub(super) fn rendered(cache: &Rendered, snapshot: &Arc<Snapshot>) -> Bytes {
+    cache.of(snapshot).bootstrap.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
 }
 
 fn bootstrap(founding: &Status) -> shape::Bootstrap {
@@ -181,7 +184,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
     answer
 }
 
-/// The founding in short.
+/// The bootstrap in short.
 pub(super) fn summary(founding: &Status) -> api::Founding {
     let cluster = founding.cluster.as_ref();
     api::Founding {
@@ -209,7 +212,7 @@ pub(super) fn codes(founding: &Status) -> BTreeSet<&'static str> {
     codes
 }
 
-/// What the server said of itself.
+/// The co-located server in the API's shape.
 pub(super) fn attested(server: &Server) -> shape::Server {
     shape::Server {
         server_id: server.report.server_id.to_string(),
@@ -219,7 +222,7 @@ pub(super) fn attested(server: &Server) -> shape::Server {
     }
 }
 
-/// Of the decision; and a fault with any, for it is a reason to act though not to wait.
+/// The reasons of the decision. A fault is added to any decision: it is a reason to act even if none to wait.
 fn reasons(founding: &Status) -> Vec<shape::Reason> {
     let reason = |code: &str, message: String| shape::Reason { code: code.to_owned(), message };
     let mut reasons: Vec<_> = match &founding.decision {

@@ -1,5 +1,6 @@
-//! Who may ask: a web page that the user happens to visit must not reach the API through the user's browser. A name
-//! that an attacker has pointed at this host (DNS rebinding) shows in `Host`, a page of another origin in `Origin`.
+//! The check of host and origin: a web page that the user happens to visit must not reach the API through the user's
+//! browser. A name that an attacker has pointed at this host (DNS rebinding) shows in `Host`, a page of another origin
+//! in `Origin`.
 
 use std::net::IpAddr;
 
@@ -14,28 +15,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, problem::Problem};
+use super::{listener::Arrival, problem::Problem, state::Api};
 
-/// How a connection arrived.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arrived {
-    /// The address; none for a unix socket, which no browser opens.
-    pub(super) local: Option<IpAddr>,
-    /// Whether others than this host can come that way.
-    pub(super) exposed: bool,
-}
-
+/// Passes on requests for a name of ours from a page of ours, or from no page at all. No browser opens a unix socket, so
+/// that requests over one always pass.
 pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let Some(Arrived { local: Some(local), .. }) = request.extensions().get().copied() else {
+    let Some(Arrival { local: Some(local), .. }) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
-    match judge(&request, local, &api.shared.allow_hosts) {
+    match require_own_name(&request, local, &api.shared.allow_hosts) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn judge(request: &Request, local: IpAddr, allowed: &[String]) -> Result<(), Problem> {
+fn require_own_name(request: &Request, local: IpAddr, allowed: &[String]) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let asked = match request.uri().authority() {
         Some(authority) => authority.as_str(),
@@ -61,8 +55,8 @@ fn judge(request: &Request, local: IpAddr, allowed: &[String]) -> Result<(), Pro
     }
 }
 
-/// Whether `asked`, a host with or without a port, is a loopback name, the address at which the connection arrived, or
-/// an allowed name. Ports are not compared: they change on the way through a forwarded port.
+/// True if `asked`, a host with or without a port, is a loopback name, the address at which the connection arrived, or an
+/// allowed name. Ports are not compared: they change on the way through a forwarded port.
 fn is_ours(asked: &str, local: IpAddr, allowed: &[String]) -> bool {
     let Ok(authority) = asked.parse::<Authority>() else {
         return false;

@@ -1,4 +1,4 @@
-//! `GET /v1/keys` and `POST /v1/keys/{install,use,remove}`: the keyrings of all members. No answer shows a key, only ids.
+//! `GET /v1/keys` and `POST /v1/keys/{install,use,remove}`: the keyrings of all members. Keys are shown by their ids only.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    Api,
-    answer::json,
-    body::{good, read},
+    body::read,
+    json::{done, json},
     problem::Problem,
+    state::Api,
 };
 use crate::{
     api::keys::{InstallRequest, KeyIdRequest, KeysAnswer, MemberKeyring},
@@ -25,14 +25,14 @@ use crate::{
 
 const INSTALL_SHAPE: &str = r#"send {"key":"…"} with a key as `chronik-agent keygen` prints it"#;
 const ID_SHAPE: &str = r#"send {"id":"1a2b3c4d"} with an id as `chronik-agent keys list` shows it"#;
-/// How long members may take to write their files.
+/// Time allowed for members to write their files.
 const DONE_WITHIN: Duration = Duration::from_secs(5);
-/// How often they are asked meanwhile.
+/// Interval at which members are asked meanwhile.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn list(State(api): State<Api>) -> Result<Response, Problem> {
     let members = ask(&api, None).await?;
-    Ok(good(json(&answer(&api, members, None))))
+    Ok(done(json(&answer(&api, members, None))))
 }
 
 pub(super) async fn install(
@@ -44,15 +44,15 @@ pub(super) async fn install(
     let text = Zeroizing::new(request.key);
     let key = Key::parse(text.trim())
         .ok_or_else(|| Problem::bad_request(format!("`key` is no key: {INSTALL_SHAPE}")))?;
-    change(&api, KeyChange::Install(key)).await
+    carry_out(&api, KeyChange::Install(key)).await
 }
 
-pub(super) async fn send_with(
+pub(super) async fn use_key(
     State(api): State<Api>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    change(&api, KeyChange::Use(id(&headers, body).await?)).await
+    carry_out(&api, KeyChange::Use(read_id(&headers, body).await?)).await
 }
 
 pub(super) async fn remove(
@@ -60,16 +60,16 @@ pub(super) async fn remove(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    change(&api, KeyChange::Remove(id(&headers, body).await?)).await
+    carry_out(&api, KeyChange::Remove(read_id(&headers, body).await?)).await
 }
 
-async fn id(headers: &HeaderMap, body: Body) -> Result<KeyId, Problem> {
+async fn read_id(headers: &HeaderMap, body: Body) -> Result<KeyId, Problem> {
     let request: KeyIdRequest = read(headers, body, ID_SHAPE).await?;
     request.id.parse().map_err(|error| Problem::bad_request(format!("`id`: {error}")))
 }
 
-/// Tells everybody, then asks until it is done, or refused, wherever somebody answers.
-async fn change(api: &Api, change: KeyChange) -> Result<Response, Problem> {
+/// Tells every member, then asks until each that answers has made the change or refused it.
+async fn carry_out(api: &Api, change: KeyChange) -> Result<Response, Problem> {
     let mut members = ask(api, Some(change.clone())).await?;
     let settled = async {
         loop {
@@ -87,7 +87,7 @@ async fn change(api: &Api, change: KeyChange) -> Result<Response, Problem> {
     if let Ok(Err(problem)) = timeout(DONE_WITHIN, settled).await {
         return Err(problem);
     }
-    Ok(good(json(&answer(api, members, Some(&change)))))
+    Ok(done(json(&answer(api, members, Some(&change)))))
 }
 
 async fn ask(api: &Api, change: Option<KeyChange>) -> Result<Vec<MemberKeys>, Problem> {

@@ -2,48 +2,86 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::HttpAddr;
 
-/// Who may connect to a unix socket: its owner and group.
+/// Mode of a unix socket: its owner and group may connect.
 const SOCKET_MODE: u32 = 0o660;
 
 /// A bound socket.
 #[derive(Debug)]
-pub struct Listener(pub(super) Kind);
+pub struct Listener(Kind);
 
 #[derive(Debug)]
-pub(super) enum Kind {
-    Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile),
+enum Kind {
+    Tcp { listener: TcpListener, addr: SocketAddr },
+    Unix { listener: UnixListener, file: SocketFile },
+}
+
+/// The clients that can reach a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Clients on this host only.
+    Local,
+    /// Clients on other hosts as well.
+    Exposed,
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The way by which a connection arrived; every request of it carries this.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// Our address of the connection; `None` for a unix socket.
+    pub(super) local: Option<IpAddr>,
+    pub(super) reach: Reach,
 }
 
 impl Listener {
-    /// Where it listens, with the port that the system chose where 0 was asked for.
+    /// The address it listens on, with the port that the system chose if 0 was asked for.
     pub fn addr(&self) -> HttpAddr {
         match &self.0 {
-            Kind::Tcp(_, addr) => HttpAddr::Tcp(*addr),
-            Kind::Unix(_, file) => HttpAddr::Unix(file.0.clone()),
+            Kind::Tcp { addr, .. } => HttpAddr::Tcp(*addr),
+            Kind::Unix { file, .. } => HttpAddr::Unix(file.0.clone()),
         }
     }
-}
 
-impl Listener {
-    /// Whether others than this host reach it.
-    pub(super) fn is_exposed(&self) -> bool {
-        self.addr().is_exposed()
+    pub(super) fn reach(&self) -> Reach {
+        if self.addr().is_exposed() { Reach::Exposed } else { Reach::Local }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Arrival)> {
+        let reach = self.reach();
+        match &self.0 {
+            Kind::Tcp { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let local = Some(stream.local_addr()?.ip());
+                Ok((Stream::Tcp(stream), Arrival { local, reach }))
+            }
+            Kind::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Arrival { local: None, reach }))
+            }
+        }
     }
 }
 
 /// The file of a unix socket, removed with its listener.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -53,20 +91,20 @@ impl Drop for SocketFile {
     }
 }
 
-/// A socket that cannot be bound, and what to do about it.
+/// A socket that cannot be bound, with the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("--http {addr}: {problem}")]
 pub struct BindError {
-    /// As on the command line.
+    /// The address as on the command line.
     pub addr: String,
-    /// What is wrong, and the remedy.
+    /// The problem, and the remedy.
     pub problem: String,
 }
 
-/// Binds every address.
+/// Listeners on every address.
 ///
 /// # Errors
-/// The first that cannot be bound; those bound before it are released.
+/// The first address that cannot be bound; those bound before it are released.
 pub async fn bind(addrs: &[HttpAddr]) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::with_capacity(addrs.len());
     for addr in addrs {
@@ -95,17 +133,17 @@ async fn tcp(addr: SocketAddr) -> Result<Kind, String> {
     };
     let listener = TcpListener::bind(addr).await.map_err(explain)?;
     let bound = listener.local_addr().map_err(explain)?;
-    Ok(Kind::Tcp(listener, bound))
+    Ok(Kind::Tcp { listener, addr: bound })
 }
 
 /// Binds beside the path and renames, so that the socket appears with its mode, and a stale file is replaced in one
 /// step.
 async fn unix(path: &Path) -> Result<Kind, String> {
-    free(path).await?;
+    require_free(path).await?;
     let fresh = path.with_added_extension("new");
     let bound = bind_as(&fresh, path);
     bound.map_err(|error| {
-        // Whatever is left of the attempt is ours; that nothing is left is fine.
+        // The remains of the attempt are ours; if there are none, that is fine.
         fs::remove_file(&fresh).ok();
         remedy(
             &error,
@@ -120,7 +158,7 @@ async fn unix(path: &Path) -> Result<Kind, String> {
     })
 }
 
-/// What is wrong in our words where we have some, else in the system's.
+/// The problem in our words if we have some, else in the system's.
 fn remedy<const N: usize>(error: &io::Error, known: [(io::ErrorKind, &str); N]) -> String {
     let found = known.iter().find(|(kind, _)| *kind == error.kind());
     found.map_or_else(|| error.to_string(), |(_, text)| (*text).to_owned())
@@ -134,11 +172,11 @@ fn bind_as(fresh: &Path, path: &Path) -> io::Result<Kind> {
     let listener = UnixListener::bind(fresh)?;
     fs::set_permissions(fresh, fs::Permissions::from_mode(SOCKET_MODE))?;
     fs::rename(fresh, path)?;
-    Ok(Kind::Unix(listener, SocketFile(path.to_owned())))
+    Ok(Kind::Unix { listener, file: SocketFile(path.to_owned()) })
 }
 
-/// Makes sure that nothing of value is at `path`: nothing at all, or a socket that nobody answers.
-async fn free(path: &Path) -> Result<(), String> {
+/// Refuses a `path` at which something of value is: anything but a socket that no process answers on.
+async fn require_free(path: &Path) -> Result<(), String> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
     };

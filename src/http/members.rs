@@ -1,6 +1,6 @@
-//! `GET /v1/members`.
+//! `GET /v1/members`: the members, all or filtered.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::State,
@@ -10,10 +10,12 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
-    Api,
-    answer::{Answer, age, json, time},
+    answer::{Answer, age, time},
+    json::json,
     problem::Problem,
     query::Query,
+    rendered::Rendered,
+    state::Api,
 };
 use crate::{
     api,
@@ -27,42 +29,54 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let filter = Filter::of(&query)?;
     let index = |snapshot: &Snapshot| snapshot.membership.index;
     let snapshot = api.snapshot(&query, index).await?;
-    let body = if filter.is_none() { rendered(&snapshot) } else { json(&members(&snapshot, &filter)) };
+    let body = if filter.is_empty() {
+        rendered(&api.shared.rendered, &snapshot)
+    } else {
+        json(&members(&snapshot, &filter))
+    };
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
-/// All of them.
-pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
+/// The whole answer, rendered at most once a snapshot.
+pub(super) fn rendered(cache: &Rendered, snapshot: &Arc<Snapshot>) -> Bytes {
     let render = || json(&members(snapshot, &Filter::default()));
-    snapshot.rendered.members.get_or_init(render).clone()
+    cache.of(snapshot).members.get_or_init(render).clone()
 }
 
-/// Some of them, one by one.
+/// The given members of a snapshot, each in the API's shape.
 pub(super) fn each<'a>(
     snapshot: &'a Snapshot,
-    some: impl Iterator<Item = &'a Member> + 'a,
+    members: impl Iterator<Item = &'a Member> + 'a,
 ) -> impl Iterator<Item = api::Member> + 'a {
     let sources = sources(snapshot);
-    some.map(move |member| shape(snapshot, member, &sources))
+    members.map(move |member| shape(snapshot, member, &sources))
 }
 
-/// Whom the client wants to see: every condition given must hold.
+/// The client's conditions on a member; all of them must hold.
 #[derive(Debug, Default)]
 struct Filter {
-    /// One of these, or any where empty.
+    /// Wanted statuses; any if empty.
     statuses: Vec<MemberStatus>,
-    /// One of these, or any where empty.
+    /// Wanted roles; any if empty.
     roles: Vec<Role>,
-    /// All of these.
-    tags: Vec<(TagKey, String)>,
+    /// Tags that a member must have, with these values.
+    tags: Vec<Wanted>,
+}
+
+/// A tag with the value that the client wants.
+#[derive(Debug)]
+struct Wanted {
+    key: TagKey,
+    value: String,
 }
 
 impl Filter {
     fn of(query: &Query) -> Result<Self, Problem> {
         let tag = |text: &str| {
-            let pair =
-                text.split_once('=').and_then(|(key, value)| Some((key.parse().ok()?, value.to_owned())));
-            pair.ok_or_else(|| {
+            let wanted = text
+                .split_once('=')
+                .and_then(|(key, value)| Some(Wanted { key: key.parse().ok()?, value: value.to_owned() }));
+            wanted.ok_or_else(|| {
                 Problem::bad_request(format!("`tag={text}` is not KEY=VALUE: write tag=zone=a"))
             })
         };
@@ -73,18 +87,18 @@ impl Filter {
         })
     }
 
-    fn is_none(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.statuses.is_empty() && self.roles.is_empty() && self.tags.is_empty()
     }
 
     fn shows(&self, member: &Member) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&member.status))
             && (self.roles.is_empty() || self.roles.contains(&member.role))
-            && self.tags.iter().all(|(key, value)| member.tags.get(key) == Some(value))
+            && self.tags.iter().all(|tag| member.tags.get(&tag.key) == Some(&tag.value))
     }
 }
 
-/// Which provider lists an address, the first of them.
+/// The provider that lists an address; the first, if several do.
 fn sources(snapshot: &Snapshot) -> BTreeMap<SocketAddr, &'static str> {
     let providers = snapshot.discovery.providers.iter().rev();
     providers.flat_map(|provider| provider.addrs.iter().map(|addr| (*addr, provider.provider))).collect()
@@ -124,7 +138,7 @@ fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'
     }
 }
 
-/// Where a node is in the network, in seconds.
+/// A network coordinate in the API's shape, in seconds.
 pub(super) fn coordinate(coordinate: &Coordinate) -> api::Coordinate {
     api::Coordinate {
         position_s: coordinate.position(),

@@ -8,9 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, answer::time};
+use super::{answer::time, founding, state::Api};
 use crate::{
     api::founding::DecisionName,
+    counters::{Counter, Counters},
     membership::MemberStatus,
     quorum::QuorumStatus,
     snapshot::{ProviderReport, Snapshot},
@@ -40,7 +41,7 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     sample(out, "joined", &[], u8::from(snapshot.joined))?;
     members(out, snapshot)?;
     quorum(out, snapshot)?;
-    founding(out, snapshot)?;
+    bootstrap(out, snapshot)?;
     discovery(out, snapshot)?;
     counters(out, snapshot)
 }
@@ -82,8 +83,8 @@ fn quorum(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     Ok(())
 }
 
-fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
-    let facts = super::founding::summary(&snapshot.founding);
+fn bootstrap(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let facts = founding::summary(&snapshot.founding);
     metric(
         out,
         "bootstrap_decision",
@@ -95,7 +96,7 @@ fn founding(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         sample(out, "bootstrap_decision", &labels, u8::from(facts.decision == decision))?;
     }
     metric(out, "bootstrap_reason", "gauge", "1 for each reason to wait, for a conflict, or a fault.")?;
-    for code in super::founding::codes(&snapshot.founding) {
+    for code in founding::codes(&snapshot.founding) {
         sample(out, "bootstrap_reason", &[("code", code)], 1)?;
     }
     metric(out, "cluster_info", "gauge", "1 where a cluster is known; the label says which.")?;
@@ -143,38 +144,10 @@ fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     metric(out, "encrypted", "gauge", "Whether gossip is encrypted.")?;
     sample(out, "encrypted", &[], u8::from(!snapshot.encryption.keys.is_empty()))?;
-    let counters = &snapshot.counters;
-    for (name, help, value) in [
-        ("datagrams_in_total", "Datagrams taken in.", counters.datagrams_in),
-        ("datagrams_out_total", "Datagrams sent.", counters.datagrams_out),
-        ("bytes_in_total", "Bytes in the datagrams taken in.", counters.bytes_in),
-        ("bytes_out_total", "Bytes in the datagrams sent.", counters.bytes_out),
-        ("exchanges_in_total", "Exchanges over TCP that others began.", counters.exchanges_in),
-        ("exchanges_out_total", "Exchanges over TCP that this agent began.", counters.exchanges_out),
-        ("refused_total", "Packets and frames refused.", counters.refused),
-        ("foreign_total", "Packets and frames of another cluster, among those refused.", counters.foreign),
-        (
-            "undecryptable_total",
-            "Packets and frames that no key of this agent opens, among those refused.",
-            counters.undecryptable,
-        ),
-        ("replayed_total", "Datagrams that may have been sent before.", counters.replayed),
-        (
-            "challenged_total",
-            "Requests over TCP that were asked for a proof that they are of now.",
-            counters.challenged,
-        ),
-        ("renewals_total", "Times this agent had to renew its identity.", counters.renewals),
-        (
-            "overlooked_total",
-            "Members that were shown wrongly until the look at all of them; more than 0 is a defect.",
-            counters.overlooked,
-        ),
-        ("stalls_total", "Times the process was found paused or starved.", counters.stalls),
-        ("suspicions_total", "Suspicions that this agent followed up.", counters.suspicions),
-    ] {
-        metric(out, name, "counter", help)?;
-        sample(out, name, &[], value)?;
+    for Counter { name, help, value } in Counters::TABLE {
+        let name = format!("{name}_total");
+        metric(out, &name, "counter", help)?;
+        sample(out, &name, &[], value(&snapshot.counters))?;
     }
     Ok(())
 }
@@ -191,4 +164,18 @@ fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: impl fmt
         write!(out, "{}{key}=\"{label}\"", if at == 0 { '{' } else { ',' })?;
     }
     writeln!(out, "{} {value}", if labels.is_empty() { "" } else { "}" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::sample;
+
+    #[test]
+    fn the_text_is_the_one_that_dashboards_read() {
+        let mut text = String::new();
+        write(&mut text, &sample::snapshot(7)).unwrap();
+        let expected = include_str!("metrics.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text, expected);
+    }
 }

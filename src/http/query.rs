@@ -1,21 +1,24 @@
-//! The query of a request: known keys only, each parsed into what it means.
+//! The query of a request: known keys only, each value parsed.
 
 use std::time::Duration;
 
 use axum::http::Uri;
 use chronik_providers::nearest;
 
-use super::{WAIT_DEFAULT, WAIT_MAX, problem::Problem};
+use super::{
+    bounds::{WAIT_DEFAULT, WAIT_MAX},
+    problem::Problem,
+};
 use crate::choice::Choice;
 
-/// The keys that every `GET` with an index understands.
+/// The keys of a long poll, which every `GET` with an index understands.
 const POLL_KEYS: [&str; 2] = ["index", "wait"];
 
 /// The pairs of a query, in the order given.
 #[derive(Debug)]
 pub(super) struct Query(Vec<(String, String)>);
 
-/// Answer once there is something newer than `index`, but no later than after `wait`.
+/// A request to be answered once the index differs from `index`, or after `wait` at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Poll {
     pub(super) index: u64,
@@ -23,7 +26,7 @@ pub(super) struct Poll {
 }
 
 impl Query {
-    /// Takes the query apart and refuses keys that are neither in `known` nor part of a long poll.
+    /// Parses the query. Keys that are neither in `known` nor part of a long poll are refused.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<_> =
             form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect();
@@ -35,12 +38,12 @@ impl Query {
         Ok(Self(pairs))
     }
 
-    /// The values of `key`.
+    /// All values of `key`.
     pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// The value of `key`, which may be given once.
+    /// The value of `key`; a second one is refused.
     pub(super) fn one(&self, key: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(key);
         match (values.next(), values.next()) {
@@ -49,7 +52,7 @@ impl Query {
         }
     }
 
-    /// The values of `key` as members of an enum; none given means any.
+    /// The values of `key` as members of an enum; an empty list means any.
     pub(super) fn choices<T: Choice>(&self, key: &str) -> Result<Vec<T>, Problem> {
         self.all(key)
             .flat_map(|value| value.split(','))
@@ -65,7 +68,7 @@ impl Query {
             .collect()
     }
 
-    /// The long poll that is asked for, if one is.
+    /// The long poll, if the client asks for one.
     pub(super) fn poll(&self) -> Result<Option<Poll>, Problem> {
         let index = self.one("index")?.map(|text| {
             text.parse().map_err(|_| {

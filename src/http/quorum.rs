@@ -1,4 +1,6 @@
-//! `GET /v1/quorum`.
+//! `GET /v1/quorum`: the quorum as this agent sees it.
+
+use std::sync::Arc;
 
 use axum::{
     extract::State,
@@ -8,10 +10,12 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
-    Api,
-    answer::{Answer, json, time},
+    answer::{Answer, time},
+    json::json,
     problem::Problem,
     query::Query,
+    rendered::Rendered,
+    state::Api,
 };
 use crate::{api, snapshot::Snapshot};
 
@@ -19,11 +23,13 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let query = Query::of(&uri, &[])?;
     let index = |snapshot: &Snapshot| snapshot.quorum.index;
     let snapshot = api.snapshot(&query, index).await?;
-    Ok(Answer::new(&snapshot, index(&snapshot), rendered(&snapshot)).to_client(&headers))
+    let body = rendered(&api.shared.rendered, &snapshot);
+    Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
-pub(super) fn rendered(snapshot: &Snapshot) -> Bytes {
-    snapshot.rendered.quorum.get_or_init(|| json(&quorum(snapshot))).clone()
+/// The whole answer, rendered at most once a snapshot.
+pub(super) fn rendered(cache: &Rendered, snapshot: &Arc<Snapshot>) -> Bytes {
+    cache.of(snapshot).quorum.get_or_init(|| json(&quorum(snapshot))).clone()
 }
 
 fn quorum(snapshot: &Snapshot) -> api::Quorum {

@@ -1,6 +1,4 @@
-//! `GET /v1/rtt`: how long a round trip between two members takes.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! `GET /v1/rtt`: the round trip between two members, measured or estimated.
 
 use axum::{
     extract::State,
@@ -9,12 +7,7 @@ use axum::{
 };
 use chronik_providers::nearest;
 
-use super::{
-    Api,
-    answer::{Answer, json},
-    problem::Problem,
-    query::Query,
-};
+use super::{answer::Answer, json::json, problem::Problem, query::Query, state::Api};
 use crate::{
     api::{
         self,
@@ -29,12 +22,8 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let index = |snapshot: &Snapshot| snapshot.membership.index;
     let snapshot = api.snapshot(&query, index).await?;
     let body = json(&rtt(&snapshot, query.one("from")?, query.one("to")?)?);
-    let mut answer = Answer::new(&snapshot, index(&snapshot), body);
-    // Round trips change without the index, and a client that asks for one wants the new one.
-    let mut hasher = DefaultHasher::new();
-    answer.body.hash(&mut hasher);
-    answer.tag = format!("{:016x}", hasher.finish());
-    Ok(answer.to_client(&headers))
+    // Round trips change without the index.
+    Ok(Answer::by_content(index(&snapshot), body).to_client(&headers))
 }
 
 fn rtt(snapshot: &Snapshot, from: Option<&str>, to: Option<&str>) -> Result<Rtt, Problem> {
@@ -65,7 +54,7 @@ fn rtt(snapshot: &Snapshot, from: Option<&str>, to: Option<&str>) -> Result<Rtt,
     Ok(answer)
 }
 
-/// The one member of this id or name.
+/// The one member with this id or name; `key` is the query key that names it.
 fn find<'a>(snapshot: &'a Snapshot, key: &str, text: &str) -> Result<&'a Member, Problem> {
     let members = &snapshot.membership.members;
     if let Some(member) = text.parse().ok().and_then(|id| members.get(&id)) {
@@ -128,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_cannot_be_meant_is_refused() {
+    fn a_member_that_cannot_be_meant_is_refused() {
         let mut snapshot = sample::snapshot(7);
         let members = &mut Arc::make_mut(&mut snapshot.membership).members;
         Arc::make_mut(&mut members.get_mut(&sample::id(3)).unwrap().metadata).name =

@@ -1,4 +1,4 @@
-//! A cluster of three as the tests of this layer see it.
+//! A cluster of three for the tests of this layer.
 
 use std::{
     collections::BTreeMap,
@@ -6,9 +6,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::{Api, LONG_POLLS_MAX, Shared, about};
+use super::{
+    bounds::Capacity,
+    state::{Api, Shared},
+    stopping::Stopping,
+};
 use crate::{
     bootstrap::{Decision, Status},
     config::{Config, Host, Options},
@@ -17,14 +21,14 @@ use crate::{
     membership::{Coordinate, FoundingNews, Member, MemberStatus, Membership, Metadata, Reach},
     node::{Epoch, NodeId, Role},
     quorum::Quorum,
-    snapshot::{About, Clock, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, Clock, Discovery, ProviderReport, Snapshot},
     wire::Secrecy,
 };
 
 /// 2026-11-22T18:00:00Z.
 const STARTED: Duration = Duration::from_secs(1_795_370_400);
 
-/// The id of the nth node.
+/// The id of node `number`.
 pub(super) fn id(number: u8) -> NodeId {
     NodeId::generate(u64::from(number), [number; 10])
 }
@@ -36,15 +40,8 @@ pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) 
     let (snapshots, seen) = watch::channel(Arc::new(snapshot(7)));
     let (commands, _) = mpsc::channel(1);
     let (stop, stopping) = watch::channel(false);
-    let shared = Arc::new(Shared {
-        settings: about::settings(&config),
-        allow_hosts: Vec::new(),
-        token: None,
-        connections: super::CONNECTIONS_MAX,
-        polls: Arc::new(Semaphore::new(LONG_POLLS_MAX)),
-        stopping,
-    });
-    (Api { handle: Handle::new(seen, commands), shared }, snapshots, stop)
+    let shared = Shared::new(&config, None, Capacity::of(u64::MAX), Stopping::new(stopping));
+    (Api { handle: Handle::new(seen, commands), shared: Arc::new(shared) }, snapshots, stop)
 }
 
 /// The cluster when its membership has this index.
@@ -74,12 +71,11 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             fault: None,
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
-        counters: Counters::default(),
+        counters: counters(),
         encryption: Secrecy::default(),
         joined: true,
         leaving: false,
         taken: now + 2 * second,
-        rendered: Rendered::default(),
         about: Arc::new(About {
             id: id(1),
             epoch: Epoch(5),
@@ -91,6 +87,27 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             profile: "lan",
             started,
         }),
+    }
+}
+
+/// A different count for every counter, so that two that change places show.
+pub(super) fn counters() -> Counters {
+    Counters {
+        datagrams_in: 1,
+        datagrams_out: 2,
+        bytes_in: 3,
+        bytes_out: 4,
+        exchanges_in: 5,
+        exchanges_out: 6,
+        refused: 7,
+        foreign: 8,
+        undecryptable: 9,
+        replayed: 10,
+        challenged: 11,
+        renewals: 12,
+        stalls: 13,
+        suspicions: 14,
+        overlooked: 15,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who may do what, where the agent has a token: changes need it everywhere; over an address that others reach
-//! everything does but the probes, which say nothing that is worth hiding.
+//! The check of the token, if the agent has one: changes need it on every address. On an address that other hosts reach,
+//! everything needs it but the probes, which tell nothing that is worth hiding.
 
 use axum::{
     extract::{Request, State},
@@ -11,15 +11,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, host_check::Arrived, problem::Problem};
+use super::{
+    listener::{Arrival, Reach},
+    problem::Problem,
+    state::Api,
+};
 use crate::token::Token;
 
-/// What an orchestrator asks, which has no token.
+/// Paths for an orchestrator's probes, which bring no token.
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
 pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let exposed = request.extensions().get().is_none_or(|arrived: &Arrived| arrived.exposed);
-    if !needs_token(&request, exposed) || brings(&request, api.shared.token.as_ref(), exposed) {
+    // A connection of unknown arrival counts as one from elsewhere.
+    let reach = request.extensions().get().map_or(Reach::Exposed, |arrival: &Arrival| arrival.reach);
+    if !needs_token(&request, reach) || has_token(&request, api.shared.token.as_ref(), reach) {
         return next.run(request).await;
     }
     let detail = "this needs the token of the agent's --http-token-file: send `Authorization: Bearer TOKEN`, or give \
@@ -30,15 +35,15 @@ pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) 
     refused
 }
 
-fn needs_token(request: &Request, exposed: bool) -> bool {
+fn needs_token(request: &Request, reach: Reach) -> bool {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    !reads || (exposed && !PROBES.contains(&request.uri().path()))
+    !reads || (reach == Reach::Exposed && !PROBES.contains(&request.uri().path()))
 }
 
-/// Where there is no token, whoever is on this host may do all; an address for others is never without one, for the
-/// configuration refuses that.
-fn brings(request: &Request, token: Option<&Token>, exposed: bool) -> bool {
-    let Some(token) = token else { return !exposed };
+/// True if the request brings the token. Without a token clients on this host may do everything; the configuration
+/// refuses an exposed address without one.
+fn has_token(request: &Request, token: Option<&Token>, reach: Reach) -> bool {
+    let Some(token) = token else { return reach == Reach::Local };
     let mut given = request.headers().get_all(AUTHORIZATION).iter();
     given.any(|given| token.is_in(given.as_bytes()))
 }

@@ -36,6 +36,8 @@ pub(super) enum Action {
     RunTimer(Timer<Peer>),
     /// Has the engine gossip at once, not at its next timer.
     Gossip,
+    /// Has the engine say goodbye.
+    Leave,
     /// Starts the engine afresh as `me`, knowing this side's active members and those given.
     Renew {
         /// The new life of this node.
@@ -49,6 +51,8 @@ pub(super) enum Action {
     TellMetadata(Peer),
     /// Sends a SWIM message of our own.
     Send(Peer, Draft),
+    /// Tells the agent at an address that this life ends.
+    SayGoodbye(SocketAddr),
     /// Opens a stream and asks.
     Ask {
         /// Address to dial.
@@ -90,6 +94,18 @@ pub(super) enum Action {
     NoteRoundTrip(Peer, Duration),
     /// Gives the caller an event.
     Emit(Event),
+}
+
+impl Action {
+    /// An exchange of whole states with the node at `to`.
+    pub(super) fn exchange(to: SocketAddr) -> Self {
+        Self::Ask { to, question: Question::State, purpose: Purpose::Exchange }
+    }
+
+    /// A comparison of digests with the node at `to`.
+    pub(super) fn compare(to: SocketAddr) -> Self {
+        Self::Ask { to, question: Question::Digest, purpose: Purpose::Compare }
+    }
 }
 
 /// Whether the engine passes a member's state on to others.
@@ -235,10 +251,8 @@ mod tests {
     use super::*;
 
     fn name(action: &Action) -> u64 {
-        match action {
-            Action::After(Wait::Exactly(wait), _) => wait.as_secs(),
-            other => panic!("{other:?}"),
-        }
+        let Action::After(Wait::Exactly(wait), _) = action else { panic!("{action:?}") };
+        wait.as_secs()
     }
 
     fn named(name: u64) -> Action {

@@ -3,6 +3,7 @@
 //! them at once instead of waiting until chance has them probe, and tells the accused.
 
 mod accusers;
+mod asking;
 mod case;
 mod checks;
 mod health;
@@ -17,12 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foca::{Header, Member, Message, State, Timer};
-use rand::{rngs::StdRng, seq::IteratorRandom as _};
+use foca::{Header, Member, State, Timer};
+use rand::rngs::StdRng;
 
 pub(super) use self::probe::{Transport, Way};
 use self::{
     accusers::Accusers,
+    asking::{accusing_ping, ask_others, warning},
     case::{Case, Waits},
     checks::{Check, Checks},
     health::Health,
@@ -40,10 +42,6 @@ use super::{
     timing::Timing,
 };
 use crate::node::NodeId;
-
-/// Number of members that are asked to look for themselves: twice the confirmations and one more, since some members are
-/// slow or gone as well.
-const ASKED: usize = 5;
 
 /// Everything this node knows about suspicions, and about how members answer.
 #[derive(Debug, Default)]
@@ -95,7 +93,7 @@ impl Detector {
         out: &mut Vec<Action>,
     ) {
         let Suspect { accused, incarnation, evidence, source } = *suspect;
-        if !is_suspect(&accused, incarnation, facts) {
+        if !facts.roster.state(&accused).is_suspect_at(incarnation) {
             return;
         }
         self.cases.insert(accused.id, Case::new(suspect, facts.now));
@@ -172,7 +170,7 @@ impl Detector {
     pub(super) fn review(&mut self, id: NodeId, facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
         let Some(case) = self.cases.get(&id) else { return };
         let (accused, incarnation) = (case.accused, case.incarnation);
-        if !is_suspect(&accused, incarnation, facts) {
+        if !facts.roster.state(&accused).is_suspect_at(incarnation) {
             self.cases.remove(&id);
             return;
         }
@@ -217,7 +215,7 @@ impl Detector {
         facts: &Facts<'_>,
         out: &mut Vec<Action>,
     ) {
-        let Some(known) = active(accused, facts) else { return };
+        let Some(known) = facts.roster.active_state(accused) else { return };
         // The accused travels without its address.
         let accused = *known.id();
         if known.incarnation() > incarnation {
@@ -242,7 +240,7 @@ impl Detector {
         out: &mut Vec<Action>,
     ) {
         let Some(Check { accused, since, askers }) = self.checks.end(id) else { return };
-        let Some(known) = active(&accused, facts) else { return };
+        let Some(known) = facts.roster.active_state(&accused) else { return };
         let heard = facts.roster.heard(id);
         let answered = heard.is_some_and(|heard| heard.life == accused && heard.at >= since);
         if answered && evidence == Evidence::Silent {
@@ -282,7 +280,7 @@ impl Detector {
     ) {
         if target.addr() == from
             && self.probes.unanswered(&target).is_some()
-            && let Some(known) = active(&target, facts)
+            && let Some(known) = facts.roster.active_state(&target)
         {
             let (incarnation, evidence) = (known.incarnation(), Evidence::Refused);
             let suspect = Suspect { accused: target, incarnation, evidence, source: Source::Probe };
@@ -297,7 +295,7 @@ impl Detector {
         if self.is_doubted(&accused) {
             return;
         }
-        let Some(since) = suspect_since(&accused, incarnation, facts) else {
+        let Some(since) = facts.roster.state(&accused).suspect_since(incarnation) else {
             return doubt(&accused, incarnation, facts, out);
         };
         let at = since + facts.timing.gone_after();
@@ -321,7 +319,7 @@ impl Detector {
         out: &mut Vec<Action>,
     ) {
         self.sentenced.remove(&accused.id);
-        if suspect_since(accused, incarnation, facts).is_some() && !self.is_doubted(accused) {
+        if facts.roster.state(accused).suspect_since(incarnation).is_some() && !self.is_doubted(accused) {
             let down = Member::new(*accused, incarnation, State::Down);
             out.push(Action::Apply(vec![down], Telling::Aloud));
         }
@@ -458,24 +456,6 @@ impl Detector {
     }
 }
 
-/// A member's state, if this life of it is active.
-fn active(life: &Peer, facts: &Facts<'_>) -> Option<Member<Peer>> {
-    facts.roster.state(life).is_active().then(|| facts.roster.member_state(&life.id)).flatten()
-}
-
-/// Whether this life of a member is suspect at this incarnation, unrefuted.
-fn is_suspect(accused: &Peer, at: u16, facts: &Facts<'_>) -> bool {
-    matches!(facts.roster.state(accused), Life::Suspect { incarnation, .. } if incarnation == at)
-}
-
-/// Time from which on a life of a member is suspect at this incarnation or an earlier one.
-fn suspect_since(accused: &Peer, at: u16, facts: &Facts<'_>) -> Option<Instant> {
-    match facts.roster.state(accused) {
-        Life::Suspect { incarnation, since } if incarnation <= at => Some(since),
-        _ => None,
-    }
-}
-
 /// Suspects a member against which nothing was heard here, because another node calls it failed. It gets the chance to
 /// refute: another's word alone kills nobody.
 pub(super) fn doubt(accused: &Peer, at: u16, facts: &Facts<'_>, out: &mut Vec<Action>) {
@@ -491,22 +471,4 @@ pub(super) fn doubt(accused: &Peer, at: u16, facts: &Facts<'_>, out: &mut Vec<Ac
         let evidence = Evidence::Silent;
         out.push(Action::Suspect(Suspect { accused, incarnation: at, evidence, source: Source::Verdict }));
     }
-}
-
-/// Ping that tells its target that it is suspected; its answer refutes.
-fn accusing_ping(accused: &Peer, incarnation: u16) -> Draft {
-    let suspect = Member::new(*accused, incarnation, State::Suspect);
-    Draft { message: Message::Ping(0), updates: vec![suspect], items: vec![] }
-}
-
-fn warning(accused: &Peer, incarnation: u16) -> Action {
-    Action::Send(*accused, accusing_ping(accused, incarnation))
-}
-
-/// Asks some other members to look for themselves.
-fn ask_others(accused: &Peer, incarnation: u16, facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
-    let others = facts.engine.members().filter(|peer| *peer != accused).copied();
-    let item = Rumour::Check { asker: facts.me(), accused: *accused, incarnation }.encode();
-    let asked = others.sample(rng, ASKED).into_iter();
-    out.extend(asked.map(|other| Action::Send(other, Draft::item(item.clone()))));
 }

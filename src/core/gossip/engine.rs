@@ -110,8 +110,16 @@ impl Engine {
         }
     }
 
-    /// Starts afresh as `me` with `members`, which are not told of.
-    pub(super) fn restart(&mut self, me: Peer, timing: &Timing, rng: StdRng, members: Vec<Member<Peer>>) {
+    /// Starts afresh as `me`, with this side's active members and those of the other side, of which nobody is told. Members
+    /// that this side called failed are forgotten: it was parted from them when it did.
+    pub(super) fn restart(&mut self, me: Peer, there: Vec<Member<Peer>>, timing: &Timing, rng: StdRng) {
+        let active: Vec<_> = self.active_states().cloned().collect();
+        // foca lets an entry stand that says failed of a life that another calls active: active ones go first.
+        let others = there.into_iter().filter(|member| member.id().id != me.id);
+        let (up, down): (Vec<_>, Vec<_>) = others.partition(|member| member.state() != State::Down);
+        let is_up = |id: &NodeId| active.iter().chain(&up).any(|member| member.id().id == *id);
+        let down: Vec<_> = down.into_iter().filter(|member| !is_up(&member.id().id)).collect();
+        let members = active.into_iter().chain(up).map(without_suspicion).chain(down).collect();
         let (handler, rumours) = Rumours::new(self.read_record);
         let config = timing.engine(self.configured_size);
         self.foca = Foca::with_custom_broadcast(me, config, rng, SwimCodec, handler);
@@ -281,7 +289,13 @@ impl Engine {
                 Some(Stage::Indirect(*probed_id))
             }
             Timer::ProbeRandomMember(token) if *token == self.token => Some(Stage::Next),
-            _ => None,
+            Timer::SendIndirectProbe { .. }
+            | Timer::ProbeRandomMember(_)
+            | Timer::ChangeSuspectToDown { .. }
+            | Timer::PeriodicAnnounce(_)
+            | Timer::PeriodicAnnounceDown(_)
+            | Timer::PeriodicGossip(_)
+            | Timer::RemoveDown(_) => None,
         }
     }
 
@@ -369,6 +383,6 @@ pub(super) fn put_item(item: &[u8], message: &mut Vec<u8>) {
 }
 
 /// A member's state without its suspicion: nobody would follow that up in a new life of the engine.
-pub(super) fn without_suspicion(member: Member<Peer>) -> Member<Peer> {
+fn without_suspicion(member: Member<Peer>) -> Member<Peer> {
     Member::new(*member.id(), member.incarnation(), State::Alive)
 }

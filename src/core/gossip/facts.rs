@@ -32,3 +32,19 @@ impl Facts<'_> {
         self.size() - 1
     }
 }
+
+/// Facts of the parts given, at a time. A method would borrow all parts, and no other could be told the facts; this
+/// borrows those that are read.
+macro_rules! facts {
+    ($parts:expr, $now:expr) => {
+        $crate::gossip::facts::Facts {
+            now: $now,
+            timing: &$parts.timing,
+            engine: &$parts.engine,
+            roster: &$parts.roster,
+            is_settling: $parts.partition.is_settling($now),
+        }
+    };
+}
+
+pub(super) use facts;

@@ -13,10 +13,11 @@ use bytes::BufMut as _;
 use foca::{Codec as _, Header, Member, Message, State};
 
 use super::{
-    ExchangeId, Gossip, NoAnswer, Peer, Phase, Settings, Timing,
+    ExchangeId, Gossip, NoAnswer, Peer, Settings, Timing,
     codec::{CodecError, SwimCodec, restore, shorten},
     frame::{self, FrameError},
     metadata::{MAX_METADATA, Record, Stamp, decode as decode_metadata, encode as encode_metadata},
+    parts::Phase,
     peer::{self, put_life},
     rumours::{self, Accusation, Evidence, Rumour},
     state::{EncodedState, Majority, Reply, Request, SharedState, Standing},
@@ -435,7 +436,7 @@ impl Victim {
 
     /// A node that nobody has heard of yet asks it, by a stream and by a datagram.
     fn still_answers(&mut self, data: &[u8]) {
-        if self.gossip.phase != Phase::Running {
+        if self.gossip.parts.phase != Phase::Running {
             return;
         }
         let mut stranger = [0xEE; NodeId::LEN];

@@ -255,7 +255,7 @@ impl Joining {
         let active = facts.engine.members().map(|peer| peer.addr());
         let failed = facts.roster.failed(facts.me().id).map(|peer| peer.addr());
         if let Some(to) = self.choose_missing(active, failed, rng) {
-            out.push(Action::Ask { to, question: Question::State, purpose: Purpose::Exchange });
+            out.push(Action::exchange(to));
         }
     }
 

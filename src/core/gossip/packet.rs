@@ -53,6 +53,14 @@ pub(super) enum Fate {
 }
 
 impl<'a> Packet<'a> {
+    /// Decodes a restored message; `None` for an empty one, which is for another life of this node.
+    ///
+    /// # Errors
+    /// If the header does not read.
+    pub(super) fn open(message: &'a [u8]) -> Result<Option<Self>, CodecError> {
+        if message.is_empty() { Ok(None) } else { Self::decode(message).map(Some) }
+    }
+
     /// Decodes a whole message.
     ///
     /// # Errors

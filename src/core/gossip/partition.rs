@@ -13,7 +13,7 @@ use foca::{Identity as _, Member, State};
 use rand::{RngExt as _, rngs::StdRng};
 
 use super::{
-    action::{Action, Judge, Purpose, Question},
+    action::{Action, Judge},
     clock::{Tick, Wait},
     facts::Facts,
     peer::Peer,
@@ -209,8 +209,7 @@ fn give_way(me: &Peer, theirs: &SharedState, out: &mut Vec<Action>) {
     let there = theirs.members.iter().cloned().chain([Member::alive(theirs.sender)]).collect();
     out.push(Action::Renew { me, there });
     out.push(Action::Tell(Rumour::Healed { who: me, there: theirs.sender }));
-    let to = theirs.sender.addr();
-    out.push(Action::Ask { to, question: Question::State, purpose: Purpose::Exchange });
+    out.push(Action::exchange(theirs.sender.addr()));
 }
 
 #[cfg(test)]
@@ -239,18 +238,17 @@ mod tests {
 
     /// Has a node believe something, of which it tells nobody.
     fn apply(node: &mut Gossip, belief: Member<Peer>, now: Instant) {
-        node.agenda.put_first([Action::Apply(vec![belief], Telling::Quiet)]);
-        node.pump(now);
+        node.parts.agenda.put_first([Action::Apply(vec![belief], Telling::Quiet)]);
+        node.parts.pump(now);
         while node.poll_transmit().is_some() {}
     }
 
     /// Has `a` dial `b`; both are members to each other afterwards. Returns how often each has renewed itself.
     fn meet(mut a: Gossip, mut b: Gossip, now: Instant) -> (u16, u16) {
-        let to = b.me().addr();
-        a.agenda.put_first([Action::Ask { to, question: Question::State, purpose: Purpose::Exchange }]);
-        a.pump(now);
+        a.parts.agenda.put_first([Action::exchange(b.me().addr())]);
+        a.parts.pump(now);
         talk(&mut a, &mut b, now + Duration::from_millis(1));
-        assert!(a.roster.state(b.me()).is_active() && b.roster.state(a.me()).is_active());
+        assert!(a.parts.roster.state(b.me()).is_active() && b.parts.roster.state(a.me()).is_active());
         (a.me().bump(), b.me().bump())
     }
 
@@ -271,7 +269,7 @@ mod tests {
         let now = start();
         let (a, mut b) = three(now);
         apply(&mut b, Member::down(*a.me()), now);
-        b.partition.note_verdict(Judge::CutOff);
+        b.parts.partition.note_verdict(Judge::CutOff);
         assert_eq!(meet(a, b, now), (0, 1));
     }
 

@@ -1,6 +1,9 @@
 //! The view: who is there, in which life and status, with which metadata, and when each node was last heard. It is kept
 //! up entry by entry, because to compute a large cluster's anew for each piece of news would be the most of all work.
 
+mod entries;
+mod life;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,12 +13,17 @@ use std::{
 use foca::{Member as MemberState, State};
 use litemap::LiteMap;
 
+use self::entries::{Entries, Entry, insert_all};
+pub(super) use self::{
+    entries::{Change, Sight},
+    life::Life,
+};
 use super::{
     engine::{Engine, Touched},
     metadata::{Record, Stamp},
     packet::Fate,
-    peer::{LifeNumber, Peer, Place},
-    state::{self, EntryHash},
+    peer::{LifeNumber, Peer},
+    state::EntryHash,
 };
 use crate::{
     membership::{Member, MemberStatus, Metadata},
@@ -32,36 +40,17 @@ const HEARSAY: usize = 64;
 /// Everything that is known of members. The engine decides who they are; the roster is compared with it after each call.
 #[derive(Debug)]
 pub(super) struct Roster {
-    entries: LiteMap<NodeId, Entry>,
+    entries: Entries,
     /// Metadata of each node, this one included; some may not be members yet.
     records: LiteMap<NodeId, Arc<Record>>,
     /// Latest life of each node that said goodbye.
     left: BTreeMap<NodeId, LifeNumber>,
     /// Last direct contact with each node.
     heard: BTreeMap<NodeId, Heard>,
-    /// Hashes of all entries, combined.
-    digest: EntryHash,
-    /// Version of the view: it grows with each change that a reader can see.
-    index: u64,
-    /// Members that changed since a reader last took one.
-    changes: BTreeSet<NodeId>,
     /// Members whose status may have changed by what the roster itself has learnt.
     outdated: BTreeSet<NodeId>,
     /// Number of entries that only an audit found to be wrong.
     overlooked: u64,
-}
-
-/// One member, without its id. Each of 10,000 nodes holds 10,000 of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    place: Place,
-    pub(super) status: MemberStatus,
-    pub(super) incarnation: u16,
-    degraded: bool,
-    /// Time at which the status last changed.
-    pub(super) since: Instant,
-    /// Hash of the entry and its metadata.
-    hash: EntryHash,
 }
 
 /// Direct contact with a node.
@@ -70,60 +59,6 @@ pub(super) struct Heard {
     pub(super) at: Instant,
     /// Life in which it spoke.
     pub(super) life: Peer,
-}
-
-/// What is known of one life of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    /// The node is no member.
-    Unknown,
-    /// The node is a member in another life.
-    Other,
-    /// It is well, as far as anybody has said.
-    Alive {
-        /// Its incarnation.
-        incarnation: u16,
-    },
-    /// It missed a probe and has not refuted that yet.
-    Suspect {
-        /// Incarnation at which it is suspected.
-        incarnation: u16,
-        /// Time at which the suspicion began here.
-        since: Instant,
-    },
-    /// It was called failed.
-    Failed,
-    /// It said goodbye.
-    Left,
-}
-
-impl Life {
-    /// Whether it is an active member.
-    pub(super) fn is_active(self) -> bool {
-        matches!(self, Self::Alive { .. } | Self::Suspect { .. })
-    }
-
-    /// Whether it has ended, by a verdict or a goodbye.
-    pub(super) fn is_over(self) -> bool {
-        matches!(self, Self::Failed | Self::Left)
-    }
-}
-
-/// Change of a member's entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
-    pub(super) before: Sight,
-    pub(super) after: Sight,
-}
-
-/// One member at one time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
-    pub(super) peer: Peer,
-    pub(super) status: MemberStatus,
-    pub(super) incarnation: u16,
-    /// Time from which on it had this status.
-    pub(super) since: Instant,
 }
 
 /// Result of a comparison with the engine.
@@ -137,29 +72,14 @@ pub(super) struct Refreshed {
     differing: usize,
 }
 
-impl Entry {
-    fn new(sight: &Sight) -> Self {
-        let Sight { peer: Peer { place, .. }, status, incarnation, since } = *sight;
-        Self { place, status, incarnation, degraded: false, since, hash: 0 }
-    }
-
-    fn sight(&self, id: NodeId) -> Sight {
-        let Self { place, status, incarnation, since, .. } = *self;
-        Sight { peer: place.of(id), status, incarnation, since }
-    }
-}
-
 impl Roster {
     /// A roster in which only this node will be entered, with what it says of itself.
     pub(super) fn new(me: NodeId) -> Self {
         Self {
-            entries: LiteMap::new_vec(),
+            entries: Entries::new(),
             records: LiteMap::new_vec(),
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
-            digest: 0,
-            index: 0,
-            changes: BTreeSet::new(),
             outdated: [me].into(),
             overlooked: 0,
         }
@@ -203,7 +123,8 @@ impl Roster {
         let mut refreshed = self.enter(&seen);
         if seen.len() < self.entries.len() {
             let present: BTreeSet<_> = seen.iter().map(|sight| sight.peer.id).collect();
-            refreshed.gone = self.entries.keys().filter(|id| !present.contains(id)).copied().collect();
+            let ids = self.entries.iter().map(|(id, _)| *id);
+            refreshed.gone = ids.filter(|id| !present.contains(id)).collect();
             refreshed.differing += refreshed.gone.len();
             self.remove(&refreshed.gone);
         }
@@ -226,7 +147,7 @@ impl Roster {
         // Only few entries are taken out at a time, so that a search in the list for each is no matter.
         if seen.len() < ids.len() {
             let is_gone =
-                |id: &&NodeId| self.entries.contains_key(id) && !seen.iter().any(|it| it.peer.id == **id);
+                |id: &&NodeId| self.entries.contains(id) && !seen.iter().any(|it| it.peer.id == **id);
             refreshed.gone = ids.iter().filter(is_gone).copied().collect();
             self.remove(&refreshed.gone);
         }
@@ -262,67 +183,40 @@ impl Roster {
 
     /// Enters members as they were seen.
     fn enter(&mut self, seen: &[Sight]) -> Refreshed {
-        let new: Vec<_> = seen.iter().filter(|sight| !self.entries.contains_key(&sight.peer.id)).collect();
-        insert_all(&mut self.entries, new.iter().map(|sight| (sight.peer.id, Entry::new(sight))));
+        let new: Vec<_> = seen.iter().filter(|sight| !self.entries.contains(&sight.peer.id)).collect();
+        self.entries.enter_new(&new);
         new.iter().for_each(|sight| self.note_change(sight.peer.id));
         let mut refreshed = Refreshed { differing: new.len(), ..Refreshed::default() };
         for sight in seen {
-            if let Some((change, differs)) = self.update(sight) {
+            if let Some((change, differs)) = self.entries.update(sight) {
                 refreshed.changes.push(change);
-                refreshed.differing += usize::from(differs);
+                if differs {
+                    self.note_change(sight.peer.id);
+                    refreshed.differing += 1;
+                }
             }
         }
         refreshed
     }
 
-    /// Brings a known entry up to date, if it is not. Says whether it was shown in another life or status.
-    fn update(&mut self, seen: &Sight) -> Option<(Change, bool)> {
-        let id = seen.peer.id;
-        let entry = self.entries.get_mut(&id)?;
-        let before = entry.sight(id);
-        let same_status = before.status == seen.status && before.peer.epoch() == seen.peer.epoch();
-        let same = same_status && before.peer == seen.peer;
-        if same && before.incarnation == seen.incarnation {
-            return None;
-        }
-        let since = if same_status { before.since } else { seen.since };
-        let after = Sight { since, ..*seen };
-        *entry = Entry { degraded: entry.degraded, hash: entry.hash, ..Entry::new(&after) };
-        if !same {
-            self.note_change(id);
-        }
-        Some((Change { before, after }, !same))
-    }
-
     /// Shows a member as degraded, or not.
     pub(super) fn set_degraded(&mut self, id: NodeId, degraded: bool) {
-        if let Some(entry) = self.entries.get_mut(&id)
-            && entry.degraded != degraded
-        {
-            entry.degraded = degraded;
+        if self.entries.set_degraded(id, degraded) {
             self.note_change(id);
         }
     }
 
     /// Takes note that a reader would see a member differently now.
     fn note_change(&mut self, id: NodeId) {
-        self.changes.insert(id);
-        self.index += 1;
         let stamp = self.records.get(&id).map(|record| record.stamp);
-        if let Some(entry) = self.entries.get_mut(&id) {
-            let hash = state::entry_hash(&entry.place.of(id), entry.status.is_active(), stamp);
-            self.digest ^= std::mem::replace(&mut entry.hash, hash) ^ hash;
-        }
+        self.entries.note_change(id, stamp);
     }
 
     fn remove(&mut self, gone: &[NodeId]) {
-        for id in gone {
-            self.digest ^= self.entries.remove(id).map_or(0, |entry| entry.hash);
-            self.note_change(*id);
-        }
+        gone.iter().for_each(|id| self.entries.remove(*id));
         if !gone.is_empty() {
             let entries = &self.entries;
-            self.heard.retain(|id, _| entries.contains_key(id));
+            self.heard.retain(|id, _| entries.contains(id));
         }
     }
 
@@ -331,10 +225,10 @@ impl Roster {
         let entries = &self.entries;
         let bound = 2 * entries.len() + HEARSAY;
         if self.records.len() > bound {
-            self.records.retain(|id, _| entries.contains_key(id));
+            self.records.retain(|id, _| entries.contains(id));
         }
         if self.left.len() > bound {
-            self.left.retain(|id, _| entries.contains_key(id));
+            self.left.retain(|id, _| entries.contains(id));
         }
     }
 
@@ -412,6 +306,11 @@ impl Roster {
         Some(MemberState::new(entry.place.of(*id), entry.incarnation, state))
     }
 
+    /// A member's state as the engine has it, if this life of it is active.
+    pub(super) fn active_state(&self, life: &Peer) -> Option<MemberState<Peer>> {
+        if self.state(life).is_active() { self.member_state(&life.id) } else { None }
+    }
+
     /// Decides what becomes of an update about another node. For each that the engine is given it looks through all
     /// members, and most updates in a datagram say no more than is known.
     pub(super) fn fate(&self, update: &MemberState<Peer>) -> Fate {
@@ -435,7 +334,7 @@ impl Roster {
 
     /// Whether the node is a member, in whichever life.
     pub(super) fn knows(&self, id: &NodeId) -> bool {
-        self.entries.contains_key(id)
+        self.entries.contains(id)
     }
 
     /// Whether no further member may be taken in.
@@ -508,7 +407,7 @@ impl Roster {
 
     /// Digest of all entries: equal for two nodes that show the same.
     pub(super) fn digest(&self) -> EntryHash {
-        self.digest
+        self.entries.digest()
     }
 
     /// Hash of each entry.
@@ -518,12 +417,12 @@ impl Roster {
 
     /// Version of the view.
     pub(super) fn index(&self) -> u64 {
-        self.index
+        self.entries.index()
     }
 
     /// The next member that changed since this last returned `None`.
     pub(super) fn poll_change(&mut self) -> Option<NodeId> {
-        self.changes.pop_first()
+        self.entries.poll_change()
     }
 
     /// Number of entries that only an audit found to be wrong.
@@ -559,21 +458,5 @@ impl Roster {
             reach: None,
             coordinate: None,
         })
-    }
-}
-
-/// Puts `entries` into a map that may be large; of two with one key the later stays. The map takes room for an eighth more
-/// than is needed, where a vector would double.
-fn insert_all<V>(map: &mut LiteMap<NodeId, V>, entries: impl ExactSizeIterator<Item = (NodeId, V)>) {
-    let mut sorted = std::mem::take(map).into_tuple_vec();
-    if sorted.capacity() - sorted.len() < entries.len() {
-        sorted.reserve_exact(entries.len() + sorted.len() / 8);
-    }
-    *map = LiteMap::from_sorted_store_unchecked(sorted);
-    // To make room for one moves half of all others; to put in many at once sorts all.
-    if entries.len() <= 4 {
-        entries.for_each(|(id, value)| drop(map.insert(id, value)));
-    } else {
-        map.extend(entries);
     }
 }

@@ -1,10 +1,9 @@
 //! Requests and replies of streams, among them the whole state, which is exchanged at a join, when two sides of a
-//! partition meet again, and in part when a comparison shows a difference. And the rules by which another node's state
-//! changes ours.
+//! partition meet again, and in part when a comparison shows a difference.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use foca::{Codec as _, Member, State};
+use foca::{Codec as _, Member};
 use minicbor::{
     Decode, Encode,
     bytes::{ByteArray, ByteVec},
@@ -240,39 +239,4 @@ pub(super) fn put_hashes(hashes: impl Iterator<Item = EntryHash>) -> ByteVec {
 /// Reads what `put_hashes` wrote.
 pub(super) fn get_hashes(bytes: &[u8]) -> BTreeSet<EntryHash> {
     bytes.as_chunks().0.iter().map(|hash| EntryHash::from_be_bytes(*hash)).collect()
-}
-
-/// Consequence of one entry of another node's state.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Consequence {
-    /// It is taken over.
-    Apply(Member<Peer>),
-    /// The other side says failed and this one alive: one is wrong. The member is suspected here, so that it gets the
-    /// chance to refute; the other's word alone kills nobody.
-    Suspect(Member<Peer>),
-    /// This side says failed and the other alive: the member is asked directly.
-    Reach,
-    /// It is no news.
-    Ignore,
-}
-
-/// Weighs one entry of another node's state against ours of the same node.
-pub(super) fn weigh(theirs: &Member<Peer>, ours: Option<&Member<Peer>>) -> Consequence {
-    let Some(ours) = ours else {
-        return match theirs.state() {
-            // A suspicion about a stranger would register it as alive, and nobody would follow the suspicion up.
-            State::Suspect => Consequence::Ignore,
-            State::Alive | State::Down => Consequence::Apply(theirs.clone()),
-        };
-    };
-    let same_life = theirs.id() == ours.id();
-    match (theirs.state(), ours.state()) {
-        (State::Alive | State::Suspect, State::Down) if same_life => Consequence::Reach,
-        (State::Down, State::Alive) if same_life => {
-            let incarnation = theirs.incarnation().max(ours.incarnation());
-            Consequence::Suspect(Member::new(*ours.id(), incarnation, State::Suspect))
-        }
-        (State::Down, State::Suspect) if same_life => Consequence::Ignore,
-        _ => Consequence::Apply(theirs.clone()),
-    }
 }

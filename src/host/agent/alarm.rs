@@ -1,5 +1,5 @@
-//! When the core is woken though nothing has come in. The runtime's own timers wake it once on the way to each moment that
-//! is more than 64 ms off, and once more for each that is set for earlier than the one before; those were half of all
+//! The timer that wakes the core though nothing has come in. The runtime's own timers wake it once on the way to each moment
+//! that is more than 64 ms off, and once more for each that is set for earlier than the one before; those were half of all
 //! wake-ups of an agent at rest. A timer of the kernel wakes it once.
 
 use std::{
@@ -16,11 +16,11 @@ use tokio::io::unix::AsyncFd;
 
 use crate::descriptors::watch;
 
-/// A timer that is set anew again and again. Where there is no descriptor for one, the runtime's do.
+/// A timer that is set anew again and again: the kernel's, or the runtime's if there is no descriptor for one.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: Option<AsyncFd<OwnedFd>>,
-    /// What the kernel's is set for.
+    /// The moment that the kernel's timer is set for.
     set: Option<Instant>,
 }
 
@@ -30,7 +30,7 @@ impl Alarm {
         Self { timer: timer.ok(), set: None }
     }
 
-    /// Waits until `at`, or wakes somewhat earlier. Dropped before that, it may be asked again for any moment.
+    /// Waits until `at`, or wakes somewhat earlier. The wait may be dropped, and the alarm set for any other moment then.
     pub(super) async fn wait(&mut self, at: Instant, now: Instant) {
         let wait = at.saturating_duration_since(now);
         let Some(timer) = &self.timer else { return tokio::time::sleep(wait).await };
@@ -42,7 +42,7 @@ impl Alarm {
         }
         self.set = Some(at);
         match timer.readable().await {
-            // It is set anew before it is waited for again, which makes what is there to be read obsolete.
+            // The timer is set anew before the next wait, so that nothing of this one has to be read.
             Ok(mut rung) => rung.clear_ready(),
             // The runtime is being shut down.
             Err(_) => pending().await,
@@ -75,7 +75,7 @@ mod tests {
         Instant::now()
     }
 
-    /// How long it takes from `start` on until the alarm wakes, set for `after` then.
+    /// Time from `start` until the alarm wakes, set for `after` then.
     async fn woken(alarm: &mut Alarm, start: Instant, after: Duration) -> Duration {
         alarm.wait(start + after, now()).await;
         start.elapsed()

@@ -2,7 +2,6 @@
 //! order: take in everything, then do what is due, then persist, send, publish.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -10,41 +9,48 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
 use super::{
-    Ended,
     alarm::Alarm,
+    peers::KeptPeers,
+    publish::Publisher,
+    replies::Replies,
     saving::{Saving, Written},
 };
 use crate::{
-    bootstrap::Status,
+    bootstrap::{NodeRecord, Reset, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, JoinId, KeysId, NoAnswer},
-    handle::{Command, JoinOutcome},
+    gossip::{Event, ExchangeId, NoAnswer},
+    handle::{Command, DataLoss, Forgotten, JoinOutcome, NotDone, Reply},
     machine::Machine,
-    membership::Membership,
     node::NodeId,
-    quorum::Quorum,
     retry_join::Update,
     service_manager::ServiceManager,
-    snapshot::{About, Discovery, ProviderReport, Rendered, Snapshot},
+    snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
     transport::{self, Datagrams, Request},
     watchdog::Pulse,
-    wire::{KeyChange, MAX_DATAGRAM, MemberKeys},
+    wire::{KeyChange, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 2_048;
-/// How long a refresh of the snapshot waits for something else to wake the task; with members, a probe will.
-const REFRESH_SLACK: Duration = Duration::from_millis(400);
-/// What is left of a graceful stop for the API to finish its answers in.
+/// Time allowed for the goodbye; the rest of a graceful stop is for the API to finish its answers.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
-/// Where everything comes from.
+/// The end of a life of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The agent said goodbye.
+    Left,
+    /// An operator had it forget everything: bind again, and a new node starts.
+    StartOver,
+}
+
+/// The sources of everything that comes in.
 #[derive(Debug)]
 pub(super) struct Inputs {
     pub(super) datagrams: Datagrams,
@@ -53,38 +59,27 @@ pub(super) struct Inputs {
     pub(super) updated: mpsc::Receiver<Update>,
 }
 
-/// The task's state.
+/// The state of the task.
 pub(super) struct Core {
     pub(super) machine: Machine,
-    pub(super) state: Arc<StateDir>,
-    pub(super) inputs: Inputs,
-    pub(super) dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
-    pub(super) writes: JoinSet<()>,
-    pub(super) about: Arc<About>,
-    pub(super) membership: Arc<Membership>,
-    pub(super) quorum: Arc<Quorum>,
-    pub(super) founding: Arc<Status>,
-    pub(super) discovery: Arc<Discovery>,
-    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
-    pub(super) joins: BTreeMap<JoinId, oneshot::Sender<Vec<JoinOutcome>>>,
-    pub(super) asked_keys: BTreeMap<KeysId, oneshot::Sender<Option<Vec<MemberKeys>>>>,
-    /// To whoever keeps the file with the keys.
-    pub(super) key_changes: mpsc::Sender<KeyChange>,
-    pub(super) goodbyes: Vec<oneshot::Sender<()>>,
-    /// When the goodbye must be over.
-    pub(super) leave_by: Option<Instant>,
-    pub(super) left: bool,
-    /// Answers to be given at the end of the turn, after what they speak of is on disk.
-    pub(super) answers: Vec<Answer>,
-    pub(super) saving: Saving,
-    pub(super) new_id: fn() -> NodeId,
-    pub(super) kept_peers: Vec<SocketAddr>,
-    pub(super) keep_peers_after: Instant,
-    pub(super) refresh_at: Instant,
+    about: Arc<About>,
+    inputs: Inputs,
+    dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
+    publisher: Publisher,
+    saving: Saving,
+    peers: KeptPeers,
+    replies: Replies,
+    /// Changes of the keys, for the task that keeps their file.
+    key_changes: mpsc::Sender<KeyChange>,
+    /// Deadline of the goodbye; set once the agent leaves.
+    leave_by: Option<Instant>,
+    /// Set once the goodbye is said or its time is over.
+    left: bool,
+    new_id: fn() -> NodeId,
     alarm: Alarm,
-    /// Nobody, unless the agent is the program.
+    /// Inactive if the agent is embedded in another program.
     pub(super) service_manager: ServiceManager,
-    /// Of this task, for who watches it.
+    /// Signs of life of this task, for the watchdog.
     pub(super) pulse: Pulse,
 }
 
@@ -94,10 +89,7 @@ impl std::fmt::Debug for Core {
     }
 }
 
-/// An answer that waits for the end of the turn.
-type Answer = Box<dyn FnOnce() + Send>;
-
-/// What woke the task.
+/// An input, or another reason why the task woke.
 enum Wake {
     Stop,
     Command(Command),
@@ -119,49 +111,21 @@ impl Core {
         key_changes: mpsc::Sender<KeyChange>,
         new_id: fn() -> NodeId,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
-        let started = about.started.instant;
-        let membership = Arc::new(machine.membership().clone());
-        let quorum = Arc::new(machine.quorum().clone());
-        let founding = Arc::new(machine.founding().clone());
-        let discovery = Arc::new(Discovery { index: 1, providers: reports });
-        let first = Snapshot {
-            about: about.clone(),
-            membership: membership.clone(),
-            quorum: quorum.clone(),
-            founding: founding.clone(),
-            discovery: discovery.clone(),
-            counters: machine.counters(),
-            encryption: machine.secrecy(),
-            joined: false,
-            leaving: false,
-            taken: started,
-            rendered: Rendered::default(),
-        };
-        let (snapshots, seen) = watch::channel(Arc::new(first));
+        let state = Arc::new(state);
+        let (publisher, seen) = Publisher::new(&machine, about.clone(), reports);
         let core = Self {
             machine,
-            state: Arc::new(state),
             inputs,
             dials: JoinSet::new(),
-            writes: JoinSet::new(),
+            publisher,
+            saving: Saving::new(state.clone()),
+            peers: KeptPeers::new(state, about.started.instant),
+            replies: Replies::default(),
             about,
-            membership,
-            quorum,
-            founding,
-            discovery,
-            snapshots,
-            joins: BTreeMap::new(),
-            asked_keys: BTreeMap::new(),
             key_changes,
-            goodbyes: Vec::new(),
             leave_by: None,
             left: false,
-            answers: Vec::new(),
-            saving: Saving::default(),
             new_id,
-            kept_peers: Vec::new(),
-            keep_peers_after: started,
-            refresh_at: started,
             alarm: Alarm::new(),
             service_manager: ServiceManager::default(),
             pulse: Pulse::default(),
@@ -179,7 +143,7 @@ impl Core {
             let wake = tokio::select! {
                 biased;
                 () = &mut stop, if !stopped => Wake::Stop,
-                Some(Ok(written)) = self.saving.under_way.join_next() => Wake::Written(Box::new(written)),
+                Some(written) = self.saving.ended() => Wake::Written(Box::new(written)),
                 () = self.inputs.datagrams.readable() => Wake::Datagrams,
                 Some(request) = self.inputs.requested.recv() => Wake::Request(request),
                 Some(Ok(dialled)) = self.dials.join_next() => Wake::Dialled(dialled),
@@ -187,8 +151,8 @@ impl Core {
                 Some(update) = self.inputs.updated.recv() => Wake::Update(update),
                 () = self.alarm.wait(due, now()) => Wake::Time,
             };
-            // A disk that does not answer stands still with the whole agent: it could neither vote nor learn.
-            if self.saving.under_way.is_empty() {
+            // A disk that does not answer counts as a standstill: without it the agent can neither vote nor learn.
+            if self.saving.is_idle() {
                 self.pulse.beat();
             }
             let now = now();
@@ -198,19 +162,15 @@ impl Core {
             self.machine.handle_timeout(now);
             self.drain(now).await;
         }
-        // Writes that are under way are finished; they are short.
         self.finish_saving(now()).await;
-        while self.writes.join_next().await.is_some() {}
-        for goodbye in self.goodbyes {
-            // Whoever asked may have gone.
-            goodbye.send(()).ok();
-        }
+        self.peers.finish().await;
+        self.replies.goodbye_said();
         if self.saving.starts_over() { Ended::StartOver } else { Ended::Left }
     }
 
     fn due(&self) -> Instant {
         let dues = [self.machine.poll_timeout(), self.saving.due(), self.leave_by];
-        dues.into_iter().flatten().fold(self.refresh_at + REFRESH_SLACK, Instant::min)
+        dues.into_iter().flatten().fold(self.publisher.due(), Instant::min)
     }
 
     fn take(&mut self, wake: Wake, now: Instant) {
@@ -218,21 +178,24 @@ impl Core {
             Wake::Stop => self.leave(now),
             Wake::Command(command) => self.take_command(command, now),
             Wake::Request(Request { from, frame, reply }) => {
-                // Like a datagram it may say what has to be on disk first.
+                // Like a datagram, the answer may depend on something that has to be on disk first.
                 if let Some(answer) = self.machine.handle_request(from, &frame, now) {
-                    self.answer(reply, answer);
+                    self.replies.await_turn(reply, answer);
                 }
             }
             Wake::Dialled((exchange, answer)) => {
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
             }
-            Wake::Update(update) => self.take_update(update, now),
+            Wake::Update(update) => {
+                let seeds = self.publisher.take_update(update, now);
+                self.machine.set_seeds(seeds, now);
+            }
             Wake::Written(written) => self.take_written(*written, now),
             Wake::Datagrams | Wake::Time => {}
         }
     }
 
-    /// Takes in everything that waits, so that no timer judges before the evidence is heard.
+    /// Takes in everything that waits, so that no timer judges before the evidence is in.
     fn take_what_waits(&mut self, buffer: &mut [u8], now: Instant) {
         for _ in 0..DATAGRAMS_A_TURN {
             match self.inputs.datagrams.try_receive(buffer) {
@@ -258,44 +221,112 @@ impl Core {
         }
     }
 
-    fn take_update(&mut self, update: Update, now: Instant) {
-        let mut discovery = Discovery::clone(&self.discovery);
-        if let Some(report) = discovery.providers.get_mut(update.position) {
-            *report = update.report;
-            discovery.index += 1;
+    fn take_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Leave { reply } => {
+                self.replies.await_goodbye(reply);
+                self.leave(now);
+            }
+            Command::SetKeyring { keyring, reply } => {
+                self.machine.set_keyring(keyring);
+                self.publisher.refresh(now);
+                self.replies.await_turn(reply, ());
+            }
+            Command::Keys { change, reply } => match self.machine.ask_keys(change, now) {
+                Some(asked) => self.replies.await_keys(asked, reply),
+                None => self.replies.await_turn(reply, None),
+            },
+            Command::Join { addrs, reply } => {
+                let join = self.machine.join(addrs, now);
+                self.replies.await_join(join, reply);
+            }
+            Command::Attest { report, reply } => {
+                self.machine.server_attests(report, now);
+                self.replies.await_disk(reply, Ok(()));
+            }
+            Command::Establish { report, reply } => {
+                let taken = self.machine.established(&report, now);
+                self.replies.await_disk(reply, taken);
+            }
+            Command::Override { founders, reply } => {
+                let cluster = self.machine.override_founders(&founders, now);
+                self.replies.await_disk(reply, cluster);
+            }
+            Command::Reset { data_loss, reply } => self.reset(data_loss, reply, now),
         }
-        let seeds: Vec<_> = discovery.providers.iter().flat_map(|report| report.addrs.clone()).collect();
-        self.discovery = Arc::new(discovery);
-        self.refresh_at = now;
-        self.machine.set_seeds(seeds, now);
     }
 
-    pub(super) fn leave(&mut self, now: Instant) {
+    fn reset(&mut self, data_loss: DataLoss, reply: Reply<Forgotten, ResetRefused>, now: Instant) {
+        let lose_data = data_loss == DataLoss::Accepted;
+        match self.machine.reset((self.new_id)(), lose_data, now) {
+            Ok(Reset::RivalForgotten) => self.replies.await_disk(reply, Ok(Forgotten::Rival)),
+            Ok(Reset::StartOver(record)) => {
+                let record = NodeRecord { epoch: self.about.epoch, founding: *record };
+                self.saving.start_over(record, reply);
+            }
+            Err(refused) => self.replies.await_turn(reply, Err(NotDone::Refused(refused))),
+        }
+    }
+
+    /// Takes in how a write ended.
+    fn take_written(&mut self, written: Written, now: Instant) {
+        // The disk may be slow, but it answers.
+        self.pulse.beat();
+        self.saving.take(written, &mut self.machine, &mut self.replies, now);
+        if self.saving.starts_over() {
+            self.leave(now);
+        }
+    }
+
+    fn leave(&mut self, now: Instant) {
         if self.leave_by.is_none() {
             tracing::info!("saying goodbye");
             self.leave_by = Some(now + GOODBYE_WITHIN);
-            self.refresh_at = now;
+            self.publisher.refresh(now);
             self.machine.leave(now);
         }
     }
 
-    /// Answers once what was done is seen, and what it says may be said.
-    pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
-        self.answers.push(Box::new(move || {
-            // Whoever asked may have gone.
-            reply.send(answer).ok();
-        }));
-    }
-
-    /// Gives the answers of this turn, and of those that waited for the disk what may be given.
-    pub(super) fn give_answers(&mut self) {
-        for answer in self.answers.drain(..) {
-            answer();
+    /// Writes everything that changed. Only a new start of this node is waited for here, since nothing may be sent before
+    /// it is on disk; the bootstrap holds back what depends on its record by itself, so that a slow disk does not make
+    /// this node deaf.
+    async fn persist(&mut self, now: Instant) {
+        while self.saving.begin(&mut self.machine, now) && self.machine.awaits_save() {
+            if let Some(written) = self.saving.ended().await {
+                self.take_written(written, now);
+            }
         }
-        self.give_durable_answers();
     }
 
-    /// Persists, sends and publishes what the input brought about, in this order.
+    /// Ends the write under way and those behind it, which are short; a refused one is not tried again.
+    async fn finish_saving(&mut self, now: Instant) {
+        while self.saving.begin(&mut self.machine, now) {
+            if let Some(written) = self.saving.ended().await {
+                self.take_written(written, now);
+            }
+        }
+        self.end_turn();
+    }
+
+    fn end_turn(&mut self) {
+        self.replies.end_turn(self.saving.outcome(&self.machine).as_ref());
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if !self.publisher.is_due(&self.machine, now) {
+            return;
+        }
+        let leaving = self.leave_by.is_some();
+        // A new start is no end: the service manager would kill the node that follows.
+        self.service_manager.tell(leaving && !self.saving.starts_over());
+        self.machine.refresh_contact();
+        self.publisher.publish(&self.machine, self.leave_by, now);
+        if !leaving {
+            self.peers.keep(self.machine.membership(), self.about.id, now);
+        }
+    }
+
+    /// Persists, sends and publishes the effects of the input, in this order, and sends the answers last.
     async fn drain(&mut self, now: Instant) {
         self.machine.turn(now);
         self.persist(now).await;
@@ -312,10 +343,8 @@ impl Core {
         while let Some(dial) = self.machine.poll_dial() {
             self.dials.spawn(transport::dial(dial, self.about.bound.ip()));
         }
-        while self.writes.try_join_next().is_some() {}
         self.publish(now);
-        // Whoever asks next sees what was done.
-        self.give_answers();
+        self.end_turn();
         self.left |= self.leave_by.is_some_and(|by| by <= now);
     }
 
@@ -324,17 +353,9 @@ impl Core {
             Event::JoinEnded(join, outcomes) => {
                 let outcomes =
                     outcomes.into_iter().map(|(addr, error)| JoinOutcome { addr, error }).collect();
-                if let Some(reply) = self.joins.remove(&join) {
-                    // Whoever asked may have gone.
-                    reply.send(outcomes).ok();
-                }
+                self.replies.join_ended(join, outcomes);
             }
-            Event::KeysAnswered(asked, answers) => {
-                if let Some(reply) = self.asked_keys.remove(&asked) {
-                    // Whoever asked may have gone.
-                    reply.send(Some(answers)).ok();
-                }
-            }
+            Event::KeysAnswered(asked, answers) => self.replies.keys_answered(asked, answers),
             Event::ChangeKeys(change) => {
                 if self.key_changes.try_send(change).is_err() {
                     self.machine.set_keyring(Err("too many changes at once: ask again".to_owned()));
@@ -346,7 +367,7 @@ impl Core {
                     other = %addr, stopped,
                     "two agents have this node id: one state directory was copied; stop one and delete its copy"
                 );
-                self.refresh_at = now;
+                self.publisher.refresh(now);
             }
             Event::Persist(_) | Event::Founding(..) => {}
         }

@@ -1,5 +1,5 @@
-//! The keyring of the running agent: read at the start, and again on SIGHUP and when the file is another one. A file
-//! that does not read changes nothing.
+//! The keyring of the running agent: read at the start, and again on SIGHUP and when the file has changed. A file that does
+//! not read changes nothing.
 
 use std::{
     net::SocketAddr,
@@ -7,28 +7,32 @@ use std::{
     time::Duration,
 };
 
-use rand::Rng as _;
+use rand::CryptoRng;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::MissedTickBehavior,
 };
 
-use super::{AgentError, system_rng};
 use crate::{
     config::Config,
     handle::Handle,
-    key_file,
+    key_file::{self, KeyFileError},
     wire::{Encryption, KeyChange, Keyring},
 };
 
-/// Changes that wait to be written; more are refused.
+/// Most changes that wait to be written; more are refused.
 pub(super) const QUEUE: usize = 16;
-/// How often the file is looked at; a rotation takes longer.
+/// Interval of looks at the file; a rotation takes longer.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What this start of the agent encrypts with; says once that it does not, where others could listen.
-pub(super) fn at_start(config: &Config, bound: SocketAddr) -> Result<Option<Encryption>, AgentError> {
+/// The encryption of this start of the agent; `None` without a key file, which is logged as a warning if others could
+/// listen. `rng` must be fit for secrets.
+pub(super) fn at_start(
+    config: &Config,
+    bound: SocketAddr,
+    rng: &mut impl CryptoRng,
+) -> Result<Option<Encryption>, KeyFileError> {
     let Some(path) = &config.encrypt_key_file else {
         if !bound.ip().is_loopback() {
             tracing::warn!(
@@ -41,15 +45,14 @@ pub(super) fn at_start(config: &Config, bound: SocketAddr) -> Result<Option<Encr
     };
     let keyring = key_file::read(path)?;
     let mut boot = [0; 16];
-    // The thread's generator is seeded by the system and made for secrets.
-    system_rng().fill_bytes(&mut boot);
+    rng.fill_bytes(&mut boot);
     let (sends, keys) = (keyring.sending().id(), keyring.ids().count());
     tracing::info!(%sends, keys, "gossip is encrypted");
     Ok(Some(Encryption { keyring, boot }))
 }
 
-/// Follows the file for ever, and writes into it what members that have a key ask for; `used` is the keyring that was
-/// read from it.
+/// Follows the file for ever, and writes into it the changes that members with a key ask for; `used` is the keyring that
+/// was read from it.
 pub(super) async fn follow(
     path: PathBuf,
     mut used: Keyring,
@@ -65,7 +68,7 @@ pub(super) async fn follow(
     };
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What was read at the start may be older than the file is by now.
+    // The file may have changed since it was read at the start.
     let mut seen = None;
     loop {
         let asked = async {
@@ -94,7 +97,7 @@ pub(super) async fn follow(
         let Ok((version, keyring)) = done.await else { continue };
         seen = version;
         let unchanged = keyring.as_ref().ok() == Some(&used);
-        // Where something was wrong with the file before, it is told that it is so no more.
+        // If something was wrong with the file before, snapshots have to show that it is right again.
         if unchanged && handle.snapshot().encryption.trouble.is_none() {
             continue;
         }
@@ -112,7 +115,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Reads the file and, where a change is given, writes it with that.
+/// Reads the file and, if a change is given, applies that and writes it.
 fn renew(path: &Path, change: Option<&KeyChange>) -> Result<Keyring, String> {
     let mut keyring = key_file::read(path).map_err(|error| error.to_string())?;
     if let Some(change) = change {

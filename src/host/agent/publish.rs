@@ -1,133 +1,165 @@
-//! What the core shows: the snapshot for readers, the log for operators, the members' addresses for the next start.
+//! The core as others see it: the snapshot for readers, and the log for operators.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::core::Core;
+use tokio::sync::watch;
+
 use crate::{
     bootstrap::{Decision, Reason},
-    snapshot::{Rendered, Snapshot},
+    machine::Machine,
+    membership::Membership,
+    retry_join::Update,
+    snapshot::{About, Discovery, ProviderReport, Snapshot},
 };
 
-/// How often a snapshot is published though nothing has changed, so that `last_heard` stays true.
+/// Interval at which a snapshot is published though nothing has changed, so that `last_heard` stays true.
 const REFRESH: Duration = Duration::from_secs(1);
-/// How often at most the members' addresses are written to the state directory.
-const KEEP_PEERS_EVERY: Duration = Duration::from_secs(10);
+/// Time for which a refresh waits for something else to wake the task; with members, a probe will.
+const REFRESH_SLACK: Duration = Duration::from_millis(400);
 
-impl Core {
-    /// Publishes a snapshot where there is something new to see, or a second has passed.
-    pub(super) fn publish(&mut self, now: Instant) {
-        let changed = self.membership.index != self.machine.membership().index;
-        let founding = self.founding.index != self.machine.founding().index;
-        let quorum = self.quorum.index != self.machine.quorum().index;
-        if !changed && !founding && !quorum && now < self.refresh_at {
-            return;
+/// The publisher of snapshots. The last one stands in the channel, and nowhere else.
+pub(super) struct Publisher {
+    about: Arc<About>,
+    discovery: Arc<Discovery>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    refresh_at: Instant,
+}
+
+impl Publisher {
+    /// A publisher, and the end from which its snapshots are read.
+    pub(super) fn new(
+        machine: &Machine,
+        about: Arc<About>,
+        reports: Vec<ProviderReport>,
+    ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let refresh_at = about.started.instant;
+        let discovery = Arc::new(Discovery { index: 1, providers: reports });
+        let first = Arc::new(snapshot(machine, &about, &discovery, None, refresh_at));
+        let (snapshots, seen) = watch::channel(first);
+        (Self { about, discovery, snapshots, refresh_at }, seen)
+    }
+
+    /// The time at which the task has to wake for a refresh.
+    pub(super) fn due(&self) -> Instant {
+        self.refresh_at + REFRESH_SLACK
+    }
+
+    /// Makes a snapshot due in this turn.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        self.refresh_at = now;
+    }
+
+    /// Takes in a provider's report. Returns the seeds of all providers.
+    pub(super) fn take_update(&mut self, update: Update, now: Instant) -> Vec<SocketAddr> {
+        let discovery = Arc::make_mut(&mut self.discovery);
+        if let Some(report) = discovery.providers.get_mut(update.position) {
+            *report = update.report;
+            discovery.index += 1;
         }
+        let seeds = discovery.providers.iter().flat_map(|report| report.addrs.iter().copied()).collect();
+        self.refresh(now);
+        seeds
+    }
+
+    /// True if there is something new to see, or a refresh is due.
+    pub(super) fn is_due(&self, machine: &Machine, now: Instant) -> bool {
+        let last = self.snapshots.borrow();
+        last.membership.index != machine.membership().index
+            || last.founding.index != machine.founding().index
+            || last.quorum.index != machine.quorum().index
+            || now >= self.refresh_at
+    }
+
+    /// Publishes a snapshot, and logs the changes since the last one. `leave_by` is the deadline of an agent that says
+    /// goodbye.
+    pub(super) fn publish(&mut self, machine: &Machine, leave_by: Option<Instant>, now: Instant) {
         self.refresh_at = now + REFRESH;
-        // A new start is no end: the service manager would kill what comes after it.
-        self.service_manager.tell(self.leave_by.is_some() && !self.saving.starts_over());
-        self.machine.refresh_contact();
-        if changed {
-            self.note_changes();
+        let next = Arc::new(snapshot(machine, &self.about, &self.discovery, leave_by, now));
+        let last = self.snapshots.borrow().clone();
+        if last.membership.index != next.membership.index {
+            log_changes(&last.membership, &next.membership);
         }
-        self.membership = Arc::new(self.machine.membership().clone());
-        if quorum {
-            self.quorum = Arc::new(self.machine.quorum().clone());
+        if last.founding.index != next.founding.index {
+            log_decision(&last.founding.decision, &next.founding.decision);
         }
-        if founding {
-            let before = std::mem::replace(&mut self.founding, Arc::new(self.machine.founding().clone()));
-            self.note_decision(&before.decision);
-        }
-        let snapshot = Snapshot {
-            about: self.about.clone(),
-            membership: self.membership.clone(),
-            quorum: self.quorum.clone(),
-            founding: self.founding.clone(),
-            discovery: self.discovery.clone(),
-            counters: self.machine.counters(),
-            encryption: self.machine.secrecy(),
-            joined: self.machine.gossip().joined(),
-            leaving: self.leave_by.is_some(),
-            taken: now,
-            rendered: Rendered::default(),
-        };
-        // Whoever waits for a change is not woken for a refresh.
+        let has_news = last.membership.index != next.membership.index
+            || last.quorum.index != next.quorum.index
+            || last.founding.index != next.founding.index
+            || last.discovery.index != next.discovery.index
+            || last.joined != next.joined
+            || last.leaving != next.leaving;
+        // A reader that waits for a change is not woken for a refresh.
         self.snapshots.send_if_modified(|current| {
-            let news = current.membership.index != snapshot.membership.index
-                || current.quorum.index != snapshot.quorum.index
-                || current.founding.index != snapshot.founding.index
-                || current.discovery.index != snapshot.discovery.index
-                || current.joined != snapshot.joined
-                || current.leaving != snapshot.leaving;
-            *current = Arc::new(snapshot);
-            news
+            *current = next;
+            has_news
         });
-        self.keep_peers(now);
     }
+}
 
-    /// Tells an operator's log what the server is told: once for each kind of reason, not for each count in it.
-    fn note_decision(&self, before: &Decision) {
-        match &self.founding.decision {
-            Decision::Wait { reasons } => {
-                let known: Vec<_> = match before {
-                    Decision::Wait { reasons } => reasons.iter().map(Reason::code).collect(),
-                    Decision::Bootstrap(_)
-                    | Decision::Resume(_)
-                    | Decision::Join(_)
-                    | Decision::Conflict(_) => vec![],
-                };
-                for reason in reasons.iter().filter(|reason| !known.contains(&reason.code())) {
-                    tracing::info!(decision = "wait", code = reason.code(), "{reason}");
+/// The present state as readers see it.
+fn snapshot(
+    machine: &Machine,
+    about: &Arc<About>,
+    discovery: &Arc<Discovery>,
+    leave_by: Option<Instant>,
+    now: Instant,
+) -> Snapshot {
+    Snapshot {
+        about: about.clone(),
+        membership: Arc::new(machine.membership().clone()),
+        quorum: Arc::new(machine.quorum().clone()),
+        founding: Arc::new(machine.founding().clone()),
+        discovery: discovery.clone(),
+        counters: machine.counters(),
+        encryption: machine.secrecy(),
+        joined: machine.gossip().joined(),
+        leaving: leave_by.is_some(),
+        taken: now,
+    }
+}
+
+/// Logs the decision for the server: a wait once for each kind of reason, not for each count in it.
+fn log_decision(before: &Decision, after: &Decision) {
+    match after {
+        Decision::Wait { reasons } => {
+            let known: Vec<_> = match before {
+                Decision::Wait { reasons } => reasons.iter().map(Reason::code).collect(),
+                Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) | Decision::Conflict(_) => {
+                    vec![]
                 }
+            };
+            for reason in reasons.iter().filter(|reason| !known.contains(&reason.code())) {
+                tracing::info!(decision = "wait", code = reason.code(), "{reason}");
             }
-            same if same == before => {}
-            Decision::Bootstrap(group) => tracing::info!(decision = "bootstrap", cluster = %group.cluster_id),
-            Decision::Resume(group) => tracing::info!(decision = "resume", cluster = %group.cluster_id),
-            Decision::Join(group) => tracing::info!(decision = "join", cluster = %group.cluster_id),
-            Decision::Conflict(conflict) => {
-                let clusters = &conflict.clusters;
-                tracing::error!(
-                    decision = "conflict",
-                    ?clusters,
-                    "an operator has to say which cluster is meant"
-                );
-            }
+        }
+        same if same == before => {}
+        Decision::Bootstrap(group) => tracing::info!(decision = "bootstrap", cluster = %group.cluster_id),
+        Decision::Resume(group) => tracing::info!(decision = "resume", cluster = %group.cluster_id),
+        Decision::Join(group) => tracing::info!(decision = "join", cluster = %group.cluster_id),
+        Decision::Conflict(conflict) => {
+            let clusters = &conflict.clusters;
+            tracing::error!(
+                decision = "conflict",
+                ?clusters,
+                "an operator has to say which cluster is meant"
+            );
         }
     }
+}
 
-    /// Tells an operator's log what has changed.
-    fn note_changes(&self) {
-        for (id, member) in &self.machine.membership().members {
-            let before = self.membership.members.get(id);
-            let (name, addr, status) = (&member.name, member.addr, member.status);
-            match before {
-                Some(before) if before.status == status && before.epoch == member.epoch => {}
-                Some(before) => tracing::info!(%name, %id, %addr, %status, was = %before.status, "member"),
-                None => tracing::info!(%name, %id, %addr, %status, "member"),
-            }
+/// Logs each member whose status or epoch has changed, or that is new.
+fn log_changes(before: &Membership, after: &Membership) {
+    for (id, member) in &after.members {
+        let before = before.members.get(id);
+        let (name, addr, status) = (&member.name, member.addr, member.status);
+        match before {
+            Some(before) if before.status == status && before.epoch == member.epoch => {}
+            Some(before) => tracing::info!(%name, %id, %addr, %status, was = %before.status, "member"),
+            None => tracing::info!(%name, %id, %addr, %status, "member"),
         }
-    }
-
-    /// Has the addresses of the members written down where they have changed; in another thread, for a disk may be slow.
-    fn keep_peers(&mut self, now: Instant) {
-        if now < self.keep_peers_after || self.leave_by.is_some() || !self.writes.is_empty() {
-            return;
-        }
-        let others = self.membership.active().filter(|member| member.id != self.about.id);
-        let peers: Vec<_> = others.map(|member| member.addr).collect();
-        // Whoever is alone remembers whom it knew.
-        if peers.is_empty() || peers == self.kept_peers {
-            return;
-        }
-        self.kept_peers.clone_from(&peers);
-        self.keep_peers_after = now + KEEP_PEERS_EVERY;
-        let state = self.state.clone();
-        self.writes.spawn_blocking(move || {
-            if let Err(error) = state.keep_peers(&peers) {
-                tracing::warn!(%error, "the members' addresses are not kept");
-            }
-        });
     }
 }

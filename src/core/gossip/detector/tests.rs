@@ -1,6 +1,6 @@
 //! The failure detector alone: an input, and the exact actions that follow.
 
-use foca::Member;
+use foca::{Member, Message};
 use rand::SeedableRng as _;
 
 use super::*;
@@ -17,6 +17,7 @@ fn accusation(from: u8, accused: u8, evidence: Evidence) -> Accusation {
 
 /// Actions as text without the bytes of items, one a line.
 fn told(out: &[Action]) -> Vec<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are told as they are")]
     let line = |action: &Action| match action {
         Action::Tell(Rumour::Accused(said)) => format!("accuse {:?}", said.evidence),
         Action::Send(to, Draft { message: Message::Ping(0), .. }) => format!("warn {}", to.addr().ip()),
@@ -32,7 +33,7 @@ fn told(out: &[Action]) -> Vec<String> {
         Action::Condemn { judge, .. } => format!("condemn, {judge:?}"),
         Action::Apply(members, Telling::Aloud) => format!("apply {:?}", members[0].state()),
         Action::Suspect(suspect) => format!("suspect, {:?}", suspect.source),
-        other => format!("{other:?}"),
+        _ => format!("{action:?}"),
     };
     out.iter().map(line).collect()
 }

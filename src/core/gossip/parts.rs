@@ -1,0 +1,442 @@
+//! The ten parts, and the one loop over them: it carries out actions and takes in what the engine produces. Nothing but
+//! this file and `course` calls two parts.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use foca::{Identity as _, Member, OwnedNotification, State, Timer};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
+    clock::{Clock, Tick, Wait},
+    comparing::{Comparing, Scheduled, room_for_rumours},
+    coordinates::Coordinates,
+    detector::{self, Detector},
+    engine::{Engine, Output, Stage},
+    facts::facts,
+    joining::Joining,
+    keyrings::Keyrings,
+    leaving,
+    link::Link,
+    merging,
+    metadata::{MetadataTooLarge, Record, Stamp, encode},
+    output::Event,
+    partition::Partition,
+    peer::{LifeNumber, Peer},
+    roster::{MAX_MEMBERS, Refreshed, Roster},
+    rumours::{Evidence, Rumour},
+    state::{Request, SharedState},
+    timing::Timing,
+};
+use crate::{
+    membership::{MemberStatus, Metadata},
+    node::{Epoch, NodeId},
+    wire::{Kind, MemberKeys},
+};
+
+/// Time within which announced metadata is asked for, so that its owner is not asked by everybody at once.
+const ANNOUNCED_ASKED_WITHIN: Duration = Duration::from_secs(1);
+/// Reason for which nothing is asked.
+const UNSENT: &str = "this agent is leaving, or has stopped over a duplicate node id";
+
+/// The parts of the machine. Each owns its state; here they meet.
+pub(super) struct Parts {
+    /// The SWIM engine.
+    pub(super) engine: Engine,
+    /// Members, in which life and status.
+    pub(super) roster: Roster,
+    /// Suspicions.
+    pub(super) detector: Detector,
+    /// This side of a cluster that may be parted.
+    pub(super) partition: Partition,
+    /// Addresses worth dialling.
+    pub(super) joining: Joining,
+    /// Schedule of comparisons.
+    pub(super) comparing: Comparing,
+    /// Packets and streams.
+    pub(super) link: Link,
+    /// Questions about keyrings.
+    pub(super) keyrings: Keyrings,
+    /// Timers and dice.
+    pub(super) clock: Clock,
+    /// Positions in the network.
+    pub(super) coordinates: Coordinates,
+    /// Actions to carry out; empty between two inputs.
+    pub(super) agenda: Agenda,
+    pub(super) timing: Timing,
+    pub(super) phase: Phase,
+    /// Events for the caller.
+    pub(super) events: VecDeque<Event>,
+}
+
+/// Phase of this node's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It takes part.
+    Running,
+    /// It has said goodbye; nothing it hears may bring it back.
+    Leaving,
+    /// Another, older process uses the same node id. This one has stopped.
+    Duplicate,
+}
+
+impl Parts {
+    /// Carries out actions, and takes in what the engine produces, until nothing is left. Of the two the engine's products
+    /// come first, so that each action finds the view as the engine is; rumours come once the actions are done.
+    pub(super) fn pump(&mut self, now: Instant) {
+        loop {
+            self.follow_engine(now);
+            if let Some(action) = self.agenda.pop() {
+                self.carry_out(action, now);
+            } else if let Some(rumour) = self.engine.poll_rumour() {
+                self.take_rumour(rumour, now);
+            } else if !self.fit() {
+                let Some(action) = self.agenda.pop_last() else { return };
+                self.carry_out(action, now);
+            }
+        }
+    }
+
+    /// Fits what depends on the cluster's size and on how many rumours wait; says whether there is something to do.
+    fn fit(&mut self) -> bool {
+        self.engine.fit(&self.timing);
+        let mut out = Vec::new();
+        self.comparing.note_backlog(self.engine.backlog(), &mut out);
+        let any = !out.is_empty();
+        self.agenda.put_first(out);
+        any
+    }
+
+    /// Takes in what the engine has produced, and brings the view up to date.
+    fn follow_engine(&mut self, now: Instant) {
+        let mut out = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            self.take_output(output, &mut out, now);
+        }
+        self.agenda.put_first(out);
+        let touched = self.engine.take_touched();
+        let refreshed = self.roster.refresh(touched, &self.engine, self.own_status(), now);
+        self.follow(&refreshed, now);
+    }
+
+    fn take_output(&mut self, output: Output, out: &mut Vec<Action>, now: Instant) {
+        match output {
+            Output::Timer(Timer::ChangeSuspectToDown { member_id: accused, incarnation, .. }, _) => {
+                let (evidence, source) = (Evidence::Silent, Source::Probe);
+                out.push(Action::Suspect(Suspect { accused, incarnation, evidence, source }));
+            }
+            Output::Timer(timer, after) => {
+                let wait = self.detector.pace(&timer, after, &self.timing);
+                self.clock.schedule_after(now, wait, Tick::Swim(timer));
+            }
+            Output::Send(mut sent) => {
+                self.detector.note_sent(&sent, now);
+                self.coordinates.append_to(&mut sent);
+                self.link.send_swim(sent.to.addr(), &sent.bytes);
+            }
+            Output::Notice(OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer)) => {
+                if self.roster.record(&peer.id).is_none() {
+                    self.comparing.note_missing(out);
+                }
+            }
+            Output::Notice(OwnedNotification::Idle) => self.joining.plan_now(&facts!(self, now), out),
+            Output::Notice(OwnedNotification::Rejoin(me)) => {
+                tracing::info!(bump = me.bump(), "others took this node for failed; it has renewed itself");
+                // It was cut off or paused when it last judged the others.
+                self.agenda.put_after_rumours(Action::Renew { me, there: vec![] });
+            }
+            Output::Notice(
+                OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct,
+            ) => {}
+        }
+    }
+
+    /// Tells the other parts of changes in the view.
+    pub(super) fn follow(&mut self, refreshed: &Refreshed, now: Instant) {
+        let confirmed = self.timing.suspicion(self.roster.len());
+        for change in &refreshed.changes {
+            let id = change.after.peer.id;
+            if let Some(until) = self.detector.note_change(change, confirmed, now) {
+                self.clock.schedule(until, Tick::Refresh(id));
+            }
+            self.roster.set_degraded(id, self.detector.is_degraded(id, now));
+        }
+        if !refreshed.gone.is_empty() {
+            self.detector.retain(|id| self.roster.knows(id));
+            self.coordinates.retain(|id| self.roster.knows(id));
+        }
+    }
+
+    /// Ends an input: sets the engine's gossip going if there is something to tell, and bounds what is kept of strangers.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if let Some(timer) = self.engine.wake() {
+            self.clock.schedule_after(now, Wait::Within(self.timing.gossip_period), Tick::Swim(timer));
+        }
+        self.roster.bound_hearsay();
+    }
+
+    fn carry_out(&mut self, action: Action, now: Instant) {
+        let mut out = Vec::new();
+        let facts = facts!(self, now);
+        match action {
+            Action::Apply(members, telling) => self.engine.apply_all(members, telling),
+            Action::Introduce(member) => self.introduce(member),
+            Action::TakeOver(members, telling) => merging::take_over(members, telling, &facts, &mut out),
+            Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
+            Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out),
+            Action::NoteLeft(left) => self.note_left(&left),
+            Action::RunTimer(timer) => self.engine.run_timer(timer),
+            Action::Gossip => self.engine.gossip(),
+            Action::Leave => self.engine.leave(),
+            Action::Renew { me, there } => self.renew(me, there, &mut out, now),
+            Action::Tell(rumour) => self.engine.tell(&rumour.encode()),
+            Action::TellMetadata(owner) => {
+                if let Some(record) = self.roster.record(&owner.id) {
+                    self.engine.tell(&Rumour::Metadata(owner, Arc::clone(record)).encode());
+                }
+            }
+            Action::SayGoodbye(to) => self.link.send(to, Kind::Goodbye, &leaving::goodbye(&facts.me())),
+            Action::Send(to, draft) => self.link.send_swim(to.addr(), &self.engine.write(&to, &draft)),
+            Action::Ask { to, question, purpose } => self.ask(to, question, purpose, &mut out),
+            Action::After(wait, tick) => self.clock.schedule_after(now, wait, tick),
+            Action::At(at, tick) => self.clock.schedule(at, tick),
+            Action::CompareSoon => {
+                let Scheduled { after, chain } = self.comparing.begin_chain(&self.timing);
+                self.clock.schedule_after(now, Wait::Around(after), Tick::Compare(chain));
+            }
+            Action::Suspect(suspect) => {
+                if !self.detector.add_evidence(&suspect, &facts, &mut out) {
+                    let Suspect { accused, incarnation, .. } = suspect;
+                    self.engine.apply(Member::new(accused, incarnation, State::Suspect), Telling::Aloud);
+                    out.push(Action::OpenCase(suspect));
+                }
+            }
+            Action::OpenCase(suspect) => {
+                self.detector.open_case(&suspect, &facts, self.clock.rng(), &mut out);
+            }
+            Action::Condemn { accused, incarnation, judge } => {
+                self.partition.note_verdict(judge);
+                self.engine.condemn(accused, incarnation);
+            }
+            Action::HearVerdicts { from, mut verdicts } => {
+                if self.roster.state(&from).is_active() && !verdicts.is_empty() {
+                    self.detector.hear_verdict(&verdicts.remove(0), &facts, &mut out);
+                    out.push(Action::HearVerdicts { from, verdicts });
+                }
+            }
+            Action::NoteContact(with) => {
+                self.detector.remind(&with, &facts, &mut out);
+                self.partition.note_contact(&with, &facts, &mut out);
+            }
+            Action::NoteRoundTrip(with, round_trip) => {
+                // The probe has its answer, so its indirect stage, which the engine insists on, may wait for the next.
+                let at =
+                    |tick: &Tick| if let Tick::Swim(timer) = tick { self.engine.stage(timer) } else { None };
+                let is_indirect = |tick: &Tick| matches!(at(tick), Some(Stage::Indirect(_)));
+                self.clock.join(is_indirect, |tick| at(tick) == Some(Stage::Next));
+                self.coordinates.measure(with.id, round_trip);
+            }
+            Action::Emit(event) => self.events.push_back(event),
+        }
+        self.agenda.put_first(out);
+    }
+
+    /// Opens a stream, or ends the request of whoever waits for an answer if this node asks nothing any more.
+    fn ask(&mut self, to: SocketAddr, question: Question, purpose: Purpose, out: &mut Vec<Action>) {
+        let is_filled_here = matches!(question, Question::State | Question::Digest);
+        if is_filled_here && self.link.is_asking(to, purpose) {
+            return;
+        }
+        if self.phase != Phase::Running {
+            return self.end_unsent(to, purpose, out);
+        }
+        let request = match question {
+            Question::State => Request::Exchange(self.shared_state().encode()),
+            Question::Digest => Request::Compare(self.roster.digest()),
+            Question::Swim(peer, draft) => Request::Swim(self.engine.write(&peer, &draft).into()),
+            Question::Repeated(message) => Request::Swim(message.into()),
+            Question::Ready(request) => request,
+        };
+        self.link.ask(to, purpose, &request);
+    }
+
+    fn end_unsent(&mut self, to: SocketAddr, purpose: Purpose, out: &mut Vec<Action>) {
+        if let Purpose::Asked(join) = purpose {
+            self.joining.end_asked(join, to, Err(UNSENT.to_owned()), out);
+        } else if let Purpose::Keys(question, id) = purpose {
+            let answer = MemberKeys { id, addr: to, state: Err(UNSENT.to_owned()) };
+            self.keyrings.end(question, answer, self.link.keyring(), &self.engine.me(), out);
+        }
+    }
+
+    /// Takes in a rumour that was heard for the first time.
+    pub(super) fn take_rumour(&mut self, rumour: Rumour, now: Instant) {
+        if self.is_worth_passing_on(&rumour) {
+            self.engine.tell(&rumour.encode());
+        }
+        let mut out = Vec::new();
+        let facts = facts!(self, now);
+        let me = facts.me();
+        match rumour {
+            Rumour::Metadata(owner, record) => {
+                if self.wants_record(owner.id, record.stamp) {
+                    self.roster.keep(vec![record]);
+                }
+                out.extend(self.meet(&owner));
+            }
+            Rumour::Announced(owner, stamp) => {
+                out.extend(self.meet(&owner));
+                if self.wants_record(owner.id, stamp) {
+                    out.push(Action::After(Wait::Within(ANNOUNCED_ASKED_WITHIN), Tick::Reach(owner.id)));
+                }
+            }
+            Rumour::Left(peer) => out.extend((peer.id != me.id).then_some(Action::NoteLeft(peer))),
+            Rumour::Accused(said) => self.detector.hear_accusation(said, &facts, &mut out),
+            Rumour::Check { asker, accused, incarnation } => {
+                self.detector.check(asker, &accused, incarnation, &facts, &mut out);
+            }
+            Rumour::Healed { there, .. } => {
+                self.partition.hear_healed(&there, &facts, self.clock.rng(), &mut out);
+            }
+            Rumour::Nack(number) => self.detector.note_nack(number),
+            Rumour::Coordinate(peer, coordinate) => self.coordinates.note(peer.id, coordinate),
+        }
+        self.agenda.put_first(out);
+    }
+
+    /// Whether a rumour is to be passed on, which it is as long as not too much waits. Metadata is passed on only if it is
+    /// news here: if thousands join at once most of it comes by stream, and each would pass on for half a minute what all
+    /// have. Accusers of one life are passed on as long as they are few; of all else as many as there may be members,
+    /// because a hostile one can invent goodbyes and accusations without end.
+    fn is_worth_passing_on(&self, rumour: &Rumour) -> bool {
+        let backlog = self.engine.backlog();
+        let is_news = |owner, stamp| self.wants_record(owner, stamp) && room_for_rumours(backlog) > 0;
+        let has_room = backlog.items < MAX_MEMBERS;
+        match rumour {
+            Rumour::Metadata(owner, record) => is_news(owner.id, record.stamp),
+            Rumour::Announced(owner, stamp) => is_news(owner.id, *stamp),
+            Rumour::Left(_) | Rumour::Healed { .. } => has_room,
+            Rumour::Accused(said) => has_room && !self.detector.has_enough(said),
+            Rumour::Check { .. } | Rumour::Nack(_) | Rumour::Coordinate(..) => false,
+        }
+    }
+
+    pub(super) fn wants_record(&self, owner: NodeId, stamp: Stamp) -> bool {
+        self.roster.wants(self.engine.me().id, owner, stamp)
+    }
+
+    /// Introduces a stranger of which others speak; the probes will tell whether it is a member.
+    pub(super) fn meet(&self, peer: &Peer) -> Option<Action> {
+        let is_stranger = peer.id != self.engine.me().id && !self.roster.knows(&peer.id);
+        let may = is_stranger && !self.roster.has_left(peer);
+        may.then(|| Action::Introduce(Member::new(*peer, 0, State::Alive)))
+    }
+
+    fn introduce(&mut self, member: Member<Peer>) {
+        if self.roster.has_room_for(&member.id().id) {
+            let room = room_for_rumours(self.engine.backlog());
+            self.engine.apply(member, if room > 0 { Telling::Aloud } else { Telling::Quiet });
+        }
+    }
+
+    /// Remembers that a life said goodbye, and takes it out at once.
+    fn note_left(&mut self, left: &Peer) {
+        self.roster.note_left(left);
+        if self.roster.state(left).is_active()
+            && let Some(peer) = self.roster.peer(&left.id)
+        {
+            self.engine.apply(Member::down(peer), Telling::Aloud);
+        }
+    }
+
+    /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
+    /// means that our state went back in time, or that another process lives under our id.
+    fn answer_claim(&mut self, claim: Member<Peer>, out: &mut Vec<Action>) {
+        let (theirs, state) = (*claim.id(), claim.state());
+        if theirs == self.engine.me() {
+            self.engine.apply(claim, Telling::Aloud);
+        } else if theirs.win_addr_conflict(&self.engine.me()) {
+            self.outlive(theirs.epoch());
+        }
+        let me = self.engine.me();
+        if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
+            // Our own former address, or a copy of us that runs there: it answers, or it does not.
+            out.push(Action::exchange(theirs.addr()));
+        }
+    }
+
+    /// Starts a later life than `epoch`, at once and not by one renewal after the other.
+    fn outlive(&mut self, epoch: Epoch) {
+        // There is no later life than the last: a node that claims that one for this node is not believed.
+        if epoch >= Epoch::LAST {
+            return;
+        }
+        let epoch = Epoch::next(Some(epoch), self.engine.me().epoch().0);
+        tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
+        self.events.push_back(Event::Persist(epoch));
+        self.engine.change_identity(self.engine.me().reborn(epoch, 0));
+        // The same metadata, under the new epoch; it fitted before.
+        let _fits = self.write_metadata(self.own_metadata().clone());
+    }
+
+    /// Replaces this node's metadata and tells everybody.
+    pub(super) fn write_metadata(&mut self, metadata: Metadata) -> Result<(), MetadataTooLarge> {
+        let (me, bytes) = (self.engine.me(), encode(&metadata)?);
+        let version = self.roster.record(&me.id).map_or(1, |record| record.stamp.version + 1);
+        let stamp = Stamp { epoch: me.epoch(), version };
+        let record = Arc::new(Record { owner: me.id, stamp, bytes, metadata: metadata.into() });
+        self.roster.keep_own(Arc::clone(&record));
+        self.engine.tell(&Rumour::Metadata(me, record).encode());
+        Ok(())
+    }
+
+    /// Metadata of this node.
+    pub(super) fn own_metadata(&self) -> &Metadata {
+        let record = self.roster.record(&self.engine.identity().id);
+        &record.expect("a node has its own metadata from the start").metadata
+    }
+
+    /// Starts the engine afresh as `me`, with this side's active members and those of the other side. Members that this
+    /// side called failed are forgotten: it was parted from them when it did.
+    fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
+        let rng = StdRng::seed_from_u64(self.clock.rng().random());
+        self.clock.forget_engine();
+        self.engine.restart(me, there, &self.timing, rng);
+        self.detector.forget_suspicions();
+        self.partition.note_renewal(now);
+        out.extend([Action::TellMetadata(me), Action::Gossip, Action::CompareSoon]);
+    }
+
+    /// Everything this node knows.
+    pub(super) fn shared_state(&self) -> SharedState {
+        self.state_of(|_| true)
+    }
+
+    pub(super) fn state_of(&self, is_told: impl Fn(&NodeId) -> bool) -> SharedState {
+        let me = self.engine.me();
+        let left = self.roster.left().filter(|(id, _)| is_told(id));
+        let left = left.map(|(id, LifeNumber { epoch, bump })| Peer::new(*id, me.addr(), *epoch, *bump));
+        let members = self.engine.states().filter(|member| is_told(&member.id().id));
+        let records = self.roster.records().filter(|(owner, _)| is_told(owner));
+        SharedState {
+            sender: me,
+            members: members.cloned().collect(),
+            left: left.collect(),
+            records: records.map(|(_, record)| Arc::clone(record)).collect(),
+            standing: self.partition.standing(&me, &self.roster, self.timing.deaf_after()),
+        }
+    }
+
+    /// This node's own status.
+    pub(super) fn own_status(&self) -> MemberStatus {
+        match self.phase {
+            Phase::Leaving => MemberStatus::Left,
+            Phase::Running | Phase::Duplicate => MemberStatus::Alive,
+        }
+    }
+}
