@@ -175,7 +175,7 @@ impl At {
     fn client(&self) -> Result<Client, TokenError> {
         // An empty variable is what `${NAME:-}` in a compose file leaves behind.
         let file = self.http_token_file.as_deref().filter(|file| !file.as_os_str().is_empty());
-        Ok(Client::new(self.http.clone(), file.map(Token::read).transpose()?))
+        Ok(Client::new(self.http.clone(), file.map(Token::read_shared).transpose()?))
     }
 }
 

@@ -7,7 +7,6 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod modes;
-mod whole;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -21,6 +20,7 @@ use rustix::io::Errno;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
+use super::durable;
 use crate::bootstrap::NodeRecord;
 
 /// First words of every record.
@@ -195,8 +195,8 @@ impl StateDir {
 
     fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
         let path = self.file(name);
-        whole::replace(&whole::System, &self.path, &path, &seal(record)).map_err(|error| StateError::Io {
-            path: path.clone(),
+        durable::replace(&path, &seal(record), FILE_MODE).map_err(|error| StateError::Io {
+            path,
             action: "write it",
             error,
         })
