@@ -13,6 +13,7 @@ pub mod generate;
 mod keygen;
 pub mod keys;
 pub mod members;
+pub mod plan;
 pub mod rtt;
 pub mod show;
 mod table;
@@ -34,7 +35,7 @@ use self::client::Client;
 pub use self::{client::ClientError, template::TemplateError};
 use crate::{
     choice::Choice,
-    config::{HttpAddr, Options, flags::variable, value},
+    config::{HttpAddr, Options, value, variable},
     token::{Token, TokenError},
 };
 
@@ -230,4 +231,20 @@ impl Command {
 fn choice<T: Choice + Send + Sync>() -> impl TypedValueParser<Value = T> {
     let words = T::ALL.iter().map(|value| PossibleValue::new(value.word()).help(value.meaning()));
     PossibleValuesParser::new(words).map(|word| T::named(&word).expect("it is one of the possible values"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FLAGS;
+
+    #[test]
+    fn a_client_takes_the_place_of_the_api_from_the_flags_of_the_agent() {
+        let command = At::augment_args(clap::Command::new("client"));
+        for arg in command.get_arguments() {
+            let name = arg.get_long().unwrap();
+            let flag = FLAGS.iter().find(|flag| flag.name == name).unwrap();
+            assert_eq!(arg.get_env().unwrap(), flag.variable().as_str());
+        }
+    }
 }

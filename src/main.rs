@@ -7,7 +7,7 @@ use std::{
 
 use chronik_agent::{
     advertise, agent,
-    cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError},
+    cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError, plan::plan},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
     key_file,
     token::Token,
@@ -89,7 +89,7 @@ fn print_plan(config: &Config) -> ExitCode {
     if let Some(Err(error)) = config.encrypt_key_file.as_deref().map(key_file::read) {
         return fail(&error, USAGE);
     }
-    match write!(io::stdout(), "{}", config.plan(&advertised)) {
+    match write!(io::stdout(), "{}", plan(config, &advertised)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -101,6 +101,24 @@ fn check_prints_the_whole_plan() {
 }
 
 #[test]
+fn check_says_that_joining_overrules_the_count() {
+    let founding = |flags: &[&str]| {
+        let own = ["--check", "--bind", "127.0.0.1", "--state-dir", "/state", "--bootstrap-expect", "3"];
+        let (code, plan, error) = told(own.iter().chain(flags));
+        assert_eq!((code, error.as_str()), (0, ""));
+        plan.lines().find_map(|line| line.strip_prefix("founding    ")).unwrap().to_owned()
+    };
+    let overruled = "whatever --bootstrap-expect 3 says";
+    assert_eq!(
+        founding(&["--join-only"]),
+        format!("never: joins a cluster that others bootstrap, {overruled}")
+    );
+    let id = "0191b3a0-0000-7000-8000-000000000001";
+    let expected = format!("never: joins cluster {id} or none, {overruled}");
+    assert_eq!(founding(&["--cluster-id", id]), expected);
+}
+
+#[test]
 fn an_address_in_use_is_told_at_once() {
     let agent = Agent::start(&[]);
     let http = agent.http.to_string();

@@ -15,7 +15,8 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     io::{self, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -25,7 +26,7 @@ use std::{
 use chronik_agent::{
     agent::{Agent, AgentError},
     bootstrap::{Decision, EstablishedReport, Founder, Group, ReportRefused, ServerReport, VoterRef},
-    config::{Config, ConfigError, Host, Options},
+    config::{Config, ConfigError, Draft, EndpointFlag, Host, HttpAddr, Profile},
     handle::{Handle, NotDone, Stopped},
     node::{EndpointName, InvalidName},
     quorum::Quorum,
@@ -192,22 +193,27 @@ struct Server {
 impl Server {
     /// Binds the Raft port first, since the agent is to announce it, then the agent itself.
     async fn start(name: &str, state_dir: &Path, seed: Option<SocketAddr>) -> Result<Candidate, Failed> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("{RAFT}={}", listener.local_addr()?);
-        let (state_dir, seed) = (state_dir.display().to_string(), seed.map(|seed| seed.to_string()));
-        let mut flags = vec![
-            ("cluster", "embedded"),
-            ("node-name", name),
-            ("profile", "local"),
-            ("bind", "127.0.0.1:0"),
-            ("http", "127.0.0.1:0"),
-            ("bootstrap-expect", "3"),
-            ("endpoint", &endpoint),
-            ("state-dir", &state_dir),
-        ];
-        // One address of any member is enough.
-        flags.extend(seed.as_deref().map(|seed| ("join", seed)));
-        let config = Config::resolve(&Options::from_flags(flags), &Host::here())?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(any_port).await?;
+        let raft = listener.local_addr()?;
+        let draft = Draft {
+            cluster: "embedded".parse()?,
+            node_name: Some(name.parse()?),
+            profile: Profile::Local,
+            bind: any_port,
+            http: vec![HttpAddr::Tcp(any_port)],
+            bootstrap_expect: NonZeroU16::new(3),
+            endpoints: vec![EndpointFlag {
+                name: RAFT.parse()?,
+                host: Some(raft.ip().to_string()),
+                port: raft.port(),
+            }],
+            state_dir: Some(state_dir.to_owned()),
+            // One address of any member is enough.
+            join: seed.into_iter().collect(),
+            ..Draft::default()
+        };
+        let config = Config::new(draft, &Host::here())?;
         let agent = Agent::bind(config).await?;
         let handle = agent.handle();
         let mut tasks = JoinSet::new();

@@ -6,7 +6,7 @@
 pub(crate) mod keys;
 pub(crate) mod pairs;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use keys::{Keys, Known};
 pub use pairs::GrammarFault;
@@ -160,6 +160,17 @@ impl Spec {
         };
         let canonical = print(known, &pairs);
         let source = read(Keys::new(known, pairs)?)?;
+        Ok(Self { canonical, source })
+    }
+
+    /// `provider=static` with these addresses.
+    ///
+    /// # Errors
+    /// Port 0, or more addresses than that provider takes.
+    pub fn of_addrs(addrs: &[SocketAddr]) -> Result<Self, SpecError> {
+        let source = Source::Static(fixed::Static::of_addrs(addrs)?);
+        let listed = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let canonical = print(&fixed::KNOWN, &[Pair { key: "addrs".to_owned(), value: listed }]);
         Ok(Self { canonical, source })
     }
 
