@@ -1,4 +1,4 @@
-//! What touches the operating system: sockets, files, clocks, signals, and the tasks that drive the core.
+//! The shell around the core: sockets, files, clocks, signals, and the tasks that drive it.
 
 pub(crate) mod accepting;
 pub mod advertise;
