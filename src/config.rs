@@ -1,5 +1,5 @@
-//! The whole configuration, checked once. Flags, environment and file become a `Config` here; nothing later can find
-//! a mistake in them.
+//! The whole configuration, checked once. Flags, environment and file become a `Config` here, in which nothing later can
+//! find a mistake.
 
 mod address;
 mod choices;
@@ -35,10 +35,10 @@ use crate::{
 /// The longest time that a graceful stop may take in all.
 pub const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
-/// Everything that the agent needs to know before it starts.
+/// A complete configuration of the agent, whose values go together.
 ///
 /// It has the fields of the [`Draft`] it was made of, and of those that depend on the host or on each other the final
-/// values. Only [`Config::new`] makes one, so that whoever has one need not check anything.
+/// values. Only [`Config::new`] makes one, so that no function that takes one need check anything.
 #[derive(Debug)]
 pub struct Config {
     draft: Draft,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU16};
 use super::{address::HttpAddr, draft::Draft, error::ConfigError};
 use crate::node::Role;
 
-/// Checks all of them.
+/// Checks all rules.
 pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     check_founders(draft)?;
     check_role(draft)?;
@@ -20,9 +20,9 @@ fn refused(message: impl Into<String>) -> Result<(), ConfigError> {
     Err(ConfigError::Together(message.into()))
 }
 
-/// Named founders are all that there are, and must not be told to join only: the others would wait for their votes. A
-/// count beside `--join-only` or `--cluster-id` is no such mistake, because it is the cluster's and one file has it for
-/// all, those that are to join too.
+/// Founders that are named must not be told to join only, because the others would wait for their votes. A count beside
+/// `--join-only` or `--cluster-id` is no mistake: it belongs to the cluster, and one configuration file may serve all
+/// servers, also those that are to join.
 fn check_founders(draft: &Draft) -> Result<(), ConfigError> {
     let Some(founders) = &draft.founders else { return Ok(()) };
     let named = founders.ids().len();
@@ -60,7 +60,7 @@ fn check_role(draft: &Draft) -> Result<(), ConfigError> {
     }
 }
 
-/// A server that needs nobody else would not wait for the seeds it is given.
+/// A cluster of one is bootstrapped at once, without a wait for any seed.
 fn check_single_server(draft: &Draft) -> Result<(), ConfigError> {
     let joins = draft.join_only || draft.cluster_id.is_some();
     let has_seeds = !draft.retry_join.is_empty() || !draft.join.is_empty();

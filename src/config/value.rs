@@ -1,4 +1,4 @@
-//! The text of a flag, parsed into what it means. Each error is one line: what is wrong and what to write instead.
+//! Parsers of the texts of flags. Each error is one line: what is wrong and what to write instead.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -46,7 +46,7 @@ impl Files for System {
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(self.mode);
-        // A link there would be somebody's trap.
+        // A link at that name is not ours, and could lead anywhere.
         let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
         // One that a crash has left behind may have another mode.
         file.set_permissions(Permissions::from_mode(self.mode))?;

@@ -21,7 +21,7 @@ const MAX_FILE: u64 = 64 << 10;
 /// Mode of a new file: for the agent's user alone.
 const MODE: u32 = 0o600;
 
-/// Why the file is not used. Never shows its content.
+/// Reason for which the file is not used. Never shows its content.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It cannot be read or written.

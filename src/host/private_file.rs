@@ -20,7 +20,7 @@ pub(crate) enum Owner {
     Anybody,
 }
 
-/// Why the file is not used.
+/// Reason for which the file is not used.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// It cannot be opened, or is no file.

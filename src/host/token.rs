@@ -21,7 +21,7 @@ const LONGEST: usize = 512;
 #[derive(Clone)]
 pub struct Token(String);
 
-/// Why the file of a token is not used, and what to do about it. Never shows the token.
+/// Reason for which the file of a token is not used, and what to do about it. Never shows the token.
 #[derive(Debug, thiserror::Error)]
 #[error("--http-token-file {}: {problem}", path.display())]
 pub struct TokenError {
