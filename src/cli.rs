@@ -1,6 +1,7 @@
 //! The command line: without a subcommand it runs the agent, with one it is a client of a running agent's API.
 
 pub mod act;
+mod at;
 pub mod bootstrap;
 mod client;
 mod condition;
@@ -8,35 +9,29 @@ mod data_dir;
 pub mod demo;
 mod demo_screen;
 pub mod discover;
+mod error;
 pub mod exec;
 pub mod generate;
 mod keygen;
 pub mod keys;
 pub mod members;
+mod output;
+pub mod plan;
 pub mod rtt;
 pub mod show;
 mod table;
 mod template;
 pub mod wait;
 
-use std::{
-    future::Future,
-    io::{self, Write},
-    path::PathBuf,
-};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use clap::{
-    Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+pub use self::{
+    client::ClientError,
+    error::{CliError, DemoError, ExecError, KeyFault},
+    output::{Outcome, Output},
+    template::TemplateError,
 };
-
-use self::client::Client;
-pub use self::{client::ClientError, template::TemplateError};
-use crate::{
-    choice::Choice,
-    config::{HttpAddr, Options, flags::variable, value},
-    token::{Token, TokenError},
-};
+use crate::config::Options;
 
 /// Finds the other members of a clustered server, gossips with them, and tells the server who is there.
 #[derive(Debug, Parser)]
@@ -50,15 +45,15 @@ use crate::{
                   configuration."
 )]
 pub struct Cli {
-    /// What to do instead of running the agent.
+    /// A task other than running the agent.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to run the agent.
+    /// The settings of the agent.
     #[command(flatten)]
     pub options: Options,
 }
 
-/// What to do instead of running the agent.
+/// A task other than running the agent.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Who is there; exit code 2 where nobody matches
@@ -67,7 +62,7 @@ pub enum Command {
     Rtt(rtt::RttArgs),
     /// Whether there is a majority, as far as the agent can see
     Quorum(show::ShowArgs),
-    /// What the server is to do: wait, found the cluster, resume or join; and what an operator may change about it
+    /// What the server is to do: wait, bootstrap the cluster, resume or join; and what an operator may change about it
     Bootstrap(bootstrap::BootstrapArgs),
     /// What each provider last said, and when it is asked next
     Discovery(show::ShowArgs),
@@ -100,104 +95,11 @@ pub enum Command {
     Man(generate::ManArgs),
 }
 
-/// How a command ended that did what it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done.
-    Done,
-    /// Asked, and the answer is no.
-    Failed,
-    /// Nothing matched.
-    NothingMatched,
-    /// It did not come in time.
-    TimedOut,
-    /// A provider failed.
-    ProviderFailed,
-}
-
-/// Why a command could not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// The agent did not answer as it should.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The token that the agent wants.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The spec of `discover`.
-    #[error("{0}")]
-    Spec(#[from] chronik_providers::SpecError),
-    /// The demo's agents.
-    #[error(transparent)]
-    Demo(#[from] demo::DemoError),
-    /// The command of `exec`.
-    #[error(transparent)]
-    Exec(#[from] exec::ExecError),
-    /// The file with the key to install.
-    #[error("{}: {error}", file.display())]
-    Key {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        error: keys::KeyFault,
-    },
-    /// The template of `members`.
-    #[error("{0}")]
-    Template(String),
-    /// Standard output is closed or full.
-    #[error("cannot write the answer: {0}")]
-    Output(#[from] io::Error),
-}
-
-/// Where a command writes.
-pub struct Output<'a> {
-    /// Answers.
-    pub out: &'a mut dyn Write,
-    /// Remarks.
-    pub err: &'a mut dyn Write,
-    /// Whether a person reads the answers.
-    pub terminal: bool,
-}
-
-/// Where the agent is.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct At {
-    /// Where the agent's API is: ADDR:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR:PORT|unix:PATH", env = variable("http"), hide_env_values = true, default_value = "127.0.0.1:7947",
-          value_parser = first_http)]
-    http: HttpAddr,
-    /// The file with the token of the agent's API, where it has one
-    #[arg(long, value_name = "FILE", env = variable("http-token-file"), hide_env_values = true)]
-    http_token_file: Option<PathBuf>,
-}
-
-impl At {
-    fn client(&self) -> Result<Client, TokenError> {
-        // An empty variable is what `${NAME:-}` in a compose file leaves behind.
-        let file = self.http_token_file.as_deref().filter(|file| !file.as_os_str().is_empty());
-        Ok(Client::new(self.http.clone(), file.map(Token::read).transpose()?))
-    }
-}
-
-/// An agent may listen at several addresses, and its variable then names them all; the first will do.
-fn first_http(text: &str) -> Result<HttpAddr, String> {
-    value::http(text.split(',').next().unwrap_or(text))
-}
-
-/// How an answer is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// As the API gives it.
-    Json,
-    /// For people.
-    Table,
-}
-
 impl Command {
-    /// Does it. `interrupt` completes when the user wants a command to end that would run on.
+    /// Runs the command. `interrupt` completes once the user wants one to end that would run on.
     ///
     /// # Errors
-    /// Where the agent cannot be asked or the answer cannot be written.
+    /// If the agent cannot be asked or the answer cannot be written.
     pub async fn run(
         self,
         output: &mut Output<'_>,
@@ -220,14 +122,8 @@ impl Command {
             Self::Demo(args) => demo::run(&args, output, interrupt).await,
             Self::Keygen => keygen::run(output),
             Self::Keys(args) => keys::run(args, output).await,
-            Self::Completions(args) => generate::completions(&args, output),
-            Self::Man(args) => generate::man(&args, output),
+            Self::Completions(args) => generate::completions(&args, Cli::command(), output),
+            Self::Man(args) => generate::man(args, Cli::command(), output),
         }
     }
-}
-
-/// Reads one of a closed set of values; the help text lists them with their meanings.
-fn choice<T: Choice + Send + Sync>() -> impl TypedValueParser<Value = T> {
-    let words = T::ALL.iter().map(|value| PossibleValue::new(value.word()).help(value.meaning()));
-    PossibleValuesParser::new(words).map(|word| T::named(&word).expect("it is one of the possible values"))
 }

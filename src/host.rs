@@ -1,11 +1,13 @@
-//! What touches the operating system: sockets, files, clocks, signals, and the tasks that drive the core.
+//! The shell around the core: sockets, files, clocks, signals, and the tasks that drive it.
 
 pub(crate) mod accepting;
 pub mod advertise;
 pub mod agent;
 pub(crate) mod descriptors;
+pub(crate) mod durable;
 pub mod handle;
 pub mod key_file;
+mod private_file;
 pub mod retry_join;
 pub mod service_manager;
 pub mod shutdown;

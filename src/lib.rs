@@ -19,7 +19,7 @@ pub mod snapshot;
 pub use chronik_core::{
     backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, wire,
 };
-use host::{accepting, descriptors, watchdog};
+use host::{accepting, descriptors, durable, watchdog};
 pub use host::{
     advertise, agent, handle, key_file, retry_join, service_manager, shutdown, state_dir, token, transport,
 };

@@ -1,4 +1,4 @@
-//! Parses, logs, dispatches, and alone picks exit codes.
+//! The program: parses, logs, dispatches, and alone picks exit codes.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use chronik_agent::{
     advertise, agent,
-    cli::{Cli, CliError, Command, Outcome, Output, exec::ExecError},
+    cli::{Cli, CliError, Command, ExecError, Outcome, Output, plan::plan},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
     key_file,
     token::Token,
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Where standard output or error is closed there is nobody to tell.
+            // If standard output or error is closed, there is nothing left to do.
             error.print().ok();
             return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
@@ -45,14 +45,14 @@ fn run_agent(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),
     };
-    // Read again where it is used: this is to find the mistake before anything starts.
+    // The agent reads it again; this is to find a mistake before anything starts.
     if let Some(Err(error)) = config.http_token_file.as_deref().map(Token::read) {
         return fail(&error, USAGE);
     }
     if check {
         return print_plan(&config);
     }
-    // Files and sockets get their modes one by one; this is for whatever a library may make.
+    // Files and sockets get their modes one by one; this is for those that a library may make.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log(&config);
     // One thread for gossip and one for everything else: a host with 64 processors is no reason for 64 threads.
@@ -89,15 +89,15 @@ fn print_plan(config: &Config) -> ExitCode {
     if let Some(Err(error)) = config.encrypt_key_file.as_deref().map(key_file::read) {
         return fail(&error, USAGE);
     }
-    match write!(io::stdout(), "{}", config.plan(&advertised)) {
+    match write!(io::stdout(), "{}", plan(config, &advertised)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 fn log(config: &Config) {
-    // The SDK shows requests with session tokens and key ids in its finer levels: they are never written, whatever is
-    // asked for.
+    // At its finer levels the SDK shows requests with session tokens and key ids: those are never written, whatever
+    // level is asked for.
     let discreet = filter_fn(|what| !what.target().starts_with("aws_") || *what.level() <= Level::INFO);
     let asked = config.log_level.clone();
     let logs = tracing_subscriber::fmt()
@@ -125,16 +125,19 @@ fn run_command(command: Command) -> ExitCode {
         Ok(Outcome::NothingMatched) => 2.into(),
         Ok(Outcome::TimedOut) => 3.into(),
         Ok(Outcome::ProviderFailed) => 4.into(),
-        Err(error @ (CliError::Spec(_) | CliError::Token(_) | CliError::Exec(ExecError::Usage(_)))) => {
-            fail(&error, USAGE)
-        }
-        // `chronik-agent members | head -1` is content with less.
+        Err(
+            error @ (CliError::Spec(_)
+            | CliError::Token(_)
+            | CliError::NoCommand(_)
+            | CliError::Exec(ExecError::Usage(_))),
+        ) => fail(&error, USAGE),
+        // `chronik-agent members | head -1` has read enough.
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }
 
-/// Completes at SIGINT or SIGTERM. They are caught from the first poll on: a command that never asks ends at them.
+/// Completes at SIGINT or SIGTERM. They are caught from the first poll on; they end a command that never polls this.
 async fn interrupted() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -148,7 +151,7 @@ async fn interrupted() {
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    // Where standard error is closed there is nobody to tell.
+    // If standard error is closed, there is nothing left to do.
     writeln!(io::stderr(), "chronik-agent: {error}").ok();
     code.into()
 }

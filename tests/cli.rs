@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use crate::running::{Agent, Dir, program, run, told};
+use crate::running::{Agent, Dir, program, told};
 
 #[test]
 fn wrong_usage_is_64_and_help_is_not() {
@@ -98,6 +98,24 @@ fn check_prints_the_whole_plan() {
                     founding    once 3 servers are there\nendpoints   raft=:5001\ntags        none\n\
                     seeds       provider=static addrs=127.0.0.2:7946,127.0.0.3:9\n";
     assert_eq!((code, plan.as_str()), (0, expected));
+}
+
+#[test]
+fn check_says_that_joining_overrules_the_count() {
+    let founding = |flags: &[&str]| {
+        let own = ["--check", "--bind", "127.0.0.1", "--state-dir", "/state", "--bootstrap-expect", "3"];
+        let (code, plan, error) = told(own.iter().chain(flags));
+        assert_eq!((code, error.as_str()), (0, ""));
+        plan.lines().find_map(|line| line.strip_prefix("founding    ")).unwrap().to_owned()
+    };
+    let overruled = "whatever --bootstrap-expect 3 says";
+    assert_eq!(
+        founding(&["--join-only"]),
+        format!("never: joins a cluster that others bootstrap, {overruled}")
+    );
+    let id = "0191b3a0-0000-7000-8000-000000000001";
+    let expected = format!("never: joins cluster {id} or none, {overruled}");
+    assert_eq!(founding(&["--cluster-id", id]), expected);
 }
 
 #[test]
@@ -218,7 +236,9 @@ fn completions_and_manual_pages_are_printed() {
     }
     assert!(told(["man"]).1.contains(".SH OPTIONS"));
     assert!(told(["man", "wait"]).1.contains("wait"));
-    assert_eq!(run(["man", "nothing"]).status.code(), Some(64));
+    let expected =
+        "chronik-agent: there is no command `nothing`: `chronik-agent --help` lists those that there are\n";
+    assert_eq!(told(["man", "nothing"]), (64, String::new(), expected.to_owned()));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What `deploy/` ships and README.md says is what the program takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chronik_agent::config::{FLAGS, Flag};
 use serde_json::{Value, json};
 
-use crate::running::{program, told};
+use crate::running::{Agent, program, told};
 
 fn shipped(file: &str) -> String {
     format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"))
@@ -58,20 +59,29 @@ fn the_aws_policy_allows_one_call() {
 }
 
 #[test]
-fn the_readme_lists_the_flags_that_there_are() {
+fn the_readme_lists_the_flags_that_there_are_with_their_defaults() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let rows = readme.lines().filter(|line| line.starts_with("| `--"));
-    let cells = rows.filter_map(|row| row.split('|').nth(1));
-    let listed: BTreeSet<_> = cells.flat_map(|cell| cell.split('`')).filter_map(flag).collect();
-    let (_, help, _) = told(["--help"]);
-    let (_, flags) = help.split_once("Running the agent:").unwrap();
-    let there: BTreeSet<_> =
-        flags.lines().filter_map(|line| line.strip_prefix("      ")).filter_map(flag).collect();
-    assert_eq!(listed, there);
+    let listed: BTreeMap<_, _> = rows.map(name_and_default).collect();
+    let default = |flag: &Flag| flag.default().unwrap_or_else(|| "none".to_owned());
+    let flags = FLAGS.iter().map(|flag| (flag.name.to_owned(), default(flag)));
+    let on_the_command_line_only = ["config", "check"].map(|name| (name.to_owned(), "none".to_owned()));
+    assert_eq!(listed, flags.chain(on_the_command_line_only).collect());
 }
 
-/// The flag that `text` begins with.
-fn flag(text: &str) -> Option<&str> {
-    let name = text.split([' ', '[']).next()?;
-    name.starts_with("--").then_some(name)
+/// The first two cells of a row: "`--NAME VALUE`", and the default with or without backticks.
+fn name_and_default(row: &str) -> (String, String) {
+    let cells: Vec<_> = row.split(" | ").collect();
+    let name = cells[0].trim_start_matches("| `--").split([' ', '`']).next().unwrap();
+    (name.to_owned(), cells[1].replace('`', ""))
+}
+
+#[test]
+fn info_shows_every_flag() {
+    let agent = Agent::start(&[]);
+    let info = agent.get("/v1/info").json();
+    let shown: BTreeSet<_> = info["config"].as_object().unwrap().keys().cloned().collect();
+    // Its addresses are one more entry of `retry_join`.
+    let flags = FLAGS.iter().map(|flag| flag.name).filter(|name| *name != "join");
+    assert_eq!(shown, flags.map(|name| name.replace('-', "_")).collect());
 }

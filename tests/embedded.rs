@@ -1,11 +1,15 @@
 //! The agent inside a server: its decision as a Rust value, and the example that founds a real Raft group with it.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    time::Duration,
+};
 
 use chronik_agent::{
     agent::Agent,
     bootstrap::Decision,
-    config::{Config, Host, Options},
+    config::{Config, Draft, Host, HttpAddr},
     handle::Stopped,
 };
 use tokio::{task::JoinSet, time::timeout};
@@ -18,19 +22,21 @@ mod example;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn on_free_ports(dir: &Dir) -> Draft {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let state_dir = Some(dir.0.clone());
+    Draft { bind: any_port, http: vec![HttpAddr::Tcp(any_port)], state_dir, ..Draft::default() }
+}
+
 #[tokio::test]
 async fn a_server_awaits_the_decision_as_a_value() {
     let dir = Dir::new();
-    let state_dir = dir.0.display().to_string();
-    let flags = [
-        ("node-name", "only"),
-        ("bind", "127.0.0.1:0"),
-        ("http", "127.0.0.1:0"),
-        ("bootstrap-expect", "1"),
-        ("state-dir", &state_dir),
-    ];
-    let config = Config::resolve(&Options::from_flags(flags), &Host::here()).unwrap();
-    let agent = Agent::bind(config).await.unwrap();
+    let draft = Draft {
+        node_name: Some("only".parse().unwrap()),
+        bootstrap_expect: NonZeroU16::new(1),
+        ..on_free_ports(&dir)
+    };
+    let agent = Agent::bind(Config::new(draft, &Host::here()).unwrap()).await.unwrap();
     let handle = agent.handle();
     assert!(matches!(handle.snapshot().founding.decision, Decision::Wait { .. }));
     let mut tasks = JoinSet::new();
@@ -44,9 +50,7 @@ async fn a_server_awaits_the_decision_as_a_value() {
 #[tokio::test]
 async fn no_decision_comes_from_an_agent_that_has_stopped() {
     let dir = Dir::new();
-    let state_dir = dir.0.display().to_string();
-    let flags = [("bind", "127.0.0.1:0"), ("http", "127.0.0.1:0"), ("state-dir", &state_dir)];
-    let config = Config::resolve(&Options::from_flags(flags), &Host::here()).unwrap();
+    let config = Config::new(on_free_ports(&dir), &Host::here()).unwrap();
     let agent = Agent::bind(config).await.unwrap();
     let handle = agent.handle();
     drop(agent);

@@ -222,8 +222,8 @@ fn an_operator_overrides_and_resets() {
     let (code, told_first, remark) =
         told(["bootstrap", "override", &agents[0].at(), "--founders", &two, "--yes"]);
     assert_eq!(code, 0, "{remark}");
-    assert!(remark.starts_with("This founds a new cluster in the place of cluster "), "{remark}");
-    assert!(told_first.ends_with(" is to be founded\n"), "{told_first}");
+    assert!(remark.starts_with("This bootstraps a new cluster in the place of cluster "), "{remark}");
+    assert!(told_first.ends_with(" is to be bootstrapped\n"), "{told_first}");
     let another = |answer: &Value| answer["cluster_id"] != before["cluster_id"];
     let answers: Vec<Value> = agents.iter().map(|agent| until(agent, "/v1/bootstrap", another)).collect();
     let mut decisions: Vec<&str> =

@@ -1,12 +1,12 @@
-//! A real Raft group of three that is founded through the library: three servers in one process, each with its own agent
+//! A real Raft group of three, bootstrapped through the library: three servers in one process, each with its own agent
 //! inside, its own state directory and its own Raft node behind a TCP port.
 //!
 //! ```sh
 //! cargo run --no-default-features --example embedded
 //! ```
 //!
-//! What a server of yours would do stands in [`Server::start`] and [`Candidate::found`]. `store` and `network` are what
-//! any user of openraft writes.
+//! [`Server::start`] and [`Candidate::bootstrap`] show the part of a server of yours. Any user of openraft writes a
+//! `store` and a `network` like these.
 
 mod network;
 mod store;
@@ -15,7 +15,8 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     io::{self, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -25,7 +26,7 @@ use std::{
 use chronik_agent::{
     agent::{Agent, AgentError},
     bootstrap::{Decision, EstablishedReport, Founder, Group, ReportRefused, ServerReport, VoterRef},
-    config::{Config, ConfigError, Host, Options},
+    config::{Config, ConfigError, Draft, EndpointFlag, Host, HttpAddr, Profile},
     handle::{Handle, NotDone, Stopped},
     node::{EndpointName, InvalidName},
     quorum::Quorum,
@@ -47,12 +48,15 @@ use self::{
     store::{KeyValue, LogStore, Put, State, StateMachine},
 };
 
-/// The whole story takes some five seconds; a busy machine gets its time, and nobody waits for ever.
+/// Time for the whole story: it takes some five seconds, and a busy machine gets more.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Raft's own, in milliseconds. Ten missed heartbeats make an election: three nodes beside a compiler on two cores
-/// are late, not dead.
+/// Interval of Raft's heartbeats.
 const HEARTBEAT_MS: u64 = 100;
-const ELECTION_MS: (u64, u64) = (1_000, 2_000);
+/// Shortest election time-out of Raft: ten missed heartbeats, because three nodes beside a compiler on two cores are
+/// late, not dead.
+const ELECTION_MIN_MS: u64 = 1_000;
+/// Longest election time-out of Raft: twice the shortest, so that two nodes seldom stand at once.
+const ELECTION_MAX_MS: u64 = 2_000;
 /// The endpoint under which the servers find each other's Raft port.
 const RAFT: &str = "raft";
 
@@ -61,14 +65,14 @@ fn main() -> ExitCode {
     match ended.and_then(|runtime| runtime.block_on(story(&mut io::stdout()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            // Where standard error is closed there is nobody to tell.
+            // If standard error is closed, there is nothing left to do.
             writeln!(io::stderr(), "embedded: {failed}").ok();
             ExitCode::FAILURE
         }
     }
 }
 
-/// Founds, writes, loses the leader, writes again, and leaves.
+/// Bootstraps, writes, loses the leader, writes again, and leaves.
 pub(crate) async fn story(out: &mut (dyn Write + Send)) -> Result<(), Failed> {
     let home = Home(std::env::temp_dir().join(format!("chronik-agent-embedded-{}", std::process::id())));
     timeout(PATIENCE, tell(&home.0, out)).await.map_err(|_| Failed::TooSlow)?
@@ -83,7 +87,7 @@ async fn tell(home: &Path, out: &mut (dyn Write + Send)) -> Result<(), Failed> {
         writeln!(out, "{name}: its agent gossips at {gossip}, its Raft node listens at {raft}")?;
         candidates.push(candidate);
     }
-    let mut founding: JoinSet<_> = candidates.into_iter().map(Candidate::found).collect();
+    let mut founding: JoinSet<_> = candidates.into_iter().map(Candidate::bootstrap).collect();
     let mut servers = BTreeMap::new();
     while let Some(founded) = founding.join_next().await {
         let (server, why) = founded??;
@@ -125,7 +129,7 @@ async fn tell(home: &Path, out: &mut (dyn Write + Send)) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Writes through whoever leads, and says who that was.
+/// Writes through the leader, and returns its id.
 async fn write(
     servers: &BTreeMap<u16, Server>,
     key: &str,
@@ -145,7 +149,7 @@ async fn write(
                 writeln!(out, "{name}: leads in term {term}; {key}={value} is committed as entry {index}")?;
                 return Ok(leader.id);
             }
-            // It leads no more: another one knows who does.
+            // It leads no more: another server knows the new leader.
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {}
             Err(error) => return Err(Failed::raft(error)),
         }
@@ -169,7 +173,7 @@ async fn read(
     Ok(())
 }
 
-/// A server whose agent runs, before it knows what to do.
+/// A server whose agent runs, before the decision.
 struct Candidate {
     name: String,
     handle: Handle,
@@ -192,22 +196,27 @@ struct Server {
 impl Server {
     /// Binds the Raft port first, since the agent is to announce it, then the agent itself.
     async fn start(name: &str, state_dir: &Path, seed: Option<SocketAddr>) -> Result<Candidate, Failed> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("{RAFT}={}", listener.local_addr()?);
-        let (state_dir, seed) = (state_dir.display().to_string(), seed.map(|seed| seed.to_string()));
-        let mut flags = vec![
-            ("cluster", "embedded"),
-            ("node-name", name),
-            ("profile", "local"),
-            ("bind", "127.0.0.1:0"),
-            ("http", "127.0.0.1:0"),
-            ("bootstrap-expect", "3"),
-            ("endpoint", &endpoint),
-            ("state-dir", &state_dir),
-        ];
-        // One address of any member is enough.
-        flags.extend(seed.as_deref().map(|seed| ("join", seed)));
-        let config = Config::resolve(&Options::from_flags(flags), &Host::here())?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(any_port).await?;
+        let raft = listener.local_addr()?;
+        let draft = Draft {
+            cluster: "embedded".parse()?,
+            node_name: Some(name.parse()?),
+            profile: Profile::Local,
+            bind: any_port,
+            http: vec![HttpAddr::Tcp(any_port)],
+            bootstrap_expect: NonZeroU16::new(3),
+            endpoints: vec![EndpointFlag {
+                name: RAFT.parse()?,
+                host: Some(raft.ip().to_string()),
+                port: raft.port(),
+            }],
+            state_dir: Some(state_dir.to_owned()),
+            // One address of any member is enough.
+            join: seed.into_iter().collect(),
+            ..Draft::default()
+        };
+        let config = Config::new(draft, &Host::here())?;
         let agent = Agent::bind(config).await?;
         let handle = agent.handle();
         let mut tasks = JoinSet::new();
@@ -226,7 +235,7 @@ impl Server {
     async fn leave(mut self) -> Result<String, Failed> {
         self.handle.leave().await?;
         self.raft.shutdown().await?;
-        // The agent: the other task listens for ever.
+        // Only the agent ends: the other task listens for ever.
         self.tasks.join_next().await.transpose()?.transpose()?;
         Ok(self.name)
     }
@@ -237,10 +246,10 @@ impl Candidate {
         self.handle.snapshot().about.bound
     }
 
-    /// Awaits the decision, carries it out, and reports that the group exists; says what the decision was.
-    async fn found(mut self) -> Result<(Server, String), Failed> {
-        // A server that lives and dies with its agent needs no heartbeat. Its id stands for its data: one that keeps
-        // any keeps its id there too.
+    /// Awaits the decision, carries it out, and reports that the group exists; returns the decision in words too.
+    async fn bootstrap(mut self) -> Result<(Server, String), Failed> {
+        // A server that lives and dies with its agent needs no heartbeat. The id stands for the server's data: a server
+        // that keeps any keeps its id there too.
         let report = ServerReport {
             server_id: self.name.clone().try_into()?,
             has_state: false,
@@ -250,7 +259,7 @@ impl Candidate {
         self.handle.attest(report).await?;
         let (group, initialise) = match self.handle.decision().await? {
             Decision::Bootstrap(group) => (group, true),
-            // Another founder was so quick that the group exists: the leader sends what there is.
+            // Another founder was so quick that the group exists: its leader sends the log.
             Decision::Resume(group) => (group, false),
             other @ (Decision::Wait { .. } | Decision::Join(_) | Decision::Conflict(_)) => {
                 return Err(Failed::Decision { name: self.name, decision: Box::new(other) });
@@ -265,7 +274,7 @@ impl Candidate {
         self.tasks.spawn(async move { Ok(serve(listener, served).await?) });
         if initialise {
             match raft.initialize(members(&group)?).await {
-                // Refused where another founder's group was here first, which has the same members.
+                // Refused if another founder was first, whose group has the same members.
                 Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
                 Err(error) => return Err(Failed::raft(error)),
             }
@@ -278,7 +287,7 @@ impl Candidate {
     }
 }
 
-/// Exactly the founders, by their numbers.
+/// Exactly the founders, by their ordinals.
 fn members(group: &Group) -> Result<BTreeMap<u16, BasicNode>, Failed> {
     let name: EndpointName = RAFT.parse()?;
     let member = |(id, founder): (u16, &Founder)| {
@@ -289,7 +298,7 @@ fn members(group: &Group) -> Result<BTreeMap<u16, BasicNode>, Failed> {
     (1..).zip(&group.founders).map(member).collect()
 }
 
-/// Tells the agent who votes, once that is committed. A server whose voters change reports them again.
+/// Reports the voters to the agent, once they are committed. A server whose voters change reports them again.
 async fn report_established(handle: &Handle, raft: &Raft<KeyValue>, group: &Group) -> Result<(), Failed> {
     let is_committed = |seen: &RaftMetrics<u16, BasicNode>| {
         seen.last_applied.is_some() && seen.last_applied >= *seen.membership_config.log_id()
@@ -298,7 +307,7 @@ async fn report_established(handle: &Handle, raft: &Raft<KeyValue>, group: &Grou
     let voters = seen.map_err(Failed::raft)?.membership_config;
     let report = EstablishedReport {
         cluster_id: group.cluster_id,
-        // openraft counts from 0, which means here that nobody has reported.
+        // openraft counts from 0, which to the agent means that nothing has been reported.
         config_index: voters.log_id().map_or(0, |id| id.index) + 1,
         voters: voters.voter_ids().map(VoterRef::Ordinal).collect(),
     };
@@ -309,14 +318,14 @@ fn raft_config() -> Result<openraft::Config, Failed> {
     let config = openraft::Config {
         cluster_name: "embedded".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_MS.0,
-        election_timeout_max: ELECTION_MS.1,
+        election_timeout_min: ELECTION_MIN_MS,
+        election_timeout_max: ELECTION_MAX_MS,
         ..openraft::Config::default()
     };
     config.validate().map_err(Failed::raft)
 }
 
-/// The servers' state directories, which go with the story.
+/// The servers' state directories, removed at the end of the story.
 struct Home(PathBuf);
 
 impl Drop for Home {
@@ -325,7 +334,7 @@ impl Drop for Home {
     }
 }
 
-/// Why the story ended early.
+/// Reason for which the story ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
     #[error("the agent's configuration: {0}")]
@@ -338,7 +347,7 @@ pub(crate) enum Failed {
     NotDone(#[from] NotDone<ReportRefused>),
     #[error(transparent)]
     Name(#[from] InvalidName),
-    #[error("{name} was to found a group of three, but its agent decided otherwise: {decision:?}")]
+    #[error("{name} was to bootstrap a group of three, but its agent decided otherwise: {decision:?}")]
     Decision { name: String, decision: Box<Decision> },
     #[error("Raft: {0}")]
     Raft(String),

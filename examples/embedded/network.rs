@@ -1,5 +1,5 @@
-//! How the Raft nodes talk: one request and one reply a TCP connection, as JSON; the end of each is the end of its
-//! direction.
+//! The network of the Raft nodes: one request and one reply a TCP connection, as JSON; each ends with its direction of
+//! the stream.
 
 use std::io;
 
@@ -31,7 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, raft: Raft<KeyValue>) -> io::Re
     loop {
         let (stream, _) = listener.accept().await?;
         open.spawn(answer(stream, raft.clone()));
-        // One that breaks off is its caller's to try again.
+        // The caller repeats one that breaks off.
         while open.try_join_next().is_some() {}
     }
 }
@@ -49,7 +49,7 @@ async fn answer(mut stream: TcpStream, raft: Raft<KeyValue>) -> io::Result<()> {
     stream.write_all(&reply).await
 }
 
-/// Makes the connections.
+/// Connects to the other Raft nodes.
 pub(crate) struct Network;
 
 impl RaftNetworkFactory<KeyValue> for Network {

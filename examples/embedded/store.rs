@@ -1,4 +1,4 @@
-//! What the group agrees on, and where a Raft node keeps it: in memory, and so for one life only.
+//! The values that the group agrees on. A Raft node keeps them in memory, and so for one life only.
 
 use std::{collections::BTreeMap, fmt::Debug, ops::RangeBounds};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 openraft::declare_raft_types!(
-    /// What this group agrees on.
+    /// The types of this group.
     pub(crate) KeyValue: D = Put, R = (), NodeId = u16, Node = BasicNode, SnapshotData = State
 );
 
@@ -89,7 +89,7 @@ impl RaftLogStorage<KeyValue> for LogStore {
     }
 }
 
-/// What the committed entries amount to. It is its own snapshot: small, and immutable once cloned.
+/// The result of the committed entries. It is its own snapshot: small, and immutable once cloned.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     applied: Option<LogId<u16>>,

@@ -1,12 +1,12 @@
 //! `provider=static`: a list of addresses. Names in it are looked up again at every poll, so that a host may move.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU16, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    address::{Address, Host},
+    address::{Address, AddressFault, Host},
     discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
     registration::{Registration, Source},
     spec::{
@@ -53,13 +53,33 @@ impl List {
         if addrs.is_empty() {
             return Err(keys.bad_value(ADDRS, &text, "lists no address: write addrs=HOST:PORT,HOST"));
         }
-        if addrs.len() > MAX_ADDRS {
-            let problem =
-                format!("addrs lists {} addresses: {MAX_ADDRS} at most, and a few are enough", addrs.len());
-            return Err(keys.conflict(problem));
+        match too_many(addrs.len()) {
+            Some(problem) => Err(keys.conflict(problem)),
+            None => Ok(Self(addrs)),
         }
-        Ok(Self(addrs))
     }
+}
+
+/// Makes a provider of addresses that need not be read.
+pub(crate) fn of_addrs(addrs: &[SocketAddr]) -> Result<Arc<dyn Source>, SpecError> {
+    let checked = |addr: &SocketAddr| {
+        let port = NonZeroU16::new(addr.port()).ok_or_else(|| SpecError::BadValue {
+            provider: NAME,
+            key: ADDRS.to_owned(),
+            value: addr.to_string(),
+            remedy: AddressFault::Port.to_string(),
+        })?;
+        Ok(Address { host: Host::Ip(addr.ip()), port: Some(port) })
+    };
+    match too_many(addrs.len()) {
+        Some(problem) => Err(SpecError::Conflict { provider: NAME, problem }),
+        None => Ok(Arc::new(List(addrs.iter().map(checked).collect::<Result<_, _>>()?))),
+    }
+}
+
+fn too_many(count: usize) -> Option<String> {
+    let problem = || format!("addrs lists {count} addresses: {MAX_ADDRS} at most, and a few are enough");
+    (count > MAX_ADDRS).then(problem)
 }
 
 impl Source for List {

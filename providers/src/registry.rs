@@ -1,6 +1,6 @@
 //! All providers, and the spec that picks one of them: the value of `--retry-join`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 #[cfg(feature = "aws")]
 use crate::aws;
@@ -66,6 +66,17 @@ impl Spec {
         let provider = pairs.remove(provider.ok_or(SpecError::NoProvider { known: &NAMES })?).value;
         let registration = BUILT.iter().find(|built| built.schema.provider == provider);
         Self::read(registration.ok_or_else(|| unavailable(provider))?, pairs)
+    }
+
+    /// `provider=static` with these addresses.
+    ///
+    /// # Errors
+    /// Port 0, or more addresses than that provider takes.
+    pub fn of_addrs(addrs: &[SocketAddr]) -> Result<Self, SpecError> {
+        let source = fixed::of_addrs(addrs)?;
+        let value = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let pairs = vec![Pair { key: fixed::ADDRS.to_owned(), value }];
+        Ok(Self { schema: fixed::REGISTRATION.schema, pairs, source })
     }
 
     fn read(registration: &Registration, mut pairs: Vec<Pair>) -> Result<Self, SpecError> {

@@ -1,6 +1,6 @@
 //! `provider=static`.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use chronik_providers::{Cadence, Seeds, Spec};
 
@@ -16,6 +16,18 @@ async fn addresses_keep_their_order_and_come_once() {
     let addrs = ["10.0.0.2:7946", "10.0.0.1:1", "[fd00::1]:2", "[fd00::1]:7946"];
     let addrs = addrs.map(|addr| addr.parse().unwrap()).to_vec();
     assert_eq!(seeds, Seeds { addrs, valid_for: None, warnings: vec![] });
+}
+
+#[test]
+fn addresses_that_are_read_already_make_the_same_spec() {
+    let addrs = ["10.0.0.2:7946".parse().unwrap(), "[fd00::1]:2".parse().unwrap()];
+    assert_eq!(Spec::of_addrs(&addrs), Spec::parse("10.0.0.2:7946,[fd00::1]:2"));
+    let error = |addrs: &[SocketAddr]| Spec::of_addrs(addrs).unwrap_err().to_string();
+    let no_port = "10.0.0.2:0".parse().unwrap();
+    let expected = "provider=static: addrs: `10.0.0.2:0` has a bad port: a port is a number from 1 to 65535";
+    assert_eq!(error(&[no_port]), expected);
+    let expected = "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough";
+    assert_eq!(error(&[addrs[0]; 257]), expected);
 }
 
 #[tokio::test]

@@ -5,7 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 
-use super::{At, CliError, Outcome, Output};
+use super::{
+    at::At,
+    error::CliError,
+    output::{Outcome, Output},
+};
 use crate::api;
 
 /// The flags of `join`.

@@ -1,4 +1,4 @@
-//! `bootstrap`: what the server is to do and why, and what only a person may change about it.
+//! `bootstrap`: the server's decision and its reasons, and the changes to it that only a person may make.
 
 use std::{
     io::{self, BufRead, IsTerminal},
@@ -9,7 +9,13 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{At, CliError, Format, Outcome, Output, client::Client, table};
+use super::{
+    at::At,
+    client::Client,
+    error::CliError,
+    output::{Format, Outcome, Output},
+    table,
+};
 use crate::{
     api::{
         self,
@@ -37,12 +43,12 @@ pub struct BootstrapArgs {
     format: Format,
 }
 
-/// What may be done about the founding.
+/// Changes to the founding.
 #[derive(Debug, Subcommand)]
 enum Act {
     /// Reports that the cluster's group exists, for a server that does not report it itself
     Complete(CompleteArgs),
-    /// Founds with exactly these servers, against what is known, where no group is established
+    /// Bootstraps with exactly these servers, against what is known, where no group is established
     Override(OverrideArgs),
     /// Makes this agent forget its cluster
     Reset(ResetArgs),
@@ -125,7 +131,7 @@ async fn show(at: At, format: Format, output: &mut Output<'_>) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// What the decision means for whoever reads it.
+/// The decision in one sentence for a person.
 fn sentence(answer: &Bootstrap) -> String {
     let cluster = answer.cluster_id.map_or_else(String::new, |id| format!(" {id}"));
     let voters = answer.voters.as_ref().map_or(0, Vec::len);
@@ -136,7 +142,7 @@ fn sentence(answer: &Bootstrap) -> String {
             let founders = answer.founders.as_ref().map_or(0, Vec::len);
             let ordinal = answer.me.and_then(|me| me.ordinal).unwrap_or_default();
             format!(
-                "Found cluster{cluster}: initialise this server as number {ordinal} of exactly these {founders} \
+                "Bootstrap cluster{cluster}: initialise this server as number {ordinal} of exactly these {founders} \
                  founders, then report it with `chronik-agent bootstrap complete`."
             )
         }
@@ -153,7 +159,7 @@ fn sentence(answer: &Bootstrap) -> String {
     if answer.reasons.is_empty() || matches!(answer.decision, DecisionName::Wait | DecisionName::Conflict) {
         return sentence;
     }
-    // Whatever else is to be said is a fault.
+    // Beside a decision that can be carried out, all reasons are faults.
     format!("{sentence} But see to this: {}.", answer.why())
 }
 
@@ -165,7 +171,7 @@ async fn known(client: &Client) -> Result<Bootstrap, CliError> {
 async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
     let Some(cluster_id) = known(&client).await?.cluster_id else {
-        writeln!(output.err, "no cluster is known here: found one first, see `chronik-agent bootstrap`")?;
+        writeln!(output.err, "no cluster is known here: bootstrap one first, see `chronik-agent bootstrap`")?;
         return Ok(Outcome::Failed);
     };
     let request = EstablishedRequest {
@@ -193,7 +199,7 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
     let before = before.map_or_else(String::new, |id| format!(" in the place of cluster {id}"));
     writeln!(
         output.err,
-        "This founds a new cluster{before}: its founders are {}. Every agent takes it over where no group is \
+        "This bootstraps a new cluster{before}: its founders are {}. Every agent takes it over where no group is \
          established; a server that has initialised for another cluster must be emptied first.",
         founders.join(", ")
     )?;
@@ -204,7 +210,7 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
     let path = "/v1/bootstrap/override";
     let answer = client.post(path, body(&OverrideRequest { founders })).await?;
     let answer: OverrideAnswer = client.read(path, &answer)?;
-    writeln!(output.out, "cluster {} is to be founded", answer.cluster_id)?;
+    writeln!(output.out, "cluster {} is to be bootstrapped", answer.cluster_id)?;
     Ok(Outcome::Done)
 }
 
@@ -236,7 +242,7 @@ async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
     Ok(Outcome::Done)
 }
 
-/// Asks the person at the terminal; where there is none, whoever wrote the script has decided.
+/// Asks the person at the terminal. Without one the answer is yes, because the author of the script has decided.
 fn is_agreed(output: &mut Output<'_>) -> io::Result<bool> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {

@@ -23,57 +23,57 @@ use crate::{
     token::Token,
 };
 
-/// How long an answer may take beside the wait that was asked for: loopback takes a millisecond, a join of many silent
-/// addresses some seconds.
+/// Time for an answer beside the wait that was asked for: loopback takes a millisecond, a join of many silent addresses
+/// some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// The agent did not answer as it should.
+/// An agent that did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there, or the network is in the way.
     #[error("cannot reach the agent at {at}: {error}: is it running? --http says where")]
     Unreachable {
-        /// Where.
+        /// The agent's address.
         at: HttpAddr,
-        /// Why, in the system's words.
+        /// The reason, in the system's words.
         error: String,
     },
     /// The connection broke before the answer was whole.
     #[error("the agent at {at} broke off its answer: {error}: did it stop?")]
     Broken {
-        /// Where.
+        /// The agent's address.
         at: HttpAddr,
-        /// What broke.
+        /// The broken part.
         error: hyper::Error,
     },
-    /// No answer.
+    /// No answer came in time.
     #[error("the agent at {at} did not answer within {} s: is it overloaded or paused?", within.as_secs())]
     Silent {
-        /// Where.
+        /// The agent's address.
         at: HttpAddr,
-        /// How long it had.
+        /// The time it had.
         within: Duration,
     },
-    /// The agent says no.
+    /// The agent refuses.
     #[error("the agent at {at} refused {path}: {detail}")]
     Refused {
-        /// Where.
+        /// The agent's address.
         at: HttpAddr,
-        /// What was asked.
+        /// The path that was asked for.
         path: String,
         /// The HTTP status.
         status: u16,
-        /// Its words.
+        /// The agent's reason.
         detail: String,
     },
     /// Something else listens there, or another version.
     #[error("the answer of {at} to {path} is not that of a chronik-agent: {error}: --http says where it is")]
     NotUnderstood {
-        /// Where.
+        /// The agent's address.
         at: HttpAddr,
-        /// What was asked.
+        /// The path that was asked for.
         path: String,
-        /// What is wrong with it.
+        /// The mistake in the answer.
         error: String,
     },
 }
@@ -81,13 +81,13 @@ pub enum ClientError {
 /// A good answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Of the `X-Chronik-Index` header, where there is one.
+    /// The `X-Chronik-Index` header, if there is one.
     pub(super) index: Option<u64>,
     /// The body.
     pub(super) body: Bytes,
 }
 
-/// Where the agent is.
+/// A client of the agent at one address.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     at: HttpAddr,
@@ -156,7 +156,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &io::Error) -> ClientError {
-        // "Connection refused (os error 111)": the number tells nobody anything.
+        // "Connection refused (os error 111)": the number says nothing more.
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
         ClientError::Unreachable { at: self.at.clone(), error: text }

@@ -1,4 +1,4 @@
-//! What `wait` and `exec` wait for, and the wait itself: the API's long poll, asked again for as long as it takes.
+//! The conditions that `wait` and `exec` wait for, and the wait itself: the API's long poll, repeated until one is met.
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,17 +8,17 @@ use crate::{
     membership::MemberStatus,
 };
 
-/// One request's share of the wait; short enough for a proxy between.
+/// Longest wait of a single request; short enough for a proxy between.
 const SLICE: Duration = Duration::from_secs(30);
 /// Pause while the agent cannot be reached: it may be about to start.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What to wait for.
+/// A state of the agent to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition {
     /// The agent has been in contact with another one.
     Joined,
-    /// So many members are alive.
+    /// At least this number of members is alive.
     Members(usize),
     /// A majority of the voters is alive.
     Quorum,
@@ -45,28 +45,30 @@ impl FromStr for Condition {
     }
 }
 
-/// How far an answer is from what is waited for.
+/// The distance of an answer from the condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
+    /// The condition is met.
     Met,
+    /// It is not met yet; the text says what is missing.
     Lacks(String),
-    /// Waiting does not help.
+    /// It will not be met by waiting; the text says why.
     Conflict(String),
 }
 
-/// How a wait ended.
+/// The end of a wait.
 #[derive(Debug)]
 pub(super) enum Waited {
-    /// With this answer.
+    /// The condition is met, by this answer.
     Met(Answer),
-    /// With a conflict, in a sentence.
+    /// A conflict, in a sentence.
     Conflict(String),
-    /// Too late; what was missing last.
+    /// The time is over; the text says what was missing last.
     TimedOut(String),
 }
 
 impl Condition {
-    /// What is asked for it.
+    /// The path whose answer shows it.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::Joined => "/v1/self",
@@ -106,7 +108,7 @@ impl Condition {
         Ok(lack.map_or(Standing::Met, Standing::Lacks))
     }
 
-    /// Asks until it is so. `tell` hears of every new thing that is missing.
+    /// Asks until it is met. `tell` is called with each new reason why it is not.
     pub(super) async fn wait(
         self,
         client: &Client,

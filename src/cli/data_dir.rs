@@ -1,29 +1,33 @@
-//! The data directory of a server that does not speak for itself: whether it holds data, and which server it is.
+//! The data directory of a server that does not report to the agent itself: tells if there is data, and the server's id.
 
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use rand::RngExt as _;
 
-/// Where the server's id is kept: beside its data, so that whoever loses the data is somebody else.
+use crate::durable;
+
+/// The file with the server's id. It lies beside the data, so that a server that loses its data is another server.
 const ID_FILE: &str = ".chronik-server-id";
-/// What a fresh file system may hold.
+/// Mode of that file: readable for all, because the id is no secret.
+const ID_MODE: u32 = 0o644;
+/// Names that are no data: ours, and that of a fresh file system.
 const NO_DATA: [&str; 3] = [ID_FILE, ".chronik-server-id.new", "lost+found"];
 
-/// What a data directory says of its server.
+/// A server as its data directory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The id that is kept there; made now where there was none.
+    /// The id that is kept there; made now if there was none.
     pub(super) server_id: String,
-    /// Whether there is anything else.
+    /// True if there is anything else.
     pub(super) has_state: bool,
 }
 
-/// Looks into `dir`, which is made where it is not there.
+/// Looks into `dir`, which is made if it is missing.
 ///
 /// # Errors
-/// It cannot be read or written.
+/// If it cannot be read or written.
 pub(super) fn look(dir: &Path) -> io::Result<Found> {
-    // Nobody else's business; etcd warns where it is.
+    // Closed to others, because etcd warns about a data directory that is not.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mut has_state = false;
     for entry in fs::read_dir(dir)? {
@@ -40,12 +44,8 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
         return Ok(Found { server_id: kept, has_state });
     }
     let server_id = new_id();
-    // Whole or not at all: half an id would be another one after the next start.
-    let beside = dir.join(format!("{ID_FILE}.new"));
-    fs::write(&beside, &server_id)?;
-    fs::File::open(&beside)?.sync_all()?;
-    fs::rename(&beside, &file)?;
-    fs::File::open(dir)?.sync_all()?;
+    // Whole or not at all: half an id would be that of another server after the next start.
+    durable::replace(&file, server_id.as_bytes(), ID_MODE)?;
     Ok(Found { server_id, has_state })
 }
 

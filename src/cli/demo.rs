@@ -15,9 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::{
-    CliError, Outcome, Output,
     client::Client,
     demo_screen::{Row, Screen},
+    error::{CliError, DemoError},
+    output::{Outcome, Output},
 };
 use crate::{
     api,
@@ -25,9 +26,9 @@ use crate::{
     membership::MemberStatus,
 };
 
-/// How often the agents are asked; quick enough to see a suspicion pass.
+/// Interval at which the agents are asked; short enough to see a suspicion pass.
 const REFRESH: Duration = Duration::from_millis(200);
-/// How long one agent may take to answer before the table goes on without it.
+/// Time for the answers of one agent before the table goes on without it.
 const ANSWER_WITHIN: Duration = Duration::from_millis(300);
 
 /// The flags of `demo`.
@@ -39,28 +40,6 @@ pub struct DemoArgs {
     /// Keep their state and logs afterwards, and say where they are
     #[arg(long)]
     keep: bool,
-}
-
-/// The demo cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// Its directory.
-    #[error("cannot write to {path}: {error}: TMPDIR names another place")]
-    Directory {
-        /// Where.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// Its ports.
-    #[error("no free ports on 127.0.0.1: {0}")]
-    Ports(io::Error),
-    /// Its agents.
-    #[error("cannot start an agent: {0}")]
-    Start(io::Error),
-    /// All of them ended by themselves.
-    #[error("all agents have ended; the last words of the first: {0}")]
-    AllEnded(String),
 }
 
 /// One agent of the demo.
@@ -80,7 +59,7 @@ pub(super) async fn run(
     interrupt: impl Future<Output = ()>,
 ) -> Result<Outcome, CliError> {
     let mut interrupt = pin!(interrupt);
-    // Asked once before anything starts, so that a signal from now on finds somebody who cleans up.
+    // Polled once before anything starts: from then on a signal is caught, and the agents are stopped at the end.
     tokio::select! {
         biased;
         () = interrupt.as_mut() => return Ok(Outcome::Done),
@@ -100,9 +79,9 @@ pub(super) async fn run(
 
 fn start(count: u16, dir: &Path) -> Result<Vec<Node>, DemoError> {
     let ports = ports(count).map_err(DemoError::Ports)?;
-    let seeds: Vec<String> = ports.iter().map(|(gossip, _)| gossip.to_string()).collect();
+    let seeds: Vec<String> = ports.iter().map(|at| at.gossip.to_string()).collect();
     let seeds = seeds.join(",");
-    let node = |(number, (gossip, http)): (usize, &(SocketAddr, SocketAddr))| {
+    let node = |(number, at): (usize, &Ports)| {
         let name = format!("node-{}", number + 1);
         let home = dir.join(&name);
         let log = dir.join(format!("{name}.log"));
@@ -113,7 +92,7 @@ fn start(count: u16, dir: &Path) -> Result<Vec<Node>, DemoError> {
         let mut command = Command::new(program);
         command
             .args(["--cluster", "demo", "--profile", "local", "--node-name", &name])
-            .args(["--bind", &gossip.to_string(), "--http", &http.to_string()])
+            .args(["--bind", &at.gossip.to_string(), "--http", &at.http.to_string()])
             .args(["--bootstrap-expect", &count.to_string(), "--state-dir"])
             .arg(&home);
         if count > 1 {
@@ -124,31 +103,38 @@ fn start(count: u16, dir: &Path) -> Result<Vec<Node>, DemoError> {
         for (variable, _) in foreign {
             command.env_remove(variable);
         }
-        // In a group of their own, or Ctrl-C would reach them before us.
+        // In a process group of its own, or Ctrl-C would reach it before the demo.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).process_group(0).kill_on_drop(true);
         let child = command.spawn().map_err(DemoError::Start)?;
         let pid = child.id().unwrap_or_default();
-        Ok(Node { name, http: *http, child, pid, log, ended: None })
+        Ok(Node { name, http: at.http, child, pid, log, ended: None })
     };
     ports.iter().enumerate().map(node).collect()
 }
 
-/// Gossip and API ports: the default ones and every tenth after them, or whatever is free.
-fn ports(count: u16) -> io::Result<Vec<(SocketAddr, SocketAddr)>> {
+/// The addresses of one agent.
+struct Ports {
+    gossip: SocketAddr,
+    http: SocketAddr,
+}
+
+/// Ports for `count` agents: the default ones and every tenth after them if all are free, else any that are.
+fn ports(count: u16) -> io::Result<Vec<Ports>> {
     let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let usual: Vec<_> = (0..count)
         .map(|number| DEFAULT_GOSSIP_PORT + 10 * number)
-        .map(|port| (local(port), local(port + 1)))
+        .map(|port| Ports { gossip: local(port), http: local(port + 1) })
         .collect();
     let free = |addr: SocketAddr| TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok();
-    if usual.iter().all(|(gossip, http)| free(*gossip) && free(*http)) {
+    if usual.iter().all(|at| free(at.gossip) && free(at.http)) {
         return Ok(usual);
     }
-    // All held until the last is found, so that none is given twice.
+    // All are held until the last one is bound, so that none is given twice.
     let held = (0..2 * count).map(|_| TcpListener::bind(local(0)));
     let held = held.collect::<io::Result<Vec<_>>>()?;
     let addrs = held.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    let pairs = addrs.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?)));
+    let pairs =
+        addrs.chunks_exact(2).filter_map(|pair| Some(Ports { gossip: *pair.first()?, http: *pair.last()? }));
     Ok(pairs.collect())
 }
 
@@ -178,7 +164,7 @@ async fn watch(
             let last = log.as_deref().and_then(|log| log.lines().last()).unwrap_or("none");
             return Err(DemoError::AllEnded(last.to_owned()).into());
         }
-        // Within the interrupt, so that Ctrl-C need not wait for an agent that is paused.
+        // Beside the interrupt, so that Ctrl-C need not wait for an agent that is paused.
         let rows = tokio::select! {
             rows = rows(nodes) => rows,
             () = interrupt.as_mut() => return Ok(()),
@@ -191,7 +177,7 @@ async fn watch(
     }
 }
 
-/// What one agent says.
+/// The answers of one agent.
 struct View {
     members: api::Members,
     quorum: api::Quorum,

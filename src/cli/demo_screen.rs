@@ -7,23 +7,23 @@ use std::{
 
 use super::table;
 
-/// What is shown of one agent.
+/// One line of the table: an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) pid: u32,
     pub(super) http: String,
-    /// Whether its process runs and answers.
+    /// The state of its process: it runs, is silent, or has ended.
     pub(super) process: String,
-    /// How many members it sees, by status.
+    /// Number of members it sees, by status.
     pub(super) sees: String,
-    /// What the others say of it.
+    /// Its status in the view of the others.
     pub(super) seen_as: String,
-    /// What it says of the quorum.
+    /// Its answer about the quorum.
     pub(super) quorum: String,
 }
 
-/// Where the table is drawn, and what stands there.
+/// The place where the table is drawn, and its last content.
 #[derive(Debug)]
 pub(super) struct Screen {
     terminal: bool,

@@ -9,7 +9,11 @@ use chronik_providers::{Seeds, Spec};
 use clap::Args;
 use serde::Serialize;
 
-use super::{CliError, Format, Outcome, Output, table};
+use super::{
+    error::CliError,
+    output::{Format, Outcome, Output},
+    table,
+};
 use crate::{api::seconds, config::DEFAULT_GOSSIP_PORT};
 
 /// The flags of `discover`.
@@ -22,7 +26,7 @@ pub struct DiscoverArgs {
     format: Option<Format>,
 }
 
-/// What a provider said, as JSON.
+/// A provider's answer, as JSON.
 #[derive(Serialize)]
 struct Answer {
     provider: &'static str,

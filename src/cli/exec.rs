@@ -2,7 +2,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
@@ -14,10 +13,12 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::{
-    At, CliError, Outcome, Output,
+    at::At,
     client::Client,
     condition::{Condition, Waited},
     data_dir,
+    error::{CliError, ExecError},
+    output::{Outcome, Output},
     template::{Filler, TemplateError},
 };
 use crate::api::founding::ServerRequest;
@@ -61,7 +62,7 @@ pub struct ExecArgs {
     command: Vec<OsString>,
 }
 
-/// What else the decision is written into.
+/// A template that is filled from the decision, beside the command itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Template {
     Etcd,
@@ -84,35 +85,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) =
         text.split_once('=').ok_or_else(|| "is not KEY=VALUE, such as scheme=https".to_owned())?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-/// The command cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// A text cannot be filled.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// A file of a template without a place for it, or a place without a file.
-    #[error("{0}")]
-    Usage(&'static str),
-    /// A file cannot be read or written.
-    #[error("{what} {}: {error}", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The command itself.
-    #[error("cannot start {command:?}: {error}")]
-    Start {
-        /// Its name.
-        command: OsString,
-        /// Why not.
-        error: io::Error,
-    },
 }
 
 pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
@@ -148,7 +120,7 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
     Err(ExecError::Start { command: command.get_program().to_owned(), error }.into())
 }
 
-/// Says why nothing is started, where what was waited for has not come about.
+/// Says why nothing is started, if the condition was not met.
 fn unmet(
     waited: Waited,
     timeout: Option<Duration>,
@@ -168,7 +140,7 @@ fn unmet(
     }
 }
 
-/// Tells the agent who the server is, once the agent is there; says why not, where it does not come.
+/// Reports the server to the agent as soon as that answers; says why not, if it does not in time.
 async fn attest(
     client: &Client,
     dir: &Path,
@@ -206,7 +178,7 @@ async fn filler(client: &Client, set: &[(String, String)]) -> Result<Filler, Cli
     Ok(Filler::new(bootstrap, client.read("/v1/self", &answer)?, set))
 }
 
-/// The command with everything filled that has a `{{` in it.
+/// The command, with all its words and variables filled.
 fn command(filler: &Filler, words: &[OsString]) -> Result<Command, ExecError> {
     let filled = words.iter().enumerate().map(|(at, word)| {
         let place = if at == 0 { "the command".to_owned() } else { format!("argument {at}") };

@@ -3,7 +3,10 @@
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use super::{CliError, Outcome, Output};
+use super::{
+    error::CliError,
+    output::{Outcome, Output},
+};
 use crate::wire::Key;
 
 pub(super) fn run(output: &mut Output<'_>) -> Result<Outcome, CliError> {

@@ -11,10 +11,15 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{At, CliError, Outcome, Output, table};
+use super::{
+    at::At,
+    error::{CliError, KeyFault},
+    output::{Outcome, Output},
+    table,
+};
 use crate::{
     api::keys::{InstallRequest, KeyIdRequest, KeysAnswer},
-    wire::{KeyError, Keyring},
+    wire::Keyring,
 };
 
 /// The flags of `keys`.
@@ -24,7 +29,7 @@ pub struct KeysArgs {
     what: What,
 }
 
-/// What to do with the keyrings.
+/// A task for the keyrings.
 #[derive(Debug, Subcommand)]
 enum What {
     /// Shows the keys of every member, by their ids
@@ -94,7 +99,7 @@ fn json<T: serde::Serialize>(request: &T) -> Vec<u8> {
     serde_json::to_vec(request).expect("a text serialises")
 }
 
-/// The one key in a file that is meant for it.
+/// Reads the only key in `file`.
 fn key_in(file: &Path) -> Result<Zeroizing<String>, KeyFault> {
     let mut text = Zeroizing::new(String::new());
     if file == Path::new("-") {
@@ -108,18 +113,4 @@ fn key_in(file: &Path) -> Result<Zeroizing<String>, KeyFault> {
         return Err(KeyFault::Several(count));
     }
     Ok(keyring.sending().to_text())
-}
-
-/// Why a file holds no key to install. Never says what stands in it.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFault {
-    /// It cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It is no key.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// There are several.
-    #[error("there are {0} keys in it: give a file with the one to install")]
-    Several(usize),
 }

@@ -1,11 +1,20 @@
-//! `members`: who is there.
+//! `members`: the members, as a table, as lines, as JSON or filled into a template.
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
-use super::{At, CliError, Outcome, Output, choice, client::with_query, table};
-use crate::{api, membership::MemberStatus, node::Role};
+use super::{
+    at::At,
+    client::with_query,
+    error::CliError,
+    output::{Outcome, Output},
+    table,
+};
+use crate::{api, choice::Choice, membership::MemberStatus, node::Role};
 
 /// The flags of `members`.
 #[derive(Debug, Args)]
@@ -29,7 +38,7 @@ pub struct MembersArgs {
     tag: Vec<String>,
 }
 
-/// How the members are shown.
+/// The form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shape {
     /// As the API gives them.
@@ -38,6 +47,13 @@ enum Shape {
     Table,
     /// By `--template`, such as '{{ name }} {{ addr }} {{ endpoints.raft }}'.
     Template,
+}
+
+/// A parser of one of a closed set of values; the help text lists them with their meanings.
+fn choice<T: Choice + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let words = T::ALL.iter().map(|value| PossibleValue::new(value.word()).help(value.meaning()));
+    PossibleValuesParser::new(words)
+        .map(|word| T::named(&word).expect("the parser passes on possible values only"))
 }
 
 pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
@@ -54,18 +70,19 @@ pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Ou
             let filled = fill(&args.template.unwrap_or_default(), &members.members);
             writeln!(output.out, "{}", filled.map_err(CliError::Template)?.join("\n"))?;
         }
-        Some(Shape::Table) => table::write(output.out, &rows(&members.members, true))?,
-        None if output.terminal => table::write(output.out, &rows(&members.members, true))?,
+        Some(Shape::Table) => table::write(output.out, &with_heading(&members.members))?,
+        None if output.terminal => table::write(output.out, &with_heading(&members.members))?,
         None => {
-            for row in rows(&members.members, false) {
-                writeln!(output.out, "{}", row.join("\t"))?;
+            for member in &members.members {
+                writeln!(output.out, "{}", row(member).join("\t"))?;
             }
         }
     }
     Ok(if members.members.is_empty() { Outcome::NothingMatched } else { Outcome::Done })
 }
 
-/// One line a member. A name that no member has is an error: an empty word in a script does harm.
+/// Fills the template once a member. A name that a member does not have is an error, because an empty word in a script
+/// does harm.
 fn fill(template: &str, members: &[api::Member]) -> Result<Vec<String>, String> {
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
@@ -74,10 +91,9 @@ fn fill(template: &str, members: &[api::Member]) -> Result<Vec<String>, String> 
     members.iter().map(|member| parsed.render(minijinja::value::Serde(member)).map_err(wrong)).collect()
 }
 
-fn rows(members: &[api::Member], heading: bool) -> Vec<Vec<String>> {
-    let titles = ["NAME", "ADDR", "STATUS", "ROLE", "SINCE", "ENDPOINTS", "TAGS", "ID"];
-    let heading = heading.then(|| titles.map(str::to_owned).to_vec());
-    heading.into_iter().chain(members.iter().map(row)).collect()
+fn with_heading(members: &[api::Member]) -> Vec<Vec<String>> {
+    let heading = ["NAME", "ADDR", "STATUS", "ROLE", "SINCE", "ENDPOINTS", "TAGS", "ID"].map(str::to_owned);
+    std::iter::once(heading.to_vec()).chain(members.iter().map(row)).collect()
 }
 
 fn row(member: &api::Member) -> Vec<String> {

@@ -1,10 +1,15 @@
-//! `rtt`: how long a round trip between two members takes.
+//! `rtt`: the round trip between two members.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{At, CliError, ClientError, Outcome, Output, client::with_query};
+use super::{
+    at::At,
+    client::{ClientError, with_query},
+    error::CliError,
+    output::{Outcome, Output},
+};
 use crate::api::rtt::{Rtt, RttBasis};
 
 /// The flags of `rtt`.
@@ -23,7 +28,7 @@ pub struct RttArgs {
     format: Shape,
 }
 
-/// How the round trip is shown.
+/// The form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shape {
     /// As the API gives it.

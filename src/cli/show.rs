@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{At, CliError, Format, Outcome, Output, table};
+use super::{
+    at::At,
+    error::CliError,
+    output::{Format, Outcome, Output},
+    table,
+};
 
 /// The flags of the commands that show an endpoint.
 #[derive(Debug, Args)]

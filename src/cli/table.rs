@@ -1,4 +1,4 @@
-//! Answers as text: aligned columns, and any JSON as one line a field.
+//! Answers as text: rows with aligned columns, and any JSON as one line a field.
 
 use std::io::{self, Write};
 
@@ -55,7 +55,7 @@ fn fields(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-/// A value in one line.
+/// A value as one line of text.
 fn line(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -1,5 +1,5 @@
-//! Texts filled from the decision. A name that the answer does not have, or has as null, is an error that says which
-//! one, because a server that starts with an empty argument founds something else.
+//! Texts filled from the decision. A name that the answer does not have, or has as null, is an error that shows it,
+//! because a server that starts with an empty argument bootstraps something else.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -12,12 +12,12 @@ use serde_json::{Map, Value as Json};
 /// A text that cannot be filled.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// It names what the answer does not have.
+    /// It has a name that the answer does not have.
     #[error(
         "{place}, line {line}: `{name}` is not defined: the decision is `{decision}`, and has {known}; --set adds more"
     )]
     Undefined {
-        /// The argument, variable or file.
+        /// The argument, variable or file with the text.
         place: String,
         /// The line in it.
         line: usize,
@@ -25,22 +25,22 @@ pub enum TemplateError {
         name: String,
         /// The decision at that moment.
         decision: String,
-        /// What is defined.
+        /// The names that are defined.
         known: String,
     },
-    /// Its syntax, or what it asks for, is wrong.
+    /// It has a mistake, or a function in it fails.
     #[error("{place}, line {line}: {problem}")]
     Wrong {
-        /// The argument, variable or file.
+        /// The argument, variable or file with the text.
         place: String,
         /// The line in it.
         line: usize,
-        /// What is wrong.
+        /// The mistake.
         problem: String,
     },
 }
 
-/// What texts are filled from.
+/// The values that texts are filled from.
 #[derive(Debug)]
 pub(super) struct Filler {
     environment: Environment<'static>,
@@ -50,7 +50,7 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// From the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and what the user sets.
+    /// Takes the values of the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and those that the user sets.
     pub(super) fn new(bootstrap: Json, node: Json, set: &[(String, String)]) -> Self {
         let decision = bootstrap["decision"].as_str().unwrap_or_default().to_owned();
         let mut values = match without_nulls(bootstrap) {
@@ -73,7 +73,7 @@ impl Filler {
         &self.decision
     }
 
-    /// Fills `text`; `place` says in errors where it stands.
+    /// Fills `text`; errors name its `place`.
     pub(super) fn fill(&self, place: &str, text: &str) -> Result<String, TemplateError> {
         self.environment
             .render_str(text, self.values.clone())
@@ -93,7 +93,7 @@ impl Filler {
     }
 }
 
-/// The expression in `range`, with the name before it where that begins with an index.
+/// The expression in `range`, with the name before it if it begins with an index.
 fn whole(text: &str, range: Range<usize>) -> Option<&str> {
     let before = text.get(..range.start)?;
     let name = before.rfind(|char: char| !char.is_ascii_alphanumeric() && char != '_').map_or(0, |at| at + 1);
@@ -101,7 +101,7 @@ fn whole(text: &str, range: Range<usize>) -> Option<&str> {
     text.get(begins..range.end).map(str::trim)
 }
 
-/// Null is as good as not there.
+/// The value without fields that are null, which count as missing.
 fn without_nulls(value: Json) -> Json {
     match value {
         Json::Object(fields) => {
@@ -158,14 +158,14 @@ fn label(server: &Value) -> Result<String, Error> {
     Ok(named.as_str().unwrap_or("a server without a name").to_owned())
 }
 
-/// A name without what `NAME=URL,…` uses.
+/// The name with `-` for each character that has a meaning in `NAME=URL,…`.
 fn plain(name: &str) -> String {
     let keep = |char: char| if char.is_ascii_alphanumeric() || "-_.".contains(char) { char } else { '-' };
     name.chars().map(keep).collect()
 }
 
-/// The servers with names that are plain and unique: where two are alike, each gets its number behind it. The same on
-/// every node, since all have the same list.
+/// The servers with plain and unique names: if two are alike, each name gets its server's number behind it. The result is
+/// the same on every node, because all have the same list.
 fn unique_names(servers: Vec<Value>) -> Result<Vec<Value>, Error> {
     let names: Vec<String> =
         servers.iter().map(|server| Ok(plain(&label(server)?))).collect::<Result<_, Error>>()?;
@@ -177,7 +177,7 @@ fn unique_names(servers: Vec<Value>) -> Result<Vec<Value>, Error> {
     named.collect()
 }
 
-/// A name for a server that joins, unlike those of `peers`.
+/// A name for a server that joins, different from those of `peers`.
 fn own_name(peers: Vec<Value>, node: Value) -> Result<String, Error> {
     let name = plain(&label(&node)?);
     let taken =

@@ -1,12 +1,14 @@
-//! `wait`: blocks until something is so.
+//! `wait`: blocks until a condition is met.
 
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{
-    At, CliError, Format, Outcome, Output,
+    at::At,
     condition::{Condition, Waited},
+    error::CliError,
+    output::{Format, Outcome, Output},
     table,
 };
 

@@ -6,11 +6,12 @@ use chronik_providers::nearest;
 use toml::{Table, Value};
 
 use super::{
-    ConfigError,
-    flags::{FLAGS, Flag},
+    error::ConfigError,
+    flag::{Flag, Takes},
+    flags::{FLAGS, named},
 };
 
-/// The values in `text`, by flag. A list stands for a repeated flag, a table for its `KEY=VALUE` pairs.
+/// Reads the values in `text`, by flag. A list stands for a repeated flag, a table for its `KEY=VALUE` pairs.
 pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Vec<String>>, ConfigError> {
     let file = || path.display().to_string();
     let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::File {
@@ -19,16 +20,16 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Ve
     })?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
-        let Some(flag) = FLAGS.iter().find(|flag| flag.name == key) else {
+        let Some(flag) = named(&key) else {
             return Err(unknown(file(), key));
         };
         let texts = texts(flag, value).ok_or_else(|| ConfigError::File {
             path: file(),
-            problem: match (flag.many, pairs(flag)) {
-                _ if flag.switch => format!("`{key}` must be true or false"),
-                (false, _) => format!("`{key}` must be one text or number"),
-                (true, false) => format!("`{key}` must be a text or a list of texts"),
-                (true, true) => format!("`{key}` must be a list of `KEY=VALUE` texts or a table"),
+            problem: match flag.takes {
+                Takes::Switch => format!("`{key}` must be true or false"),
+                Takes::One(_) => format!("`{key}` must be one text or number"),
+                Takes::Many(..) => format!("`{key}` must be a text or a list of texts"),
+                Takes::Pairs(..) => format!("`{key}` must be a list of `KEY=VALUE` texts or a table"),
             },
         })?;
         values.insert(flag.name, texts);
@@ -48,22 +49,17 @@ fn unknown(path: String, key: String) -> ConfigError {
     ConfigError::UnknownKey { path, key, remedy }
 }
 
-fn pairs(flag: &Flag) -> bool {
-    matches!(flag.name, "tag" | "endpoint")
-}
-
+/// The texts that `value` stands for; `None` if the flag takes no value of that shape.
 fn texts(flag: &Flag, value: Value) -> Option<Vec<String>> {
-    if let Value::Array(values) = value {
-        return if flag.many { values.into_iter().map(text).collect() } else { None };
+    match (flag.takes, value) {
+        (Takes::Many(..) | Takes::Pairs(..), Value::Array(values)) => values.into_iter().map(text).collect(),
+        (Takes::Pairs(..), Value::Table(table)) => {
+            let pair = |(key, value)| Some(format!("{key}={}", text(value)?));
+            table.into_iter().map(pair).collect()
+        }
+        (Takes::Switch, Value::Boolean(on)) => Some(vec![on.to_string()]),
+        (_, value) => Some(vec![text(value)?]),
     }
-    if let Value::Table(table) = value {
-        let pair = |(key, value)| Some(format!("{key}={}", text(value)?));
-        return if pairs(flag) { table.into_iter().map(pair).collect() } else { None };
-    }
-    if let Value::Boolean(on) = value {
-        return flag.switch.then(|| vec![on.to_string()]);
-    }
-    Some(vec![text(value)?])
 }
 
 fn text(value: Value) -> Option<String> {

@@ -1,4 +1,4 @@
-//! What the defaults depend on beside the flags: the host's name and who runs the agent.
+//! The surroundings that some defaults depend on: the host's name, and the agent's user.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct Host {
     /// The host's name.
     pub name: String,
-    /// Whether the agent runs as root.
+    /// True if the agent runs as root.
     pub is_root: bool,
     /// `$XDG_STATE_HOME`, if it is an absolute path, as its specification demands.
     pub xdg_state_home: Option<PathBuf>,
@@ -27,7 +27,7 @@ impl Host {
         }
     }
 
-    /// Where records are kept unless told otherwise; none for a user without a home.
+    /// The usual place of the records; none for a user without a home.
     pub(super) fn state_dir(&self) -> Option<PathBuf> {
         if self.is_root {
             return Some(PathBuf::from("/var/lib/chronik-agent"));

@@ -1,18 +1,23 @@
-//! The text of a flag, parsed into what it means. Each error is one line: what is wrong and what to write instead.
+//! Parsers of the texts of flags. Each error is one line: what is wrong and what to write instead.
 
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     path::PathBuf,
+    str::FromStr,
 };
 
-use chronik_providers::{Address, Host, parse_port};
+use chronik_providers::{Address, Host, nearest, parse_port};
 use ipnet::IpNet;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
-use super::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr};
-use crate::node::TagKey;
+use super::address::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr};
+use crate::{
+    bootstrap::SeedGate,
+    choice::Choice,
+    node::{InvalidName, TagKey},
+};
 
 /// Parses `ADDR[:PORT]`, in which an IPv6 address with a port stands in brackets. The port may be 0.
 fn addr_and_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
@@ -174,6 +179,57 @@ pub(super) fn log_level(text: &str) -> Result<Targets, String> {
             .parse()
             .map_err(|error| format!("cannot be read: {error}; write for instance info,chronik_agent=debug")),
     }
+}
+
+/// A name or an id with a rule of its own.
+pub(super) fn rule<T: FromStr<Err = InvalidName>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: InvalidName| format!("is no {}: write {}", error.what, error.rule))
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Choice>(text: &str) -> Result<T, String> {
+    T::named(text).ok_or_else(|| {
+        let words: Vec<_> = T::ALL.iter().map(|value| value.word()).collect();
+        let all = words.join(", ");
+        match nearest(text, words) {
+            Some(near) => format!("is not one of {all}: did you mean `{near}`?"),
+            None => format!("is not one of {all}"),
+        }
+    })
+}
+
+pub(super) fn count(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| {
+        "is no number of servers: write 1 to 65535, usually 3 or 5, or leave the flag out never to bootstrap a cluster"
+            .to_owned()
+    })
+}
+
+pub(super) fn seed_gate(text: &str) -> Result<SeedGate, String> {
+    match text {
+        "patient" => Ok(SeedGate::Patient),
+        "strict" => Ok(SeedGate::Strict),
+        _ => Err("is not one of patient, strict".to_owned()),
+    }
+}
+
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "is neither true nor false".to_owned())
+}
+
+/// An address of another agent. Names are not looked up here, since they may come to mean another address.
+pub(super) fn seed_addr(text: &str) -> Result<SocketAddr, String> {
+    gossip_addr(text.trim()).ok_or_else(|| {
+        "is no address; write 10.0.0.1 or 10.0.0.1:7946; for a name use --retry-join".to_owned()
+    })
+}
+
+pub(super) fn file_name(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("names no file".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("names no directory".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 #[cfg(test)]

@@ -1,43 +1,45 @@
-//! Connections that cannot be accepted, for want of file descriptors for instance: a pause after each, so that the
-//! processor stays free, and a line in the log now and then, not one for each.
+//! Failures to accept a connection, for want of file descriptors for instance: each is followed by a pause, so that the
+//! processor stays free, and one a minute is logged.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-/// Only time mends what is wrong.
+/// Pause after a failure: only time mends it.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Those in between are counted.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Interval between two lines in the log; the failures in between are counted.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// What an accept loop remembers of its failures.
+/// The failures of one accept loop.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptFailures {
-    told: Option<Instant>,
-    untold: u64,
+    /// Time of the last line in the log.
+    logged: Option<Instant>,
+    /// Number of failures since then.
+    unlogged: u64,
 }
 
 impl AcceptFailures {
-    /// Takes note of one, and waits. `what` is what was to be accepted.
+    /// Notes a failure and waits. `what` was to be accepted.
     pub(crate) async fn pause(&mut self, what: &'static str, error: &io::Error) {
-        if self.are_to_be_told(now()) {
+        if let Some(untold) = self.note(now()) {
             tracing::warn!(
-                what, %error, untold = self.untold,
+                what, %error, untold,
                 "cannot accept; where too many files are open, raise the limit (ulimit -n, LimitNOFILE=)"
             );
-            self.untold = 0;
         }
         tokio::time::sleep(PAUSE).await;
     }
 
-    fn are_to_be_told(&mut self, now: Instant) -> bool {
-        if self.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
-            self.untold += 1;
-            return false;
+    /// Notes a failure. If it is to be logged, returns the number of those before it that were not.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        if self.logged.is_some_and(|logged| now.duration_since(logged) < LOG_EVERY) {
+            self.unlogged += 1;
+            return None;
         }
-        self.told = Some(now);
-        true
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
@@ -51,11 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_told_once_a_minute() {
+    fn failures_are_logged_once_a_minute_with_the_number_of_the_others() {
         let begin = now();
         let mut failures = AcceptFailures::default();
-        let told = (0..1_200).filter(|tenth| failures.are_to_be_told(begin + *tenth * PAUSE)).count();
-        // Whoever tells them begins to count anew.
-        assert_eq!((told, failures.untold), (2, 1_198));
+        let logged: Vec<_> = (0..1_201).filter_map(|tenth| failures.note(begin + tenth * PAUSE)).collect();
+        assert_eq!(logged, [0, 599, 599]);
     }
 }

@@ -1,4 +1,4 @@
-//! Which address to give to the others, and why: a pure choice among the addresses of this host.
+//! The address to give to the others, and the reason for it: a pure choice among the addresses of this host.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ pub struct InterfaceAddr {
 /// The addresses of this host, as the system lists them.
 ///
 /// # Errors
-/// Where the system does not tell.
+/// If the system does not tell.
 pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     let interfaces = if_addrs::get_if_addrs()?
         .into_iter()
@@ -32,11 +32,11 @@ pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
 pub struct Advertised {
     /// The address.
     pub addr: SocketAddr,
-    /// Why this one, in words that fit in brackets.
+    /// The reason for this one, in words that fit in brackets.
     pub because: String,
 }
 
-/// This host has no such address.
+/// A host that has no such address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdvertiseError {
     /// There is no such interface, or it has no address.
@@ -47,7 +47,7 @@ pub enum AdvertiseError {
     NoInterface {
         /// The name.
         name: String,
-        /// The interfaces that have one.
+        /// The interfaces that have an address.
         there: String,
     },
     /// No address lies in the network.
@@ -57,7 +57,7 @@ pub enum AdvertiseError {
     NotInNetwork {
         /// The network.
         network: String,
-        /// The addresses that there are.
+        /// The addresses of this host.
         there: String,
     },
     /// The bound socket cannot answer from it.
@@ -71,7 +71,7 @@ pub enum AdvertiseError {
         /// The bound address.
         bound: SocketAddr,
     },
-    /// Nothing to choose from.
+    /// The host has no usable address.
     #[error("no address to give to the others was found on this host; name one with --advertise")]
     Nothing,
 }
@@ -80,7 +80,7 @@ pub enum AdvertiseError {
 /// likely to be reachable.
 ///
 /// # Errors
-/// Where the host has no such address.
+/// If the host has no such address.
 pub fn choose(
     asked: Option<&Advertise>,
     bound: SocketAddr,
@@ -123,7 +123,7 @@ pub fn choose(
     }
 }
 
-/// The addresses that `wanted` picks and the bound socket can answer from, the likeliest first.
+/// The addresses that `wanted` picks and the bound socket can answer from, the most reachable first.
 fn candidates(
     interfaces: &[InterfaceAddr],
     bound: SocketAddr,
@@ -133,17 +133,17 @@ fn candidates(
         !is_link_local(addr.ip) && !addr.ip.is_unspecified() && takes(bound, addr.ip) && wanted(addr)
     };
     let mut found: Vec<&InterfaceAddr> = interfaces.iter().filter(usable).collect();
-    // Stable: within a rank and the family of the socket the order of the system holds.
+    // The sort is stable: within a rank and the family of the socket the order of the system holds.
     found.sort_by_key(|addr| (rank(addr), addr.ip.is_ipv4() != bound.is_ipv4()));
     found
 }
 
-/// Whether a socket bound to `bound` gets what is sent to `ip`: its own family, and `[::]` both.
+/// True if a socket bound to `bound` gets packets for `ip`: it takes its own family, and `[::]` takes both.
 fn takes(bound: SocketAddr, ip: IpAddr) -> bool {
     ip.is_ipv4() == bound.is_ipv4() || bound.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
-/// How likely the others reach this address; lower is better.
+/// The chance that others reach an address; lower is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// RFC 1918 or RFC 4193.
@@ -169,7 +169,7 @@ fn rank(addr: &InterfaceAddr) -> Rank {
     }
 }
 
-/// Docker, libvirt, podman, LXC and the usual container networks name their bridges so; inside a container the
+/// True for the bridge names of Docker, libvirt, podman, LXC and the usual container networks; inside a container the
 /// interface is `eth0`.
 fn is_bridge(name: &str) -> bool {
     ["docker", "br-", "virbr", "veth", "podman", "cni", "lxc", "lxdbr", "flannel", "cali"]
@@ -202,7 +202,7 @@ fn reason(chosen: &InterfaceAddr, of: usize) -> String {
     }
 }
 
-/// The distinct names of what there is, for messages.
+/// The distinct names of the addresses or interfaces, for messages.
 fn listed(interfaces: &[InterfaceAddr], what: impl Fn(&InterfaceAddr) -> String) -> String {
     let mut names: Vec<String> = Vec::new();
     for name in interfaces.iter().filter(|addr| !is_link_local(addr.ip)).map(what) {

@@ -1,4 +1,4 @@
-//! File descriptors: a program gets 1,024 by default, for reasons of `select` alone, and may take more by asking.
+//! The limit of file descriptors: 1,024 by default, for reasons of `select` alone; a program may ask for more.
 
 use std::{
     io,
@@ -8,10 +8,10 @@ use std::{
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// More than all queues and connections of the agent together.
+/// The number that is asked for: more than all queues and connections of the agent together.
 const ENOUGH: u64 = 16_384;
 
-/// Asks for as many as the program may have, and enough. For a program of its own, not for an agent inside another.
+/// Raises the limit as far as the program may, up to [`ENOUGH`]. For a program of its own, not for an agent inside another.
 pub(crate) fn raise() {
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
@@ -23,15 +23,15 @@ pub(crate) fn raise() {
     }
 }
 
-/// How many there may be.
+/// The limit.
 pub(crate) fn allowed() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH)
 }
 
-/// Has the runtime watch what owns a descriptor for something to read, and for nothing else.
+/// Has the runtime watch the owner of a descriptor for something to read, and for nothing else.
 #[expect(
     deprecated,
-    reason = "what has a safe successor for nobody is sound for an owner, which keeps its descriptor"
+    reason = "deprecated because a caller may close the descriptor early; here `owner` is kept, and it stays open"
 )]
 pub(crate) fn watch<F: AsRawFd + Into<OwnedFd>>(owner: F) -> io::Result<AsyncFd<F>> {
     AsyncFd::with_interest(owner, Interest::READABLE)

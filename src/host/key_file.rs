@@ -1,23 +1,27 @@
-//! The file with the keys: read with its permissions checked, and written so that it is whole at any moment.
+//! The file with the keys: refused if it is not private, and replaced so that it is whole at any moment.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs,
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use zeroize::Zeroizing;
 
+use super::{
+    durable,
+    private_file::{self, Fault, Owner},
+};
 use crate::wire::{KeyError, Keyring};
 
 /// The largest file that is read: eight keys take 360 bytes, the rest is room for comments.
 const MAX_FILE: u64 = 64 << 10;
-/// What nobody but the owner may do with it. His group may read it: that is how secrets come into a container.
-const OTHERS: u32 = 0o027;
+/// Mode of a new file: for the agent's user alone.
+const MODE: u32 = 0o600;
 
-/// Why the file is not used. Never says what stands in it.
+/// Reason for which the file is not used. Never shows its content.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It cannot be read or written.
@@ -25,7 +29,7 @@ pub enum KeyFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// In the system's words.
+        /// The system's words.
         error: io::Error,
     },
     /// Others can read or change it.
@@ -33,7 +37,7 @@ pub enum KeyFileError {
     Open {
         /// The file.
         path: PathBuf,
-        /// What it permits.
+        /// Its permissions.
         mode: u32,
     },
     /// It belongs to somebody else.
@@ -44,9 +48,9 @@ pub enum KeyFileError {
     Owner {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Who reads it.
+        /// The agent's user.
         user: u32,
     },
     /// It is no keyring.
@@ -54,23 +58,31 @@ pub enum KeyFileError {
     Keys {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake in it.
         error: KeyError,
     },
 }
 
-/// The file as it was when it was read, to see whether it is another one now.
+/// Identifies the content of the file as it was at one moment, so that a change shows without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     modified: Option<SystemTime>,
-    file: (u64, u64),
+    file: FileId,
     length: u64,
 }
 
-/// Which version lies there; nothing where it cannot be told.
+/// Identifies a file on this host: a replaced one has another number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// The version that lies there now; `None` if the system does not tell.
 pub fn version(path: &Path) -> Option<Version> {
     let about = fs::metadata(path).ok()?;
-    Some(Version { modified: about.modified().ok(), file: (about.dev(), about.ino()), length: about.len() })
+    let file = FileId { device: about.dev(), inode: about.ino() };
+    Some(Version { modified: about.modified().ok(), file, length: about.len() })
 }
 
 /// Reads the keyring.
@@ -79,45 +91,28 @@ pub fn version(path: &Path) -> Option<Version> {
 /// Names the file and the remedy.
 pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
     let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
-    let file = File::open(path).map_err(failed)?;
-    // Of the open file, so that it cannot be another one than is read.
-    let about = file.metadata().map_err(failed)?;
-    if !about.is_file() {
-        return Err(failed(io::Error::other("it is no file")));
-    }
-    if about.mode() & OTHERS != 0 {
-        return Err(KeyFileError::Open { path: path.to_owned(), mode: about.mode() & 0o7777 });
-    }
-    let (owner, user) = (about.uid(), rustix::process::geteuid().as_raw());
-    if owner != user && owner != 0 {
-        return Err(KeyFileError::Owner { path: path.to_owned(), owner, user });
-    }
-    let capacity = usize::try_from(about.len().min(MAX_FILE)).unwrap_or_default();
+    let file = private_file::open(path, Owner::OursOrRoot).map_err(|fault| match fault {
+        Fault::Io(error) => failed(error),
+        Fault::Open { mode } => KeyFileError::Open { path: path.to_owned(), mode },
+        Fault::Foreign { owner, user } => KeyFileError::Owner { path: path.to_owned(), owner, user },
+    })?;
+    // Room for all of it at once: a text that grows leaves copies of the keys behind.
+    let length = file.metadata().map_err(failed)?.len();
+    let capacity = usize::try_from(length.min(MAX_FILE)).unwrap_or_default();
     let mut text = Zeroizing::new(String::with_capacity(capacity + 1));
     file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
     Keyring::parse(&text).map_err(|error| KeyFileError::Keys { path: path.to_owned(), error })
 }
 
-/// Puts the keyring in the place of the file; durable when it returns. Where that is a link, the file behind it is
+/// Puts the keyring in the place of the file; durable when it returns. If that is a link, the file behind it is
 /// replaced.
 ///
 /// # Errors
 /// Names the file.
 pub fn write(path: &Path, keyring: &Keyring) -> Result<(), KeyFileError> {
-    let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
-    let target = fs::canonicalize(path).map_err(failed)?;
-    let temporary = target.with_extension("new");
-    let replaced = (|| {
-        // What a crash has left behind may have another mode.
-        fs::remove_file(&temporary)
-            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(keyring.to_text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, &target)?;
-        target.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    })();
-    replaced.map_err(failed)
+    let target = fs::canonicalize(path);
+    let replaced = target.and_then(|target| durable::replace(&target, keyring.to_text().as_bytes(), MODE));
+    replaced.map_err(|error| KeyFileError::Io { path: path.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -1,24 +1,26 @@
-//! Telling systemd, or whoever else started the program with a `NOTIFY_SOCKET`, how it goes (sd_notify(3)): `READY=1` once
-//! the sockets are bound and the API answers, `STOPPING=1` at the goodbye, and `WATCHDOG=1` for as long as the task that
-//! does the work comes round.
+//! Messages to systemd, or another service manager that sets `NOTIFY_SOCKET` (sd_notify(3)): `READY=1` once the sockets are
+//! bound and the API answers, `STOPPING=1` at the goodbye, and `WATCHDOG=1` as long as the task that does the work comes
+//! round.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// How often [`ServiceManager::tell`] must be called at least for the watchdog to be content: two signs in each of its
-/// periods, and the agent's task comes round once a second.
+/// The shortest period of a watchdog that [`ServiceManager::tell`] can serve: it needs two messages in each, and the agent's
+/// task comes round once a second.
 const SHORTEST_WATCHDOG: Duration = Duration::from_secs(2);
 
 /// The service manager above this process, if there is one.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
+    /// False if the agent is embedded in another program.
     there: bool,
+    /// True if it wants a message in each period of its watchdog.
     watchdog: bool,
     said: Said,
 }
 
-/// The last change that was told.
+/// The last state that was sent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Said {
     #[default]
@@ -28,8 +30,8 @@ enum Said {
 }
 
 impl ServiceManager {
-    /// The one that the environment names. An agent inside another program must not speak for that program, and has
-    /// [`ServiceManager::default`]: nobody.
+    /// The one that the environment names. An agent inside another program must not speak for that program, and has the
+    /// default, which sends nothing.
     pub fn of_this_process() -> Self {
         let watchdog = sd_notify::watchdog_enabled();
         if let Some(period) = watchdog.filter(|period| *period < SHORTEST_WATCHDOG) {
@@ -38,7 +40,7 @@ impl ServiceManager {
         Self { there: true, watchdog: watchdog.is_some(), said: Said::Nothing }
     }
 
-    /// Says what is new, and that the task is alive. To be called about once a second.
+    /// Sends a new state, and that the task is alive. The task calls this about once a second.
     pub fn tell(&mut self, stopping: bool) {
         if !self.there {
             return;
@@ -59,7 +61,7 @@ impl ServiceManager {
         if states.is_empty() {
             return;
         }
-        // Without a NOTIFY_SOCKET nothing is sent, and that is no error.
+        // Without a `NOTIFY_SOCKET` this sends nothing, and succeeds.
         if let Err(error) = sd_notify::notify(&states) {
             tracing::warn!(%error, "the service manager cannot be told");
         }

@@ -1,10 +1,10 @@
-//! Being told to stop: the first signal is for a graceful end, the second for an immediate one.
+//! The signals to stop: the first one asks for a graceful end, the second for an immediate one.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, caught from the moment this is made.
+/// SIGTERM and SIGINT, caught as soon as this is made.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -12,17 +12,17 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to catch them.
+    /// Starts to catch them, and SIGHUP.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// If the system refuses.
     pub fn catch() -> io::Result<Self> {
-        // Caught from here on, whoever listens to it: by default it would end the process.
+        // By default SIGHUP would end the process; once caught it does not, even if nothing listens to it.
         let _hangup = signal(SignalKind::hangup())?;
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Completes at the next one.
+    /// Completes at the next SIGTERM or SIGINT.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -4,10 +4,11 @@
 //! renamed over the old one, and the directory synced, so that after a crash either the old or the new one is there,
 //! whole.
 
+mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod modes;
-mod whole;
+mod record;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -17,86 +18,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::io::Errno;
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
 
+pub use self::error::StateError;
+use self::{
+    modes::{DIR_MODE, FILE_MODE},
+    record::{seal, unseal},
+};
+use super::durable;
 use crate::bootstrap::NodeRecord;
-
-/// First words of every record.
-const FORMAT: &str = "chronik-agent record 1 sha256 ";
-/// Only the agent's user may read what is here.
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
-
-/// What is wrong with the state directory, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// The system refused.
-    #[error("--state-dir {}: cannot {action}: {error}; {}", .path.display(), remedy(.error))]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Another agent has it.
-    #[error(
-        "--state-dir {} is in use by another agent{}; stop that one, or give this one a directory of its own",
-        .path.display(),
-        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-    )]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-        /// The process that has it, as it wrote itself.
-        pid: Option<u32>,
-    },
-    /// Others may look into it, and what else is in it forbids to close it.
-    #[error(
-        "--state-dir {} is open to others (mode {mode:04o}) and holds {other:?}, which is not the agent's: give the agent a directory of its own, or chmod 700 this one",
-        .path.display()
-    )]
-    Open {
-        /// The directory.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-        /// Something in it.
-        other: String,
-    },
-    /// A record that was damaged, or was never one.
-    #[error(
-        "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",
-        .path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        problem: String,
-    },
-}
-
-/// What to do where the system refuses.
-fn remedy(error: &io::Error) -> &'static str {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        "make room there"
-    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
-        "find out why it is mounted read-only, and mount it for writing"
-    } else if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
-        "look at the disk"
-    } else if [Errno::MFILE, Errno::NFILE]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-    {
-        "raise the limit of open files (ulimit -n, LimitNOFILE=)"
-    } else {
-        "give the agent's user a directory it may write to"
-    }
-}
 
 /// The directory, locked for as long as this value lives.
 #[derive(Debug)]
@@ -106,10 +36,10 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the directory where it is missing, and locks it.
+    /// Makes the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// Where it cannot be written to, or another agent has it.
+    /// If it cannot be written to, or another agent has it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let failed = |action| move |error| StateError::Io { path: path.to_owned(), action, error };
         DirBuilder::new()
@@ -130,7 +60,7 @@ impl StateDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Who holds it is only said to help; not knowing it changes nothing.
+                // The holder is named only to help; an unreadable lock changes nothing.
                 lock.read_to_string(&mut holder).ok();
                 return Err(StateError::Locked { path: path.to_owned(), pid: holder.trim().parse().ok() });
             }
@@ -141,23 +71,24 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Who this node is, or `None` on its first start.
+    /// Reads the record of this node; `None` on its first start.
     ///
     /// # Errors
-    /// Where the record is there and does not read: that is never taken for a first start.
+    /// If the record is there and does not read: that is never taken for a first start.
     pub fn node(&self) -> Result<Option<NodeRecord>, StateError> {
         self.load("node")
     }
 
-    /// Keeps who this node is; durable when it returns.
+    /// Writes the record of this node; durable when it returns.
     ///
     /// # Errors
-    /// Where the system refuses; the old record is then still there.
+    /// If the system refuses; the old record or the new one is there then, whole.
     pub fn keep_node(&self, record: &NodeRecord) -> Result<(), StateError> {
         self.store("node", record)
     }
 
-    /// The addresses of the members last seen. They only help to find the others, so an unreadable list is an empty one.
+    /// Reads the addresses of the members of the last run. They only help to find the others, so that an unreadable list
+    /// counts as empty.
     pub fn peers(&self) -> Vec<SocketAddr> {
         let peers = self.load("peers").unwrap_or_else(|error| {
             tracing::warn!(%error, "the members of the last run are unknown");
@@ -166,10 +97,10 @@ impl StateDir {
         peers.unwrap_or_default()
     }
 
-    /// Keeps the addresses of the members.
+    /// Writes the addresses of the members.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// If the system refuses.
     pub fn keep_peers(&self, peers: &[SocketAddr]) -> Result<(), StateError> {
         self.store("peers", &peers)
     }
@@ -195,35 +126,12 @@ impl StateDir {
 
     fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
         let path = self.file(name);
-        whole::replace(&whole::System, &self.path, &path, &seal(record)).map_err(|error| StateError::Io {
-            path: path.clone(),
+        durable::replace(&path, &seal(record), FILE_MODE).map_err(|error| StateError::Io {
+            path,
             action: "write it",
             error,
         })
     }
-}
-
-fn checksum(json: &[u8]) -> String {
-    Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn seal<T: Serialize>(record: &T) -> Vec<u8> {
-    let json = serde_json::to_vec_pretty(record).expect("a record has string keys only");
-    let mut file = format!("{FORMAT}{}\n", checksum(&json)).into_bytes();
-    file.extend(json);
-    file.push(b'\n');
-    file
-}
-
-fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
-    let text = file.strip_prefix(FORMAT.as_bytes()).ok_or("it is no record of this agent")?;
-    let end = text.iter().position(|byte| *byte == b'\n').ok_or("it is cut short")?;
-    let (sum, json) = (&text[..end], &text[end + 1..]);
-    let json = json.strip_suffix(b"\n").ok_or("it is cut short")?;
-    if sum != checksum(json).as_bytes() {
-        return Err("its checksum does not fit".to_owned());
-    }
-    serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

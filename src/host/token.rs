@@ -4,48 +4,65 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use subtle::ConstantTimeEq as _;
 
-/// 128 bits take 22 characters of base64; 16 is where guessing over a local API is hopeless for any alphabet of ours.
-const SHORTEST: usize = 16;
-/// Fits into the head of a request with room to spare.
-const LONGEST: usize = 512;
-/// What a token file must not allow: writing by the group, anything by the others.
-const TOO_OPEN: u32 = 0o027;
+use super::private_file::{self, Fault, Owner};
 
-/// What a request has to bring.
+/// The shortest token: 128 bits take 22 characters of base64, and with 16 guessing over a local API is hopeless for any
+/// alphabet of ours.
+const SHORTEST: usize = 16;
+/// The longest token: fits into the head of a request with room to spare.
+const LONGEST: usize = 512;
+
+/// Proof that a request may change things, shown in its `Authorization` header.
 #[derive(Clone)]
 pub struct Token(String);
 
-/// The file of a token does not serve, and what to do about it. The token itself is not shown.
+/// Reason for which the file of a token is not used, and what to do about it. Never shows the token.
 #[derive(Debug, thiserror::Error)]
 #[error("--http-token-file {}: {problem}", path.display())]
 pub struct TokenError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, and the remedy.
+    /// The problem, and the remedy.
     pub problem: String,
 }
 
 impl Token {
-    /// Reads the one line of the file.
+    /// Reads the one line of the file, for an agent.
     ///
     /// # Errors
-    /// Where it cannot be read, others could read or change it, or its line is no token.
+    /// If it cannot be read, others could read or change it, it belongs to somebody else, or its line is no token.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
+        Self::read_from(path, private_file::open(path, Owner::OursOrRoot))
+    }
+
+    /// Reads the one line of the file, for a client of an agent: the agent's user shares it with its group.
+    ///
+    /// # Errors
+    /// As [`Token::read`], except for the owner.
+    pub(crate) fn read_shared(path: &Path) -> Result<Self, TokenError> {
+        Self::read_from(path, private_file::open(path, Owner::Anybody))
+    }
+
+    fn read_from(path: &Path, opened: Result<File, Fault>) -> Result<Self, TokenError> {
         let fault = |problem: String| TokenError { path: path.to_owned(), problem };
         let unreadable = |error: io::Error| {
             fault(format!("cannot be read: {error}; name a file with one line, the token"))
         };
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & TOO_OPEN != 0 {
-            return Err(fault(format!("others can read or change it (mode {mode:04o}): chmod 640 or 600")));
-        }
+        let file = opened.map_err(|refused| match refused {
+            Fault::Io(error) => unreadable(error),
+            Fault::Open { mode } => {
+                fault(format!("others can read or change it (mode {mode:04o}): chmod 640 or 600"))
+            }
+            Fault::Foreign { owner, user } => fault(format!(
+                "it belongs to user {owner}, and this agent runs as user {user}: chown {user} {}",
+                path.display()
+            )),
+        })?;
         let mut text = String::new();
         // One more than fits, so that a longer file shows.
         file.take(LONGEST as u64 + 2).read_to_string(&mut text).map_err(unreadable)?;
@@ -62,19 +79,19 @@ impl Token {
         if line.len() < SHORTEST {
             return Err(format!("holds less than {SHORTEST} characters: {remedy}"));
         }
-        // What may stand behind `Bearer`, RFC 6750.
+        // RFC 6750 allows these behind `Bearer`.
         if !line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)) {
             return Err(format!("holds other characters than letters, digits and -._~+/=: {remedy}"));
         }
         Ok(Self(line.to_owned()))
     }
 
-    /// The value of an `Authorization` header that brings it.
+    /// The value of an `Authorization` header that shows it.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }
 
-    /// Whether an `Authorization` header brings it; the time that takes tells nothing of the token but its length.
+    /// True if an `Authorization` header shows it; the time that this takes tells nothing of the token but its length.
     pub(crate) fn is_in(&self, authorization: &[u8]) -> bool {
         let Some((scheme, given)) = authorization.split_at_checked("Bearer ".len()) else {
             return false;

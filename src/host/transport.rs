@@ -27,25 +27,27 @@ use crate::{
     wire::MAX_FRAME,
 };
 
-/// How long a connection may take to be made: three round trips and a lost packet between continents.
+/// Time to make a connection: three round trips and a lost packet between continents.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1_500);
-/// How long a whole exchange may take; the state of 10,000 members is below 10 MB.
+/// Time for a whole exchange; the state of 10,000 members is below 10 MB.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
-/// Streams that others may have open at once; more wait to be accepted.
+/// Number of streams that others may have open at once; more wait to be accepted.
 const MAX_ACCEPTED: usize = 256;
-/// Of these, from one host. Members need one or two at a time; what is behind one address, of translated networks too, is
-/// so held to a quarter and can not keep all the others waiting.
+/// Number of these that may come from one host. Members need one or two at a time; all that is behind one address, a
+/// translated network too, is so held to a quarter and cannot keep the others waiting.
 const MAX_OF_ONE: usize = 64;
-/// One in so many file descriptors may be such a stream: the API and the state directory need theirs.
+/// Divisor of the limit of file descriptors: a quarter may be such streams, because the API and the state directory need
+/// theirs.
 const STREAM_SHARE: u64 = 4;
-/// What the kernel is asked to hold of datagrams that are not taken in yet; it allows twice as much, for its own records.
-/// That is 1,365 small ones. By itself it holds 277, which is 3 ms of a flood of 100,000 a second, and a process waits
-/// longer than that for a busy processor. A much larger one would make answers to probes late where a flood fills it.
+/// Bytes of datagrams that the kernel is asked to hold until they are taken in; it allows twice as much, for its own
+/// records. That is 1,365 small ones. By default it holds 277, which is 3 ms of a flood of 100,000 a second, and a process
+/// waits longer than that for a busy processor. A much larger buffer would make answers to probes late while a flood fills
+/// it.
 const RECEIVE_BUFFER: usize = 512 << 10;
-/// What strangers' frames may take of the memory together, beyond the first piece of each: enough for four clusters of
-/// 10,000, and far below what a host that runs a server can spare.
+/// Bytes of memory for all frames of strangers together, beyond the first piece of each: enough for four clusters of
+/// 10,000, and far less than a host that runs a server can spare.
 const FRAME_BUDGET: usize = 32 << 20;
-/// Frames are read in pieces of this size. The first of each is free: nearly all frames are smaller.
+/// Size of the pieces that frames are read in. The first piece of each is free: nearly all frames are smaller.
 const PIECE: usize = 64 << 10;
 
 /// An address that could not be bound.
@@ -59,7 +61,7 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// The two sockets, on one port.
+/// The two sockets that share a port.
 #[derive(Debug)]
 pub struct Sockets {
     /// For datagrams.
@@ -70,7 +72,7 @@ pub struct Sockets {
     pub addr: SocketAddr,
 }
 
-/// Binds both sockets to `addr`. Where its port is 0, the system chooses one that is free for both.
+/// Binds both sockets to `addr`. If its port is 0, the system chooses one that is free for both.
 ///
 /// # Errors
 /// Names the address and the protocol.
@@ -82,8 +84,8 @@ pub async fn bind(addr: SocketAddr) -> Result<Sockets, BindError> {
     Ok(Sockets { datagrams, tcp, addr: bound })
 }
 
-/// A socket for datagrams. It is not watched for whether it can be written to, as one of the runtime's own is: that would
-/// wake the task once more for each datagram sent.
+/// A socket for datagrams. Unlike the runtime's own it is watched for reading only: watching for writing would wake the
+/// task once more for each datagram sent.
 #[derive(Debug)]
 pub struct Datagrams(AsyncFd<UdpSocket>);
 
@@ -98,15 +100,15 @@ impl Datagrams {
     /// Completes once there may be a datagram.
     pub async fn readable(&self) {
         if self.0.readable().await.is_err() {
-            // The runtime is being shut down.
+            // An error means that the runtime is being shut down.
             pending().await
         }
     }
 
-    /// Takes in the next datagram: its length, and where it came from.
+    /// Takes in the next datagram: its length, and its sender.
     ///
     /// # Errors
-    /// `WouldBlock` where none waits; else what happened to one that was sent earlier.
+    /// `WouldBlock` if none waits; else the fate of one that was sent earlier.
     pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.0.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
     }
@@ -114,13 +116,13 @@ impl Datagrams {
     /// Sends a datagram.
     ///
     /// # Errors
-    /// What the system says; `WouldBlock` where its buffer is full.
+    /// The system's; `WouldBlock` if its buffer is full.
     pub fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.0.get_ref().send_to(datagram, to)
     }
 }
 
-/// Has the kernel hold more datagrams, as far as it lets us.
+/// Enlarges the kernel's buffer of the socket, as far as it allows.
 fn enlarge_buffer(udp: &UdpSocket) {
     let asked = sockopt::set_socket_recv_buffer_size(udp, RECEIVE_BUFFER);
     match asked.and_then(|()| sockopt::socket_recv_buffer_size(udp)) {
@@ -134,14 +136,14 @@ fn enlarge_buffer(udp: &UdpSocket) {
     }
 }
 
-/// A frame that somebody sent over a stream of his, and where its answer goes.
+/// A frame that came over a stream of another agent, and the way back for its answer.
 #[derive(Debug)]
 pub struct Request {
-    /// Who.
+    /// The other end of the stream.
     pub from: SocketAddr,
-    /// What.
+    /// The frame.
     pub frame: Bytes,
-    /// The answer; dropped where there is none.
+    /// Takes the answer; dropped if there is none.
     pub reply: oneshot::Sender<Bytes>,
 }
 
@@ -185,12 +187,12 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     }
 }
 
-/// How many streams each host has open.
+/// The number of streams that each host has open.
 #[derive(Debug, Default)]
 struct Hosts(BTreeMap<IpAddr, usize>);
 
 impl Hosts {
-    /// Takes one more place; false where the host has its share.
+    /// Takes one more place; returns false if the host has its share.
     fn take(&mut self, host: IpAddr) -> bool {
         let taken = self.0.entry(host).or_default();
         let free = *taken < MAX_OF_ONE;
@@ -198,7 +200,7 @@ impl Hosts {
         free
     }
 
-    /// Gives one back.
+    /// Gives a place back.
     fn give_back(&mut self, host: IpAddr) {
         if let Some(taken) = self.0.get_mut(&host) {
             *taken -= 1;
@@ -217,15 +219,15 @@ async fn answer(
 ) {
     let length = match stream.read_u32().await {
         Ok(length) => length as usize,
-        // Somebody looked whether the port is open.
+        // The caller only looked if the port is open.
         Err(error) => return tracing::debug!(%from, %error, "no frame"),
     };
-    let mut held = Vec::new();
-    let frame = match read_frame(&mut stream, length, Some((pieces, &mut held))).await {
+    let mut share = Share { pieces, held: Vec::new() };
+    let frame = match read_frame(&mut stream, length, Some(&mut share)).await {
         Ok(frame) => frame,
         Err(error) => {
             tracing::debug!(%from, %error, "no frame");
-            // Refused and counted with everything else that is not ours.
+            // An empty frame is refused, and counted with all that is not ours.
             Bytes::new()
         }
     };
@@ -240,7 +242,7 @@ async fn answer(
     }
 }
 
-/// Opens a stream from `source`, where that is an address and not any, writes the frame and reads the answer.
+/// Opens a stream, from `source` unless that is unspecified, writes the frame and reads the answer.
 pub async fn dial(dial: Dial, source: IpAddr) -> (ExchangeId, Result<Bytes, NoAnswer>) {
     let exchange = async {
         let connected = timeout(CONNECT_WITHIN, connect(dial.to, source)).await;
@@ -256,7 +258,7 @@ pub async fn dial(dial: Dial, source: IpAddr) -> (ExchangeId, Result<Bytes, NoAn
     (dial.exchange, answer.unwrap_or_else(|_| Err(failed(format!("no answer within {EXCHANGE_WITHIN:?}")))))
 }
 
-/// From the address that datagrams come from, so that firewalls and other members see one host.
+/// Connects from the address that datagrams come from, so that firewalls and other members see one host.
 async fn connect(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if !source.is_unspecified() && source.is_ipv4() == to.is_ipv4() {
@@ -265,7 +267,7 @@ async fn connect(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// What the system said, in words that help.
+/// The system's error, in words that help.
 fn reason(error: io::Error) -> NoAnswer {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         NoAnswer::Refused
@@ -290,21 +292,28 @@ async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
     stream.write_all(&bytes).await
 }
 
-/// The memory that frames share, and what one of them holds of it.
-type Share<'a, 'b> = Option<(&'a Semaphore, &'b mut Vec<SemaphorePermit<'a>>)>;
+/// The memory that the frames of strangers share, and the part of it that one of them holds.
+struct Share<'a> {
+    pieces: &'a Semaphore,
+    held: Vec<SemaphorePermit<'a>>,
+}
 
 /// Reads a frame of `length` bytes. Its memory grows as bytes arrive, so that a stranger's claim of a length reserves
-/// nothing, and waits for its share where there is one.
-async fn read_frame(stream: &mut TcpStream, length: usize, mut share: Share<'_, '_>) -> io::Result<Bytes> {
+/// nothing; with a share, each further piece waits until that has room.
+async fn read_frame(
+    stream: &mut TcpStream,
+    length: usize,
+    mut share: Option<&mut Share<'_>>,
+) -> io::Result<Bytes> {
     if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
     }
     let mut frame = Vec::new();
     while frame.len() < length {
-        if let Some((pieces, held)) = &mut share
+        if let Some(share) = &mut share
             && !frame.is_empty()
         {
-            held.push(pieces.acquire().await.map_err(io::Error::other)?);
+            share.held.push(share.pieces.acquire().await.map_err(io::Error::other)?);
         }
         let piece = PIECE.min(length - frame.len());
         frame.reserve_exact(piece);

@@ -1,7 +1,8 @@
-//! Notices that the task which does the work stands still, from a thread of its own that waits for nothing of the agent.
+//! A watchdog over the task that does the work: a thread of its own, which waits for nothing of the agent and ends the
+//! program if that task stands still.
 //!
-//! Then the program ends, and whoever runs it starts it anew. It cannot be mended from inside: a task that is stuck in
-//! a system call or a loop cannot be taken away, and holds the state directory's lock and the sockets with it.
+//! The service manager then starts it anew. It cannot be mended from inside: a task that is stuck in a system call or a
+//! loop cannot be taken away, and holds the state directory's lock and the sockets with it.
 
 use std::{
     io,
@@ -14,81 +15,99 @@ use std::{
     time::Duration,
 };
 
-/// The task comes round once a second at least.
+/// Interval of the looks: the task beats once a second at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Looks without a sign of life: before the 10 s after which the systemd unit loses its patience, so that the log says
-/// why. Looks are counted rather than time, so that a pause of the whole process or host is no fault.
+/// Number of looks without a beat after which the task stands still: less than the 10 s after which the systemd unit loses
+/// its patience, so that the log says why. Looks are counted rather than time, so that a pause of the whole process or
+/// host is no fault.
 const LOOKS: u32 = 8;
-/// For the last line of the log: what the task is stuck in may be the log.
+/// Time allowed for the final log line; logging itself may be what blocks.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The signs of life of a task, which ends where this is dropped.
+/// The heartbeat of a task; the task has ended once this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
-    /// To be called each time the task comes round.
+    /// Beats once. The task calls this each time it comes round.
     pub(crate) fn beat(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What a watcher remembers between two looks.
+/// The state of a watcher between two looks.
 #[derive(Debug, Default)]
 struct Watcher {
-    seen: u64,
-    without_sign: u32,
+    /// Number of beats at the last look.
+    beats: u64,
+    /// Number of looks since the last new beat.
+    looks_without_beat: u32,
+}
+
+/// The result of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Alive,
+    StandsStill,
+}
+
+/// The end of a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    StandsStill,
+    /// The task has ended, and its pulse is dropped.
+    Ended,
 }
 
 impl Watcher {
-    /// Whether the task stands still.
-    fn looks(&mut self, beats: u64) -> bool {
-        self.without_sign = if beats == self.seen { self.without_sign + 1 } else { 0 };
-        self.seen = beats;
-        self.without_sign >= LOOKS
+    /// Looks at the number of beats.
+    fn look(&mut self, beats: u64) -> Found {
+        self.looks_without_beat = if beats == self.beats { self.looks_without_beat + 1 } else { 0 };
+        self.beats = beats;
+        if self.looks_without_beat < LOOKS { Found::Alive } else { Found::StandsStill }
     }
 }
 
-/// Ends the program where `pulse` stops. For a program of its own, not for an agent inside another.
+/// Starts a thread that ends the program if `pulse` stops. For a program of its own, not for an agent inside another.
 ///
 /// # Errors
-/// Where the system gives no thread.
+/// If the system gives no thread.
 pub(crate) fn watch(pulse: &Pulse) -> io::Result<()> {
     let pulse = Arc::downgrade(&pulse.0);
     thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-        if stands_still(&pulse) {
+        if await_end(&pulse) == End::StandsStill {
             give_up();
         }
     })?;
     Ok(())
 }
 
-/// Returns false where the task has ended.
-fn stands_still(pulse: &Weak<AtomicU64>) -> bool {
+/// Looks at the pulse at intervals, until the task stands still or has ended.
+fn await_end(pulse: &Weak<AtomicU64>) -> End {
     let mut watcher = Watcher::default();
-    // Nothing is ever sent: a wait of a bounded time.
+    // Nothing is ever sent: this only waits for a bounded time.
     let (_never, wait) = mpsc::sync_channel::<()>(0);
     loop {
         wait.recv_timeout(LOOK_EVERY).ok();
-        let Some(pulse) = pulse.upgrade() else { return false };
-        if watcher.looks(pulse.load(Ordering::Relaxed)) {
-            return true;
+        let Some(pulse) = pulse.upgrade() else { return End::Ended };
+        if watcher.look(pulse.load(Ordering::Relaxed)) == Found::StandsStill {
+            return End::StandsStill;
         }
     }
 }
 
 fn give_up() {
-    let (said, hear) = mpsc::sync_channel(1);
+    let (logged, wait) = mpsc::sync_channel(1);
     let last_words = move || {
         tracing::error!(
             "the agent's task has stood still for {LOOKS} s, on a disk that does not answer perhaps: ending, to be \
              started anew"
         );
-        said.send(()).ok();
+        logged.send(()).ok();
     };
     // Without a thread there are no last words.
     thread::Builder::new().spawn(last_words).ok();
-    hear.recv_timeout(LAST_WORDS).ok();
+    wait.recv_timeout(LAST_WORDS).ok();
     std::process::exit(1);
 }
 
@@ -99,11 +118,11 @@ mod tests {
     #[test]
     fn a_task_that_comes_round_is_alive_and_one_that_does_not_is_not() {
         let mut watcher = Watcher::default();
-        assert!((1..100).all(|beats| !watcher.looks(beats)));
-        assert!((1..LOOKS).all(|_| !watcher.looks(99)));
-        assert!(!watcher.looks(100), "at the last moment");
-        assert!((1..LOOKS).all(|_| !watcher.looks(100)));
-        assert!(watcher.looks(100));
+        assert!((1..100).all(|beats| watcher.look(beats) == Found::Alive));
+        assert!((1..LOOKS).all(|_| watcher.look(99) == Found::Alive));
+        assert_eq!(watcher.look(100), Found::Alive, "at the last moment");
+        assert!((1..LOOKS).all(|_| watcher.look(100) == Found::Alive));
+        assert_eq!(watcher.look(100), Found::StandsStill);
     }
 
     #[test]
@@ -111,6 +130,6 @@ mod tests {
         let pulse = Pulse::default();
         let watched = Arc::downgrade(&pulse.0);
         drop(pulse);
-        assert!(!stands_still(&watched));
+        assert_eq!(await_end(&watched), End::Ended);
     }
 }

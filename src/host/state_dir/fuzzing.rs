@@ -1,14 +1,15 @@
-//! Records as a damaged disk or another version may leave them.
+//! Fuzz target: records as a damaged disk or another version may leave them.
 
 use std::net::SocketAddr;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FORMAT, NodeRecord, checksum, seal, unseal};
+use super::record::{FORMAT, checksum, seal, unseal};
+use crate::bootstrap::NodeRecord;
 
-/// What is read is written to bytes that mean the same.
+/// Checks that a record which reads is written as bytes that read as the same record.
 pub(crate) fn record(data: &[u8]) {
-    // Few inputs have the right checksum of themselves.
+    // Hardly any input has the right checksum, so that each is tried with it too.
     let head = format!("{FORMAT}{}\n", checksum(data));
     let sealed = [head.as_bytes(), data, b"\n"].concat();
     for file in [data, &sealed] {

@@ -1,4 +1,4 @@
-//! A state directory that was there before, made by other means: nobody else may look into it or change it.
+//! The modes of the state directory and its files, also of one that was made by other means.
 
 use std::{
     ffi::OsStr,
@@ -8,11 +8,17 @@ use std::{
     path::Path,
 };
 
-use super::{DIR_MODE, FILE_MODE, StateError};
+use super::error::StateError;
 
-/// Takes the rights of others away from the directory and the records in it. One that holds other things is left as it
-/// is and refused: it may be a directory of the system. One that belongs to another user is used as it is, since
-/// volumes of containers are like that.
+/// Mode of the directory: for the agent's user alone.
+pub(super) const DIR_MODE: u32 = 0o700;
+/// Mode of the files in it.
+pub(super) const FILE_MODE: u32 = 0o600;
+
+/// Takes the rights of others away from the directory and the records in it.
+///
+/// A directory that holds other things is left as it is and refused, because it may be one of the system. A directory of
+/// another user is used as it is, because volumes of containers are like that.
 pub(super) fn tighten(dir: &Path) -> Result<(), StateError> {
     let failed = |error| StateError::Io { path: dir.to_owned(), action: "look at its mode", error };
     let found = fs::metadata(dir).map_err(failed)?;
@@ -56,7 +62,7 @@ fn set(path: &Path, mode: u32) -> Result<(), StateError> {
     })
 }
 
-/// The lock, a record, or one being written; and what a fresh file system has.
+/// True for the lock, a record, one being written, and the directory that a fresh file system has.
 fn is_ours(name: &OsStr) -> bool {
     let record = matches!(Path::new(name).extension().and_then(OsStr::to_str), Some("json" | "new"));
     record || name == "lock" || name == "lost+found"

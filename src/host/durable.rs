@@ -1,36 +1,56 @@
-//! Replaces a file so that after a crash at any moment either the old or the new one is there, whole.
+//! Replacement of a file: after a crash at any moment either the old or the new one is there, whole.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
-use super::FILE_MODE;
+use rustix::fs::OFlags;
 
-/// What is asked of the system, so that a test can crash between any two steps.
-pub(super) trait Files {
+/// Puts `bytes` in the place of `path`; durable when it returns. The new file has `mode`.
+///
+/// The bytes go to a file beside it with the ending `new`, which is synced and renamed over the old one; then the
+/// directory is synced.
+///
+/// # Errors
+/// The system's, from the first step that it refuses.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_in(&System { mode }, path, bytes)
+}
+
+/// The steps that are asked of the system, so that a test can crash between any two.
+trait Files {
     /// A file being written.
     type File;
     /// An empty file, in place of whatever had that name.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
     fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once what was written would be found after a power failure.
+    /// Returns once the bytes written would be there after a power failure.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Returns once the names in `dir` would be found after a power failure.
+    /// Returns once the names in `dir` would be there after a power failure.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// The file system.
-pub(super) struct System;
+struct System {
+    /// Mode of new files.
+    mode: u32,
+}
 
 impl Files for System {
     type File = File;
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(self.mode);
+        // A link at that name is not ours, and could lead anywhere.
+        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+        // One that a crash has left behind may have another mode.
+        file.set_permissions(Permissions::from_mode(self.mode))?;
+        Ok(file)
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -50,14 +70,15 @@ impl Files for System {
     }
 }
 
-/// Puts `bytes` in the place of `path`, which lies in `dir`; durable when it returns.
-pub(super) fn replace(files: &impl Files, dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace_in(files: &impl Files, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = files.create(&temporary)?;
     files.write(&mut file, bytes)?;
     files.sync(&file)?;
     files.rename(&temporary, path)?;
-    files.sync_dir(dir)
+    // The parent of a bare file name is empty, and means the working directory.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    files.sync_dir(dir.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
@@ -65,12 +86,13 @@ mod tests {
     use std::{
         cell::{Cell, RefCell},
         collections::{BTreeMap, BTreeSet},
+        os::unix::fs::MetadataExt as _,
         path::PathBuf,
     };
 
     use super::*;
 
-    /// What a step did to the names.
+    /// The effect of a step on the names.
     #[derive(Clone)]
     enum Naming {
         Create(PathBuf, usize),
@@ -83,27 +105,27 @@ mod tests {
         synced: bool,
     }
 
-    /// A disk that keeps what was synced, and of the rest whatever it likes: the names up to any step, and of a file
-    /// any beginning, or as many zeros.
+    /// A disk that keeps whatever was synced. Of the rest it may keep the names up to any step, and any beginning of a
+    /// file, or zeros of its length.
     #[derive(Default)]
     struct Disk {
         contents: RefCell<Vec<Content>>,
         durable: RefCell<BTreeMap<PathBuf, usize>>,
         namings: RefCell<Vec<Naming>>,
         steps_left: Cell<usize>,
-        /// The mutant: files are not synced.
+        /// Set in the mutant: files are not synced.
         forgetful: bool,
     }
 
     impl Disk {
-        /// The next step happens, or the power fails before it.
+        /// Does the next step, or fails as the power does before it.
         fn step(&self) -> io::Result<()> {
             let left = self.steps_left.get().checked_sub(1);
             self.steps_left.set(left.ok_or_else(|| io::Error::other("power failure"))?);
             Ok(())
         }
 
-        /// What may be found under `path` after a power failure now.
+        /// Every content that may be found under `path` after a power failure now.
         fn found(&self, path: &Path) -> BTreeSet<Option<Vec<u8>>> {
             let mut names = self.durable.borrow().clone();
             let mut found = self.readings(names.get(path));
@@ -177,15 +199,15 @@ mod tests {
 
     const STEPS: usize = 5;
 
-    /// What may be found after a power failure before step `steps` of the second write, and whether it was reported
-    /// as done.
+    /// Every content that may be found after a power failure before step `steps` of the second write, and `true` if
+    /// that write was reported as done.
     fn after(steps: usize, forgetful: bool) -> (BTreeSet<Option<Vec<u8>>>, bool) {
         let disk = Disk { forgetful, ..Disk::default() };
-        let (dir, path) = (Path::new("/state"), Path::new("/state/node.json"));
+        let path = Path::new("/state/node.json");
         disk.steps_left.set(STEPS);
-        replace(&disk, dir, path, b"the old one").unwrap();
+        replace_in(&disk, path, b"the old one").unwrap();
         disk.steps_left.set(steps);
-        let done = replace(&disk, dir, path, b"the new one").is_ok();
+        let done = replace_in(&disk, path, b"the new one").is_ok();
         (disk.found(path), done)
     }
 
@@ -207,5 +229,19 @@ mod tests {
     fn a_file_that_is_not_synced_would_be_found_torn() {
         let (found, _) = after(4, true);
         assert!(found.contains(&Some(b"the new".to_vec())), "this test could not fail");
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_one_of_the_given_mode_whatever_was_left_behind() {
+        let dir = std::env::temp_dir().join(format!("chronik-agent-durable-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (path, left) = (dir.join("secret"), dir.join("secret.new"));
+        fs::write(&path, "the old one").unwrap();
+        fs::write(&left, "half of").unwrap();
+        fs::set_permissions(&left, Permissions::from_mode(0o644)).unwrap();
+        replace(&path, b"the new one", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"the new one");
+        assert_eq!((fs::metadata(&path).unwrap().mode() & 0o777, left.exists()), (0o600, false));
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,0 +1,74 @@
+//! Errors of the state directory: each names the path and the remedy.
+
+use std::{io, path::PathBuf};
+
+use rustix::io::Errno;
+
+/// A fault of the state directory, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The system refused.
+    #[error("--state-dir {}: cannot {action}: {error}; {}", .path.display(), remedy(.error))]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The act that failed.
+        action: &'static str,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Another agent has it.
+    #[error(
+        "--state-dir {} is in use by another agent{}; stop that one, or give this one a directory of its own",
+        .path.display(),
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, from the lock file.
+        pid: Option<u32>,
+    },
+    /// Others may look into it, and it holds other things, so that it cannot just be closed.
+    #[error(
+        "--state-dir {} is open to others (mode {mode:04o}) and holds {other:?}, which is not the agent's: give the agent a directory of its own, or chmod 700 this one",
+        .path.display()
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// One of those things.
+        other: String,
+    },
+    /// A record is damaged, or was never one.
+    #[error(
+        "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",
+        .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The mistake in it.
+        problem: String,
+    },
+}
+
+/// The remedy if the system refuses.
+fn remedy(error: &io::Error) -> &'static str {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "make room there"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "find out why it is mounted read-only, and mount it for writing"
+    } else if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+        "look at the disk"
+    } else if [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    {
+        "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    } else {
+        "give the agent's user a directory it may write to"
+    }
+}
