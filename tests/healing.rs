@@ -8,6 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     convergence::cluster,
+    share,
     sim::{Node, World},
 };
 
@@ -53,7 +54,8 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
         [(3, 1, 20), (3, 2, 20), (5, 2, 10), (10, 1, 10), (10, 5, 20), (50, 1, 2), (50, 25, 2)]
     {
         for time in if count < 50 { &[30, 90][..] } else { &[30][..] } {
-            let mut took: Vec<_> = (0..seeds).map(|seed| heals(seed, count, left, *time * SECOND)).collect();
+            let mut took: Vec<_> =
+                (0..share::of(seeds)).map(|seed| heals(seed, count, left, *time * SECOND)).collect();
             took.sort_unstable();
             let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
             eprintln!("{left} of {count} parted for {time} s: healed after {median:.2?}, worst {worst:.2?}");
@@ -103,7 +105,7 @@ fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], fro
 #[test]
 fn whoever_was_heard_by_nobody_disturbs_nobody_when_he_is_back() {
     for timing in [Timing::LOCAL, Timing::LAN] {
-        for seed in 0..16 {
+        for seed in 0..share::of(16) {
             let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
             let (mute, others) = nodes.split_first().unwrap();
             let (from, before) = (world.changes.len(), renewals(&world, others));
