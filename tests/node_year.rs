@@ -6,7 +6,7 @@
 //! storms:
 //!
 //! ```text
-//! cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
+//! tests/nightly node-year
 //! NODE_YEAR_SEEDS=17..18 cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
 //! NODE_YEAR_SEEDS=100..8000 cargo test --no-default-features --test all -- node_year::after_storms
 //! ```
@@ -378,7 +378,7 @@ fn after_storms_all_are_together_again() {
 }
 
 #[test]
-#[ignore = "takes minutes: a step of its own in `.ci/run`"]
+#[ignore = "takes minutes: `tests/nightly node-year`"]
 fn a_year_of_nodes_goes_well() {
     let seeds = seeds(year);
     let tally = lives(seeds.clone(), Life::live, HOUR);

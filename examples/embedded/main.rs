@@ -5,7 +5,7 @@
 //! cargo run --no-default-features --example embedded
 //! ```
 //!
-//! What a server of yours would do stands in [`Server::start`] and [`Candidate::found`]. `store` and `network` are what
+//! What a server of yours would do stands in `Server::start` and `Candidate::found`. `store` and `network` are what
 //! any user of openraft writes.
 
 mod network;
