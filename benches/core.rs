@@ -114,7 +114,7 @@ fn print(line: &Line, name: &str, size: usize, mut seconds: Vec<f64>) {
 fn ping(name: &str, size: usize, hub: fn(usize, Instant) -> Hub) {
     let mut hub = hub(size, now());
     let (from, ping) = hub.ping();
-    while hub.node.backlog() != gossip::Backlog::default() {
+    while hub.node.backlog() != chronik_agent::gossip::Backlog::default() {
         hub.node.handle_datagram(from, &ping, hub.now);
         assert_eq!(hub.sent(), 1, "an acknowledgement and nothing else");
     }

@@ -10,6 +10,7 @@ use chronik_agent::membership::{
 
 use crate::{
     convergence::cluster,
+    share,
     sim::{Node, World},
 };
 
@@ -73,7 +74,7 @@ fn a_silent_host_is_known_to_all_within_the_goal() {
 #[test]
 fn lost_packets_are_no_failures() {
     for (loss, allowed) in [(0.1, 0), (0.25, 0), (0.4, 0), (0.5, 2)] {
-        for seed in 0..5 {
+        for seed in 0..share::of(5) {
             let (mut world, _) = cluster(seed, 10);
             world.loss = loss;
             world.run_for(180 * SECOND);
@@ -110,7 +111,7 @@ fn bear_all(seeds: u64, time: Duration) {
 
 #[test]
 fn lost_packets_make_nobody_fail_or_renew_himself_in_clusters_of_any_size() {
-    bear_all(2, 240 * SECOND);
+    bear_all(share::of(2), 240 * SECOND);
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn a_pause_accuses_nobody_else_and_a_short_one_is_no_failure() {
 /// Stopped for two seconds, running for a quarter of one, again and again.
 #[test]
 fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
-    for seed in 0..20 {
+    for seed in 0..share::of(20) {
         let (mut world, nodes) = settled(seed, 10);
         let healthy: Vec<_> = nodes.iter().copied().filter(|node| *node != 4).collect();
         let begin = world.passed();

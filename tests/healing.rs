@@ -8,6 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     convergence::cluster,
+    share,
     sim::{Node, World},
 };
 
@@ -54,7 +55,7 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
     {
         for time in if count < 50 { &[30, 90][..] } else { &[30][..] } {
             let mut took: Vec<_> =
-                (0..seeds).map(|seed| heals(seed, count, left, *time * SECOND).1).collect();
+                (0..share::of(seeds)).map(|seed| heals(seed, count, left, *time * SECOND).1).collect();
             took.sort_unstable();
             let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
             eprintln!("{left} of {count} parted for {time} s: healed after {median:.2?}, worst {worst:.2?}");
@@ -117,7 +118,7 @@ pub(crate) fn mute(seed: u64, timing: Timing) -> World {
 #[test]
 fn whoever_was_heard_by_nobody_disturbs_nobody_when_he_is_back() {
     for timing in [Timing::LOCAL, Timing::LAN] {
-        for seed in 0..16 {
+        for seed in 0..share::of(16) {
             mute(seed, timing);
         }
     }

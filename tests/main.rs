@@ -21,15 +21,9 @@ mod coordinates;
 mod daemon;
 mod deploy;
 mod detection;
-#[cfg(feature = "aws")]
-mod discovery_aws;
-#[cfg(feature = "dns")]
-mod discovery_dns;
-mod disk;
 mod embedded;
 mod encryption;
 mod encryption_sim;
-mod etcd;
 mod exhausted;
 mod flood;
 mod founding;
@@ -51,6 +45,7 @@ mod memory;
 #[path = "../providers/tests/moto.rs"]
 mod moto;
 mod node_year;
+mod parts;
 mod performance;
 mod running;
 mod scale;
@@ -58,9 +53,9 @@ mod scenarios;
 #[cfg(feature = "aws")]
 mod secrets;
 mod service_manager;
+mod share;
 mod sim;
 mod tidy;
 mod token;
 mod unchanged;
-mod wall_clock;
 mod watchdog;

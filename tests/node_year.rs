@@ -6,7 +6,7 @@
 //! storms:
 //!
 //! ```text
-//! cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
+//! tests/nightly node-year
 //! NODE_YEAR_SEEDS=17..18 cargo test --no-default-features --test all -- node_year:: --ignored --nocapture
 //! NODE_YEAR_SEEDS=100..8000 cargo test --no-default-features --test all -- node_year::after_storms
 //! ```
@@ -32,7 +32,10 @@ use chronik_agent::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _};
 
 use self::{fault::Fault, tally::Tally};
-use crate::sim::{Node, World};
+use crate::{
+    share,
+    sim::{Node, World},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -367,21 +370,23 @@ fn year() -> Range<u64> {
 
 #[test]
 fn a_share_of_the_year_goes_well() {
-    let tally = lives(0..24, Life::live, HOUR / 12);
+    let seeds = 0..share::of(24);
+    let tally = lives(seeds.clone(), Life::live, HOUR / 12);
     eprintln!("{tally:?}");
-    assert!(tally.suspicions > 50 && tally.failures > 50, "nothing happened: {tally:?}");
+    let least = 3 * usize::try_from(seeds.end).unwrap();
+    assert!(tally.suspicions > least && tally.failures > least, "nothing happened: {tally:?}");
 }
 
 #[test]
 fn after_storms_all_are_together_again() {
-    let seeds = seeds(|| 0..100);
+    let seeds = seeds(|| 0..share::of(100));
     let tally = lives(seeds.clone(), Life::live_in_storms, HOUR / 12);
     tally.print("storms", &seeds);
-    assert!(tally.failures > 100, "nothing happened: {tally:?}");
+    assert!(tally.failures as u64 > seeds.end - seeds.start, "nothing happened: {tally:?}");
 }
 
 #[test]
-#[ignore = "takes minutes: a step of its own in `.ci/run`"]
+#[ignore = "takes minutes: `tests/nightly node-year`"]
 fn a_year_of_nodes_goes_well() {
     let seeds = seeds(year);
     let tally = lives(seeds.clone(), Life::live, HOUR);

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     campaigns,
     memory::peak_kb,
+    share,
     sim::{Node, World, seen::come_to_know_each_other},
 };
 
@@ -79,7 +80,7 @@ fn quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str
 
 /// Both, for many seeds; and what was told of them is told at last.
 fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration) {
-    for seed in 0..seeds {
+    for seed in 0..share::of(seeds) {
         let (mut world, nodes, joined) = join(count, seed);
         assert!(joined <= joins_within, "seed {seed}: {count} joined after {joined:?}");
         quiet(&mut world, &nodes, count, seed, "join");

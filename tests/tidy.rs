@@ -336,6 +336,22 @@ fn every_pitfall_has_the_tests_that_its_table_names() {
     assert_eq!(tests_that_are_not_there("`a::it_holds`, `a::it_breaks`, `b`", one), ["a::it_breaks", "b"]);
 }
 
+/// The parts of `tests/nightly` that have no row on the page.
+fn without_row<'a>(script: &'a str, page: &str) -> Vec<&'a str> {
+    let parts = script.lines().find_map(|line| line.strip_prefix("parts=(")?.strip_suffix(')'));
+    let has_row = |part: &str| page.lines().any(|line| line.starts_with(&format!("| `{part}` |")));
+    parts.unwrap().split(' ').filter(|part| !has_row(part)).collect()
+}
+
+#[test]
+fn every_part_of_the_nightly_run_has_its_last_result_on_the_page() {
+    let read = |file| fs::read_to_string(root().join(file)).unwrap();
+    let (script, page) = (read("tests/nightly"), read("docs/nightly.md"));
+    let found = without_row(&script, &page).into_iter().map(str::to_owned);
+    none(found.collect(), "`tests/nightly PART` writes its row");
+    assert_eq!(without_row("x\nparts=(a b)\n", "| `a` | x |"), ["b"]);
+}
+
 #[test]
 fn comments_and_quotations_are_no_code() {
     assert_eq!(code("a /* b\n */ c // d\ne"), "a \n c \ne");

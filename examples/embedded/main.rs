@@ -5,7 +5,7 @@
 //! cargo run --no-default-features --example embedded
 //! ```
 //!
-//! [`Server::start`] and [`Candidate::bootstrap`] show the part of a server of yours. Any user of openraft writes a
+//! `Server::start` and `Candidate::bootstrap` show the part of a server of yours. Any user of openraft writes a
 //! `store` and a `network` like these.
 
 mod network;

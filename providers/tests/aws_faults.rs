@@ -175,7 +175,7 @@ async fn an_endpoint_whose_certificate_nobody_vouches_for() {
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-keyout", &key, "-out", &certificate])
         .output()
-        .unwrap();
+        .expect("openssl cannot be started: install it, or run tests/run as root once, which does");
     assert!(made.status.success(), "{made:?}");
     let mut server = Command::new("sh");
     // The line that shows that openssl is ready goes to standard output.

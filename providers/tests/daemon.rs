@@ -25,7 +25,11 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("{program} cannot be started: {e}; install it"));
+            .unwrap_or_else(|e| {
+                panic!(
+                    "{program} cannot be started: {e}; install it, or run tests/run as root once, which does"
+                )
+            });
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (send, receive) = sync_channel(1);
         // Reads on after that line, since a full pipe would stop the server.

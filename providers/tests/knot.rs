@@ -96,7 +96,9 @@ impl Knot {
 
     /// Changes the zone while it is served, and waits until the change is made.
     pub(crate) fn update(&self, change: &str) {
-        let mut child = Command::new("nsupdate").stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("nsupdate").stdin(Stdio::piped()).spawn().expect(
+            "nsupdate cannot be started: install bind9-dnsutils, or run tests/run as root once, which does",
+        );
         let script = format!("server 127.0.0.1 {}\nzone svc.test\nupdate {change}\nsend\n", self.port);
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());

@@ -40,5 +40,7 @@ impl Moto {
 fn program(name: &str) -> PathBuf {
     let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut paths = places.map(|place| place.join("tests/.venv/bin").join(name));
-    paths.find(|path| path.exists()).expect("tests/.venv is missing: run tests/venv once, which makes it")
+    paths
+        .find(|path| path.exists())
+        .expect("tests/.venv is missing: run tests/venv once, which makes it with python3")
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{SECOND, result};
 use crate::{
     convergence::cluster,
+    share,
     sim::{Node, World},
 };
 
@@ -70,7 +71,7 @@ fn assert_the_faulty_alone(what: &str, seed: u64, (said, faulty): (Said, Vec<Nod
 #[test]
 fn members_that_hear_nothing_are_the_only_ones_called_failed() {
     // Once it comes as a surprise, and once more the usual patience is too short.
-    for (seed, count, rounds) in [(0, 32, 5), (1, 32, 5), (2, 100, 3)] {
+    for &(seed, count, rounds) in share::first(&[(0, 32, 5), (1, 32, 5), (2, 100, 3)]) {
         let seen = deaf(seed, count, 1, rounds);
         assert!(!seen.0.failed.is_empty(), "seed {seed}: nobody noticed");
         assert_the_faulty_alone("deaf", seed, seen, 1);
@@ -79,7 +80,7 @@ fn members_that_hear_nothing_are_the_only_ones_called_failed() {
 
 #[test]
 fn members_that_can_hardly_speak_are_the_only_ones_called_failed() {
-    for (seed, count) in [(0, 32), (1, 32), (2, 100)] {
+    for &(seed, count) in share::first(&[(0, 32), (1, 32), (2, 100)]) {
         assert_the_faulty_alone("mute", seed, mute(seed, count, 1, 60), 1);
     }
 }
@@ -118,7 +119,8 @@ fn marked(count: usize, seed: u64) -> [f64; 2] {
 /// Most of their refutations arrive, so nobody calls them failed; but whoever asks is told that they come and go.
 #[test]
 fn members_that_can_hardly_speak_are_marked_degraded_and_stay_so() {
-    for (seed, count, within) in [(0, 3, 10), (1, 3, 10), (2, 10, 10), (3, 10, 10), (4, 32, 20), (5, 64, 40)]
+    for &(seed, count, within) in
+        share::first(&[(0, 3, 10), (1, 3, 10), (2, 10, 10), (3, 10, 10), (4, 32, 20), (5, 64, 40)])
     {
         let [after, lapses] = marked(count, seed);
         assert!(after <= f64::from(within), "{count} members, seed {seed}: {after} s until all mark it");

@@ -5,12 +5,13 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::world::World;
+use crate::share;
 
 const SEEDS: u64 = 1_000;
 
-/// Runs `scenario` under every seed.
+/// Runs `scenario` under so many seeds, or the share of them that this run takes.
 fn every_seed(seeds: u64, scenario: impl Fn(&mut World)) {
-    for seed in 0..seeds {
+    for seed in 0..share::of(seeds) {
         let mut world = World::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scenario(&mut world)));
         assert!(outcome.is_ok(), "seed {seed}");

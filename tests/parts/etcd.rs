@@ -12,9 +12,11 @@ use crate::{
     awaiting::within,
     cluster,
     founding_api::{decided, until},
+    parts::need,
     running::{Agent, program, told},
 };
 
+const PARTS: [(&str, &str); 2] = [("etcd", "etcd-server"), ("etcdctl", "etcd-client")];
 /// Elections, and the five seconds for which etcd wants its members connected before it takes another.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -151,6 +153,7 @@ fn replace(dead: &str, left: &[Pair], fourth: &Pair) {
 
 #[test]
 fn etcd_is_founded_survives_a_loss_and_is_joined() {
+    need(&PARTS);
     let (addrs, seeds) = cluster::addrs(3);
     let mut pairs: Vec<Pair> =
         ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();
@@ -205,6 +208,7 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
 /// cluster come up; strictly gated they wait for it, and join it once it is back.
 #[test]
 fn beside_one_survivor_nobody_founds_a_second_cluster() {
+    need(&PARTS);
     let (addrs, seeds) = cluster::addrs(3);
     let mut pairs: Vec<Pair> =
         ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();

@@ -15,6 +15,7 @@ use std::{
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, start},
+    parts::{need, need_root},
     running::{Agent, Dir, asked_for, request},
 };
 
@@ -34,13 +35,9 @@ const SMALL_DISK: [&str; 5] = [
     "mkdir -p DIR/state && mount -t tmpfs -o size=64k,mode=0700 tmpfs DIR/state && exec \"$0\" \"$@\"",
 ];
 
-/// Whether this test can be run here, and says so where not.
-fn may_break_disks() -> bool {
-    let may = rustix::process::geteuid().is_root();
-    if !may {
-        eprintln!("not tested: only root may mount and trace; run this test as root");
-    }
-    may
+fn need_what_breaks_disks() {
+    need_root();
+    need(&[("unshare", "util-linux"), ("nsenter", "util-linux"), ("strace", "strace")]);
 }
 
 /// The state directory as the agent sees it.
@@ -153,9 +150,7 @@ fn others(addrs: &[String], seeds: &str) -> [Agent; 2] {
 
 #[test]
 fn a_full_disk_is_named_with_its_remedy_and_nothing_is_voted_until_there_is_room() {
-    if !may_break_disks() {
-        return;
-    }
+    need_what_breaks_disks();
     let (c, addrs, seeds) = beginning(&SMALL_DISK);
     let filler = fill(&c);
     let record = || fs::read(state(&c).join("node.json")).unwrap();
@@ -216,9 +211,7 @@ fn forgets_only_where_that_can_be_written(agent: &Agent) {
 
 #[test]
 fn a_disk_that_is_read_only_broken_or_slow_loses_nothing_that_was_acknowledged() {
-    if !may_break_disks() {
-        return;
-    }
+    need_what_breaks_disks();
     let (mut c, addrs, seeds) = beginning(&APART);
     let [a, b] = others(&addrs, &seeds);
     let (cluster, _) = within(BOUND, || founded(&[&a, &b, &c]));
@@ -282,9 +275,7 @@ fn refused(agent: &Agent, cluster: &str, index: u32, why: &str) {
 
 #[test]
 fn a_cluster_is_founded_on_a_slow_disk_and_nobody_is_called_failed() {
-    if !may_break_disks() {
-        return;
-    }
+    need_what_breaks_disks();
     let (c, addrs, seeds) = beginning(&[]);
     let sync_ms = asked_for("DISK_SYNC_MS", 1_000);
     let _slow = Spoiled::new(&c, &format!("delay_exit={sync_ms}ms"));
