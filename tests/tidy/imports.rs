@@ -79,6 +79,14 @@ fn resolve<'p>(
         name if modules.contains_key(&child(here, name)) => child(here, name),
         name => names.get(name)?.clone(),
     };
+    // The root of a crate declares and re-exports. A name that it re-exports of a folder leads there, any other out of it.
+    if let ("", [name, ..]) = (module.as_str(), rest)
+        && !modules.contains_key(*name)
+        && !matches!(*name, "self" | "super")
+    {
+        let below = |folder: &&String| !folder.contains("::") && modules.contains_key(&child(folder, name));
+        module = modules.keys().find(below)?.clone();
+    }
     while let [next, more @ ..] = rest {
         module = match *next {
             "self" => module,
@@ -127,7 +135,8 @@ fn paths<'a>(tokens: &[&'a str]) -> Vec<Vec<&'a str>> {
     let mut at = 0;
     while at < tokens.len() {
         let is_path = is_name(tokens[at]) && tokens.get(at + 1) == Some(&"::");
-        let is_first = at == 0 || tokens[at - 1] != "::";
+        // The path of a visibility, `pub(in crate::a)`, imports nothing.
+        let is_first = at == 0 || !["::", "in"].contains(&tokens[at - 1]);
         at = if is_path && is_first { add_tree(tokens, at, Vec::new(), &mut found) } else { at + 1 };
     }
     found
