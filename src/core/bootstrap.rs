@@ -47,7 +47,7 @@ use crate::node::NodeId;
 
 pub use ballot::Ballot;
 pub use cluster::{Cluster, Voter, VoterName};
-pub use config::{Admission, Config, SeedGate, Timing};
+pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use message::{Accept, AcceptedBefore, Body, Message, Nack, Prepare, Promise, Refusal};

@@ -24,7 +24,7 @@ use tokio::{
 use self::core::Core;
 use crate::{
     advertise,
-    bootstrap::{self, NodeRecord, Record},
+    bootstrap::{self, BallotTiming, NodeRecord, Record},
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
@@ -341,7 +341,7 @@ fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
         terms: config.terms(),
         admission: config.admission,
         seed_gate: config.seed_gate,
-        timing: bootstrap::Timing::LAN,
+        timing: ballot_timing(config.profile),
     }
 }
 
@@ -358,6 +358,14 @@ fn timing(profile: Profile) -> Timing {
         Profile::Local => Timing::LOCAL,
         Profile::Lan => Timing::LAN,
         Profile::Wan => Timing::WAN,
+    }
+}
+
+fn ballot_timing(profile: Profile) -> BallotTiming {
+    match profile {
+        Profile::Local => BallotTiming::LOCAL,
+        Profile::Lan => BallotTiming::LAN,
+        Profile::Wan => BallotTiming::WAN,
     }
 }
 

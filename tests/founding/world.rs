@@ -7,8 +7,8 @@ use std::{
 
 use chronik_agent::{
     bootstrap::{
-        Admission, Attestation, Bootstrap, ClusterId, Config, Contact, Decision, Founder, Message, Record,
-        SeedGate, Sighting, Terms, Timing, View,
+        Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Decision, Founder,
+        Message, Record, SeedGate, Sighting, Terms, View,
     },
     node::{NodeId, Role},
 };
@@ -119,7 +119,7 @@ impl World {
             terms: Some(Terms::Count(self.servers[server].expect.try_into().unwrap())),
             admission: Admission::Found,
             seed_gate: SeedGate::Patient,
-            timing: Timing::LAN,
+            timing: BallotTiming::LAN,
         };
         let rng = StdRng::seed_from_u64(self.rng.random());
         let node = &mut self.servers[server];

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use chronik_agent::{
     bootstrap::{
-        self, Admission, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate, ServerReport,
-        Terms, VoterRef,
+        self, Admission, BallotTiming, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate,
+        ServerReport, Terms, VoterRef,
     },
     gossip::Gossip,
     machine::Machine,
@@ -26,12 +26,19 @@ pub(crate) struct Plan {
     pub(crate) expect: Option<NonZeroU16>,
     pub(crate) seed_gate: SeedGate,
     pub(crate) admission: Admission,
+    /// What `--profile` means for ballots.
+    pub(crate) timing: BallotTiming,
 }
 
 impl Plan {
     /// `--bootstrap-expect`, and nothing else.
     pub(crate) fn expect(expect: u16) -> Self {
-        Self { expect: NonZeroU16::new(expect), seed_gate: SeedGate::Patient, admission: Admission::Found }
+        Self {
+            expect: NonZeroU16::new(expect),
+            seed_gate: SeedGate::Patient,
+            admission: Admission::Found,
+            timing: BallotTiming::LAN,
+        }
     }
 }
 
@@ -247,7 +254,7 @@ impl World {
             terms: plan.expect.map(Terms::Count),
             admission: plan.admission,
             seed_gate: plan.seed_gate,
-            timing: bootstrap::Timing::LAN,
+            timing: plan.timing,
         };
         let mut machine = Machine::new(gossip, config, record, rng, self.now);
         machine.set_seeds(host.seeds.iter().copied(), self.now);

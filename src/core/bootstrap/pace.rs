@@ -7,13 +7,13 @@ use std::{
 
 use rand::{RngExt, rngs::StdRng};
 
-use super::config::Timing;
+use super::config::BallotTiming;
 use crate::node::NodeId;
 
 /// The clockwork of one server's ballots.
 #[derive(Debug)]
 pub(super) struct Pace {
-    timing: Timing,
+    timing: BallotTiming,
     rng: StdRng,
     /// Who could found, and since when that is so.
     settled: Option<(BTreeSet<NodeId>, Instant)>,
@@ -35,7 +35,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(timing: Timing, rng: StdRng) -> Self {
+    pub(super) fn new(timing: BallotTiming, rng: StdRng) -> Self {
         Self {
             timing,
             rng,
@@ -90,7 +90,7 @@ impl Pace {
     /// Draws a new wait. Its range grows with the rank and doubles with every failure, so that one server's turn
     /// comes well before the others'.
     pub(super) fn postpone(&mut self, me: NodeId, now: Instant) -> Instant {
-        let Timing { wait_min, wait_max, .. } = self.timing;
+        let BallotTiming { wait_min, wait_max, .. } = self.timing;
         let steps =
             self.rank(me).saturating_add(2).saturating_mul(2_u32.saturating_pow(self.failures.min(8)));
         let longest = wait_min.saturating_mul(steps).min(wait_max).max(wait_min);

@@ -34,7 +34,7 @@ fn config(expect: u16) -> Config {
         terms: expect.try_into().ok().map(Terms::Count),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
-        timing: Timing::LAN,
+        timing: BallotTiming::LAN,
     }
 }
 
