@@ -53,7 +53,7 @@ pub use founding::{ClusterId, Founder, Founding, Override};
 pub use message::{Accept, AcceptedBefore, Body, Message, Nack, Prepare, Promise, Refusal};
 pub use operator::{OverrideRefused, Reset, ResetRefused};
 pub use outbox::Unsaved;
-pub use reason::Reason;
+pub use reason::{Listing, OtherExpect, Reason, ReasonEntry};
 pub use record::{Accepted, Claim, NodeRecord, Record, ServerId};
 pub use server::{EstablishedReport, ReportRefused, VoterRef};
 pub use status::{Server, Status};

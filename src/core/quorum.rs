@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, time::Instant
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bootstrap::{Cluster, Decision, Status, Voter},
+    bootstrap::{Cluster, Decision, Reason, Status, Voter},
     membership::{Member, MemberStatus, Membership},
     node::{NodeId, Role},
 };
@@ -117,9 +117,7 @@ impl Quorum {
         }
         if let Some(addr) = duplicate {
             quorum.status = QuorumStatus::Conflict;
-            quorum.reasons = vec![format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
-            )];
+            quorum.reasons = vec![Reason::DuplicateId { addr }.to_string()];
         } else if let Decision::Conflict(conflict) = &founding.decision {
             let clusters: Vec<_> = conflict.clusters.iter().map(ToString::to_string).collect();
             quorum.status = QuorumStatus::Conflict;

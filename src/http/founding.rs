@@ -202,7 +202,7 @@ pub(super) fn summary(founding: &Status) -> api::Founding {
 pub(super) fn codes(founding: &Status) -> BTreeSet<&'static str> {
     let mut codes: BTreeSet<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|reason| reason.code()).collect(),
-        Decision::Conflict(conflict) => conflict.reasons().into_iter().map(|(code, _)| code).collect(),
+        Decision::Conflict(conflict) => conflict.reasons().iter().map(Reason::code).collect(),
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => BTreeSet::new(),
     };
     codes.extend(founding.fault.as_ref().map(Reason::code));
@@ -221,18 +221,16 @@ pub(super) fn attested(server: &Server) -> shape::Server {
 
 /// Of the decision; and a fault with any, for it is a reason to act though not to wait.
 fn reasons(founding: &Status) -> Vec<shape::Reason> {
-    let reason = |code: &str, message: String| shape::Reason { code: code.to_owned(), message };
+    let reason = |why: &Reason| shape::Reason { code: why.code().to_owned(), message: why.to_string() };
     let mut reasons: Vec<_> = match &founding.decision {
-        Decision::Wait { reasons } => reasons.iter().map(|why| reason(why.code(), why.to_string())).collect(),
-        Decision::Conflict(conflict) => {
-            conflict.reasons().into_iter().map(|(code, message)| reason(code, message)).collect()
-        }
+        Decision::Wait { reasons } => reasons.iter().map(reason).collect(),
+        Decision::Conflict(conflict) => conflict.reasons().iter().map(reason).collect(),
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => Vec::new(),
     };
     if let Some(fault) = &founding.fault
         && reasons.iter().all(|reason| reason.code != fault.code())
     {
-        reasons.push(reason(fault.code(), fault.to_string()));
+        reasons.push(reason(fault));
     }
     reasons
 }

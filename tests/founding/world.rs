@@ -226,7 +226,7 @@ impl World {
             distinct_servers: seen.len() + 1,
             seeds: 3,
             unanswered_seeds: BTreeMap::new(),
-            duplicate_id: false,
+            duplicate: None,
         }
     }
 

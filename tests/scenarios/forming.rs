@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use chronik_agent::{
-    bootstrap::{BallotTiming, Reason, SeedGate},
+    bootstrap::{BallotTiming, Listing, Reason, SeedGate},
     gossip::Timing,
 };
 
@@ -111,7 +111,7 @@ pub(crate) fn different_expects(seed: u64) -> World {
     let differs = |node: Node| {
         let mismatch = |reason: &Reason| {
             let Reason::ExpectMismatch { others, .. } = reason else { return None };
-            Some(others.iter().map(|(name, expect)| format!("{name} expects {expect}")).collect())
+            Some(others.0.iter().map(ToString::to_string).collect())
         };
         world.reasons(node).iter().find_map(mismatch)
     };
@@ -159,7 +159,7 @@ pub(crate) fn silent_seed(seed: u64) -> World {
     nodes.iter().for_each(|node| world.list(*node, seeds.clone()));
     world.start_all(&nodes);
     world.run_for(9 * SECOND);
-    let unheard = Reason::UnheardSeeds { addrs: nobody(1) };
+    let unheard = Reason::UnheardSeeds { addrs: Listing(nobody(1)) };
     assert!(nodes.iter().all(|node| world.reasons(*node) == [unheard.clone()]), "\n{}", world.describe());
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());

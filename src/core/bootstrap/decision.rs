@@ -1,5 +1,7 @@
 //! The one decision that a server is given, from what is on disk.
 
+use std::net::SocketAddr;
+
 use super::{
     cluster::{Cluster, Voter},
     founding::{ClusterId, Founder, Founding},
@@ -57,46 +59,29 @@ pub struct Me {
 pub struct Conflict {
     /// The clusters of this name that are known, the one of this server first.
     pub clusters: Vec<ClusterId>,
-    /// Whether another agent uses this node's id.
-    pub duplicate_id: bool,
+    /// Address of another agent that uses this node's id.
+    pub duplicate: Option<SocketAddr>,
 }
 
 impl Conflict {
-    /// What contradicts what and how to end it: a code and a sentence each.
-    pub fn reasons(&self) -> Vec<(&'static str, String)> {
-        let mut reasons = Vec::new();
-        if self.duplicate_id {
-            reasons.push((
-                "duplicate_id",
-                "another agent has this node's id, so that one state directory is a copy: stop one of the two and \
-                 delete its copy"
-                    .to_owned(),
-            ));
-        }
-        if let [ours, rivals @ ..] = self.clusters.as_slice()
-            && !rivals.is_empty()
-        {
-            let rivals: Vec<String> = rivals.iter().map(ToString::to_string).collect();
-            let rivals = rivals.join(" and ");
-            reasons.push((
-                "two_clusters",
-                format!(
-                    "cluster {ours} is known here and {rivals} has the same name: start one of them with another \
-                     --cluster, or give one up with `chronik-agent bootstrap reset` on each of its nodes"
-                ),
-            ));
-        }
-        reasons
+    /// The contradictions, with how to end each.
+    pub fn reasons(&self) -> Vec<Reason> {
+        let duplicate = self.duplicate.map(|addr| Reason::DuplicateId { addr });
+        let [ours, rivals @ ..] = self.clusters.as_slice() else {
+            return duplicate.into_iter().collect();
+        };
+        let rivals = rivals.iter().map(|rival| Reason::TwoClusters { ours: *ours, rival: *rival });
+        duplicate.into_iter().chain(rivals).collect()
     }
 }
 
 /// The decision that follows from a `durable` record; `waiting` are the reasons while no cluster is known.
 pub(super) fn decide(durable: &Record, situation: &Situation, waiting: &[Reason]) -> Decision {
-    let duplicate_id = situation.view.duplicate_id;
-    if duplicate_id || durable.rival.is_some() {
+    let duplicate = situation.view.duplicate;
+    if duplicate.is_some() || durable.rival.is_some() {
         let ours = durable.cluster.as_ref().map(|cluster| cluster.id);
         let clusters = ours.or(situation.pinned()).into_iter().chain(durable.rival).collect();
-        return Decision::Conflict(Conflict { clusters, duplicate_id });
+        return Decision::Conflict(Conflict { clusters, duplicate });
     }
     let Some(cluster) = &durable.cluster else {
         return Decision::Wait { reasons: waiting.to_vec() };

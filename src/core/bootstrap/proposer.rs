@@ -11,7 +11,7 @@ use super::{
     founding::Founder,
     message::Body,
     readiness::Readiness,
-    reason::Reason,
+    reason::{Listing, Reason},
     terms::Terms,
     view::{Contact, Sighting},
 };
@@ -54,7 +54,11 @@ impl Bootstrap {
             }
             None => Vec::new(),
         };
-        reasons.push(Reason::Agreeing { ballot: self.agreement.record.promised, missing });
+        reasons.push(match self.agreement.record.promised {
+            None => Reason::AboutToAgree,
+            Some(ballot) if missing.is_empty() => Reason::Agreeing { ballot },
+            Some(ballot) => Reason::Unanswered { ballot, missing: Listing(missing) },
+        });
         reasons
     }
 

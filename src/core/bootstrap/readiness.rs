@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     config::{Admission, SeedGate},
-    reason::Reason,
+    reason::{Listing, OtherExpect, Reason},
     record::Record,
     terms::Terms,
     view::{Attestation, Contact, Sighting, Situation},
@@ -40,8 +40,10 @@ pub(super) fn assess(situation: &Situation, record: &Record, now: Instant) -> Re
     }
     if config.role == Role::Observer {
         reasons.push(Reason::Observer);
-    } else if let Admission::Only(_) | Admission::JoinOnly = config.admission {
-        reasons.push(Reason::JoinOnly { cluster_id: situation.pinned() });
+    } else if let Admission::Only(cluster_id) = config.admission {
+        reasons.push(Reason::OnlyCluster { cluster_id });
+    } else if config.admission == Admission::JoinOnly {
+        reasons.push(Reason::JoinOnly);
     } else if let Some(terms) = &config.terms {
         eligible = eligible_servers(situation, terms, record.node_id);
         weigh_servers(situation, record, terms, eligible.len(), &mut reasons);
@@ -88,11 +90,11 @@ fn weigh_servers(
     }
     let differs = |node: &Sighting| {
         let theirs = node.expect.filter(|theirs| usize::from(*theirs) != expect)?;
-        node.cluster_id.is_none().then(|| (node.founder.name.clone(), theirs))
+        node.cluster_id.is_none().then(|| OtherExpect { name: node.founder.name.clone(), expect: theirs })
     };
     let others: Vec<_> = situation.alive_servers().filter_map(differs).collect();
     if !others.is_empty() {
-        reasons.push(Reason::ExpectMismatch { expect, others });
+        reasons.push(Reason::ExpectMismatch { expect, others: Listing(others) });
     }
     if let Some(most) = situation.too_many_servers() {
         reasons.push(Reason::TooManyServers { known: situation.known_servers(), most });
@@ -109,7 +111,7 @@ fn weigh_seeds(situation: &Situation, now: Instant, reasons: &mut Vec<Reason>) -
         .map(|(addr, _)| *addr)
         .collect();
     if !addrs.is_empty() {
-        reasons.push(Reason::UnheardSeeds { addrs });
+        reasons.push(Reason::UnheardSeeds { addrs: Listing(addrs) });
     }
     unanswered.values().map(|since| *since + patience).filter(|end| !strict && *end > now).min()
 }

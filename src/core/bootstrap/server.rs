@@ -152,7 +152,7 @@ impl Bootstrap {
         let founder =
             cluster.founding.as_ref().is_some_and(|founding| founding.ordinal(record.node_id).is_some());
         let claimed = record.claim.as_ref().is_some_and(|claim| claim.cluster_id == cluster.id);
-        if founder && !claimed && record.rival.is_none() && !self.situation.view.duplicate_id {
+        if founder && !claimed && record.rival.is_none() && self.situation.view.duplicate.is_none() {
             record.claim = Some(Claim { cluster_id: cluster.id, server_id: server.server_id.clone() });
         }
     }

@@ -365,7 +365,8 @@ fn two_clusters_are_a_conflict_for_ever() {
     let other = Cluster::founded(founding(3..6, 2));
     let mut host = Host::knowing(config(3), one.clone());
     host.hear(4, Body::Founded(Box::new(other.clone())));
-    let conflict = Conflict { clusters: vec![one.id, other.id], duplicate_id: false };
+    let conflict = Conflict { clusters: vec![one.id, other.id], duplicate: None };
+    assert_eq!(conflict.reasons(), [Reason::TwoClusters { ours: one.id, rival: other.id }]);
     assert_eq!(*host.machine.decision(), Decision::Conflict(conflict.clone()));
     let mut host = Host::restarted(config(3), host.disk.clone());
     assert_eq!(*host.machine.decision(), Decision::Conflict(conflict));
@@ -393,8 +394,10 @@ fn an_established_member_that_sees_another_cluster_is_in_conflict() {
 #[test]
 fn a_copied_id_is_a_conflict_without_votes() {
     let mut host = Host::new(config(3));
-    host.see(View { duplicate_id: true, ..view(2) });
-    assert_eq!(host.decision(), "conflict");
+    let addr = "10.0.0.9:7946".parse().unwrap();
+    host.see(View { duplicate: Some(addr), ..view(2) });
+    let Decision::Conflict(conflict) = host.machine.decision() else { panic!() };
+    assert_eq!(conflict.reasons(), [Reason::DuplicateId { addr }]);
     let prepare =
         Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
     let said = host.hear(1, Body::Prepare(prepare));

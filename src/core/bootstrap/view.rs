@@ -23,8 +23,8 @@ pub struct View {
     pub seeds: usize,
     /// Those among them that nobody has answered from, each with the time since when.
     pub unanswered_seeds: BTreeMap<SocketAddr, Instant>,
-    /// Whether another agent uses this node's id.
-    pub duplicate_id: bool,
+    /// Address of another agent that uses this node's id.
+    pub duplicate: Option<SocketAddr>,
 }
 
 /// Another node, as gossip knows it.
@@ -120,7 +120,7 @@ impl Situation {
     }
 
     fn refusal(&self) -> Option<Refusal> {
-        if self.fault.is_some() || self.view.duplicate_id {
+        if self.fault.is_some() || self.view.duplicate.is_some() {
             Some(Refusal::Fault)
         } else if self.config.role == Role::Observer || self.config.admission != Admission::Found {
             Some(Refusal::NotTakingPart)

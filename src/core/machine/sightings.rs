@@ -41,7 +41,7 @@ impl Machine {
             distinct_servers: servers + unanswered.len(),
             seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
             unanswered_seeds: unanswered,
-            duplicate_id: self.duplicate.is_some(),
+            duplicate: self.duplicate,
         }
     }
 

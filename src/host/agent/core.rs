@@ -20,7 +20,7 @@ use super::{
     saving::{Saving, Written},
 };
 use crate::{
-    bootstrap::Status,
+    bootstrap::{Reason, Status},
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, JoinId, KeysId, NoAnswer},
     handle::{Command, JoinOutcome},
@@ -342,10 +342,7 @@ impl Core {
             }
             Event::Left => self.left = true,
             Event::DuplicateId { addr, stopped } => {
-                tracing::error!(
-                    other = %addr, stopped,
-                    "two agents have this node id: one state directory was copied; stop one and delete its copy"
-                );
+                tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
                 self.refresh_at = now;
             }
             Event::Persist(_) | Event::Founding(..) => {}
