@@ -189,7 +189,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         terms: Some(Terms::Count(expect)),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
-        timing: bootstrap::Timing::LAN,
+        timing: bootstrap::BallotTiming::LAN,
     };
     let record = NodeRecord { epoch: Epoch(1), founding: Record::blank(id(0)) };
     let mut machine = Machine::new(gossip, config, record, StdRng::seed_from_u64(1), now);

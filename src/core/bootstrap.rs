@@ -50,7 +50,7 @@ pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
-pub use message::{Accept, AcceptedBefore, Body, Message, Nack, Prepare, Promise, Refusal};
+pub use message::{Accept, AcceptedBefore, Body, Message, Nack, Outgoing, Prepare, Promise, Refusal};
 pub use operator::{OverrideRefused, Reset, ResetRefused};
 pub use outbox::Unsaved;
 pub use reason::{Listing, OtherExpect, Reason, ReasonEntry};
@@ -65,8 +65,8 @@ pub use view::{Attestation, Contact, ServerReport, Sighting, View};
 /// Feed it with `handle_*`, with what the server says ([`Self::server_attests`], [`Self::established`]) and with what
 /// the operator says ([`Self::override_founders`], [`Self::reset`]). After each input, drain it:
 ///
-/// 1. [`Self::poll_persist`]: make the record durable, then hand it back to [`Self::persisted`]; repeat until there is
-///    none. If that fails, say so with [`Self::handle_unwritten`], and try again.
+/// 1. [`Self::poll_save`]: save the record, then hand it back to [`Self::saved`]; repeat until there is none. If that
+///    fails, say so with [`Self::save_failed`], and try again.
 /// 2. [`Self::poll_message`] until there is none. A message that may depend on an unwritten record does not come out,
 ///    and neither does a decision, so that skipping step 1 stops the machine and breaks nothing.
 /// 3. Read [`Self::decision`], and call [`Self::handle_timeout`] at [`Self::poll_timeout`].
@@ -158,21 +158,13 @@ impl Bootstrap {
         self.turn(now);
     }
 
-    /// What [`Self::poll_persist`] gave could not be written: until it can, nothing is voted, written or handed out.
-    /// Keep it, try again, and hand it to [`Self::persisted`] in the end.
-    pub fn handle_unwritten(&mut self, why: String, now: Instant) {
+    /// Takes in that what [`Self::poll_save`] gave could not be saved: until it can, nothing is voted, saved or handed
+    /// out. Keep it, try again, and hand it to [`Self::saved`] in the end.
+    pub fn save_failed(&mut self, why: String, now: Instant) {
         let known = self.situation.fault.take();
         self.situation.fault =
-            known.filter(|fault| matches!(fault, Reason::Fault { .. })).or(Some(Reason::Unwritten { why }));
+            known.filter(|fault| matches!(fault, Reason::Fault { .. })).or(Some(Reason::SaveFailed { why }));
         self.turn(now);
-    }
-
-    /// The disk takes writes again.
-    pub fn handle_written(&mut self, now: Instant) {
-        if matches!(self.situation.fault, Some(Reason::Unwritten { .. })) {
-            self.situation.fault = None;
-            self.turn(now);
-        }
     }
 
     /// Why the record cannot be relied on, where that is so.
@@ -182,23 +174,35 @@ impl Bootstrap {
 
     /// Whether what is known of the cluster here is on disk.
     pub fn is_durable(&self) -> bool {
-        let (durable, latest) = (self.outbox.durable(), &self.agreement.record);
+        let (durable, latest) = (self.outbox.record(), &self.agreement.record);
         durable.cluster == latest.cluster && durable.rival == latest.rival
     }
 
-    /// The record to make durable, if it changed.
-    pub fn poll_persist(&mut self) -> Option<Unsaved> {
-        if self.situation.fault.is_some() { None } else { self.outbox.poll_persist() }
+    /// The record to save, if it changed.
+    pub fn poll_save(&mut self) -> Option<Unsaved> {
+        if self.situation.fault.is_some() { None } else { self.outbox.poll_save(&self.agreement.record) }
     }
 
-    /// That record is durable: it would be found after a power failure. What waited for it is free.
-    pub fn persisted(&mut self, saved: Unsaved) {
-        self.outbox.persisted(saved);
-        self.decide();
+    /// The record that [`Self::poll_save`] gave last, or that this machine started from: for a caller that has to save
+    /// something else in the same file.
+    pub fn repeat_save(&self) -> Unsaved {
+        self.outbox.repeat_save()
     }
 
-    /// The next message, and to whom. It may be lost, repeated and reordered on the way.
-    pub fn poll_message(&mut self) -> Option<(NodeId, Message)> {
+    /// Takes in that a record is saved: it would be found after a power failure. What waited for it is free, and a disk
+    /// that refused before takes writes again.
+    pub fn saved(&mut self, unsaved: Unsaved, now: Instant) {
+        self.outbox.saved(unsaved);
+        if matches!(self.situation.fault, Some(Reason::SaveFailed { .. })) {
+            self.situation.fault = None;
+            self.turn(now);
+        } else {
+            self.decide();
+        }
+    }
+
+    /// The next message to send. It may be lost, repeated and reordered on the way.
+    pub fn poll_message(&mut self) -> Option<Outgoing> {
         self.outbox.poll_message()
     }
 
@@ -215,7 +219,7 @@ impl Bootstrap {
     /// The cluster that is known here, as far as it is on disk. Gossip announces its id, its index and whether it is
     /// established.
     pub fn cluster(&self) -> Option<&Cluster> {
-        self.outbox.durable().cluster.as_ref()
+        self.outbox.record().cluster.as_ref()
     }
 
     /// What to gossip about the server's data.
@@ -249,7 +253,7 @@ impl Bootstrap {
     fn decide(&mut self) {
         let unwritten = self.situation.fault.clone().unwrap_or(Reason::Saving);
         let waiting = if self.waiting.is_empty() { &[unwritten][..] } else { &self.waiting };
-        self.decision = decision::decide(self.outbox.durable(), &self.situation, waiting);
+        self.decision = decision::decide(self.outbox.record(), &self.situation, waiting);
     }
 
     /// Tells those who know less of the cluster, and asks those who know another one or one while none is known here.
@@ -303,7 +307,7 @@ impl Bootstrap {
 
     fn send(&mut self, to: NodeId, body: Body) {
         let cluster_name = self.situation.config.cluster_name.clone();
-        self.outbox.push(to, Message { cluster_name, body });
+        self.outbox.push(Outgoing { to, message: Message { cluster_name, body } });
     }
 
     fn wake_at(&mut self, at: Option<Instant>) {

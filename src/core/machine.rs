@@ -17,8 +17,8 @@ use rand::rngs::StdRng;
 
 use crate::{
     bootstrap::{
-        self, Bootstrap, ClusterId, EstablishedReport, Message, NodeRecord, OverrideRefused, ReportRefused,
-        Reset, ResetRefused, Server, ServerReport, Status,
+        self, Bootstrap, ClusterId, EstablishedReport, Message, NodeRecord, Outgoing, OverrideRefused,
+        ReportRefused, Reset, ResetRefused, Server, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, NoAnswer, Peer, Transmit},
@@ -36,9 +36,8 @@ const SERVER_UP_FOR: Duration = Duration::from_secs(30);
 /// How often it is looked at what has changed with the time alone.
 const AGES: Duration = Duration::from_secs(1);
 
-/// The whole pure core. Drive it like [`Gossip`], with one thing more: make what [`Self::poll_save`] gives durable and
-/// hand it back to [`Self::saved`], until there is nothing left; where [`Self::awaits_save`] says so, before anything more
-/// is sent.
+/// The whole pure core. Drive it like [`Gossip`], with one thing more: save what [`Self::poll_save`] gives and hand it
+/// back to [`Self::saved`], until there is nothing left; if [`Self::awaits_save`] says so, before anything more is sent.
 #[derive(Debug)]
 pub struct Machine {
     gossip: Gossip,
@@ -47,7 +46,6 @@ pub struct Machine {
     /// The latest start of this node; a later one than on disk waits to be saved.
     epoch: Epoch,
     epoch_saved: bool,
-    record: bootstrap::Record,
     expect: Option<NonZeroU16>,
     server: Option<(ServerReport, Instant)>,
     seeds: BTreeMap<SocketAddr, Instant>,
@@ -74,7 +72,7 @@ impl Machine {
         let expect =
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
         let NodeRecord { epoch, founding: record } = record;
-        let bootstrap = Bootstrap::new(founding, record.clone(), now, rng);
+        let bootstrap = Bootstrap::new(founding, record, now, rng);
         let membership = gossip.membership();
         let quorum = Quorum { index: 1, ..Quorum::forming(&membership, expect) };
         let founding = Status {
@@ -90,7 +88,6 @@ impl Machine {
             bootstrap,
             epoch,
             epoch_saved: true,
-            record,
             expect,
             server: None,
             seeds: BTreeMap::new(),
@@ -232,7 +229,7 @@ impl Machine {
         if !std::mem::take(&mut self.touched) {
             return;
         }
-        while let Some((to, message)) = self.bootstrap.poll_message() {
+        while let Some(Outgoing { to, message }) = self.bootstrap.poll_message() {
             self.gossip.send_founding(to, minicbor_bytes(&message));
         }
         self.tell_news(now);

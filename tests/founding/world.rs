@@ -8,7 +8,7 @@ use std::{
 use chronik_agent::{
     bootstrap::{
         Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Decision, Founder,
-        Message, Record, SeedGate, Sighting, Terms, View,
+        Message, Outgoing, Record, SeedGate, Sighting, Terms, View,
     },
     node::{NodeId, Role},
 };
@@ -233,7 +233,7 @@ impl World {
     /// What the shell does after every input: disk, then network, then clock. It may crash in between.
     fn drain(&mut self, server: usize) {
         let now = self.now;
-        while let Some(unsaved) = self.machine(server).poll_persist() {
+        while let Some(unsaved) = self.machine(server).poll_save() {
             if self.rng.random_ratio(self.crashes, 1_000) {
                 return self.kill(server);
             }
@@ -241,10 +241,10 @@ impl World {
             if self.rng.random_ratio(self.crashes, 1_000) {
                 return self.kill(server);
             }
-            self.machine(server).persisted(unsaved);
+            self.machine(server).saved(unsaved, now);
         }
         let from = self.servers[server].disk.node_id;
-        while let Some((to, message)) = self.machine(server).poll_message() {
+        while let Some(Outgoing { to, message }) = self.machine(server).poll_message() {
             let Some(to) = self.servers.iter().position(|other| other.disk.node_id == to) else {
                 continue;
             };

@@ -281,8 +281,8 @@ impl World {
             }
             self.hosts[node].doomed |= lost;
             if !self.hosts[node].doomed {
-                let before = self.hosts[node].disk.replace(save.record().clone()).unwrap();
-                self.judge.wrote(&before, save.record());
+                let before = self.hosts[node].disk.replace(save.record()).unwrap();
+                self.judge.wrote(&before, &save.record());
                 if crashes(self) {
                     return false;
                 }

@@ -12,7 +12,7 @@ use super::{
     founding::{Founder, Founding},
     terms::Terms,
 };
-use crate::node::ClusterName;
+use crate::node::{ClusterName, NodeId};
 
 /// One message; who sent it is known from the authenticated envelope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -24,6 +24,15 @@ pub struct Message {
     /// What it says.
     #[n(1)]
     pub body: Body,
+}
+
+/// A message to send, and the node it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The receiver.
+    pub to: NodeId,
+    /// The message.
+    pub message: Message,
 }
 
 /// The kinds of messages.

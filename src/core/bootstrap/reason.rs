@@ -192,7 +192,7 @@ reasons! {
         "repair its state directory and restart it";
 
     /// The record has changed, and the change could not be saved yet.
-    Unwritten {
+    SaveFailed {
         /// Error of the disk.
         why: String,
     } = "fault",

@@ -92,11 +92,13 @@ impl Host {
     }
 
     fn drain(&mut self) -> Vec<(NodeId, Body)> {
-        while let Some(unsaved) = self.machine.poll_persist() {
+        while let Some(unsaved) = self.machine.poll_save() {
             self.disk = unsaved.record().clone();
-            self.machine.persisted(unsaved);
+            self.machine.saved(unsaved, self.now);
         }
-        std::iter::from_fn(|| self.machine.poll_message()).map(|(to, message)| (to, message.body)).collect()
+        std::iter::from_fn(|| self.machine.poll_message())
+            .map(|outgoing| (outgoing.to, outgoing.message.body))
+            .collect()
     }
 
     fn hear(&mut self, from: usize, body: Body) -> Vec<(NodeId, Body)> {
@@ -208,13 +210,13 @@ fn nothing_leaves_before_the_record_is_written() {
     let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
     host.machine.handle_message(id(1), &message, host.now);
     assert_eq!(host.machine.poll_message(), None);
-    let first = host.machine.poll_persist().unwrap();
-    assert!(host.machine.poll_persist().is_none());
+    let first = host.machine.poll_save().unwrap();
+    assert!(host.machine.poll_save().is_none());
     let cluster =
         Message { cluster_name: name(), body: Body::Founded(Box::new(Cluster::founded(founding(0..3, 5)))) };
     host.machine.handle_message(id(1), &cluster, host.now);
-    host.machine.persisted(first);
-    assert!(matches!(host.machine.poll_message(), Some((_, Message { body: Body::Promise(_), .. }))));
+    host.machine.saved(first, host.now);
+    assert!(matches!(host.machine.poll_message().unwrap().message.body, Body::Promise(_)));
     assert_eq!(host.decision(), "wait", "a founding that is not on disk is handed to nobody");
     assert_eq!(host.reasons(), ["saving"]);
     host.drain();
@@ -244,21 +246,20 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
         |round| Prepare { ballot: Ballot { round, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
     let message = |round| Message { cluster_name: name(), body: Body::Prepare(prepare(round)) };
     host.machine.handle_message(id(1), &message(5), host.now);
-    let refused = host.machine.poll_persist().unwrap();
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    let refused = host.machine.poll_save().unwrap();
+    host.machine.save_failed("disk full".to_owned(), host.now);
     assert!(host.reasons().contains(&"fault"));
     assert_eq!(host.machine.poll_message(), None, "a promise that is not on disk");
     // A later ballot is not promised either, and what the server says is kept, not written.
     host.machine.handle_message(id(1), &message(6), host.now);
     let cluster = Cluster::founded(founding(0..3, 1));
     host.machine.established(&report(cluster.id, 1, &[]), host.now).unwrap();
-    assert!(host.machine.poll_persist().is_none() && !host.machine.is_durable());
+    assert!(host.machine.poll_save().is_none() && !host.machine.is_durable());
     assert_eq!(host.machine.poll_message(), None);
     // Written in the end.
     assert_eq!(refused.record().promised.map(|ballot| ballot.round), Some(5));
     host.disk = refused.record().clone();
-    host.machine.persisted(refused);
-    host.machine.handle_written(host.now);
+    host.machine.saved(refused, host.now);
     assert!(!host.reasons().contains(&"fault"));
     let said = host.drain();
     assert!(said.iter().any(|(_, body)| matches!(body, Body::Promise(_))), "{said:?}");
@@ -269,9 +270,14 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
 #[test]
 fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
     let mut host = Host::new(config(3));
+    let prepare =
+        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
+    host.machine.handle_message(id(1), &message, host.now);
+    let unsaved = host.machine.poll_save().unwrap();
     host.machine.handle_fault("checksum".to_owned(), host.now);
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
-    host.machine.handle_written(host.now);
+    host.machine.save_failed("disk full".to_owned(), host.now);
+    host.machine.saved(unsaved, host.now);
     assert!(matches!(host.machine.fault(), Some(Reason::Fault { .. })));
 }
 
@@ -284,11 +290,10 @@ fn a_disk_that_refuses_for_days_does_not_fill_the_memory() {
         Message { cluster_name: name(), body }
     };
     host.machine.handle_message(id(1), &ask(1), host.now);
-    let refused = host.machine.poll_persist().unwrap();
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    let refused = host.machine.poll_save().unwrap();
+    host.machine.save_failed("disk full".to_owned(), host.now);
     (2..10_000).for_each(|round| host.machine.handle_message(id(1), &ask(round), host.now));
-    host.machine.persisted(refused);
-    host.machine.handle_written(host.now);
+    host.machine.saved(refused, host.now);
     assert!(host.drain().len() <= 1_024);
 }
 

@@ -75,7 +75,7 @@ impl Saving {
     fn write(&mut self, write: Write, state: Arc<StateDir>) {
         self.under_way.spawn(async move {
             let record = match &write {
-                Write::Save(save) => save.record().clone(),
+                Write::Save(save) => save.record(),
                 Write::StartOver(next) => next.record.clone(),
             };
             let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
@@ -143,7 +143,7 @@ impl Core {
                 }
             }
             Err(why) => {
-                self.machine.handle_unwritten(why, now);
+                self.machine.save_failed(why, now);
                 self.saving.refused = Some((save, now + RETRY));
                 // Told once, not at every attempt.
                 if let Some(fault) = self.machine.fault().filter(|fault| before.as_ref() != Some(fault)) {
