@@ -17,8 +17,8 @@ use rand::rngs::StdRng;
 
 use crate::{
     bootstrap::{
-        self, Bootstrap, ClusterId, EstablishedReport, Message, NodeRecord, Outgoing, OverrideRefused,
-        ReportRefused, Reset, ResetRefused, Server, ServerReport, Status,
+        self, Bootstrap, ClusterId, DataLoss, EstablishedReport, Message, NodeRecord, Outgoing,
+        OverrideRefused, ReportRefused, Reset, ResetRefused, Server, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, NoAnswer, Peer, Transmit},
@@ -180,9 +180,9 @@ impl Machine {
     ///
     /// # Errors
     /// Something is established, and losing it was not agreed to.
-    pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
+    pub fn reset(&mut self, new_id: NodeId, loss: DataLoss, now: Instant) -> Result<Reset, ResetRefused> {
         self.touched = true;
-        self.bootstrap.reset(new_id, lose_data, now)
+        self.bootstrap.reset(new_id, loss, now)
     }
 
     /// The next datagram to send.
@@ -219,8 +219,8 @@ impl Machine {
         }
         if self.viewed != Some(index) || (!looked_at && self.has_aged(now)) {
             self.viewed = Some(index);
-            let view = self.view(now);
-            self.bootstrap.handle_view(view, now);
+            let sightings = self.sightings(now);
+            self.bootstrap.handle_sightings(sightings, now);
             self.touched = true;
         }
         // A pause is noticed by gossip alone.

@@ -24,7 +24,7 @@ use tokio::{
 use self::core::Core;
 use crate::{
     advertise,
-    bootstrap::{self, BallotTiming, NodeRecord, Record},
+    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord},
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
@@ -300,13 +300,14 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<(NodeRecord, Option
     let known = match state.node() {
         Ok(known) => known,
         Err(error) => {
-            let passing = NodeRecord { epoch: Epoch::next(None, unix_ms), founding: Record::blank(new_id()) };
+            let passing =
+                NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_id()) };
             return Ok((passing, Some(error.to_string())));
         }
     };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
     let founding = known.map(|known| known.founding);
-    let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
+    let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_id()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
     Ok((node, None))

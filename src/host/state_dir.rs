@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bootstrap::Record,
+        bootstrap::FoundingRecord,
         node::{Epoch, NodeId},
     };
 
@@ -253,7 +253,10 @@ mod tests {
     }
 
     fn record() -> NodeRecord {
-        NodeRecord { epoch: Epoch(7), founding: Record::blank(NodeId::generate(1_700_000_000_000, [1; 10])) }
+        NodeRecord {
+            epoch: Epoch(7),
+            founding: FoundingRecord::blank(NodeId::generate(1_700_000_000_000, [1; 10])),
+        }
     }
 
     #[test]

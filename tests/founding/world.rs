@@ -8,7 +8,7 @@ use std::{
 use chronik_agent::{
     bootstrap::{
         Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Decision, Founder,
-        Message, Outgoing, Record, SeedGate, Sighting, Terms, View,
+        FoundingRecord, Message, Outgoing, SeedGate, Sighting, Sightings, Terms,
     },
     node::{NodeId, Role},
 };
@@ -22,7 +22,7 @@ const DETECTION: Duration = Duration::from_secs(2);
 /// One server: what it is while it runs, and what survives it.
 pub(crate) struct Server {
     pub(crate) machine: Option<Bootstrap>,
-    disk: Record,
+    disk: FoundingRecord,
     expect: u16,
     seen: BTreeMap<NodeId, (Sighting, Instant)>,
     /// Partition: only servers of the same side hear each other.
@@ -85,7 +85,7 @@ impl World {
     }
 
     fn add(&mut self, expect: u16) {
-        let disk = Record::blank(self.fresh_id());
+        let disk = FoundingRecord::blank(self.fresh_id());
         self.servers.push(Server {
             machine: None,
             disk,
@@ -136,7 +136,7 @@ impl World {
     /// Kills a server, and its disk: it comes back as somebody else.
     pub(crate) fn wipe(&mut self, server: usize) {
         self.kill(server);
-        self.servers[server].disk = Record::blank(self.fresh_id());
+        self.servers[server].disk = FoundingRecord::blank(self.fresh_id());
         self.servers[server].seen.clear();
         self.start(server);
     }
@@ -171,7 +171,7 @@ impl World {
         match event {
             Event::Gossip => {
                 let view = self.view(server);
-                self.machine(server).handle_view(view, now);
+                self.machine(server).handle_sightings(view, now);
                 let jitter = Duration::from_millis(self.rng.random_range(0..50));
                 self.schedule(server, GOSSIP + jitter, Event::Gossip);
             }
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// What gossip would know by now: whoever is connected was just heard.
-    fn view(&mut self, server: usize) -> View {
+    fn view(&mut self, server: usize) -> Sightings {
         for other in 0..self.servers.len() {
             let founder = self.founder(other);
             let zone = Some(format!("zone-{}", other % 2));
@@ -221,7 +221,7 @@ impl World {
                 sighting.contact = Contact::Remembered;
             }
         }
-        View {
+        Sightings {
             nodes: seen.iter().map(|(id, (sighting, _))| (*id, sighting.clone())).collect(),
             distinct_servers: seen.len() + 1,
             seeds: 3,

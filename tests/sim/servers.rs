@@ -148,7 +148,7 @@ impl World {
         let id = self.id(node);
         self.wipe(node);
         if self.disk.keeps_id {
-            let founding = bootstrap::Record::blank(id);
+            let founding = bootstrap::FoundingRecord::blank(id);
             self.hosts[node].disk = Some(NodeRecord { epoch: chronik_agent::node::Epoch(0), founding });
         }
     }

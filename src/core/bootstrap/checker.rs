@@ -26,12 +26,12 @@ use std::{
 use verdict::Votes;
 
 use super::{
-    acceptor::Standing,
+    acceptor::Participation,
     agreement::Agreement,
-    campaign::{Campaign, Phase},
+    campaign::Campaign,
     fixture::{founder, id, name},
     message::{Body, Promise},
-    record::Record,
+    record::FoundingRecord,
     terms::Terms,
 };
 use crate::node::NodeId;
@@ -238,7 +238,7 @@ impl Explorer<'_> {
     fn search(&mut self) -> Explored {
         let mut start = World { servers: [0; 6], sent: [0; WORDS] };
         for server in 0..self.instance.servers {
-            start.servers[server] = self.states.number(Agreement::new(Record::blank(id(server))));
+            start.servers[server] = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
         }
         let mut seen = Seen::from_iter([(start, 0_u32)]);
         let mut ways = vec![(0_u32, 0_u8, Action::Start)];
@@ -274,7 +274,7 @@ impl Explorer<'_> {
         for message in world.sent_of(&self.inboxes[server].others) {
             let step = self.deliver(state, server, message);
             if self.instance.mutant == Some(Mutant::ReplyBeforeFsync) {
-                let crashed = Agreement::new(self.states.things[usize::from(state)].record.clone());
+                let crashed = Agreement::new(self.states.things[usize::from(state)].record().clone());
                 let crashed = Step { state: self.states.number(crashed), sent: step.sent.clone() };
                 steps.push((Action::Mutate, Rc::new(crashed)));
             }
@@ -316,17 +316,22 @@ impl Explorer<'_> {
         &self,
         state: u16,
         server: usize,
-        action: impl FnOnce(&mut Agreement, &Standing<'_>) -> R,
+        action: impl FnOnce(&mut Agreement, &Participation<'_>) -> R,
     ) -> (Agreement, R) {
         let mut agreement = self.states.things[usize::from(state)].clone();
         let me = founder(server);
         let name = name();
-        let standing =
-            Standing { cluster_name: &name, terms: Ok(&self.instance.terms), founder: &me, zone: None };
-        let before = agreement.record.clone();
-        let result = action(&mut agreement, &standing);
+        let part = Participation {
+            cluster_name: &name,
+            terms: Ok(&self.instance.terms),
+            pinned: None,
+            founder: &me,
+            zone: None,
+        };
+        let before = agreement.record().clone();
+        let result = action(&mut agreement, &part);
         if self.instance.mutant.is_none() {
-            check_record(&before, &agreement.record);
+            check_record(&before, agreement.record());
         }
         (agreement, result)
     }
@@ -338,33 +343,33 @@ impl Explorer<'_> {
         }
         let mut steps = Vec::new();
         let agreement = self.states.things[usize::from(state)].clone();
-        let crashed = self.states.number(Agreement::new(agreement.record.clone()));
+        let crashed = self.states.number(Agreement::new(agreement.record().clone()));
         if crashed != state {
             steps.push((Action::Crash, Rc::new(Step { state: crashed, sent: Vec::new() })));
         }
         for (round, _) in (1_u64..).zip(self.instance.owners).filter(|(_, owner)| **owner == server) {
-            let (begun, ballot) =
-                self.run(state, server, |agreement, standing| agreement.begin(round - 1, standing));
+            let (begun, ballot) = self.run(state, server, |agreement, part| agreement.begin(round - 1, part));
             if ballot.is_none_or(|ballot| ballot.round != round) {
                 continue;
             }
-            let campaign = begun.campaign.clone().unwrap();
+            let campaign = begun.campaign().cloned().unwrap();
             let body = Body::Prepare(campaign.prepare(&self.instance.terms));
             let sent = self.send_all(server, |_| true, &body);
             if self.instance.mutant == Some(Mutant::PrepareBeforeFsync) {
-                let unwritten = Agreement { record: agreement.record.clone(), ..begun.clone() };
+                let mut unwritten = begun.clone();
+                *unwritten.record_mut() = agreement.record().clone();
                 let unwritten = Step { state: self.states.number(unwritten), sent: sent.clone() };
                 steps.push((Action::Mutate, Rc::new(unwritten)));
             }
             steps.push((Action::Begin, Rc::new(Step { state: self.states.number(begun), sent })));
         }
-        if self.instance.relaxed && agreement.campaign.as_ref().is_some_and(is_accepting) {
-            let (relaxed, ()) = self.run(state, server, |agreement, standing| agreement.relax(standing));
+        if self.instance.relaxed && agreement.campaign().is_some_and(is_accepting) {
+            let (relaxed, ()) = self.run(state, server, |agreement, part| agreement.relax(part));
             let step = self.second_phase(server, relaxed);
             steps.push((Action::Relax, Rc::new(step)));
         }
         if self.instance.mutant == Some(Mutant::WipedDisk) {
-            let wiped = self.states.number(Agreement::new(Record::blank(id(server))));
+            let wiped = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
             steps.push((Action::Mutate, Rc::new(Step { state: wiped, sent: Vec::new() })));
         }
         let steps = Rc::new(steps);
@@ -381,17 +386,18 @@ impl Explorer<'_> {
         let below = self.instance.mutant == Some(Mutant::AcceptBelowPromise);
         let (agreement, answer) = if let (Body::Accept(accept), true) = (&envelope.body, below) {
             let mut forgetful = self.states.things[usize::from(state)].clone();
-            let promised = forgetful.record.promised;
-            forgetful.record.promised = promised.min(Some(accept.ballot));
+            let promised = forgetful.record().promised;
+            forgetful.record_mut().promised = promised.min(Some(accept.ballot));
             let forgetful = self.states.number(forgetful);
-            let (mut agreement, answer) = self.run(forgetful, server, |agreement, standing| {
-                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            let (mut agreement, answer) = self.run(forgetful, server, |agreement, part| {
+                agreement.receive(id(envelope.from), &envelope.body, part)
             });
-            agreement.record.promised = agreement.record.promised.max(promised);
+            let record = agreement.record_mut();
+            record.promised = record.promised.max(promised);
             (agreement, answer)
         } else {
-            self.run(state, server, |agreement, standing| {
-                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            self.run(state, server, |agreement, part| {
+                agreement.receive(id(envelope.from), &envelope.body, part)
             })
         };
         let answer =
@@ -413,8 +419,7 @@ impl Explorer<'_> {
 
     /// Every founding that a ballot of `server` can fix with some of the promises that were sent.
     fn propose(&mut self, state: u16, server: usize, promises: Vec<u16>) -> Proposals {
-        let preparing = |campaign: &Campaign| matches!(campaign.phase, Phase::Preparing(_));
-        if !self.states.things[usize::from(state)].campaign.as_ref().is_some_and(preparing) {
+        if !self.states.things[usize::from(state)].campaign().is_some_and(Campaign::is_preparing) {
             return Rc::default();
         }
         if let Some(steps) = self.proposed.get(&(state, promises.clone())) {
@@ -459,19 +464,21 @@ impl Explorer<'_> {
     ) {
         let terms = self.instance.terms.clone();
         let mutant = self.instance.mutant;
-        let (mut gathered, ()) = self.run(state, server, |agreement, standing| {
+        let (mut gathered, ()) = self.run(state, server, |agreement, part| {
             for message in counted {
                 let envelope = &self.messages.things[usize::from(*message)];
-                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+                agreement.receive(id(envelope.from), &envelope.body, part);
             }
             if relaxed {
-                agreement.relax(standing);
+                agreement.relax(part);
             }
         });
-        let campaign = gathered.campaign.as_mut().unwrap();
-        let ballot = campaign.ballot;
-        campaign.relaxed |= mutant == Some(Mutant::TakeOverWithoutFounders);
-        let Phase::Preparing(promises) = &mut campaign.phase else {
+        let campaign = gathered.campaign_mut().unwrap();
+        let ballot = campaign.ballot();
+        if mutant == Some(Mutant::TakeOverWithoutFounders) {
+            campaign.relax();
+        }
+        let Some(promises) = campaign.promises_mut() else {
             return;
         };
         if mutant == Some(Mutant::OwnValue) {
@@ -498,15 +505,15 @@ impl Explorer<'_> {
         let gathered = self.states.number(gathered);
         for choice in choices(&promised, terms.expect()) {
             let mut asked = false;
-            let (mut proposed, done) = self.run(gathered, server, |agreement, standing| {
-                agreement.propose(standing, |_| {
+            let (mut proposed, done) = self.run(gathered, server, |agreement, part| {
+                agreement.propose(part, |_| {
                     asked = true;
                     Some(choice.iter().map(|id| (0..6).map(founder).find(|f| f.id == *id).unwrap()).collect())
                 })
             });
             if done {
                 if mutant == Some(Mutant::TakeOverWithoutFounders) {
-                    proposed.campaign.as_mut().unwrap().relaxed = false;
+                    proposed.campaign_mut().unwrap().make_strict();
                 }
                 let step = Rc::new(self.second_phase(server, proposed));
                 if !steps.contains(&step) {
@@ -522,7 +529,7 @@ impl Explorer<'_> {
     /// The `Accept`s of a ballot whose founding is fixed. Where nothing is left to do but to count the accepts, which
     /// [`Self::chosen`] does for everybody, the ballot is dropped at once, as by a crash.
     fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
-        let campaign = agreement.campaign.clone().unwrap();
+        let campaign = agreement.campaign().cloned().unwrap();
         let accept = campaign.accept(&self.instance.terms).unwrap();
         let ballot = accept.ballot;
         let body = Body::Accept(Box::new(accept));
@@ -530,20 +537,20 @@ impl Explorer<'_> {
         if campaign.has_answered(id(server)) {
             sent.push(self.post(server, server, Body::Accepted(ballot)));
         }
-        let relaxes = self.instance.relaxed && !campaign.relaxed;
+        let relaxes = self.instance.relaxed && !campaign.is_relaxed();
         if !relaxes && !self.instance.learning {
-            agreement.campaign = None;
+            agreement.abandon();
         }
         Step { state: self.states.number(agreement), sent }
     }
 
     fn conclude(&mut self, state: u16, server: usize, accepts: &[u16]) -> Option<Step> {
-        let (agreement, cluster) = self.run(state, server, |agreement, standing| {
+        let (agreement, cluster) = self.run(state, server, |agreement, part| {
             for message in accepts {
                 let envelope = &self.messages.things[usize::from(*message)];
-                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+                agreement.receive(id(envelope.from), &envelope.body, part);
             }
-            agreement.conclude(standing)
+            agreement.conclude(part)
         });
         let sent = self.send_all(server, |_| true, &Body::Founded(Box::new(cluster?)));
         Some(Step { state: self.states.number(agreement), sent })
@@ -558,14 +565,14 @@ impl Explorer<'_> {
 }
 
 fn is_accepting(campaign: &Campaign) -> bool {
-    !campaign.relaxed && matches!(campaign.phase, Phase::Accepting { .. })
+    !campaign.is_relaxed() && !campaign.is_preparing()
 }
 
 /// Records never go back.
-fn check_record(before: &Record, after: &Record) {
+fn check_record(before: &FoundingRecord, after: &FoundingRecord) {
     assert_eq!(before.node_id, after.node_id);
     assert!(before.promised <= after.promised, "a promise was taken back");
-    let ballot = |record: &Record| record.accepted.as_ref().map(|accepted| accepted.ballot);
+    let ballot = |record: &FoundingRecord| record.accepted.as_ref().map(|accepted| accepted.ballot);
     assert!(ballot(before) <= ballot(after), "an accept was taken back");
     assert!(ballot(after) <= after.promised, "accepted without a promise");
     if let Some(cluster) = &before.cluster {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ballot::Ballot, cbor};
+use super::{ballot::Ballot, cbor, terms::Terms};
 use crate::node::{ClusterName, Endpoints, InvalidName, NodeId, NodeName};
 
 /// The identity of a cluster, printed like a UUID. Of a founding it is the first 128 bits of the SHA-256 over all of
@@ -128,6 +128,14 @@ impl Founding {
         self.founders.is_sorted_by(|earlier, later| earlier.id < later.id)
             && !self.founders.is_empty()
             && self.id == digest(name, self.ballot, &self.founders, self.operator.as_ref())
+    }
+
+    /// Whether it has as many founders as the terms ask for, and those that they name.
+    pub(super) fn fits(&self, terms: &Terms) -> bool {
+        match terms {
+            Terms::Count(_) => self.founders.len() == terms.expect(),
+            Terms::Named(named) => self.ids().eq(named.ids().iter().copied()),
+        }
     }
 
     /// The identity of the cluster.

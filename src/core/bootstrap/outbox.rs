@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{message::Outgoing, record::Record};
+use super::{
+    message::{Body, Message, Outgoing},
+    record::FoundingRecord,
+};
+use crate::node::{ClusterName, NodeId};
 
 /// Bound on messages held back: a disk that refuses for days would let them pile up. The oldest are lost, as on a network.
 const HELD_MAX: usize = 1_024;
@@ -12,12 +16,12 @@ const HELD_MAX: usize = 1_024;
 #[must_use = "messages are held back until this is saved and handed to `saved`"]
 pub struct Unsaved {
     version: u64,
-    record: Arc<Record>,
+    record: Arc<FoundingRecord>,
 }
 
 impl Unsaved {
     /// The record to write.
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> &FoundingRecord {
         &self.record
     }
 }
@@ -35,23 +39,25 @@ struct Held {
 /// given to the disk last, and, if it has changed since, the next.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    cluster_name: ClusterName,
     /// Messages of the input that is being taken in; the record may still change during it.
     fresh: Vec<Outgoing>,
     held: VecDeque<Held>,
     /// The record as it was given to the disk last, or read from it.
-    offered: Arc<Record>,
+    offered: Arc<FoundingRecord>,
     offered_version: u64,
     /// Set while the record differs from `offered`, or did since.
     has_changed: bool,
-    saved: Arc<Record>,
+    saved: Arc<FoundingRecord>,
     saved_version: u64,
 }
 
 impl Outbox {
     /// Starts from a record that is on disk.
-    pub(super) fn new(record: Record) -> Self {
+    pub(super) fn new(cluster_name: ClusterName, record: FoundingRecord) -> Self {
         let record = Arc::new(record);
         Self {
+            cluster_name,
             fresh: Vec::new(),
             held: VecDeque::new(),
             offered: Arc::clone(&record),
@@ -62,12 +68,18 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push(&mut self, outgoing: Outgoing) {
-        self.fresh.push(outgoing);
+    /// Adds a message of the input that is being taken in.
+    pub(super) fn push(&mut self, to: NodeId, body: Body) {
+        let message = Message { cluster_name: self.cluster_name.clone(), body };
+        self.fresh.push(Outgoing { to, message });
+    }
+
+    pub(super) fn push_to_all(&mut self, all: Vec<NodeId>, body: &Body) {
+        all.into_iter().for_each(|to| self.push(to, body.clone()));
     }
 
     /// Ends an input: its messages wait for the record as it is now.
-    pub(super) fn commit(&mut self, record: &Record) {
+    pub(super) fn commit(&mut self, record: &FoundingRecord) {
         self.has_changed |= *record != *self.offered;
         let version = self.offered_version + u64::from(self.has_changed);
         self.held.extend(self.fresh.drain(..).map(|outgoing| Held { version, outgoing }));
@@ -75,7 +87,7 @@ impl Outbox {
     }
 
     /// The next version to save, if the committed `record` has changed.
-    pub(super) fn poll_save(&mut self, record: &Record) -> Option<Unsaved> {
+    pub(super) fn poll_save(&mut self, record: &FoundingRecord) -> Option<Unsaved> {
         if !std::mem::take(&mut self.has_changed) {
             return None;
         }
@@ -106,7 +118,7 @@ impl Outbox {
     }
 
     /// The record as it is on disk.
-    pub(super) fn record(&self) -> &Record {
+    pub(super) fn record(&self) -> &FoundingRecord {
         &self.saved
     }
 }
@@ -114,26 +126,22 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            fixture::{id, name},
-            message::{Body, Message},
-        },
+        super::fixture::{id, name},
         *,
     };
 
     #[test]
     fn a_message_about_a_record_that_changed_back_is_free_after_one_more_save() {
-        let blank = Record::blank(id(0));
-        let changed = Record { rival: Some([1; 16].into()), ..blank.clone() };
-        let outgoing = Outgoing { to: id(1), message: Message { cluster_name: name(), body: Body::Ask } };
-        let mut outbox = Outbox::new(blank.clone());
-        outbox.push(outgoing.clone());
+        let blank = FoundingRecord::blank(id(0));
+        let changed = FoundingRecord { rival: Some([1; 16].into()), ..blank.clone() };
+        let mut outbox = Outbox::new(name(), blank.clone());
+        outbox.push(id(1), Body::Ask);
         outbox.commit(&changed);
         outbox.commit(&blank);
         assert_eq!(outbox.poll_message(), None);
         let unsaved = outbox.poll_save(&blank).unwrap();
         assert!(outbox.poll_save(&blank).is_none());
         outbox.saved(unsaved);
-        assert_eq!(outbox.poll_message(), Some(outgoing));
+        assert!(outbox.poll_message().is_some());
     }
 }

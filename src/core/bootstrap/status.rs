@@ -1,6 +1,6 @@
 //! The founding as readers see it.
 
-use super::{cluster::Cluster, decision::Decision, reason::Reason, view::ServerReport};
+use super::{cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport};
 
 /// What the server is to do, and the cluster as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]

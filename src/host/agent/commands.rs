@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::core::Core;
 use crate::{
-    bootstrap::{NodeRecord, Reset, ResetRefused},
+    bootstrap::{DataLoss, NodeRecord, Reset, ResetRefused},
     handle::{Command, Forgotten, Unwritten},
 };
 
@@ -52,7 +52,8 @@ impl Core {
         reply: oneshot::Sender<Result<Result<Forgotten, ResetRefused>, Unwritten>>,
         now: Instant,
     ) {
-        match self.machine.reset((self.new_id)(), lose_data, now) {
+        let loss = if lose_data { DataLoss::Allowed } else { DataLoss::Refused };
+        match self.machine.reset((self.new_id)(), loss, now) {
             Ok(Reset::RivalForgotten) => self.answer_durably(reply, Ok(Forgotten::Rival)),
             Ok(Reset::StartOver(record)) => {
                 let record = NodeRecord { epoch: self.about.epoch, founding: *record };

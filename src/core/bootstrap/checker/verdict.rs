@@ -9,7 +9,7 @@ use std::{
 use super::{Action, Bits, Explorer, Mutant, Seen, World};
 use crate::bootstrap::{
     ballot::Ballot,
-    campaign::{Campaign, Phase},
+    campaign::Campaign,
     fixture::id,
     founding::{ClusterId, Founding},
     message::Body,
@@ -102,12 +102,9 @@ impl Explorer<'_> {
         };
         let enough = forged.into_iter().any(|forged| {
             let real = servers.clone().filter(|server| accepted & (1 << server) != 0);
-            let phase = Phase::Accepting {
-                founding: self.votes.foundings[founding].clone(),
-                accepted: real.chain(forged).map(id).collect(),
-            };
-            let ballot = self.votes.ballots[ballot];
-            let campaign = Campaign { ballot, relaxed: self.instance.relaxed, phase };
+            let accepted = real.chain(forged).map(id).collect();
+            let (ballot, founding) = (self.votes.ballots[ballot], self.votes.foundings[founding].clone());
+            let campaign = Campaign::accepting(ballot, self.instance.relaxed, founding, accepted);
             campaign.chosen(&self.instance.terms).is_some()
         });
         self.votes.enough.insert((ballot, founding, accepted), enough);
