@@ -218,7 +218,7 @@ impl Bootstrap {
         self.situation.fault()
     }
 
-    /// Whether what is known of the cluster here is on disk.
+    /// True if what is known of the cluster here is on disk.
     pub fn is_durable(&self) -> bool {
         let (saved, latest) = (self.outbox.record(), self.agreement.record());
         saved.cluster == latest.cluster && saved.rival == latest.rival
@@ -235,8 +235,8 @@ impl Bootstrap {
         self.outbox.repeat_save()
     }
 
-    /// Takes in that a record is saved: it would be found after a power failure. What waited for it is free, and a disk
-    /// that refused before takes writes again.
+    /// Takes in that a record is saved: it would be found after a power failure. What waited for it is free, and a
+    /// disk that refused before takes writes again.
     pub fn saved(&mut self, unsaved: Unsaved, now: Instant) {
         self.outbox.saved(unsaved);
         if self.situation.clear_unsaved() {

@@ -1,4 +1,4 @@
-//! What a machine counts from its start on, for metrics and diagnosis.
+//! Counters of a machine since its start, for metrics and diagnosis.
 
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,18 +19,19 @@ pub struct Counters {
     pub refused: u64,
     /// Packets and frames of another cluster, among those refused.
     pub foreign: u64,
-    /// Packets and frames that no key opened, or that had none where one is needed, among those refused.
+    /// Packets and frames that no key opened, or that were not encrypted though this agent has keys, among those
+    /// refused.
     pub undecryptable: u64,
     /// Datagrams that may have been sent before: seen already, or from an unknown process of no active member.
     pub replayed: u64,
-    /// Requests over streams that were asked for a proof that they are of now.
+    /// Requests over streams that were asked for a proof that they are new.
     pub challenged: u64,
-    /// Times this node had to renew its identity because others took it for failed.
+    /// Renewals of this node's identity, because others took it for failed.
     pub renewals: u64,
     /// Stalls noticed: the process was paused or starved.
     pub stalls: u64,
     /// Suspicions that this node followed up.
     pub suspicions: u64,
-    /// Entries of the view that only the look at all of them found to be wrong; none, unless this agent has a defect.
+    /// Entries of the view that only the periodic audit found to be wrong; 0, unless this agent has a defect.
     pub overlooked: u64,
 }

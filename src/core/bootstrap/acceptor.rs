@@ -102,8 +102,8 @@ fn check_founding(accept: &Accept, part: &Participation<'_>) -> Result<(), Refus
     if !genuine {
         return Err(Refusal::NotGenuine);
     }
-    // A founding that was taken over may be chosen already, with this server listed as it was before it moved: refusing
-    // it for ever would leave the others with a founding that they can neither finish nor drop.
+    // A founding that was taken over may be chosen already, with this server listed as it was before it moved:
+    // refusing it for ever would leave the others with a founding that they can neither finish nor drop.
     let is_new = founding.ballot() == accept.ballot;
     let listed = founding.founder(part.founder.id);
     if is_new && listed.is_some_and(|listed| listed != part.founder) {

@@ -116,8 +116,8 @@ impl Agreement {
         }
     }
 
-    /// Compares what is known here with what gossip says of another node. An established cluster is in conflict with any
-    /// other that it did not override.
+    /// Compares what is known here with what gossip says of another node. An established cluster is in conflict with
+    /// any other that it did not override.
     pub(super) fn compare(&mut self, node: &Sighting) -> Difference {
         let difference = Difference::between(&self.record, node);
         if let (Some(ours), Difference::Rival(theirs)) = (self.cluster(), difference)

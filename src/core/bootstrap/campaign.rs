@@ -42,7 +42,7 @@ impl Campaign {
         self.ballot
     }
 
-    /// Whether any quorum may complete the ballot.
+    /// True if any quorum may complete the ballot.
     pub(super) fn is_relaxed(&self) -> bool {
         self.is_relaxed
     }
@@ -96,7 +96,7 @@ impl Campaign {
         }
     }
 
-    /// Whether this server has answered in the current phase.
+    /// True if this server has answered in the current phase.
     pub(super) fn has_answered(&self, id: NodeId) -> bool {
         match &self.phase {
             BallotPhase::Preparing(promises) => promises.contains_key(&id),
@@ -130,15 +130,15 @@ impl Campaign {
         needed.into_iter().filter(|id| !self.has_answered(*id)).collect()
     }
 
-    /// Whether a quorum has promised and no founding is fixed yet.
+    /// True if a quorum has promised and no founding is fixed yet.
     pub(super) fn can_propose(&self, terms: &Terms) -> bool {
         matches!(&self.phase, BallotPhase::Preparing(promises) if promises.len() >= terms.quorum())
     }
 
     /// Fixes the founding, if the promises suffice; returns true in that case.
     ///
-    /// It is the accepted one of the highest ballot among **all** promises that came. Only if there is none, `choose`
-    /// composes a new one from the servers that promised.
+    /// The founding is the accepted one of the highest ballot among **all** promises that came. Only if there is none,
+    /// `choose` composes a new one from the servers that promised.
     pub(super) fn propose(
         &mut self,
         cluster_name: &ClusterName,
@@ -164,7 +164,7 @@ impl Campaign {
         true
     }
 
-    /// Whether `id` is to be asked to accept: in a strict ballot, only founders are.
+    /// True if `id` is to be asked to accept: in a strict ballot, only founders are.
     pub(super) fn asks_to_accept(&self, id: NodeId) -> bool {
         match &self.phase {
             BallotPhase::Preparing(_) => false,

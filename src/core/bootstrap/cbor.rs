@@ -1,4 +1,4 @@
-//! How the names of `node` are written in messages: ids as sixteen bytes, the rest as text.
+//! The encoding of the names of `node` in messages: ids as sixteen bytes, the rest as text.
 
 /// A node id as a byte string.
 pub(super) mod node_id {
@@ -52,7 +52,7 @@ pub(super) mod maybe_node_id {
     }
 }
 
-/// Whatever prints and parses as text: names and addresses.
+/// Values that print and parse as text: names and addresses.
 pub(super) mod text {
     use std::{error::Error, fmt::Display, str::FromStr};
 

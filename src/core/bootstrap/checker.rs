@@ -1,11 +1,11 @@
 //! The exhaustive check of the agreement: every interleaving of a small instance, run with the shipped machine.
 //!
 //! The network delivers anything that was ever sent, at any time, any number of times, or never; servers crash and
-//! restart with nothing but their record. What one server does with one input is computed once, by [`Agreement`], and
-//! remembered; the search then works on small numbers.
+//! restart with nothing but their record. The outcome of one input at one server is computed once, by [`Agreement`],
+//! and remembered; the search then works on small numbers.
 //!
 //! Three things are left out because they add no behaviour: a promise is counted at the moment the proposer uses it
-//! (its state before is seen by nobody), a `Nack` is never delivered (all it does is end a ballot, as a crash does,
+//! (its state before is not observable), a `Nack` is never delivered (all it does is end a ballot, as a crash does,
 //! and `a_nack_ends_a_ballot_or_does_nothing` in `agreement` tests that), and the owners of ballots are tried only up
 //! to renaming (AAB and BBA are the same up to the order of ids, on which nothing but the order of ballots depends;
 //! rounds are given, so that any order of ballots is tried).
@@ -40,11 +40,11 @@ use crate::node::NodeId;
 pub(super) struct Instance {
     pub(super) servers: usize,
     pub(super) terms: Terms,
-    /// Who runs the ballot of round 1, 2, …
+    /// The proposers of the ballots of round 1, 2, …
     pub(super) owners: &'static [usize],
-    /// Whether any quorum may complete a ballot, at any moment; if not, only all founders may.
+    /// True if any quorum may complete a ballot, at any moment; if not, only all founders may.
     pub(super) relaxed: bool,
-    /// Whether chosen foundings are learnt and spread; the others then stop voting.
+    /// True if chosen foundings are learnt and spread; the others then stop voting.
     pub(super) learning: bool,
     pub(super) mutant: Option<Mutant>,
 }
@@ -72,7 +72,7 @@ pub(super) enum Mutant {
     FoundersFromOutside,
 }
 
-/// What an exploration found.
+/// The outcome of an exploration.
 pub(super) struct Explored {
     pub(super) states: usize,
     pub(super) violation: Option<String>,
@@ -106,7 +106,7 @@ impl Hasher for FastHasher {
 struct World {
     /// The state of each server, by number.
     servers: [u16; 6],
-    /// Which messages were ever sent, a bit each.
+    /// The messages that were ever sent, a bit each.
     sent: Bits,
 }
 
@@ -124,7 +124,7 @@ impl World {
         self.sent[usize::from(message) / 64] & (1 << (message % 64)) != 0
     }
 
-    /// Those of `messages` that were sent.
+    /// The messages among `messages` that were sent.
     fn sent_of(&self, messages: &Bits) -> Vec<u16> {
         let mut numbers = Vec::new();
         for (word, (sent, messages)) in self.sent.iter().zip(messages).enumerate() {
@@ -149,7 +149,7 @@ impl World {
 
 type Seen = HashMap<World, u32, BuildHasherDefault<FastHasher>>;
 
-/// What one server does: its state after, and what it sends.
+/// One step of a server: its state after, and the messages it sends.
 #[derive(Clone, PartialEq, Eq)]
 struct Step {
     state: u16,
@@ -443,7 +443,7 @@ impl Explorer<'_> {
         steps
     }
 
-    /// Which blank promises a mutant adds to the real ones.
+    /// The blank promises that a mutant adds to the real ones.
     fn forgeries(&self) -> Vec<Vec<usize>> {
         let everyone = 0..self.instance.servers;
         match self.instance.mutant {
@@ -526,8 +526,8 @@ impl Explorer<'_> {
         }
     }
 
-    /// The `Accept`s of a ballot whose founding is fixed. Where nothing is left to do but to count the accepts, which
-    /// [`Self::chosen`] does for everybody, the ballot is dropped at once, as by a crash.
+    /// The `Accept`s of a ballot whose founding is fixed. If nothing is left to do but to count the accepts, which
+    /// [`Self::check`] does for every server, the ballot is dropped at once, as by a crash.
     fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
         let campaign = agreement.campaign().cloned().unwrap();
         let accept = campaign.accept(&self.instance.terms).unwrap();

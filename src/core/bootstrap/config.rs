@@ -1,4 +1,4 @@
-//! What the operator decided about the founding.
+//! The configuration of the founding.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,23 +14,23 @@ pub struct Config {
     pub role: Role,
     /// This node's name.
     pub name: NodeName,
-    /// Where this agent gossips.
+    /// Address at which this agent gossips.
     pub addr: SocketAddr,
-    /// Where the server beside it is reached.
+    /// Addresses of the server beside it.
     pub endpoints: Endpoints,
-    /// Where this node runs; founders are spread over zones.
+    /// Zone of this node, such as a data centre; founders are spread over zones.
     pub zone: Option<String>,
-    /// How many servers found, or which; nothing: this agent never founds.
+    /// Number or names of the founders; `None` if this agent never founds.
     pub terms: Option<Terms>,
-    /// Whether it may found at all.
+    /// Permission to found.
     pub admission: Admission,
-    /// What a seed that does not answer means.
+    /// Treatment of a seed that does not answer.
     pub seed_gate: SeedGate,
-    /// How long to wait for what.
+    /// The waits around a ballot.
     pub timing: BallotTiming,
 }
 
-/// Whether a founding is wanted.
+/// Permission to found a cluster or to join one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// Found a cluster, or join the one that is found.
@@ -41,12 +41,12 @@ pub enum Admission {
     Only(ClusterId),
 }
 
-/// When an address that a provider lists may be passed over.
+/// Condition for passing over an address that a provider lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeedGate {
-    /// When it has been silent for the patience.
+    /// The seed has been silent for the patience.
     Patient,
-    /// Never: each must have answered.
+    /// None: each must have answered.
     Strict,
 }
 
@@ -72,9 +72,9 @@ pub struct BallotTiming {
 }
 
 impl BallotTiming {
-    /// One data centre: nodes answer within a few milliseconds, so that a ballot is over within a fraction of the
-    /// half second of `wait_min`, and ten seconds outlast a restart of an agent. If a disk takes 2 s for a sync, and so
-    /// 4 s for a vote, a ballot takes 8 s to 16 s: after some that were overtaken, the next waits long enough for one.
+    /// One data centre: nodes answer within a few milliseconds, so that a ballot is over within a fraction of the half
+    /// second of `wait_min`, and ten seconds outlast a restart of an agent. If a disk takes 2 s for a sync, and so 4 s
+    /// for a vote, a ballot takes 8 s to 16 s: after some that were overtaken, the next waits long enough for one.
     pub const LAN: Self = Self {
         settle: Duration::from_secs(1),
         patience: Duration::from_secs(10),
@@ -83,7 +83,7 @@ impl BallotTiming {
         wait_max: Duration::from_secs(30),
     };
 
-    /// One host: the same. Of what a ballot takes there, most is the disk's, which is no faster than elsewhere.
+    /// One host: the same. Most of a ballot is the disk's time, and the disk is no faster there than elsewhere.
     pub const LOCAL: Self = Self::LAN;
 
     /// Several data centres: round trips up to 300 ms and loss on the way, as in the gossip of this profile.

@@ -13,7 +13,7 @@ use super::{
 /// The decision for the server beside this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing yet. It carries no founders and no voters, so that nobody can use them by mistake.
+    /// Nothing yet. Carries no founders and no voters, so that they cannot be used by mistake.
     Wait {
         /// Every reason that applies.
         reasons: Vec<Reason>,
@@ -33,7 +33,7 @@ pub enum Decision {
 pub struct Group {
     /// Its identity.
     pub cluster_id: ClusterId,
-    /// Whether a server reported that the group exists.
+    /// True if a server reported that the group exists.
     pub established: bool,
     /// This server in it.
     pub me: Me,
@@ -46,9 +46,9 @@ pub struct Group {
 /// This server's place in a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Me {
-    /// Whether it is a founder.
+    /// True if it is a founder.
     pub founder: bool,
-    /// Whether it votes.
+    /// True if it votes.
     pub voter: bool,
     /// Its number among the founders, from 1, the same on every node.
     pub ordinal: Option<u16>,

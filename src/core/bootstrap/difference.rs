@@ -31,12 +31,12 @@ impl Difference {
         }
     }
 
-    /// Whether the other node is to be told.
+    /// True if the other node is to be told.
     pub(super) fn is_to_tell(self) -> bool {
         matches!(self, Self::Tell | Self::Rival(_))
     }
 
-    /// Whether the other node is to be asked.
+    /// True if the other node is to be asked.
     pub(super) fn is_to_ask(self) -> bool {
         matches!(self, Self::Ask | Self::Rival(_))
     }

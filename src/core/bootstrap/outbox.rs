@@ -8,7 +8,8 @@ use super::{
 };
 use crate::node::{ClusterName, NodeId};
 
-/// Bound on messages held back: a disk that refuses for days would let them pile up. The oldest are lost, as on a network.
+/// Bound on messages held back: a disk that refuses for days would let them pile up. The oldest are lost, as on a
+/// network.
 const HELD_MAX: usize = 1_024;
 
 /// A record to be saved. Only its holder can say that it is, and only once.

@@ -201,7 +201,7 @@ impl Pace {
         self.resend_at = None;
     }
 
-    /// Whether it is time to ask; the next time is an interval later, and due.
+    /// True if it is time to ask; the next time is an interval later, and due.
     pub(super) fn try_ask(&mut self, now: Instant) -> bool {
         let is_time = self.resend_at.is_none_or(|at| at <= now);
         if is_time {
@@ -211,8 +211,8 @@ impl Pace {
         is_time
     }
 
-    /// Whether it is time to tell this server of a cluster, or to ask it for one; the next time is two intervals later,
-    /// and due.
+    /// True if it is time to tell this server of a cluster, or to ask it for one; the next time is two intervals
+    /// later, and due.
     pub(super) fn try_tell(&mut self, id: NodeId, now: Instant) -> bool {
         let pause = 2 * self.timing.retry;
         let again = self.told.get(&id).map(|told| *told + pause);

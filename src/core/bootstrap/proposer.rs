@@ -100,7 +100,7 @@ impl Proposer<'_> {
         self.ask_again();
     }
 
-    /// Fixes the founding once everybody has answered, or those that did had time for it.
+    /// Fixes the founding once every server that was asked has answered, or has had time for it.
     fn try_propose(&mut self) {
         let (Some(terms), Some(campaign)) = (&self.situation.config().terms, self.agreement.campaign())
         else {
@@ -109,9 +109,9 @@ impl Proposer<'_> {
         if !campaign.can_propose(terms) {
             return;
         }
-        let everybody = self.unanswered(campaign).is_empty();
+        let all_answered = self.unanswered(campaign).is_empty();
         let until = self.pace.gather_until(self.now);
-        if !everybody && self.now < until {
+        if !all_answered && self.now < until {
             self.pace.wake_at(until);
             return;
         }
@@ -122,7 +122,7 @@ impl Proposer<'_> {
         }
     }
 
-    /// Whether a founder that the ballot needs has been silent for the patience.
+    /// True if a founder that the ballot needs has been silent for the patience.
     fn is_patience_over(&mut self) -> bool {
         let (Some(campaign), Some(terms)) = (self.agreement.campaign(), &self.situation.config().terms)
         else {

@@ -41,7 +41,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What is the case.
+            /// The sentence that says what is the case.
             #[expect(unused_variables, reason = "not every sentence names every field")]
             pub fn sentence(&self) -> String {
                 match self {
@@ -49,7 +49,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What to do about it.
+            /// The sentence that says what to do about it.
             #[expect(unused_variables, reason = "not every remedy names every field")]
             pub fn remedy(&self) -> String {
                 match self {
@@ -147,7 +147,7 @@ reasons! {
         "the servers are about to agree on the founders",
         "nothing to do";
 
-    /// A ballot is under way, and nobody is waited for longer than an answer takes.
+    /// A ballot is under way, and every server that it asked has answered.
     Agreeing {
         /// Highest ballot that was promised here.
         ballot: Ballot,
@@ -262,7 +262,7 @@ impl fmt::Display for OtherExpect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing<T>(pub Vec<T>);
 
-/// Items that a sentence shows: a provider may list thousands, and nobody reads more than a few.
+/// Items that a sentence shows: a provider may list thousands, and a reader takes in a few.
 const SHOWN: usize = 8;
 
 impl<T: fmt::Display> fmt::Display for Listing<T> {

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::node::{Epoch, InvalidName, NodeId};
 
-/// The durable state of one server agent. Its id stands in the same record as its vote, so that a server that loses the
-/// vote is another server. A field that this version does not know is an error, not something to forget.
+/// The durable state of one server agent. Its id stands in the same record as its vote, so that a server that loses
+/// the vote is another server. A field that this version does not know is an error, not something to forget.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoundingRecord {

@@ -12,7 +12,7 @@ use crate::node::{EndpointName, NodeId};
 pub struct ServerReport {
     /// Its id; it keeps that beside its data.
     pub server_id: ServerId,
-    /// Whether it holds data of a cluster.
+    /// True if it holds data of a cluster.
     pub has_state: bool,
     /// The cluster of that data, if it knows.
     pub cluster_id: Option<ClusterId>,
@@ -45,7 +45,7 @@ pub enum VoterRef {
 /// A report that is not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportRefused {
-    /// It is about another cluster than the one that is known here.
+    /// The report is about another cluster than the one that is known here.
     #[error(
         "the server reports cluster {reported}, but {known} is known here: one of them is not meant, see `chronik-agent bootstrap`"
     )]
@@ -55,7 +55,7 @@ pub enum ReportRefused {
         /// The cluster that is known.
         known: ClusterId,
     },
-    /// It names a founder that does not exist.
+    /// The report names a founder that does not exist.
     #[error("the cluster has no founder {0}: name the voter by id or endpoint")]
     NoSuchOrdinal(u16),
 }
@@ -78,7 +78,7 @@ impl EstablishedReport {
 impl VoterRef {
     fn resolve(&self, cluster: &Cluster, known: &[&Founder]) -> Result<Voter, ReportRefused> {
         let founders = || (1_u16..).zip(cluster.founding.iter().flat_map(|founding| founding.founders()));
-        // Gossip comes first: it knows better where a founder is that has moved since.
+        // Gossip comes first: it knows the address of a founder that has moved since.
         let nodes = || known.iter().copied().chain(founders().map(|(_, founder)| founder));
         let voter = |founder: &Founder| {
             let ordinal = founders().find(|(_, other)| other.id == founder.id).map(|(ordinal, _)| ordinal);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 use super::founding::{ClusterId, Founder};
 use crate::node::{NodeId, Role};
 
-/// What gossip and the providers know at one moment. It replaces the one before.
+/// The knowledge of gossip and the providers at one moment. It replaces the one before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sightings {
     /// The other nodes.
@@ -27,7 +27,7 @@ pub struct Sighting {
     pub founder: Founder,
     /// Its zone, such as a data centre.
     pub zone: Option<String>,
-    /// Whether it stands beside a server.
+    /// True if it stands beside a server.
     pub role: Role,
     /// The way in which it is known.
     pub contact: Contact,
@@ -37,7 +37,7 @@ pub struct Sighting {
     pub cluster_id: Option<ClusterId>,
     /// Version of the voters it knows.
     pub config_index: u64,
-    /// Whether it knows that the group exists.
+    /// True if it knows that the group exists.
     pub established: bool,
     /// Its server's word about itself.
     pub attestation: Attestation,
@@ -46,27 +46,27 @@ pub struct Sighting {
 /// The way in which a node is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
-    /// It failed or left.
+    /// The node failed or left.
     Remembered,
-    /// Others say that it is alive.
+    /// Others say that the node is alive.
     Reported,
-    /// It was heard from directly, just now.
+    /// The node was heard from directly, just now.
     Direct,
 }
 
 /// A server's word about its data, as it is gossiped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attestation {
-    /// Nothing yet.
+    /// No word yet.
     Silent,
-    /// It has none.
+    /// The server has no data.
     Blank,
-    /// It has some.
+    /// The server has data.
     HoldsData,
 }
 
 impl Sighting {
-    /// Whether the node is alive, heard from or reported.
+    /// True if the node is alive, heard from or reported.
     pub(super) fn is_alive(&self) -> bool {
         self.contact > Contact::Remembered
     }

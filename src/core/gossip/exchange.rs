@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     node::NodeId,
-    wire::{Admitted, Kind, Opened, Origin, Stamp, WireError},
+    wire::{Admitted, Kind, Opened, Origin, PacketId, WireError},
 };
 
 /// Why an agent tells nothing.
@@ -50,7 +50,7 @@ pub(super) struct Exchange {
     pub(super) to: SocketAddr,
     pub(super) purpose: Purpose,
     /// What the answer is bound to, where there are keys.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<PacketId>,
     /// How to ask once more, where there are keys.
     pub(super) again: Option<Again>,
 }
@@ -105,7 +105,7 @@ impl Gossip {
             }
             Ok(Request::Exchange(state)) => {
                 let state = self.read_state(state).ok()?;
-                self.wire.speaks(state.sender.addr(), origin);
+                self.wire.note_key(state.sender.addr(), origin);
                 self.apply(state, true, now);
                 Some(Reply::State(self.shared_state().encode()))
             }
@@ -170,7 +170,7 @@ impl Gossip {
     fn open_reply<'a>(
         &mut self,
         to: SocketAddr,
-        request: Option<Stamp>,
+        request: Option<PacketId>,
         reply: Result<&'a [u8], NoAnswer>,
         now: Instant,
     ) -> Result<Opened<'a>, String> {
@@ -184,7 +184,7 @@ impl Gossip {
         })?;
         let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
         let opened = opened.map_err(|error| error.to_string())?;
-        self.wire.answered(to, opened.origin);
+        self.wire.note_answer(to, opened.origin);
         Ok(opened)
     }
 

@@ -44,7 +44,7 @@ impl Gossip {
     }
 
     fn take_datagram(&mut self, from: SocketAddr, opened: &Opened<'_>, now: Instant) {
-        match self.wire.judge(opened.origin) {
+        match self.wire.check_and_mark(opened.origin) {
             Freshness::New => {}
             // Its numbers are followed from this one on.
             Freshness::Stranger if self.is_vouched_for(opened) => self.wire.admit(opened.origin),
@@ -54,7 +54,7 @@ impl Gossip {
                 return;
             }
         }
-        self.wire.speaks(from, opened.origin);
+        self.wire.note_key(from, opened.origin);
         match opened.kind {
             Kind::Swim => self.handle_short_swim(from, &opened.payload, false, now),
             Kind::Goodbye => self.handle_goodbye(&opened.payload, now),

@@ -38,7 +38,7 @@ impl Machine {
         self.turn(now);
     }
 
-    /// Whether a new start of this node has to be on disk before anything more is sent.
+    /// True if a new start of this node has to be on disk before anything more is sent.
     pub fn awaits_save(&self) -> bool {
         !self.epoch_saved && self.bootstrap.fault().is_none()
     }
@@ -48,7 +48,7 @@ impl Machine {
         self.bootstrap.fault()
     }
 
-    /// Whether what is known of the cluster here is on disk.
+    /// True if what is known of the cluster here is on disk.
     pub fn is_durable(&self) -> bool {
         self.bootstrap.is_durable()
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Instance, Mutant, explore};
 use crate::bootstrap::{fixture::id, terms::Terms};
 
-/// The ways in which so many ballots can belong to servers, up to renaming.
+/// The ways in which two ballots, and three, can belong to servers, up to renaming.
 const TWO: [&[usize]; 2] = [&[0, 0], &[0, 1]];
 const THREE: [&[usize]; 5] = [&[0, 0, 0], &[0, 0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 2]];
 
@@ -13,7 +13,7 @@ fn count(n: u16) -> Terms {
     Terms::Count(n.try_into().unwrap())
 }
 
-/// Explores an instance for every assignment of ballots, and fails with the trace where one is broken.
+/// Explores an instance for every assignment of ballots, and fails with the trace if an invariant is broken.
 fn holds(servers: usize, terms: &Terms, ballots: &[&'static [usize]], relaxed: bool, learning: bool) {
     let mut states = 0;
     #[expect(clippy::disallowed_methods, reason = "the figure that is printed; nothing depends on it")]
@@ -30,7 +30,7 @@ fn holds(servers: usize, terms: &Terms, ballots: &[&'static [usize]], relaxed: b
     );
 }
 
-/// Explores an instance with a broken rule, and fails if nobody notices.
+/// Explores an instance with a broken rule, and fails if no invariant notices.
 fn caught(
     servers: usize,
     terms: &Terms,

@@ -23,7 +23,7 @@ pub(super) struct Votes {
     ballots: Vec<Ballot>,
     foundings: Vec<Founding>,
     ids: BTreeMap<ClusterId, usize>,
-    /// Whether these servers (a bit each) are enough, in which ballot, for which founding.
+    /// True if these servers (a bit each) are enough, in which ballot, for which founding.
     enough: HashMap<(usize, usize, u8), bool>,
 }
 
@@ -32,12 +32,12 @@ enum Vote {
     /// In this ballot others are asked to accept this founding.
     Fixed(usize, usize),
     /// In this ballot this server accepted. As on the wire, it does not say what: a ballot has one founding, and
-    /// where a mutant runs a ballot twice, its accepts count for both, as they would for the two proposers.
+    /// if a mutant runs a ballot twice, its accepts count for both, as they would for the two proposers.
     Accepted(usize, usize),
 }
 
 impl Explorer<'_> {
-    /// Looks at a new message. Equal ids must mean equal bytes.
+    /// Notes a new message. Equal ids must mean equal bytes.
     pub(super) fn note_vote(&mut self, message: usize) {
         let envelope = &self.messages.things[message];
         let votes = &mut self.votes;
@@ -63,7 +63,7 @@ impl Explorer<'_> {
     }
 
     /// One founding; strict: no two that share a member. A founding counts once enough servers have accepted it,
-    /// whether or not anybody has noticed.
+    /// noticed or not.
     pub(super) fn check(&mut self, world: &World) -> Result<(), String> {
         let mut accepted = vec![0_u8; self.votes.ballots.len()];
         let mut fixed = Vec::new();
