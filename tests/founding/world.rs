@@ -24,11 +24,17 @@ pub(crate) struct Server {
     pub(crate) machine: Option<Bootstrap>,
     disk: FoundingRecord,
     expect: u16,
-    seen: BTreeMap<NodeId, (Sighting, Instant)>,
+    seen: BTreeMap<NodeId, Heard>,
     /// Partition: only servers of the same side hear each other.
     pub(crate) side: u8,
     /// Nobody hears it, but it hears everybody.
     pub(crate) mute: bool,
+}
+
+/// Another server as it was last heard from.
+struct Heard {
+    sighting: Sighting,
+    at: Instant,
 }
 
 enum Event {
@@ -212,17 +218,17 @@ impl World {
                     attestation: Attestation::Silent,
                 };
                 let id = node.disk.node_id;
-                self.servers[server].seen.insert(id, (sighting, self.now));
+                self.servers[server].seen.insert(id, Heard { sighting, at: self.now });
             }
         }
         let seen = &mut self.servers[server].seen;
-        for (sighting, heard) in seen.values_mut() {
-            if *heard + DETECTION < self.now {
-                sighting.contact = Contact::Remembered;
+        for heard in seen.values_mut() {
+            if heard.at + DETECTION < self.now {
+                heard.sighting.contact = Contact::Remembered;
             }
         }
         Sightings {
-            nodes: seen.iter().map(|(id, (sighting, _))| (*id, sighting.clone())).collect(),
+            nodes: seen.iter().map(|(id, heard)| (*id, heard.sighting.clone())).collect(),
             distinct_servers: seen.len() + 1,
             seeds: 3,
             unanswered_seeds: BTreeMap::new(),

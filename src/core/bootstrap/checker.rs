@@ -15,14 +15,16 @@
 )]
 
 mod instances;
+mod model;
 mod verdict;
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::Hash,
     rc::Rc,
 };
 
+use model::{Action, Bits, Envelope, Instance, Mutant, Seen, Step, WORDS, Way, World};
 use verdict::Votes;
 
 use super::{
@@ -36,143 +38,10 @@ use super::{
 };
 use crate::node::NodeId;
 
-/// A small cluster to be explored whole.
-pub(super) struct Instance {
-    pub(super) servers: usize,
-    pub(super) terms: Terms,
-    /// The proposers of the ballots of round 1, 2, …
-    pub(super) owners: &'static [usize],
-    /// True if any quorum may complete a ballot, at any moment; if not, only all founders may.
-    pub(super) relaxed: bool,
-    /// True if chosen foundings are learnt and spread; the others then stop voting.
-    pub(super) learning: bool,
-    pub(super) mutant: Option<Mutant>,
-}
-
-/// A rule that is broken on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mutant {
-    /// An answer leaves, then the server crashes, and its record was not written.
-    ReplyBeforeFsync,
-    /// A ballot is announced, then the server crashes, and its record was not written.
-    PrepareBeforeFsync,
-    /// N − 1 promises and accepts suffice.
-    SmallQuorum,
-    /// Server 1 promises without telling what it accepted.
-    OmitAccepted,
-    /// The proposer ignores what others accepted.
-    OwnValue,
-    /// A server accepts in a ballot below its promise.
-    AcceptBelowPromise,
-    /// A server loses its record and keeps its id.
-    WipedDisk,
-    /// Strict, but a founding is taken over without the promises of its founders.
-    TakeOverWithoutFounders,
-    /// Strict, but founders are picked from outside the counted promises.
-    FoundersFromOutside,
-}
-
 /// The outcome of an exploration.
-pub(super) struct Explored {
-    pub(super) states: usize,
-    pub(super) violation: Option<String>,
-}
-
-/// Room for the messages of the largest instance.
-const WORDS: usize = 12;
-
-/// A set of messages, a bit each.
-type Bits = [u64; WORDS];
-
-/// Multiply and rotate: the default hasher is most of the time of an unoptimised run.
-#[derive(Clone, Default)]
-struct FastHasher(u64);
-
-impl Hasher for FastHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct World {
-    /// The state of each server, by number.
-    servers: [u16; 6],
-    /// The messages that were ever sent, a bit each.
-    sent: Bits,
-}
-
-impl Hash for World {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let [a, b, c, d, e, f] = self.servers.map(u64::from);
-        hasher.write_u64(a << 32 | b << 16 | c);
-        hasher.write_u64(d << 32 | e << 16 | f);
-        self.sent.iter().filter(|word| **word != 0).for_each(|word| hasher.write_u64(*word));
-    }
-}
-
-impl World {
-    fn has_sent(&self, message: u16) -> bool {
-        self.sent[usize::from(message) / 64] & (1 << (message % 64)) != 0
-    }
-
-    /// The messages among `messages` that were sent.
-    fn sent_of(&self, messages: &Bits) -> Vec<u16> {
-        let mut numbers = Vec::new();
-        for (word, (sent, messages)) in self.sent.iter().zip(messages).enumerate() {
-            let mut rest = sent & messages;
-            while rest != 0 {
-                numbers
-                    .push(u16::try_from(word * 64).unwrap() + u16::try_from(rest.trailing_zeros()).unwrap());
-                rest &= rest - 1;
-            }
-        }
-        numbers
-    }
-
-    fn with(mut self, server: usize, step: &Step) -> Self {
-        self.servers[server] = step.state;
-        for &message in &step.sent {
-            self.sent[usize::from(message) / 64] |= 1 << (message % 64);
-        }
-        self
-    }
-}
-
-type Seen = HashMap<World, u32, BuildHasherDefault<FastHasher>>;
-
-/// One step of a server: its state after, and the messages it sends.
-#[derive(Clone, PartialEq, Eq)]
-struct Step {
-    state: u16,
-    sent: Vec<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Envelope {
-    from: usize,
-    to: usize,
-    body: Body,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Start,
-    Crash,
-    Begin,
-    Deliver(u16),
-    Propose,
-    Relax,
-    Conclude,
-    Mutate,
+struct Explored {
+    states: usize,
+    violation: Option<String>,
 }
 
 /// Numbers for things, in the order they turn up.
@@ -220,7 +89,7 @@ struct Inbox {
 }
 
 /// Explores `instance` until every state was seen or an invariant is broken.
-pub(super) fn explore(instance: &Instance) -> Explored {
+fn explore(instance: &Instance) -> Explored {
     let mut explorer = Explorer {
         instance,
         states: Numbers::new(),
@@ -241,12 +110,12 @@ impl Explorer<'_> {
             start.servers[server] = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
         }
         let mut seen = Seen::from_iter([(start, 0_u32)]);
-        let mut ways = vec![(0_u32, 0_u8, Action::Start)];
+        let mut ways = vec![Way { before: 0, server: 0, action: Action::Start }];
         let mut queue = VecDeque::from([start]);
         while let Some(world) = queue.pop_front() {
             let here = seen[&world];
-            if let Err(broken) = self.check(&world) {
-                let trace = self.trace(&seen, &ways, here);
+            if let Err(broken) = self.votes.check(&world, self.instance) {
+                let trace = verdict::trace(&self.messages.things, &seen, &ways, here);
                 return Explored { states: seen.len(), violation: Some(format!("{trace}{broken}")) };
             }
             for server in 0..self.instance.servers {
@@ -257,7 +126,7 @@ impl Explorer<'_> {
                     }
                     let count = u32::try_from(seen.len()).unwrap();
                     seen.entry(next).or_insert_with(|| {
-                        ways.push((here, u8::try_from(server).unwrap(), action));
+                        ways.push(Way { before: here, server: u8::try_from(server).unwrap(), action });
                         queue.push_back(next);
                         count
                     });
@@ -297,7 +166,7 @@ impl Explorer<'_> {
         let known = self.messages.things.len();
         let number = self.messages.number(Envelope { from, to, body });
         if usize::from(number) == known {
-            self.note_vote(known);
+            self.votes.note(known, &self.messages.things[known]);
             let inbox = &mut self.inboxes[to];
             let kind = match &self.messages.things[known].body {
                 Body::Promise(_) => &mut inbox.promises,
@@ -527,7 +396,7 @@ impl Explorer<'_> {
     }
 
     /// The `Accept`s of a ballot whose founding is fixed. If nothing is left to do but to count the accepts, which
-    /// [`Self::check`] does for every server, the ballot is dropped at once, as by a crash.
+    /// [`Votes::check`] does for every server, the ballot is dropped at once, as by a crash.
     fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
         let campaign = agreement.campaign().cloned().unwrap();
         let accept = campaign.accept(&self.instance.terms).unwrap();
