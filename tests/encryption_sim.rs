@@ -16,7 +16,7 @@ fn key(number: u8) -> Key {
 }
 
 fn keyring(sends: u8, others: &[u8]) -> Keyring {
-    let mut keyring = Keyring::of(key(sends));
+    let mut keyring = Keyring::single(key(sends));
     others.iter().for_each(|other| keyring.install(key(*other)).unwrap());
     keyring
 }

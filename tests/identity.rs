@@ -158,7 +158,7 @@ fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
     let conflict = |agent: &Agent, other: &str| {
         let quorum = agent.get("/v1/quorum").json();
         let reason = format!(
-            "the agent at {other} has this node's id: one state directory was copied; stop one and delete its copy"
+            "the agent at {other} has this node's id: one state directory was copied; stop one of the two and delete its copy"
         );
         let so = quorum["status"] == "conflict" && quorum["reasons"][0] == reason;
         so.then_some(()).ok_or_else(|| quorum.to_string())
@@ -167,7 +167,11 @@ fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
     within(bound, || conflict(&twin, &original));
     within(bound, || conflict(&b, &format!("{bind}:7946")));
     for agent in [&b, &twin] {
-        assert!(agent.log().contains("two agents have this node id"), "{}", agent.log());
+        assert!(
+            agent.log().contains("has this node's id: one state directory was copied"),
+            "{}",
+            agent.log()
+        );
     }
     // Whoever the cluster knew stays, at its address.
     let all = [("a", "alive"), ("b", "alive"), ("c", "alive")];

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use chronik_agent::{
-    bootstrap::{self, Admission, NodeRecord, Record, SeedGate, Terms},
+    bootstrap::{self, Admission, FoundingRecord, NodeRecord, SeedGate, Terms},
     gossip::{self, Backlog, Gossip, NoAnswer, Peer, Settings, Timing, Transmit},
     machine::Machine,
     membership::{FoundingNews, Metadata},
@@ -189,9 +189,9 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         terms: Some(Terms::Count(expect)),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
-        timing: bootstrap::Timing::LAN,
+        timing: bootstrap::BallotTiming::LAN,
     };
-    let record = NodeRecord { epoch: Epoch(1), founding: Record::blank(id(0)) };
+    let record = NodeRecord { epoch: Epoch(1), founding: FoundingRecord::blank(id(0)) };
     let mut machine = Machine::new(gossip, config, record, StdRng::seed_from_u64(1), now);
     for number in 1..size {
         let mut joining = node(number, now);

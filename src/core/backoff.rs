@@ -1,5 +1,5 @@
-//! How long to wait before trying again: exponential with full jitter, so that a thousand that failed together do not
-//! try again together.
+//! Waits between attempts: exponential with full jitter, so that a thousand nodes that failed together do not try
+//! again together.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ impl Backoff {
         Self { shortest, longest }
     }
 
-    /// The wait after `failures` in a row: anything up to a ceiling that doubles with each, and at least a quarter of
-    /// the shortest, so that nothing spins.
+    /// The wait after `failures` in a row: a random one up to a ceiling that doubles with each failure, and at least a
+    /// quarter of the shortest, so that nothing spins.
     pub fn wait(&self, failures: u32, rng: &mut StdRng) -> Duration {
         let ceiling = self.shortest.saturating_mul(1 << failures.min(16)).min(self.longest);
         ceiling.mul_f64(rng.random_range(0.0..1.0)).max(self.shortest / 4)

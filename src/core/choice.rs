@@ -1,4 +1,4 @@
-//! Values of which there are few, each with one word by which people and programs write it.
+//! Closed sets of values, each with one word by which people and programs write it.
 
 /// A closed set of values. The edges make parsers, help texts and answers of it.
 pub trait Choice: Copy + 'static {

@@ -29,9 +29,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("gossip", gossip),
 ];
 
-pub(crate) const KINDS: [Kind; 6] =
-    [Kind::Swim, Kind::Goodbye, Kind::Request, Kind::Reply, Kind::Refusal, Kind::Challenge];
-
 /// Any instant will do to count from.
 #[expect(clippy::disallowed_methods, reason = "nothing depends on which time it is")]
 fn start() -> Instant {
@@ -54,7 +51,7 @@ pub fn envelope(data: &[u8]) {
     }
     let [Ok(ours), Ok(theirs), _] = &names else { return };
     let (choice, payload) = data.split_first().unwrap_or((&0, &[]));
-    let kind = KINDS[usize::from(*choice) % KINDS.len()];
+    let kind = Kind::ALL[usize::from(*choice) % Kind::ALL.len()];
     let packet = wire::seal(ours, kind, payload);
     assert_eq!(wire::open(ours, &packet), Ok((kind, payload)));
     assert_eq!(wire::open(theirs, &packet), Err(WireError::OtherCluster("chronik".to_owned())));

@@ -17,8 +17,8 @@ use rand::rngs::StdRng;
 
 use crate::{
     bootstrap::{
-        self, Bootstrap, ClusterId, EstablishedReport, Message, NodeRecord, OverrideRefused, ReportRefused,
-        Reset, ResetRefused, Server, ServerReport, Status,
+        self, Bootstrap, ClusterId, DataLoss, EstablishedReport, Message, NodeRecord, Outgoing,
+        OverrideRefused, ReportRefused, Reset, ResetRefused, Server, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, NoAnswer, Peer, Transmit},
@@ -36,9 +36,8 @@ const SERVER_UP_FOR: Duration = Duration::from_secs(30);
 /// How often it is looked at what has changed with the time alone.
 const AGES: Duration = Duration::from_secs(1);
 
-/// The whole pure core. Drive it like [`Gossip`], with one thing more: make what [`Self::poll_save`] gives durable and
-/// hand it back to [`Self::saved`], until there is nothing left; where [`Self::awaits_save`] says so, before anything more
-/// is sent.
+/// The whole pure core. Drive it like [`Gossip`], with one thing more: save what [`Self::poll_save`] gives and hand it
+/// back to [`Self::saved`], until there is nothing left; if [`Self::awaits_save`] says so, before anything more is sent.
 #[derive(Debug)]
 pub struct Machine {
     gossip: Gossip,
@@ -47,7 +46,6 @@ pub struct Machine {
     /// The latest start of this node; a later one than on disk waits to be saved.
     epoch: Epoch,
     epoch_saved: bool,
-    record: bootstrap::Record,
     expect: Option<NonZeroU16>,
     server: Option<(ServerReport, Instant)>,
     seeds: BTreeMap<SocketAddr, Instant>,
@@ -74,7 +72,7 @@ impl Machine {
         let expect =
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
         let NodeRecord { epoch, founding: record } = record;
-        let bootstrap = Bootstrap::new(founding, record.clone(), now, rng);
+        let bootstrap = Bootstrap::new(founding, record, now, rng);
         let membership = gossip.membership();
         let quorum = Quorum { index: 1, ..Quorum::forming(&membership, expect) };
         let founding = Status {
@@ -90,7 +88,6 @@ impl Machine {
             bootstrap,
             epoch,
             epoch_saved: true,
-            record,
             expect,
             server: None,
             seeds: BTreeMap::new(),
@@ -183,9 +180,9 @@ impl Machine {
     ///
     /// # Errors
     /// Something is established, and losing it was not agreed to.
-    pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
+    pub fn reset(&mut self, new_id: NodeId, loss: DataLoss, now: Instant) -> Result<Reset, ResetRefused> {
         self.touched = true;
-        self.bootstrap.reset(new_id, lose_data, now)
+        self.bootstrap.reset(new_id, loss, now)
     }
 
     /// The next datagram to send.
@@ -222,8 +219,8 @@ impl Machine {
         }
         if self.viewed != Some(index) || (!looked_at && self.has_aged(now)) {
             self.viewed = Some(index);
-            let view = self.view(now);
-            self.bootstrap.handle_view(view, now);
+            let sightings = self.sightings(now);
+            self.bootstrap.handle_sightings(sightings, now);
             self.touched = true;
         }
         // A pause is noticed by gossip alone.
@@ -232,7 +229,7 @@ impl Machine {
         if !std::mem::take(&mut self.touched) {
             return;
         }
-        while let Some((to, message)) = self.bootstrap.poll_message() {
+        while let Some(Outgoing { to, message }) = self.bootstrap.poll_message() {
             self.gossip.send_founding(to, minicbor_bytes(&message), now);
         }
         self.tell_news(now);

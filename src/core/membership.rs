@@ -1,4 +1,4 @@
-//! Who is there, as this node knows it: an ordered, versioned picture computed from gossip.
+//! The members, as this node knows them: an ordered, versioned view computed from gossip.
 
 mod coordinate;
 mod metadata;
@@ -24,22 +24,22 @@ use crate::{
     node::{Epoch, NodeId, Role},
 };
 
-/// What is known of a member's life.
+/// State of a member, by its last known life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberStatus {
-    /// Answers, or somebody who answers says so.
+    /// Answers, or a member that answers says so.
     Alive,
     /// Missed a probe and has not yet refuted it.
     Suspect,
     /// Did not answer through the whole suspicion: crashed, paused or unreachable.
     Failed,
-    /// Said goodbye.
+    /// Left with a goodbye.
     Left,
 }
 
 impl MemberStatus {
-    /// Alive until proven otherwise: a suspicion alone takes nobody out.
+    /// True for members that count as alive: a suspicion alone removes no member.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Alive | Self::Suspect)
     }
@@ -73,7 +73,7 @@ impl fmt::Display for MemberStatus {
     }
 }
 
-/// By which way a member answers probes; the best way first.
+/// The way on which a member answers probes; the best way first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
@@ -90,26 +90,26 @@ pub enum Reach {
 pub struct Member {
     /// Its identity.
     pub id: NodeId,
-    /// Where it gossips.
+    /// Address at which it gossips.
     pub addr: SocketAddr,
-    /// What is known of its life.
+    /// Its state.
     pub status: MemberStatus,
-    /// What it says of itself; shared, since views are copied for readers with every change. Until it has arrived, the
-    /// member counts as an observer with its id for a name.
+    /// Its own account of itself; shared, since views are copied for readers with every change. Until it has arrived,
+    /// the member counts as an observer with its id for a name.
     pub metadata: Arc<Metadata>,
-    /// Which of its starts this is.
+    /// Its latest known start.
     pub epoch: Epoch,
-    /// When its status last changed.
+    /// Time of the last change of its status.
     pub since: Instant,
-    /// When it was last heard from directly; `None` for hearsay.
+    /// Time of the last packet that came from it directly; `None` if it is known through others only.
     pub last_heard: Option<Instant>,
-    /// It comes and goes: suspected or called failed again and again within seconds.
+    /// Set if it comes and goes: suspected or called failed again and again within seconds.
     pub degraded: bool,
     /// Smoothed round trip of datagrams to it; `None` until it has answered one.
     pub rtt: Option<Duration>,
-    /// By which way it answered the last probe.
+    /// The way on which it answered the last probe.
     pub reach: Option<Reach>,
-    /// Where it is in the network, by its own account; `None` until it has said so.
+    /// Its place in the network, by its own account; `None` until it has announced one.
     pub coordinate: Option<Coordinate>,
 }
 
@@ -126,12 +126,12 @@ impl Deref for Member {
 pub struct Membership {
     /// Grows with every change that a reader can see, `last_heard`, `rtt`, `reach` and `coordinate` excepted.
     pub index: u64,
-    /// Ordered by id, so that every listing is the same everywhere.
+    /// Members by id, so that every listing has the same order everywhere.
     pub members: BTreeMap<NodeId, Member>,
 }
 
 impl Membership {
-    /// The members who are alive or only suspected.
+    /// The members that are alive or only suspected.
     pub fn active(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.status.is_active())
     }

@@ -1,4 +1,4 @@
-//! Who a node is: validated newtypes that every other module speaks in.
+//! Identity of a node: validated newtypes that every other module speaks in.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -28,7 +28,7 @@ impl NodeId {
     }
 }
 
-/// The nil UUID names nobody.
+/// Error: the nil UUID names no node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the nil UUID is no node id")]
 pub struct NilId;
@@ -77,17 +77,17 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// A start of a node: `max(persisted + 1, wall clock in milliseconds)`, so that of two starts of one node the later
-/// one wins even where the clock went back.
+/// A start of a node: `max(saved + 1, wall clock in milliseconds)`, so that of two starts of one node the later one
+/// wins even if the clock went back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The last that travels: 48 bits of milliseconds, good until the year 10889.
+    /// The last epoch that travels: 48 bits of milliseconds, good until the year 10889.
     pub const LAST: Self = Self((1 << 48) - 1);
 
-    /// The epoch of a start at `unix_ms`, after a start that ran under `previous`; never beyond [`Self::LAST`], which
-    /// others would read as a start long ago.
+    /// The epoch of a start at `unix_ms`, after a start that ran under `previous`; never beyond [`Self::LAST`],
+    /// because others would read a later one as a start long ago.
     pub fn next(previous: Option<Self>, unix_ms: u64) -> Self {
         let next = previous.map_or(unix_ms, |previous| unix_ms.max(previous.0.saturating_add(1)));
         Self(next.min(Self::LAST.0))
@@ -104,11 +104,11 @@ impl fmt::Display for Epoch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is no {what}: {rule}")]
 pub struct InvalidName {
-    /// What the text should have been.
+    /// Kind of name that the text should have been.
     pub what: &'static str,
     /// The text.
     pub value: String,
-    /// What is allowed.
+    /// Rule that it breaks.
     pub rule: &'static str,
 }
 
@@ -162,7 +162,7 @@ macro_rules! name {
     };
 }
 
-/// What may stand in a name that travels in every packet or is a key: no blanks, nothing to quote in a shell.
+/// True if a text may be a name that travels in every packet or is a key: no blanks, nothing to quote in a shell.
 fn is_word(text: &str, longest: usize) -> bool {
     !text.is_empty()
         && text.len() <= longest
@@ -207,7 +207,7 @@ pub type Endpoints = BTreeMap<EndpointName, String>;
 /// Free metadata of a node.
 pub type Tags = BTreeMap<TagKey, String>;
 
-/// What a node takes part in.
+/// The part of a node in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

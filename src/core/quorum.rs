@@ -1,17 +1,17 @@
-//! Is there a majority, as far as this node can see? An advice computed from rumours, never a substitute for the
-//! server's own consensus.
+//! The quorum, as far as this node can see: an advice computed from rumours, never a substitute for the server's own
+//! consensus.
 
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU16, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bootstrap::{Cluster, Decision, Status, Voter},
+    bootstrap::{Cluster, Decision, Reason, Status, Voter},
     membership::{Member, MemberStatus, Membership},
     node::{NodeId, Role},
 };
 
-/// The answer in one word.
+/// State of the quorum in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QuorumStatus {
@@ -19,63 +19,63 @@ pub enum QuorumStatus {
     Forming,
     /// A majority of the voters is alive.
     Quorate,
-    /// It is not.
+    /// No majority of the voters is alive.
     Lost,
     /// Two clusters claim to be this one.
     Conflict,
 }
 
-/// Whom the majority is counted among.
+/// The set in which the majority is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
-    /// `--bootstrap-expect`: nobody has founded anything yet.
+    /// The servers of `--bootstrap-expect`: no cluster is founded yet.
     Expect,
-    /// The persisted, last known voters.
+    /// The last known voters, which are on disk.
     Voters,
 }
 
-/// A voter that is not there.
+/// A voter that is not alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// Its id, where it is known.
+    /// Its id, if it is known.
     pub id: Option<NodeId>,
-    /// Its name for people, or what else is known of it.
+    /// Its name for people, or another label if none is known.
     pub name: String,
-    /// What is known of its life; nothing where it was not seen since this agent started.
+    /// Its state; `None` if it was not seen since this agent started.
     pub status: Option<MemberStatus>,
-    /// Since when.
+    /// Time since which it is in that state.
     pub since: Option<Instant>,
 }
 
-/// What this node sees of the quorum.
+/// This node's view of the quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum {
     /// Grows with every change.
     pub index: u64,
-    /// The answer in one word.
+    /// State in one word.
     pub status: QuorumStatus,
-    /// How many voters there are: those expected before the founding, those last known after it.
+    /// Number of voters: those expected before the founding, those last known after it.
     pub voters: usize,
-    /// How many of them are alive; where the view is old, of how many this node has heard of late.
+    /// Number of voters that are alive; if the view is old, of those heard from of late.
     pub voters_alive: usize,
-    /// How many must be.
+    /// Number of voters that must be alive.
     pub required: usize,
     /// `--bootstrap-expect`.
     pub expect: Option<NonZeroU16>,
-    /// Whether as many servers as expected are alive.
+    /// True if as many servers as expected are alive.
     pub expect_met: bool,
-    /// Whom the majority is counted among.
+    /// The set in which the majority is counted.
     pub basis: Basis,
-    /// The voters that are not there.
+    /// The voters that are not alive.
     pub missing: Vec<Missing>,
-    /// The view is old: this node has been paused or hears nobody.
+    /// Set if the view is old: this node has been paused or hears no other.
     pub stale: bool,
-    /// Why, a sentence each.
+    /// Explanations, a sentence each.
     pub reasons: Vec<String>,
 }
 
-/// The member that this voter is.
+/// The member that stands beside this voter.
 fn member_of<'a>(voter: &Voter, membership: &'a Membership) -> Option<&'a Member> {
     membership.members.values().find(|member| voter.is(member.id, &member.endpoints))
 }
@@ -92,8 +92,9 @@ impl Quorum {
         voters.filter_map(|voter| member_of(voter, membership)).map(|member| member.id).collect()
     }
 
-    /// What can be said now. `unheard` is where the picture is old: whom this node has not heard from of late. They
-    /// count as missing, whatever is still believed of them. `duplicate` is where another agent uses this node's id.
+    /// Assesses the quorum now. `unheard` is given if the view is old: the members that this node has not heard from
+    /// of late, which count as missing, alive or not. `duplicate` is the address of another agent that uses this
+    /// node's id.
     pub fn assess(
         membership: &Membership,
         founding: &Status,
@@ -104,12 +105,12 @@ impl Quorum {
         let nobody = BTreeSet::new();
         let silent = unheard.unwrap_or(&nobody);
         let mut quorum = match &founding.cluster {
-            Some(cluster) => Self::of_voters(membership, cluster, expect, silent),
+            Some(cluster) => Self::after_founding(membership, cluster, expect, silent),
             None => Self::before_founding(membership, expect, silent),
         };
         quorum.stale = unheard.is_some();
         if quorum.stale {
-            // A majority that nothing was heard from of late is none to count on.
+            // A majority that was not heard from of late cannot be relied on.
             if quorum.status == QuorumStatus::Quorate && quorum.required > 1 {
                 quorum.status = QuorumStatus::Lost;
             }
@@ -117,9 +118,7 @@ impl Quorum {
         }
         if let Some(addr) = duplicate {
             quorum.status = QuorumStatus::Conflict;
-            quorum.reasons = vec![format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one and delete its copy"
-            )];
+            quorum.reasons = vec![Reason::DuplicateId { addr }.to_string()];
         } else if let Decision::Conflict(conflict) = &founding.decision {
             let clusters: Vec<_> = conflict.clusters.iter().map(ToString::to_string).collect();
             quorum.status = QuorumStatus::Conflict;
@@ -131,9 +130,9 @@ impl Quorum {
         quorum
     }
 
-    /// After the founding: the majority of the last known voters, so that a restart with a dead voter is quorate at
-    /// once. A voter is there while its agent is, and its server where that reports itself.
-    fn of_voters(
+    /// The quorum after the founding: a majority of the last known voters, so that a restart with a dead voter is
+    /// quorate at once. A voter counts while its agent is alive, and its server if that reports itself.
+    fn after_founding(
         membership: &Membership,
         cluster: &Cluster,
         expect: Option<NonZeroU16>,
@@ -192,7 +191,7 @@ impl Quorum {
         }
     }
 
-    /// Before the founding: nothing votes yet, so the answer is always `forming`, counted against `expect`.
+    /// The quorum before the founding: nothing votes yet, so it is always `forming`, counted against `expect`.
     pub fn forming(membership: &Membership, expect: Option<NonZeroU16>) -> Self {
         Self::before_founding(membership, expect, &BTreeSet::new())
     }
@@ -240,7 +239,7 @@ impl Quorum {
         }
     }
 
-    /// Takes `next` as the new answer, with a grown index where it differs.
+    /// Takes `next` as the new state; the index grows if it differs.
     pub fn update(&mut self, next: Self) -> bool {
         let next = Self { index: self.index, ..next };
         let changed = *self != next;

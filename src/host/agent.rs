@@ -26,7 +26,7 @@ pub use self::core::Ended;
 use self::core::{Core, Inputs};
 use crate::{
     advertise,
-    bootstrap::{self, NodeRecord, Record},
+    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord},
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
@@ -300,13 +300,14 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
     let known = match state.node() {
         Ok(known) => known,
         Err(error) => {
-            let passing = NodeRecord { epoch: Epoch::next(None, unix_ms), founding: Record::blank(new_id()) };
+            let passing =
+                NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_id()) };
             return Ok(Start { node: passing, fault: Some(error.to_string()) });
         }
     };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
     let founding = known.map(|known| known.founding);
-    let founding = founding.unwrap_or_else(|| Record::blank(new_id()));
+    let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_id()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
     Ok(Start { node, fault: None })
@@ -341,7 +342,7 @@ fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
         terms: config.terms(),
         admission: config.admission,
         seed_gate: config.seed_gate,
-        timing: bootstrap::Timing::LAN,
+        timing: ballot_timing(config.profile),
     }
 }
 
@@ -358,6 +359,14 @@ fn timing(profile: Profile) -> Timing {
         Profile::Local => Timing::LOCAL,
         Profile::Lan => Timing::LAN,
         Profile::Wan => Timing::WAN,
+    }
+}
+
+fn ballot_timing(profile: Profile) -> BallotTiming {
+    match profile {
+        Profile::Local => BallotTiming::LOCAL,
+        Profile::Lan => BallotTiming::LAN,
+        Profile::Wan => BallotTiming::WAN,
     }
 }
 

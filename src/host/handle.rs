@@ -6,7 +6,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bootstrap::{
-        ClusterId, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused, ServerReport,
+        ClusterId, DataLoss, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused,
+        ServerReport,
     },
     node::NodeId,
     snapshot::Snapshot,
@@ -73,15 +74,6 @@ pub enum Command {
         /// Answered once the goodbye is said.
         reply: oneshot::Sender<()>,
     },
-}
-
-/// An operator's word on losing an established cluster by a reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataLoss {
-    /// An established cluster must not be forgotten.
-    Refused,
-    /// An established cluster may be forgotten.
-    Accepted,
 }
 
 /// The part of its memory that a reset made this node forget.

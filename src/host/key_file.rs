@@ -127,7 +127,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("chronik-agent-keys-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("keys");
-        let mut keyring = Keyring::of(Key::new(Zeroizing::new([1; 32])));
+        let mut keyring = Keyring::single(Key::new(Zeroizing::new([1; 32])));
         fs::write(&path, keyring.to_text().as_bytes()).unwrap();
         for mode in [0o644, 0o660, 0o620, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();

@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        bootstrap::Record,
+        bootstrap::FoundingRecord,
         node::{Epoch, NodeId},
     };
 
@@ -161,7 +161,10 @@ mod tests {
     }
 
     fn record() -> NodeRecord {
-        NodeRecord { epoch: Epoch(7), founding: Record::blank(NodeId::generate(1_700_000_000_000, [1; 10])) }
+        NodeRecord {
+            epoch: Epoch(7),
+            founding: FoundingRecord::blank(NodeId::generate(1_700_000_000_000, [1; 10])),
+        }
     }
 
     #[test]

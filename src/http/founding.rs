@@ -22,10 +22,10 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, Decision, EstablishedReport, Group, Reason, ResetRefused, Server, ServerReport,
-        Status, Voter, VoterRef,
+        Cluster, Conflict, DataLoss, Decision, EstablishedReport, Group, Reason, ResetRefused, Server,
+        ServerReport, Status, Voter, VoterRef,
     },
-    handle::{DataLoss, Forgotten, NotDone},
+    handle::{Forgotten, NotDone},
     snapshot::Snapshot,
 };
 
@@ -100,7 +100,7 @@ pub(super) async fn reset(
     body: Body,
 ) -> Result<Response, Problem> {
     let request: shape::ResetRequest = read(&headers, body, RESET_SHAPE).await?;
-    let consent = if request.i_will_lose_data { DataLoss::Accepted } else { DataLoss::Refused };
+    let consent = if request.i_will_lose_data { DataLoss::Allowed } else { DataLoss::Refused };
     let forgotten = match api.handle.reset(consent).await {
         Ok(forgotten) => forgotten,
         // The remedy in the words of this API, not in those of the command line.
@@ -205,7 +205,7 @@ pub(super) fn summary(founding: &Status) -> api::Founding {
 pub(super) fn codes(founding: &Status) -> BTreeSet<&'static str> {
     let mut codes: BTreeSet<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|reason| reason.code()).collect(),
-        Decision::Conflict(conflict) => conflict.reasons().into_iter().map(|(code, _)| code).collect(),
+        Decision::Conflict(conflict) => conflict.reasons().iter().map(Reason::code).collect(),
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => BTreeSet::new(),
     };
     codes.extend(founding.fault.as_ref().map(Reason::code));
@@ -224,18 +224,16 @@ pub(super) fn attested(server: &Server) -> shape::Server {
 
 /// The reasons of the decision. A fault is added to any decision: it is a reason to act even if none to wait.
 fn reasons(founding: &Status) -> Vec<shape::Reason> {
-    let reason = |code: &str, message: String| shape::Reason { code: code.to_owned(), message };
+    let reason = |why: &Reason| shape::Reason { code: why.code().to_owned(), message: why.to_string() };
     let mut reasons: Vec<_> = match &founding.decision {
-        Decision::Wait { reasons } => reasons.iter().map(|why| reason(why.code(), why.to_string())).collect(),
-        Decision::Conflict(conflict) => {
-            conflict.reasons().into_iter().map(|(code, message)| reason(code, message)).collect()
-        }
+        Decision::Wait { reasons } => reasons.iter().map(reason).collect(),
+        Decision::Conflict(conflict) => conflict.reasons().iter().map(reason).collect(),
         Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => Vec::new(),
     };
     if let Some(fault) = &founding.fault
         && reasons.iter().all(|reason| reason.code != fault.code())
     {
-        reasons.push(reason(fault.code(), fault.to_string()));
+        reasons.push(reason(fault));
     }
     reasons
 }

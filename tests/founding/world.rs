@@ -7,8 +7,8 @@ use std::{
 
 use chronik_agent::{
     bootstrap::{
-        Admission, Attestation, Bootstrap, ClusterId, Config, Contact, Decision, Founder, Message, Record,
-        SeedGate, Sighting, Terms, Timing, View,
+        Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Decision, Founder,
+        FoundingRecord, Message, Outgoing, SeedGate, Sighting, Sightings, Terms,
     },
     node::{NodeId, Role},
 };
@@ -22,13 +22,19 @@ const DETECTION: Duration = Duration::from_secs(2);
 /// One server: what it is while it runs, and what survives it.
 pub(crate) struct Server {
     pub(crate) machine: Option<Bootstrap>,
-    disk: Record,
+    disk: FoundingRecord,
     expect: u16,
-    seen: BTreeMap<NodeId, (Sighting, Instant)>,
+    seen: BTreeMap<NodeId, Heard>,
     /// Partition: only servers of the same side hear each other.
     pub(crate) side: u8,
     /// Nobody hears it, but it hears everybody.
     pub(crate) mute: bool,
+}
+
+/// Another server as it was last heard from.
+struct Heard {
+    sighting: Sighting,
+    at: Instant,
 }
 
 enum Event {
@@ -85,7 +91,7 @@ impl World {
     }
 
     fn add(&mut self, expect: u16) {
-        let disk = Record::blank(self.fresh_id());
+        let disk = FoundingRecord::blank(self.fresh_id());
         self.servers.push(Server {
             machine: None,
             disk,
@@ -119,7 +125,7 @@ impl World {
             terms: Some(Terms::Count(self.servers[server].expect.try_into().unwrap())),
             admission: Admission::Found,
             seed_gate: SeedGate::Patient,
-            timing: Timing::LAN,
+            timing: BallotTiming::LAN,
         };
         let rng = StdRng::seed_from_u64(self.rng.random());
         let node = &mut self.servers[server];
@@ -136,7 +142,7 @@ impl World {
     /// Kills a server, and its disk: it comes back as somebody else.
     pub(crate) fn wipe(&mut self, server: usize) {
         self.kill(server);
-        self.servers[server].disk = Record::blank(self.fresh_id());
+        self.servers[server].disk = FoundingRecord::blank(self.fresh_id());
         self.servers[server].seen.clear();
         self.start(server);
     }
@@ -171,7 +177,7 @@ impl World {
         match event {
             Event::Gossip => {
                 let view = self.view(server);
-                self.machine(server).handle_view(view, now);
+                self.machine(server).handle_sightings(view, now);
                 let jitter = Duration::from_millis(self.rng.random_range(0..50));
                 self.schedule(server, GOSSIP + jitter, Event::Gossip);
             }
@@ -191,7 +197,7 @@ impl World {
     }
 
     /// What gossip would know by now: whoever is connected was just heard.
-    fn view(&mut self, server: usize) -> View {
+    fn view(&mut self, server: usize) -> Sightings {
         for other in 0..self.servers.len() {
             let founder = self.founder(other);
             let zone = Some(format!("zone-{}", other % 2));
@@ -212,28 +218,28 @@ impl World {
                     attestation: Attestation::Silent,
                 };
                 let id = node.disk.node_id;
-                self.servers[server].seen.insert(id, (sighting, self.now));
+                self.servers[server].seen.insert(id, Heard { sighting, at: self.now });
             }
         }
         let seen = &mut self.servers[server].seen;
-        for (sighting, heard) in seen.values_mut() {
-            if *heard + DETECTION < self.now {
-                sighting.contact = Contact::Remembered;
+        for heard in seen.values_mut() {
+            if heard.at + DETECTION < self.now {
+                heard.sighting.contact = Contact::Remembered;
             }
         }
-        View {
-            nodes: seen.iter().map(|(id, (sighting, _))| (*id, sighting.clone())).collect(),
+        Sightings {
+            nodes: seen.iter().map(|(id, heard)| (*id, heard.sighting.clone())).collect(),
             distinct_servers: seen.len() + 1,
             seeds: 3,
             unanswered_seeds: BTreeMap::new(),
-            duplicate_id: false,
+            duplicate: None,
         }
     }
 
     /// What the shell does after every input: disk, then network, then clock. It may crash in between.
     fn drain(&mut self, server: usize) {
         let now = self.now;
-        while let Some(unsaved) = self.machine(server).poll_persist() {
+        while let Some(unsaved) = self.machine(server).poll_save() {
             if self.rng.random_ratio(self.crashes, 1_000) {
                 return self.kill(server);
             }
@@ -241,10 +247,10 @@ impl World {
             if self.rng.random_ratio(self.crashes, 1_000) {
                 return self.kill(server);
             }
-            self.machine(server).persisted(unsaved);
+            self.machine(server).saved(unsaved, now);
         }
         let from = self.servers[server].disk.node_id;
-        while let Some((to, message)) = self.machine(server).poll_message() {
+        while let Some(Outgoing { to, message }) = self.machine(server).poll_message() {
             let Some(to) = self.servers.iter().position(|other| other.disk.node_id == to) else {
                 continue;
             };

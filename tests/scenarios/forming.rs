@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use chronik_agent::bootstrap::{Reason, SeedGate};
+use chronik_agent::{
+    bootstrap::{BallotTiming, Listing, Reason, SeedGate},
+    gossip::Timing,
+};
 
 use super::{SECOND, all_told, assert_sound, founded, group};
 use crate::sim::{Node, World, servers::Plan};
@@ -108,7 +111,7 @@ pub(crate) fn different_expects(seed: u64) -> World {
     let differs = |node: Node| {
         let mismatch = |reason: &Reason| {
             let Reason::ExpectMismatch { others, .. } = reason else { return None };
-            Some(others.iter().map(|(name, expect)| format!("{name} expects {expect}")).collect())
+            Some(others.0.iter().map(ToString::to_string).collect())
         };
         world.reasons(node).iter().find_map(mismatch)
     };
@@ -156,7 +159,7 @@ pub(crate) fn silent_seed(seed: u64) -> World {
     nodes.iter().for_each(|node| world.list(*node, seeds.clone()));
     world.start_all(&nodes);
     world.run_for(9 * SECOND);
-    let unheard = Reason::UnheardSeeds { addrs: nobody(1) };
+    let unheard = Reason::UnheardSeeds { addrs: Listing(nobody(1)) };
     assert!(nodes.iter().all(|node| world.reasons(*node) == [unheard.clone()]), "\n{}", world.describe());
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
@@ -229,4 +232,32 @@ pub(crate) fn forgotten_records(seed: u64) -> World {
 #[test]
 fn a_server_that_holds_data_of_a_cluster_brings_it_to_agents_that_know_none() {
     forgotten_records(1);
+}
+
+/// The ballots that three servers need whose links all have a round trip of `round_trip_ms`, over forty seeds.
+fn ballots(round_trip_ms: f64, gossip: Timing, timing: BallotTiming) -> u64 {
+    let corners = [[0.0, 0.0], [1.0, 0.0], [0.5, 0.75_f64.sqrt()]];
+    let ballots = |seed| {
+        let mut world = World::new(seed);
+        world.timing = gossip;
+        let nodes = world.servers(3, 3);
+        world.places = nodes.iter().copied().zip(corners.map(|at| at.map(|x| x * round_trip_ms))).collect();
+        nodes.iter().for_each(|node| world.plan(*node, |plan| plan.timing = timing));
+        world.start_all(&nodes);
+        let decided = world.run_until(30 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+        assert!(decided.is_some(), "seed {seed}\n{}", world.describe());
+        assert_sound(&world);
+        world.record(0).founding.promised.unwrap().round
+    };
+    (0..40).map(ballots).sum()
+}
+
+/// The founding had the waits of `lan` with every profile: an answer then takes longer than the interval at which it is
+/// asked for, and a ballot longer than the wait after which another server starts the next.
+#[test]
+fn over_wide_links_the_wan_profile_founds_in_the_first_ballot_as_lan_does_over_fast_ones() {
+    assert_eq!(ballots(0.0, Timing::LAN, BallotTiming::LAN), 40);
+    assert_eq!(ballots(300.0, Timing::WAN, BallotTiming::WAN), 40);
+    let overtaken = ballots(300.0, Timing::WAN, BallotTiming::LAN);
+    assert!(overtaken > 50, "{overtaken}: the measure no longer tells the two apart");
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use chronik_agent::{
-    bootstrap::{NodeRecord, Record},
+    bootstrap::{FoundingRecord, NodeRecord},
     gossip::{Gossip, Peer, Settings},
     membership::{FoundingNews, Metadata},
     node::{Epoch, NodeId, Role},
@@ -22,7 +22,7 @@ impl World {
         let unix_ms = self.unix_ms.checked_add_signed(passed + host.skew_ms).unwrap();
         let epoch = Epoch::next(host.disk.as_ref().map(|disk| disk.epoch), unix_ms);
         let founding = host.disk.take().map(|disk| disk.founding);
-        let founding = founding.unwrap_or_else(|| Record::blank(NodeId::generate(unix_ms, random)));
+        let founding = founding.unwrap_or_else(|| FoundingRecord::blank(NodeId::generate(unix_ms, random)));
         let id = founding.node_id;
         let record = NodeRecord { epoch, founding };
         host.disk = Some(record.clone());

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use chronik_agent::{
     bootstrap::{
-        self, Admission, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate, ServerReport,
-        Terms, VoterRef,
+        self, Admission, BallotTiming, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate,
+        ServerReport, Terms, VoterRef,
     },
     gossip::Gossip,
     machine::Machine,
@@ -26,12 +26,19 @@ pub(crate) struct Plan {
     pub(crate) expect: Option<NonZeroU16>,
     pub(crate) seed_gate: SeedGate,
     pub(crate) admission: Admission,
+    /// What `--profile` means for ballots.
+    pub(crate) timing: BallotTiming,
 }
 
 impl Plan {
     /// `--bootstrap-expect`, and nothing else.
     pub(crate) fn expect(expect: u16) -> Self {
-        Self { expect: NonZeroU16::new(expect), seed_gate: SeedGate::Patient, admission: Admission::Found }
+        Self {
+            expect: NonZeroU16::new(expect),
+            seed_gate: SeedGate::Patient,
+            admission: Admission::Found,
+            timing: BallotTiming::LAN,
+        }
     }
 }
 
@@ -141,7 +148,7 @@ impl World {
         let id = self.id(node);
         self.wipe(node);
         if self.disk.keeps_id {
-            let founding = bootstrap::Record::blank(id);
+            let founding = bootstrap::FoundingRecord::blank(id);
             self.hosts[node].disk = Some(NodeRecord { epoch: chronik_agent::node::Epoch(0), founding });
         }
     }
@@ -247,7 +254,7 @@ impl World {
             terms: plan.expect.map(Terms::Count),
             admission: plan.admission,
             seed_gate: plan.seed_gate,
-            timing: bootstrap::Timing::LAN,
+            timing: plan.timing,
         };
         let mut machine = Machine::new(gossip, config, record, rng, self.now);
         machine.set_seeds(host.seeds.iter().copied(), self.now);
@@ -274,8 +281,8 @@ impl World {
             }
             self.hosts[node].doomed |= lost;
             if !self.hosts[node].doomed {
-                let before = self.hosts[node].disk.replace(save.record().clone()).unwrap();
-                self.judge.wrote(&before, save.record());
+                let before = self.hosts[node].disk.replace(save.record()).unwrap();
+                self.judge.wrote(&before, &save.record());
                 if crashes(self) {
                     return false;
                 }

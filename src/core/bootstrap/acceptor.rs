@@ -1,64 +1,65 @@
-//! The acceptor: what a server promises and accepts. Every change here is on disk before the answer leaves.
+//! The acceptor: promises and accepts of one server. Every change here is saved before the answer leaves.
 
 use super::{
     ballot::Ballot,
-    founding::{Founder, Founding},
+    founding::{ClusterId, Founder, Founding},
     message::{Accept, AcceptedBefore, Body, Nack, Prepare, Promise, Refusal},
-    record::{Accepted, Record},
+    record::{Accepted, FoundingRecord},
     terms::Terms,
 };
 use crate::node::ClusterName;
 
-/// How this server stands when it is asked.
+/// The part that this server takes in ballots now.
 #[derive(Debug, Clone)]
-pub(super) struct Standing<'a> {
+pub(super) struct Participation<'a> {
     /// The cluster that it wants to be part of.
     pub(super) cluster_name: &'a ClusterName,
-    /// Its terms, or why it takes part in nothing now.
+    /// Its terms, or the reason for which it takes part in nothing now.
     pub(super) terms: Result<&'a Terms, Refusal>,
-    /// How it would stand in a founding.
+    /// The only cluster that the operator allows, if there is such a restriction.
+    pub(super) pinned: Option<ClusterId>,
+    /// Its entry in a founding.
     pub(super) founder: &'a Founder,
-    /// Where it runs.
+    /// Its zone, such as a data centre.
     pub(super) zone: Option<&'a str>,
 }
 
-impl Record {
+impl FoundingRecord {
     /// Answers a `Prepare`.
     ///
     /// The promised ballot itself is promised again: the first answer may have been lost, and the same promise with
     /// what was accepted since takes nothing back.
-    pub(super) fn answer_prepare(&mut self, prepare: &Prepare, standing: &Standing<'_>) -> Body {
+    pub(super) fn answer_prepare(&mut self, prepare: &Prepare, part: &Participation<'_>) -> Body {
         if let Some(cluster) = &self.cluster {
             return Body::Founded(Box::new(cluster.clone()));
         }
-        if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, standing) {
+        if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, part) {
             return self.nack(prepare.ballot, refusal);
         }
         self.promised = Some(prepare.ballot);
-        Body::Promise(Box::new(self.promise(prepare.ballot, standing)))
+        Body::Promise(Box::new(self.promise(prepare.ballot, part)))
     }
 
     /// The promise of `ballot`, which must stand in the record already.
-    pub(super) fn promise(&self, ballot: Ballot, standing: &Standing<'_>) -> Promise {
+    fn promise(&self, ballot: Ballot, part: &Participation<'_>) -> Promise {
         Promise {
             ballot,
             accepted: self.accepted.as_ref().map(|accepted| AcceptedBefore {
                 ballot: accepted.ballot,
                 founding: accepted.founding.clone(),
             }),
-            founder: standing.founder.clone(),
-            zone: standing.zone.map(str::to_owned),
+            founder: part.founder.clone(),
+            zone: part.zone.map(str::to_owned),
         }
     }
 
     /// Answers an `Accept`.
-    pub(super) fn answer_accept(&mut self, accept: &Accept, standing: &Standing<'_>) -> Body {
+    pub(super) fn answer_accept(&mut self, accept: &Accept, part: &Participation<'_>) -> Body {
         if let Some(cluster) = &self.cluster {
             return Body::Founded(Box::new(cluster.clone()));
         }
-        let allowed = self
-            .check(accept.ballot, &accept.terms, standing)
-            .and_then(|()| check_founding(accept, standing));
+        let allowed =
+            self.check(accept.ballot, &accept.terms, part).and_then(|()| check_founding(accept, part));
         if let Err(refusal) = allowed {
             return self.nack(accept.ballot, refusal);
         }
@@ -71,9 +72,9 @@ impl Record {
         Body::Accepted(accept.ballot)
     }
 
-    /// What both phases ask for: taking part, the same terms, and no promise to a higher ballot.
-    fn check(&self, ballot: Ballot, terms: &Terms, standing: &Standing<'_>) -> Result<(), Refusal> {
-        let mine = standing.terms?;
+    /// Checks what both phases require: taking part, the same terms, and no promise to a higher ballot.
+    fn check(&self, ballot: Ballot, terms: &Terms, part: &Participation<'_>) -> Result<(), Refusal> {
+        let mine = part.terms?;
         let accepted_on_others = self.accepted.as_ref().is_some_and(|accepted| accepted.terms != *mine);
         if mine != terms || accepted_on_others {
             return Err(Refusal::OtherTerms);
@@ -92,29 +93,21 @@ impl Record {
     }
 }
 
-fn check_founding(accept: &Accept, standing: &Standing<'_>) -> Result<(), Refusal> {
-    let founding = &accept.founding;
-    let genuine = founding.is_genuine(standing.cluster_name)
+fn check_founding(accept: &Accept, part: &Participation<'_>) -> Result<(), Refusal> {
+    let founding: &Founding = &accept.founding;
+    let genuine = founding.is_genuine(part.cluster_name)
         && founding.operator().is_none()
         && founding.ballot() <= accept.ballot
-        && fits(founding, &accept.terms);
+        && founding.fits(&accept.terms);
     if !genuine {
         return Err(Refusal::NotGenuine);
     }
-    // One that was taken over may be chosen already, with this server listed as it was before it moved: refusing
-    // that for ever would leave the others with a founding that they can neither finish nor drop.
+    // A founding that was taken over may be chosen already, with this server listed as it was before it moved:
+    // refusing it for ever would leave the others with a founding that they can neither finish nor drop.
     let is_new = founding.ballot() == accept.ballot;
-    let listed = founding.founder(standing.founder.id);
-    if is_new && listed.is_some_and(|listed| listed != standing.founder) {
+    let listed = founding.founder(part.founder.id);
+    if is_new && listed.is_some_and(|listed| listed != part.founder) {
         return Err(Refusal::NotMyEntry);
     }
     Ok(())
-}
-
-/// Whether a founding has as many founders as the terms ask for, and those that they name.
-pub(super) fn fits(founding: &Founding, terms: &Terms) -> bool {
-    match terms {
-        Terms::Count(_) => founding.founders().len() == terms.expect(),
-        Terms::Named(named) => founding.ids().eq(named.ids().iter().copied()),
-    }
 }

@@ -9,17 +9,17 @@ use super::cbor;
 use crate::node::NodeId;
 
 /// One attempt to agree on a founding. Ballots are ordered by round, then by node, so that no two nodes ever run the
-/// same one; a node never runs one twice, because it records its own promise before anybody hears of the ballot.
+/// same one; a node never runs one twice, because it saves its own promise before the ballot is announced.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
 )]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Ballot {
-    /// Grows with every attempt, across restarts.
+    /// Number of the attempt; it grows across restarts.
     #[n(0)]
     pub round: u64,
-    /// Who runs the ballot.
+    /// The proposer.
     #[cbor(n(1), with = "cbor::node_id")]
     pub node: NodeId,
 }

@@ -3,65 +3,81 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    acceptor::fits,
     ballot::Ballot,
     founding::{Founder, Founding},
-    message::{Accept, AcceptedBefore, Prepare, Promise},
+    message::{Accept, AcceptedBefore, Body, Prepare, Promise},
     terms::Terms,
 };
 use crate::node::{ClusterName, NodeId};
 
-/// The promises that count, by who made them.
+/// The promises that count, by the acceptor that made them.
 pub(super) type Promises = BTreeMap<NodeId, Promise>;
 
 /// One ballot of this node.
 ///
-/// *Strict*, a founding needs all its founders in both phases, so that two foundings can never share a member,
-/// however many servers there are. *Relaxed*, any quorum will do, which is safe while any two quorums share a server.
+/// *Strict*, a founding needs all its founders in both phases, so that two foundings can never share a member, however
+/// many servers there are. *Relaxed*, any quorum will do, which is safe while any two quorums share a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Campaign {
-    pub(super) ballot: Ballot,
-    pub(super) relaxed: bool,
-    pub(super) phase: Phase,
+    ballot: Ballot,
+    is_relaxed: bool,
+    phase: BallotPhase,
 }
 
-/// How far a ballot has come.
+/// The phase of a ballot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Phase {
+enum BallotPhase {
     /// Gathering promises.
     Preparing(Promises),
-    /// The founding is fixed, and for this ballot for ever; gathering accepts.
-    Accepting {
-        /// The founding.
-        founding: Founding,
-        /// Who accepted it.
-        accepted: BTreeSet<NodeId>,
-    },
+    /// Gathering accepts of a founding, which is fixed for this ballot for ever.
+    Accepting { founding: Founding, accepted: BTreeSet<NodeId> },
 }
 
 impl Campaign {
     pub(super) fn new(ballot: Ballot) -> Self {
-        Self { ballot, relaxed: false, phase: Phase::Preparing(Promises::new()) }
+        Self { ballot, is_relaxed: false, phase: BallotPhase::Preparing(Promises::new()) }
     }
 
-    /// What to ask of those who have not answered.
+    pub(super) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// True if any quorum may complete the ballot.
+    pub(super) fn is_relaxed(&self) -> bool {
+        self.is_relaxed
+    }
+
+    /// Lets any quorum complete the ballot from now on.
+    pub(super) fn relax(&mut self) {
+        self.is_relaxed = true;
+    }
+
+    /// The first phase's question.
     pub(super) fn prepare(&self, terms: &Terms) -> Prepare {
         Prepare { ballot: self.ballot, terms: terms.clone() }
     }
 
-    /// What to ask in the second phase.
+    /// The second phase's question; `None` in the first phase.
     pub(super) fn accept(&self, terms: &Terms) -> Option<Accept> {
         match &self.phase {
-            Phase::Preparing(_) => None,
-            Phase::Accepting { founding, .. } => {
+            BallotPhase::Preparing(_) => None,
+            BallotPhase::Accepting { founding, .. } => {
                 Some(Accept { ballot: self.ballot, terms: terms.clone(), founding: founding.clone() })
             }
         }
     }
 
+    /// The question of the current phase.
+    pub(super) fn question(&self, terms: &Terms) -> Body {
+        match self.accept(terms) {
+            Some(accept) => Body::Accept(Box::new(accept)),
+            None => Body::Prepare(self.prepare(terms)),
+        }
+    }
+
     /// Counts a promise of this ballot; one that comes after the founding was fixed changes nothing.
     pub(super) fn add_promise(&mut self, from: NodeId, promise: Promise, terms: &Terms) {
-        if let Phase::Preparing(promises) = &mut self.phase
+        if let BallotPhase::Preparing(promises) = &mut self.phase
             && promise.ballot == self.ballot
             && promise.founder.id == from
             && terms.counts(from)
@@ -72,7 +88,7 @@ impl Campaign {
 
     /// Counts an accept of this ballot.
     pub(super) fn add_accepted(&mut self, from: NodeId, ballot: Ballot, terms: &Terms) {
-        if let Phase::Accepting { accepted, .. } = &mut self.phase
+        if let BallotPhase::Accepting { accepted, .. } = &mut self.phase
             && ballot == self.ballot
             && terms.counts(from)
         {
@@ -80,43 +96,59 @@ impl Campaign {
         }
     }
 
-    /// Whether this server has answered in the phase that the ballot is in.
+    /// True if this server has answered in the current phase.
     pub(super) fn has_answered(&self, id: NodeId) -> bool {
         match &self.phase {
-            Phase::Preparing(promises) => promises.contains_key(&id),
-            Phase::Accepting { accepted, .. } => accepted.contains(&id),
+            BallotPhase::Preparing(promises) => promises.contains_key(&id),
+            BallotPhase::Accepting { accepted, .. } => accepted.contains(&id),
         }
     }
 
-    /// The founders without whom the ballot goes on only relaxed. None before a quorum has promised: without one it
+    /// The servers that the ballot asks now and that have not answered: of the `alive` ones those that count, and the
+    /// founders that it needs, alive or not.
+    pub(super) fn unanswered(&self, terms: &Terms, alive: impl Iterator<Item = NodeId>) -> BTreeSet<NodeId> {
+        let asked = |id: &NodeId| {
+            terms.counts(*id) && (matches!(self.phase, BallotPhase::Preparing(_)) || self.asks_to_accept(*id))
+        };
+        let founders = self.missing_founders(terms);
+        let targets = alive.filter(asked).chain(founders);
+        targets.filter(|id| *id != self.ballot.node && !self.has_answered(*id)).collect()
+    }
+
+    /// The founders without which the ballot goes on only relaxed. None before a quorum has promised: without one it
     /// goes on in no way.
     pub(super) fn missing_founders(&self, terms: &Terms) -> BTreeSet<NodeId> {
         let needed: BTreeSet<NodeId> = match &self.phase {
-            Phase::Preparing(promises) if promises.len() < terms.quorum() => BTreeSet::new(),
-            Phase::Preparing(promises) => match (latest(promises), terms) {
+            BallotPhase::Preparing(_) if !self.can_propose(terms) => BTreeSet::new(),
+            BallotPhase::Preparing(promises) => match (latest(promises), terms) {
                 (Some(accepted), _) => accepted.founding.ids().collect(),
                 (None, Terms::Named(named)) => named.ids().clone(),
                 (None, Terms::Count(_)) => BTreeSet::new(),
             },
-            Phase::Accepting { founding, .. } => founding.ids().collect(),
+            BallotPhase::Accepting { founding, .. } => founding.ids().collect(),
         };
         needed.into_iter().filter(|id| !self.has_answered(*id)).collect()
     }
 
-    /// Fixes the founding, if the promises suffice, and says so.
+    /// True if a quorum has promised and no founding is fixed yet.
+    pub(super) fn can_propose(&self, terms: &Terms) -> bool {
+        matches!(&self.phase, BallotPhase::Preparing(promises) if promises.len() >= terms.quorum())
+    }
+
+    /// Fixes the founding, if the promises suffice; returns true in that case.
     ///
-    /// It is the accepted one of the highest ballot among **all** promises that came. Only if there is none,
-    /// `choose` composes a new one from those who promised.
+    /// The founding is the accepted one of the highest ballot among **all** promises that came. Only if there is none,
+    /// `choose` composes a new one from the servers that promised.
     pub(super) fn propose(
         &mut self,
         cluster_name: &ClusterName,
         terms: &Terms,
         choose: impl FnOnce(&Promises) -> Option<Vec<Founder>>,
     ) -> bool {
-        let Phase::Preparing(promises) = &self.phase else {
+        let BallotPhase::Preparing(promises) = &self.phase else {
             return false;
         };
-        if promises.len() < terms.quorum() {
+        if !self.can_propose(terms) {
             return false;
         }
         let founding = match latest(promises) {
@@ -125,29 +157,57 @@ impl Campaign {
         };
         let Some(founding) = founding else { return false };
         let all_promised = founding.ids().all(|id| promises.contains_key(&id));
-        if !(self.relaxed || all_promised) || !fits(&founding, terms) {
+        if !(self.is_relaxed || all_promised) || !founding.fits(terms) {
             return false;
         }
-        self.phase = Phase::Accepting { founding, accepted: BTreeSet::new() };
+        self.phase = BallotPhase::Accepting { founding, accepted: BTreeSet::new() };
         true
     }
 
-    /// Whether `id` is to be asked to accept: strict, only founders are.
+    /// True if `id` is to be asked to accept: in a strict ballot, only founders are.
     pub(super) fn asks_to_accept(&self, id: NodeId) -> bool {
         match &self.phase {
-            Phase::Preparing(_) => false,
-            Phase::Accepting { founding, .. } => self.relaxed || founding.founder(id).is_some(),
+            BallotPhase::Preparing(_) => false,
+            BallotPhase::Accepting { founding, .. } => self.is_relaxed || founding.founder(id).is_some(),
         }
     }
 
-    /// The founding, once enough have accepted it.
+    /// The founding, once enough servers have accepted it.
     pub(super) fn chosen(&self, terms: &Terms) -> Option<&Founding> {
-        let Phase::Accepting { founding, accepted } = &self.phase else {
+        let BallotPhase::Accepting { founding, accepted } = &self.phase else {
             return None;
         };
         let all = founding.ids().all(|id| accepted.contains(&id));
-        let quorum = self.relaxed && accepted.len() >= terms.quorum();
+        let quorum = self.is_relaxed && accepted.len() >= terms.quorum();
         (all || quorum).then_some(founding)
+    }
+}
+
+/// The inside of a ballot, for the checker: it asks whether a set of accepts is enough, and its mutants break rules.
+#[cfg(test)]
+impl Campaign {
+    pub(super) fn accepting(
+        ballot: Ballot,
+        is_relaxed: bool,
+        founding: Founding,
+        accepted: BTreeSet<NodeId>,
+    ) -> Self {
+        Self { ballot, is_relaxed, phase: BallotPhase::Accepting { founding, accepted } }
+    }
+
+    pub(super) fn promises_mut(&mut self) -> Option<&mut Promises> {
+        match &mut self.phase {
+            BallotPhase::Preparing(promises) => Some(promises),
+            BallotPhase::Accepting { .. } => None,
+        }
+    }
+
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(self.phase, BallotPhase::Preparing(_))
+    }
+
+    pub(super) fn make_strict(&mut self) {
+        self.is_relaxed = false;
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the names of `node` are written in messages: ids as sixteen bytes, the rest as text.
+//! The encoding of the names of `node` in messages: ids as sixteen bytes, the rest as text.
 
 /// A node id as a byte string.
 pub(super) mod node_id {
@@ -6,7 +6,7 @@ pub(super) mod node_id {
 
     use crate::node::NodeId;
 
-    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+    pub(crate) fn encode<C, W: minicbor::encode::Write>(
         id: &NodeId,
         e: &mut Encoder<W>,
         _: &mut C,
@@ -14,10 +14,7 @@ pub(super) mod node_id {
         e.bytes(id.as_bytes())?.ok()
     }
 
-    pub(in super::super) fn decode<C>(
-        d: &mut Decoder<'_>,
-        _: &mut C,
-    ) -> Result<NodeId, minicbor::decode::Error> {
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<NodeId, minicbor::decode::Error> {
         let bytes: [u8; NodeId::LEN] = d.bytes()?.try_into().map_err(minicbor::decode::Error::custom)?;
         NodeId::try_from(bytes).map_err(minicbor::decode::Error::custom)
     }
@@ -29,7 +26,7 @@ pub(super) mod maybe_node_id {
 
     use crate::node::NodeId;
 
-    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+    pub(crate) fn encode<C, W: minicbor::encode::Write>(
         id: &Option<NodeId>,
         e: &mut Encoder<W>,
         context: &mut C,
@@ -40,7 +37,7 @@ pub(super) mod maybe_node_id {
         }
     }
 
-    pub(in super::super) fn decode<C>(
+    pub(crate) fn decode<C>(
         d: &mut Decoder<'_>,
         context: &mut C,
     ) -> Result<Option<NodeId>, minicbor::decode::Error> {
@@ -52,13 +49,13 @@ pub(super) mod maybe_node_id {
     }
 }
 
-/// Whatever prints and parses as text: names and addresses.
+/// Values that print and parse as text: names and addresses.
 pub(super) mod text {
     use std::{error::Error, fmt::Display, str::FromStr};
 
     use minicbor::{Decoder, Encoder};
 
-    pub(in super::super) fn encode<C, W: minicbor::encode::Write, T: Display>(
+    pub(crate) fn encode<C, W: minicbor::encode::Write, T: Display>(
         value: &T,
         e: &mut Encoder<W>,
         _: &mut C,
@@ -66,7 +63,7 @@ pub(super) mod text {
         e.str(&value.to_string())?.ok()
     }
 
-    pub(in super::super) fn decode<C, T>(d: &mut Decoder<'_>, _: &mut C) -> Result<T, minicbor::decode::Error>
+    pub(crate) fn decode<C, T>(d: &mut Decoder<'_>, _: &mut C) -> Result<T, minicbor::decode::Error>
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
     {
@@ -80,7 +77,7 @@ pub(super) mod endpoints {
 
     use crate::node::Endpoints;
 
-    pub(in super::super) fn encode<C, W: minicbor::encode::Write>(
+    pub(crate) fn encode<C, W: minicbor::encode::Write>(
         endpoints: &Endpoints,
         e: &mut Encoder<W>,
         _: &mut C,
@@ -92,10 +89,7 @@ pub(super) mod endpoints {
         Ok(())
     }
 
-    pub(in super::super) fn decode<C>(
-        d: &mut Decoder<'_>,
-        _: &mut C,
-    ) -> Result<Endpoints, minicbor::decode::Error> {
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Endpoints, minicbor::decode::Error> {
         d.map_iter::<String, String>()?
             .map(|entry| {
                 let (name, address) = entry?;

@@ -1,11 +1,11 @@
 //! The exhaustive check of the agreement: every interleaving of a small instance, run with the shipped machine.
 //!
 //! The network delivers anything that was ever sent, at any time, any number of times, or never; servers crash and
-//! restart with nothing but their record. What one server does with one input is computed once, by [`Agreement`], and
-//! remembered; the search then works on small numbers.
+//! restart with nothing but their record. The outcome of one input at one server is computed once, by [`Agreement`],
+//! and remembered; the search then works on small numbers.
 //!
 //! Three things are left out because they add no behaviour: a promise is counted at the moment the proposer uses it
-//! (its state before is seen by nobody), a `Nack` is never delivered (all it does is end a ballot, as a crash does,
+//! (its state before is not observable), a `Nack` is never delivered (all it does is end a ballot, as a crash does,
 //! and `a_nack_ends_a_ballot_or_does_nothing` in `agreement` tests that), and the owners of ballots are tried only up
 //! to renaming (AAB and BBA are the same up to the order of ids, on which nothing but the order of ballots depends;
 //! rounds are given, so that any order of ballots is tried).
@@ -15,164 +15,33 @@
 )]
 
 mod instances;
+mod model;
 mod verdict;
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::Hash,
     rc::Rc,
 };
 
+use model::{Action, Bits, Envelope, Instance, Mutant, Seen, Step, WORDS, Way, World};
 use verdict::Votes;
 
 use super::{
-    acceptor::Standing,
+    acceptor::Participation,
     agreement::Agreement,
-    campaign::{Campaign, Phase},
+    campaign::Campaign,
     fixture::{founder, id, name},
     message::{Body, Promise},
-    record::Record,
+    record::FoundingRecord,
     terms::Terms,
 };
 use crate::node::NodeId;
 
-/// A small cluster to be explored whole.
-pub(super) struct Instance {
-    pub(super) servers: usize,
-    pub(super) terms: Terms,
-    /// Who runs the ballot of round 1, 2, …
-    pub(super) owners: &'static [usize],
-    /// Whether any quorum may complete a ballot, at any moment; if not, only all founders may.
-    pub(super) relaxed: bool,
-    /// Whether chosen foundings are learnt and spread; the others then stop voting.
-    pub(super) learning: bool,
-    pub(super) mutant: Option<Mutant>,
-}
-
-/// A rule that is broken on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mutant {
-    /// An answer leaves, then the server crashes, and its record was not written.
-    ReplyBeforeFsync,
-    /// A ballot is announced, then the server crashes, and its record was not written.
-    PrepareBeforeFsync,
-    /// N − 1 promises and accepts suffice.
-    SmallQuorum,
-    /// Server 1 promises without telling what it accepted.
-    OmitAccepted,
-    /// The proposer ignores what others accepted.
-    OwnValue,
-    /// A server accepts in a ballot below its promise.
-    AcceptBelowPromise,
-    /// A server loses its record and keeps its id.
-    WipedDisk,
-    /// Strict, but a founding is taken over without the promises of its founders.
-    TakeOverWithoutFounders,
-    /// Strict, but founders are picked from outside the counted promises.
-    FoundersFromOutside,
-}
-
-/// What an exploration found.
-pub(super) struct Explored {
-    pub(super) states: usize,
-    pub(super) violation: Option<String>,
-}
-
-/// Room for the messages of the largest instance.
-const WORDS: usize = 12;
-
-/// A set of messages, a bit each.
-type Bits = [u64; WORDS];
-
-/// Multiply and rotate: the default hasher is most of the time of an unoptimised run.
-#[derive(Clone, Default)]
-struct FastHasher(u64);
-
-impl Hasher for FastHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct World {
-    /// The state of each server, by number.
-    servers: [u16; 6],
-    /// Which messages were ever sent, a bit each.
-    sent: Bits,
-}
-
-impl Hash for World {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let [a, b, c, d, e, f] = self.servers.map(u64::from);
-        hasher.write_u64(a << 32 | b << 16 | c);
-        hasher.write_u64(d << 32 | e << 16 | f);
-        self.sent.iter().filter(|word| **word != 0).for_each(|word| hasher.write_u64(*word));
-    }
-}
-
-impl World {
-    fn has_sent(&self, message: u16) -> bool {
-        self.sent[usize::from(message) / 64] & (1 << (message % 64)) != 0
-    }
-
-    /// Those of `messages` that were sent.
-    fn sent_of(&self, messages: &Bits) -> Vec<u16> {
-        let mut numbers = Vec::new();
-        for (word, (sent, messages)) in self.sent.iter().zip(messages).enumerate() {
-            let mut rest = sent & messages;
-            while rest != 0 {
-                numbers
-                    .push(u16::try_from(word * 64).unwrap() + u16::try_from(rest.trailing_zeros()).unwrap());
-                rest &= rest - 1;
-            }
-        }
-        numbers
-    }
-
-    fn with(mut self, server: usize, step: &Step) -> Self {
-        self.servers[server] = step.state;
-        for &message in &step.sent {
-            self.sent[usize::from(message) / 64] |= 1 << (message % 64);
-        }
-        self
-    }
-}
-
-type Seen = HashMap<World, u32, BuildHasherDefault<FastHasher>>;
-
-/// What one server does: its state after, and what it sends.
-#[derive(Clone, PartialEq, Eq)]
-struct Step {
-    state: u16,
-    sent: Vec<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Envelope {
-    from: usize,
-    to: usize,
-    body: Body,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Start,
-    Crash,
-    Begin,
-    Deliver(u16),
-    Propose,
-    Relax,
-    Conclude,
-    Mutate,
+/// The outcome of an exploration.
+struct Explored {
+    states: usize,
+    violation: Option<String>,
 }
 
 /// Numbers for things, in the order they turn up.
@@ -220,7 +89,7 @@ struct Inbox {
 }
 
 /// Explores `instance` until every state was seen or an invariant is broken.
-pub(super) fn explore(instance: &Instance) -> Explored {
+fn explore(instance: &Instance) -> Explored {
     let mut explorer = Explorer {
         instance,
         states: Numbers::new(),
@@ -238,15 +107,15 @@ impl Explorer<'_> {
     fn search(&mut self) -> Explored {
         let mut start = World { servers: [0; 6], sent: [0; WORDS] };
         for server in 0..self.instance.servers {
-            start.servers[server] = self.states.number(Agreement::new(Record::blank(id(server))));
+            start.servers[server] = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
         }
         let mut seen = Seen::from_iter([(start, 0_u32)]);
-        let mut ways = vec![(0_u32, 0_u8, Action::Start)];
+        let mut ways = vec![Way { before: 0, server: 0, action: Action::Start }];
         let mut queue = VecDeque::from([start]);
         while let Some(world) = queue.pop_front() {
             let here = seen[&world];
-            if let Err(broken) = self.check(&world) {
-                let trace = self.trace(&seen, &ways, here);
+            if let Err(broken) = self.votes.check(&world, self.instance) {
+                let trace = verdict::trace(&self.messages.things, &seen, &ways, here);
                 return Explored { states: seen.len(), violation: Some(format!("{trace}{broken}")) };
             }
             for server in 0..self.instance.servers {
@@ -257,7 +126,7 @@ impl Explorer<'_> {
                     }
                     let count = u32::try_from(seen.len()).unwrap();
                     seen.entry(next).or_insert_with(|| {
-                        ways.push((here, u8::try_from(server).unwrap(), action));
+                        ways.push(Way { before: here, server: u8::try_from(server).unwrap(), action });
                         queue.push_back(next);
                         count
                     });
@@ -274,7 +143,7 @@ impl Explorer<'_> {
         for message in world.sent_of(&self.inboxes[server].others) {
             let step = self.deliver(state, server, message);
             if self.instance.mutant == Some(Mutant::ReplyBeforeFsync) {
-                let crashed = Agreement::new(self.states.things[usize::from(state)].record.clone());
+                let crashed = Agreement::new(self.states.things[usize::from(state)].record().clone());
                 let crashed = Step { state: self.states.number(crashed), sent: step.sent.clone() };
                 steps.push((Action::Mutate, Rc::new(crashed)));
             }
@@ -297,7 +166,7 @@ impl Explorer<'_> {
         let known = self.messages.things.len();
         let number = self.messages.number(Envelope { from, to, body });
         if usize::from(number) == known {
-            self.note_vote(known);
+            self.votes.note(known, &self.messages.things[known]);
             let inbox = &mut self.inboxes[to];
             let kind = match &self.messages.things[known].body {
                 Body::Promise(_) => &mut inbox.promises,
@@ -316,17 +185,22 @@ impl Explorer<'_> {
         &self,
         state: u16,
         server: usize,
-        action: impl FnOnce(&mut Agreement, &Standing<'_>) -> R,
+        action: impl FnOnce(&mut Agreement, &Participation<'_>) -> R,
     ) -> (Agreement, R) {
         let mut agreement = self.states.things[usize::from(state)].clone();
         let me = founder(server);
         let name = name();
-        let standing =
-            Standing { cluster_name: &name, terms: Ok(&self.instance.terms), founder: &me, zone: None };
-        let before = agreement.record.clone();
-        let result = action(&mut agreement, &standing);
+        let part = Participation {
+            cluster_name: &name,
+            terms: Ok(&self.instance.terms),
+            pinned: None,
+            founder: &me,
+            zone: None,
+        };
+        let before = agreement.record().clone();
+        let result = action(&mut agreement, &part);
         if self.instance.mutant.is_none() {
-            check_record(&before, &agreement.record);
+            check_record(&before, agreement.record());
         }
         (agreement, result)
     }
@@ -338,33 +212,33 @@ impl Explorer<'_> {
         }
         let mut steps = Vec::new();
         let agreement = self.states.things[usize::from(state)].clone();
-        let crashed = self.states.number(Agreement::new(agreement.record.clone()));
+        let crashed = self.states.number(Agreement::new(agreement.record().clone()));
         if crashed != state {
             steps.push((Action::Crash, Rc::new(Step { state: crashed, sent: Vec::new() })));
         }
         for (round, _) in (1_u64..).zip(self.instance.owners).filter(|(_, owner)| **owner == server) {
-            let (begun, ballot) =
-                self.run(state, server, |agreement, standing| agreement.begin(round - 1, standing));
+            let (begun, ballot) = self.run(state, server, |agreement, part| agreement.begin(round - 1, part));
             if ballot.is_none_or(|ballot| ballot.round != round) {
                 continue;
             }
-            let campaign = begun.campaign.clone().unwrap();
+            let campaign = begun.campaign().cloned().unwrap();
             let body = Body::Prepare(campaign.prepare(&self.instance.terms));
             let sent = self.send_all(server, |_| true, &body);
             if self.instance.mutant == Some(Mutant::PrepareBeforeFsync) {
-                let unwritten = Agreement { record: agreement.record.clone(), ..begun.clone() };
+                let mut unwritten = begun.clone();
+                *unwritten.record_mut() = agreement.record().clone();
                 let unwritten = Step { state: self.states.number(unwritten), sent: sent.clone() };
                 steps.push((Action::Mutate, Rc::new(unwritten)));
             }
             steps.push((Action::Begin, Rc::new(Step { state: self.states.number(begun), sent })));
         }
-        if self.instance.relaxed && agreement.campaign.as_ref().is_some_and(is_accepting) {
-            let (relaxed, ()) = self.run(state, server, |agreement, standing| agreement.relax(standing));
+        if self.instance.relaxed && agreement.campaign().is_some_and(is_accepting) {
+            let (relaxed, ()) = self.run(state, server, |agreement, part| agreement.relax(part));
             let step = self.second_phase(server, relaxed);
             steps.push((Action::Relax, Rc::new(step)));
         }
         if self.instance.mutant == Some(Mutant::WipedDisk) {
-            let wiped = self.states.number(Agreement::new(Record::blank(id(server))));
+            let wiped = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
             steps.push((Action::Mutate, Rc::new(Step { state: wiped, sent: Vec::new() })));
         }
         let steps = Rc::new(steps);
@@ -381,17 +255,18 @@ impl Explorer<'_> {
         let below = self.instance.mutant == Some(Mutant::AcceptBelowPromise);
         let (agreement, answer) = if let (Body::Accept(accept), true) = (&envelope.body, below) {
             let mut forgetful = self.states.things[usize::from(state)].clone();
-            let promised = forgetful.record.promised;
-            forgetful.record.promised = promised.min(Some(accept.ballot));
+            let promised = forgetful.record().promised;
+            forgetful.record_mut().promised = promised.min(Some(accept.ballot));
             let forgetful = self.states.number(forgetful);
-            let (mut agreement, answer) = self.run(forgetful, server, |agreement, standing| {
-                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            let (mut agreement, answer) = self.run(forgetful, server, |agreement, part| {
+                agreement.receive(id(envelope.from), &envelope.body, part)
             });
-            agreement.record.promised = agreement.record.promised.max(promised);
+            let record = agreement.record_mut();
+            record.promised = record.promised.max(promised);
             (agreement, answer)
         } else {
-            self.run(state, server, |agreement, standing| {
-                agreement.receive(id(envelope.from), &envelope.body, standing, None)
+            self.run(state, server, |agreement, part| {
+                agreement.receive(id(envelope.from), &envelope.body, part)
             })
         };
         let answer =
@@ -413,8 +288,7 @@ impl Explorer<'_> {
 
     /// Every founding that a ballot of `server` can fix with some of the promises that were sent.
     fn propose(&mut self, state: u16, server: usize, promises: Vec<u16>) -> Proposals {
-        let preparing = |campaign: &Campaign| matches!(campaign.phase, Phase::Preparing(_));
-        if !self.states.things[usize::from(state)].campaign.as_ref().is_some_and(preparing) {
+        if !self.states.things[usize::from(state)].campaign().is_some_and(Campaign::is_preparing) {
             return Rc::default();
         }
         if let Some(steps) = self.proposed.get(&(state, promises.clone())) {
@@ -438,7 +312,7 @@ impl Explorer<'_> {
         steps
     }
 
-    /// Which blank promises a mutant adds to the real ones.
+    /// The blank promises that a mutant adds to the real ones.
     fn forgeries(&self) -> Vec<Vec<usize>> {
         let everyone = 0..self.instance.servers;
         match self.instance.mutant {
@@ -459,19 +333,21 @@ impl Explorer<'_> {
     ) {
         let terms = self.instance.terms.clone();
         let mutant = self.instance.mutant;
-        let (mut gathered, ()) = self.run(state, server, |agreement, standing| {
+        let (mut gathered, ()) = self.run(state, server, |agreement, part| {
             for message in counted {
                 let envelope = &self.messages.things[usize::from(*message)];
-                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+                agreement.receive(id(envelope.from), &envelope.body, part);
             }
             if relaxed {
-                agreement.relax(standing);
+                agreement.relax(part);
             }
         });
-        let campaign = gathered.campaign.as_mut().unwrap();
-        let ballot = campaign.ballot;
-        campaign.relaxed |= mutant == Some(Mutant::TakeOverWithoutFounders);
-        let Phase::Preparing(promises) = &mut campaign.phase else {
+        let campaign = gathered.campaign_mut().unwrap();
+        let ballot = campaign.ballot();
+        if mutant == Some(Mutant::TakeOverWithoutFounders) {
+            campaign.relax();
+        }
+        let Some(promises) = campaign.promises_mut() else {
             return;
         };
         if mutant == Some(Mutant::OwnValue) {
@@ -498,15 +374,15 @@ impl Explorer<'_> {
         let gathered = self.states.number(gathered);
         for choice in choices(&promised, terms.expect()) {
             let mut asked = false;
-            let (mut proposed, done) = self.run(gathered, server, |agreement, standing| {
-                agreement.propose(standing, |_| {
+            let (mut proposed, done) = self.run(gathered, server, |agreement, part| {
+                agreement.propose(part, |_| {
                     asked = true;
                     Some(choice.iter().map(|id| (0..6).map(founder).find(|f| f.id == *id).unwrap()).collect())
                 })
             });
             if done {
                 if mutant == Some(Mutant::TakeOverWithoutFounders) {
-                    proposed.campaign.as_mut().unwrap().relaxed = false;
+                    proposed.campaign_mut().unwrap().make_strict();
                 }
                 let step = Rc::new(self.second_phase(server, proposed));
                 if !steps.contains(&step) {
@@ -519,10 +395,10 @@ impl Explorer<'_> {
         }
     }
 
-    /// The `Accept`s of a ballot whose founding is fixed. Where nothing is left to do but to count the accepts, which
-    /// [`Self::chosen`] does for everybody, the ballot is dropped at once, as by a crash.
+    /// The `Accept`s of a ballot whose founding is fixed. If nothing is left to do but to count the accepts, which
+    /// [`Votes::check`] does for every server, the ballot is dropped at once, as by a crash.
     fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
-        let campaign = agreement.campaign.clone().unwrap();
+        let campaign = agreement.campaign().cloned().unwrap();
         let accept = campaign.accept(&self.instance.terms).unwrap();
         let ballot = accept.ballot;
         let body = Body::Accept(Box::new(accept));
@@ -530,20 +406,20 @@ impl Explorer<'_> {
         if campaign.has_answered(id(server)) {
             sent.push(self.post(server, server, Body::Accepted(ballot)));
         }
-        let relaxes = self.instance.relaxed && !campaign.relaxed;
+        let relaxes = self.instance.relaxed && !campaign.is_relaxed();
         if !relaxes && !self.instance.learning {
-            agreement.campaign = None;
+            agreement.abandon();
         }
         Step { state: self.states.number(agreement), sent }
     }
 
     fn conclude(&mut self, state: u16, server: usize, accepts: &[u16]) -> Option<Step> {
-        let (agreement, cluster) = self.run(state, server, |agreement, standing| {
+        let (agreement, cluster) = self.run(state, server, |agreement, part| {
             for message in accepts {
                 let envelope = &self.messages.things[usize::from(*message)];
-                agreement.receive(id(envelope.from), &envelope.body, standing, None);
+                agreement.receive(id(envelope.from), &envelope.body, part);
             }
-            agreement.conclude(standing)
+            agreement.conclude(part)
         });
         let sent = self.send_all(server, |_| true, &Body::Founded(Box::new(cluster?)));
         Some(Step { state: self.states.number(agreement), sent })
@@ -558,14 +434,14 @@ impl Explorer<'_> {
 }
 
 fn is_accepting(campaign: &Campaign) -> bool {
-    !campaign.relaxed && matches!(campaign.phase, Phase::Accepting { .. })
+    !campaign.is_relaxed() && !campaign.is_preparing()
 }
 
 /// Records never go back.
-fn check_record(before: &Record, after: &Record) {
+fn check_record(before: &FoundingRecord, after: &FoundingRecord) {
     assert_eq!(before.node_id, after.node_id);
     assert!(before.promised <= after.promised, "a promise was taken back");
-    let ballot = |record: &Record| record.accepted.as_ref().map(|accepted| accepted.ballot);
+    let ballot = |record: &FoundingRecord| record.accepted.as_ref().map(|accepted| accepted.ballot);
     assert!(ballot(before) <= ballot(after), "an accept was taken back");
     assert!(ballot(after) <= after.promised, "accepted without a promise");
     if let Some(cluster) = &before.cluster {

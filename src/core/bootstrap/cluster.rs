@@ -1,4 +1,4 @@
-//! A cluster that exists: who founded it, who votes in it now, and which of two that are known is meant.
+//! A cluster that exists: its founders, its voters, and the choice between two that are known.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::node::{ClusterName, Endpoints, NodeId, NodeName};
 
-/// What is known of a cluster. It travels whole, and of two states the one with the higher configuration index wins.
+/// Everything that is known of a cluster. It travels whole, and of two states the one with the higher configuration
+/// index wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
@@ -19,16 +20,16 @@ pub struct Cluster {
     /// Its identity.
     #[n(0)]
     pub id: ClusterId,
-    /// Its founders; nothing where a server reported a cluster that is older than its agents.
+    /// Its founding; `None` if a server reported a cluster that is older than its agents.
     #[n(1)]
     pub founding: Option<Founding>,
     /// The servers that vote in it: the founders, until a server reports others.
     #[n(2)]
     pub voters: Vec<Voter>,
-    /// How new `voters` is, in the servers' own count; 0 until a server reports.
+    /// Version of `voters`, in the servers' own count; 0 until a server reports.
     #[n(3)]
     pub config_index: u64,
-    /// Whether a server reported that the group exists.
+    /// True if a server reported that the group exists.
     #[n(4)]
     pub established: bool,
 }
@@ -38,7 +39,7 @@ pub struct Cluster {
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Voter {
-    /// Its agent's id; nothing where the server named an endpoint that no known agent announces.
+    /// Its agent's id; `None` if the server named an endpoint that no known agent announces.
     #[cbor(n(0), with = "cbor::maybe_node_id")]
     pub id: Option<NodeId>,
     /// Its number among the founders, if it is one.
@@ -47,7 +48,7 @@ pub struct Voter {
     /// Its name, if it is known.
     #[n(2)]
     pub name: Option<VoterName>,
-    /// Where it is reached, as far as it is known.
+    /// Its addresses, as far as they are known.
     #[cbor(n(3), with = "cbor::endpoints")]
     pub endpoints: Endpoints,
 }
@@ -69,7 +70,7 @@ impl Voter {
         }
     }
 
-    /// Whether this voter is the server of agent `id`, which announces `endpoints`.
+    /// True if this voter is the server of agent `id`, which announces `endpoints`.
     pub fn is(&self, id: NodeId, endpoints: &Endpoints) -> bool {
         match self.id {
             Some(voter) => voter == id,
@@ -105,12 +106,12 @@ impl Cluster {
         Self { id, founding: None, voters: Vec::new(), config_index: 0, established: true }
     }
 
-    /// Whether the founding, if there is one, is what its id says.
+    /// True if the founding, if there is one, is what its id says.
     pub(super) fn is_genuine(&self, name: &ClusterName) -> bool {
         self.founding.as_ref().is_none_or(|founding| founding.id() == self.id && founding.is_genuine(name))
     }
 
-    /// Whether an operator's founding puts this cluster in the place of `other`: of everything that is not
+    /// True if an operator's founding puts this cluster in the place of `other`: of everything that is not
     /// established, except of another operator's founding that it does not name.
     pub(super) fn overrides(&self, other: &Self) -> bool {
         let operator = |cluster: &Self| cluster.founding.as_ref().and_then(Founding::operator).cloned();
@@ -118,13 +119,13 @@ impl Cluster {
         !other.established && (operator(other).is_none() || mine.overrides.contains(&other.id))
     }
 
-    /// Whether `id` is a cluster that this one put an end to.
+    /// True if `id` is a cluster that this one put an end to.
     pub(super) fn has_overridden(&self, id: ClusterId) -> bool {
         let operator = self.founding.as_ref().and_then(Founding::operator);
         operator.is_some_and(|operator| operator.overrides.contains(&id))
     }
 
-    /// Takes over what `other`, a state of the same cluster, knows better.
+    /// Merges `other`, a state of the same cluster, into this one.
     pub(super) fn merge(&mut self, other: &Self) {
         if self.founding.is_none() {
             self.founding.clone_from(&other.founding);

@@ -10,12 +10,12 @@ pub(super) fn id(server: usize) -> NodeId {
     bytes.try_into().unwrap()
 }
 
-/// The cluster that all want to found.
+/// The cluster that all servers want to found.
 pub(super) fn name() -> ClusterName {
     "test".parse().unwrap()
 }
 
-/// How a server stands in a founding.
+/// A server's entry in a founding.
 pub(super) fn founder(server: usize) -> Founder {
     let letter = char::from(b'a' + u8::try_from(server).unwrap());
     Founder {

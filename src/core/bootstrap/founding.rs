@@ -1,4 +1,4 @@
-//! What is agreed on: exactly which servers found the cluster, under an id that is the digest of that.
+//! The founding: the agreed set of servers that found the cluster, under an id that is the digest of it.
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ballot::Ballot, cbor};
+use super::{ballot::Ballot, cbor, terms::Terms};
 use crate::node::{ClusterName, Endpoints, InvalidName, NodeId, NodeName};
 
 /// The identity of a cluster, printed like a UUID. Of a founding it is the first 128 bits of the SHA-256 over all of
@@ -62,7 +62,7 @@ impl<'b, C> Decode<'b, C> for ClusterId {
     }
 }
 
-/// A server as it stands in a founding: what it said about itself when it promised.
+/// A server's entry in a founding, as it described itself in its promise.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
@@ -73,10 +73,10 @@ pub struct Founder {
     /// Its name, for people.
     #[cbor(n(1), with = "cbor::text")]
     pub name: NodeName,
-    /// Where its agent gossips.
+    /// Address at which its agent gossips.
     #[cbor(n(2), with = "cbor::text")]
     pub addr: SocketAddr,
-    /// Where its server is reached.
+    /// Addresses of its server.
     #[cbor(n(3), with = "cbor::endpoints")]
     pub endpoints: Endpoints,
 }
@@ -104,7 +104,7 @@ pub struct Founding {
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Override {
-    /// The clusters it puts an end to; empty where none was known.
+    /// The clusters it puts an end to; empty if none was known.
     #[n(0)]
     pub overrides: BTreeSet<ClusterId>,
 }
@@ -122,12 +122,20 @@ impl Founding {
         Self { id, ballot, founders, operator }
     }
 
-    /// Whether the id is the digest of the rest and the founders are ordered and different. What another node sends
+    /// True if the id is the digest of the rest and the founders are ordered and different. What another node sends
     /// is believed only if it is.
     pub fn is_genuine(&self, name: &ClusterName) -> bool {
         self.founders.is_sorted_by(|earlier, later| earlier.id < later.id)
             && !self.founders.is_empty()
             && self.id == digest(name, self.ballot, &self.founders, self.operator.as_ref())
+    }
+
+    /// True if it has as many founders as the terms ask for, and those that they name.
+    pub(super) fn fits(&self, terms: &Terms) -> bool {
+        match terms {
+            Terms::Count(_) => self.founders.len() == terms.expect(),
+            Terms::Named(named) => self.ids().eq(named.ids().iter().copied()),
+        }
     }
 
     /// The identity of the cluster.
@@ -145,7 +153,7 @@ impl Founding {
         &self.founders
     }
 
-    /// What an operator's founding overrides; nothing where servers agreed on it.
+    /// The clusters that an operator's founding overrides; `None` if servers agreed on it.
     pub fn operator(&self) -> Option<&Override> {
         self.operator.as_ref()
     }

@@ -1,4 +1,4 @@
-//! What agents say to each other about the founding.
+//! The messages of the founding between agents.
 //!
 //! Every struct is a map of numbered fields, so that versions can be mixed: an unknown field is skipped, an unknown
 //! kind of message is an error and dropped by the caller.
@@ -12,42 +12,51 @@ use super::{
     founding::{Founder, Founding},
     terms::Terms,
 };
-use crate::node::ClusterName;
+use crate::node::{ClusterName, NodeId};
 
-/// One message; who sent it is known from the authenticated envelope.
+/// One message; its sender is known from the authenticated envelope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct Message {
     /// The cluster that the sender wants to found or knows.
     #[cbor(n(0), with = "cbor::text")]
     pub cluster_name: ClusterName,
-    /// What it says.
+    /// Its content.
     #[n(1)]
     pub body: Body,
 }
 
-/// The kinds of messages.
+/// A message to send, and the node it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The receiver.
+    pub to: NodeId,
+    /// The message.
+    pub message: Message,
+}
+
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Body {
-    /// Will you keep to this ballot?
+    /// Asks for a promise to keep to a ballot.
     #[n(0)]
     Prepare(#[n(0)] Prepare),
-    /// Yes; this is what I accepted before, and this is me.
+    /// Promises, and tells what was accepted before.
     #[n(1)]
     Promise(#[n(0)] Box<Promise>),
-    /// Accept this founding in this ballot.
+    /// Asks to accept a founding in a ballot.
     #[n(2)]
     Accept(#[n(0)] Box<Accept>),
-    /// I did.
+    /// Has accepted in this ballot.
     #[n(3)]
     Accepted(#[n(0)] Ballot),
-    /// No to a `Prepare` or an `Accept`.
+    /// Refuses a `Prepare` or an `Accept`.
     #[n(4)]
     Nack(#[n(0)] Nack),
-    /// This is the cluster that I know.
+    /// Tells the cluster that the sender knows.
     #[n(5)]
     Founded(#[n(0)] Box<Cluster>),
-    /// Which cluster do you know?
+    /// Asks for the cluster that the receiver knows.
     #[n(6)]
     Ask,
 }
@@ -71,13 +80,13 @@ pub struct Promise {
     /// The ballot that is promised.
     #[n(0)]
     pub ballot: Ballot,
-    /// What the sender accepted last, and in which ballot.
+    /// The founding that the sender accepted last, and its ballot.
     #[n(1)]
     pub accepted: Option<AcceptedBefore>,
-    /// How the sender would stand in a founding.
+    /// The sender's entry in a founding.
     #[n(2)]
     pub founder: Founder,
-    /// Where the sender runs, such as a data centre; founders are spread over zones.
+    /// Zone of the sender, such as a data centre; founders are spread over zones.
     #[n(3)]
     pub zone: Option<String>,
 }
@@ -104,7 +113,7 @@ pub struct Accept {
     /// The proposer's terms.
     #[n(1)]
     pub terms: Terms,
-    /// The one founding that this ballot is about.
+    /// The founding, the only one of this ballot.
     #[n(2)]
     pub founding: Founding,
 }
@@ -119,12 +128,12 @@ pub struct Nack {
     /// The highest ballot that the sender promised.
     #[n(1)]
     pub promised: Option<Ballot>,
-    /// Why.
+    /// The reason.
     #[n(2)]
     pub refusal: Refusal,
 }
 
-/// Why a ballot is refused.
+/// The reason for which a ballot is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Refusal {
@@ -146,7 +155,7 @@ pub enum Refusal {
     /// The founding lists the sender otherwise than it is.
     #[n(5)]
     NotMyEntry,
-    /// The founding is not what its id says, or does not fit the terms.
+    /// The founding does not match its id, or does not fit the terms.
     #[n(6)]
     NotGenuine,
     /// The sender cannot write its record, or its id is used twice.

@@ -1,19 +1,14 @@
-//! What only a person may do: name the founders against what is known, and start over.
+//! The operator's commands: name the founders against what is known, and start over.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::collections::BTreeSet;
 
 use super::{
-    Bootstrap,
     ballot::Ballot,
     cluster::Cluster,
     founding::{ClusterId, Founder, Founding, Override},
-    message::Body,
-    record::Record,
+    record::FoundingRecord,
 };
-use crate::node::NodeId;
+use crate::node::{ClusterName, NodeId};
 
 /// An override that is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,14 +27,23 @@ pub enum OverrideRefused {
     Fault,
 }
 
-/// What a reset did, or what is left to the caller.
+/// The operator's word on the data of an established cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLoss {
+    /// An established cluster is not forgotten.
+    Refused,
+    /// `--i-will-lose-data`: it may be.
+    Allowed,
+}
+
+/// The outcome of a reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reset {
     /// The second cluster was forgotten; the established one stays.
     RivalForgotten,
-    /// Write this record, and start the machine and gossip anew from it: a server that forgot its votes is another
-    /// server, with another id.
-    StartOver(Box<Record>),
+    /// Left to the caller: save this record, and start the machine and gossip anew from it. A server that forgot its
+    /// votes is another server, with another id.
+    StartOver(Box<FoundingRecord>),
 }
 
 /// A reset that is not carried out.
@@ -47,77 +51,38 @@ pub enum Reset {
 #[error("cluster {0} is established: forgetting it needs --i-will-lose-data")]
 pub struct ResetRefused(pub ClusterId);
 
-impl Bootstrap {
-    /// Founds with exactly these servers, under a new cluster id that names the ones it puts an end to. It is taken
-    /// in wherever nothing is established; an established node shows a conflict.
-    ///
-    /// # Errors
-    /// Something is established here, or a founder is unknown.
-    pub fn override_founders(
-        &mut self,
-        founders: &BTreeSet<NodeId>,
-        now: Instant,
-    ) -> Result<ClusterId, OverrideRefused> {
-        let cluster = self.overriding(founders)?;
-        let id = cluster.id;
-        let record = &mut self.agreement.record;
-        record.rival = record.rival.filter(|rival| !cluster.has_overridden(*rival));
-        record.cluster = Some(cluster.clone());
-        self.agreement.campaign = None;
-        let others: Vec<NodeId> = self.situation.view.nodes.keys().copied().collect();
-        others.into_iter().for_each(|other| self.send(other, Body::Founded(Box::new(cluster.clone()))));
-        self.turn(now);
-        Ok(id)
+/// The cluster that an operator founds with exactly these founders, under an id that names the clusters it puts an end
+/// to. `known` are the servers as gossip knows them, and `seen` is the highest round heard of.
+///
+/// # Errors
+/// Something is established here, or a founder is unknown.
+pub(super) fn overriding(
+    record: &FoundingRecord,
+    cluster_name: &ClusterName,
+    founders: &BTreeSet<NodeId>,
+    known: &[&Founder],
+    seen: u64,
+) -> Result<Cluster, OverrideRefused> {
+    if founders.is_empty() {
+        return Err(OverrideRefused::Nobody);
     }
-
-    fn overriding(&self, founders: &BTreeSet<NodeId>) -> Result<Cluster, OverrideRefused> {
-        let record = &self.agreement.record;
-        if self.situation.fault.is_some() {
-            return Err(OverrideRefused::Fault);
-        }
-        if founders.is_empty() {
-            return Err(OverrideRefused::Nobody);
-        }
-        if let Some(cluster) = record.cluster.as_ref().filter(|cluster| cluster.established) {
-            return Err(OverrideRefused::Established(cluster.id));
-        }
-        let mut overrides: BTreeSet<ClusterId> = record.rival.into_iter().collect();
-        if let Some(cluster) = &record.cluster {
-            let before = cluster.founding.as_ref().and_then(Founding::operator);
-            overrides.extend(before.iter().flat_map(|before| &before.overrides));
-            overrides.insert(cluster.id);
-        }
-        let mut known: BTreeMap<NodeId, &Founder> =
-            self.situation.view.nodes.iter().map(|(id, node)| (*id, &node.founder)).collect();
-        known.insert(record.node_id, &self.situation.founder);
-        let entries: Result<Vec<Founder>, OverrideRefused> = founders
-            .iter()
-            .map(|id| known.get(id).map(|founder| (*founder).clone()).ok_or(OverrideRefused::Unknown(*id)))
-            .collect();
-        let of_cluster = record.cluster.as_ref().and_then(|cluster| cluster.founding.as_ref());
-        let seen = record.promised.map(|promised| promised.round).max(of_cluster.map(|f| f.ballot().round));
-        let round = seen.unwrap_or(0).max(self.pace.highest_round).saturating_add(1);
-        let ballot = Ballot { round, node: record.node_id };
-        let name = &self.situation.config.cluster_name;
-        Ok(Cluster::founded(Founding::new(name, ballot, entries?, Some(Override { overrides }))))
+    if let Some(cluster) = record.cluster.as_ref().filter(|cluster| cluster.established) {
+        return Err(OverrideRefused::Established(cluster.id));
     }
-
-    /// Forgets the cluster here. `new_id` is who this server is afterwards.
-    ///
-    /// # Errors
-    /// The cluster is established and `lose_data` is not given.
-    pub fn reset(&mut self, new_id: NodeId, lose_data: bool, now: Instant) -> Result<Reset, ResetRefused> {
-        let established = self.agreement.record.cluster.as_ref().filter(|cluster| cluster.established);
-        match established {
-            Some(cluster) if !lose_data && self.agreement.record.rival.is_none() => {
-                Err(ResetRefused(cluster.id))
-            }
-            Some(_) if !lose_data => {
-                self.agreement.record.rival = None;
-                self.turn(now);
-                Ok(Reset::RivalForgotten)
-            }
-            _ => Ok(Reset::StartOver(Box::new(Record::blank(new_id)))),
-        }
+    let mut overrides: BTreeSet<ClusterId> = record.rival.into_iter().collect();
+    let before = record.cluster.as_ref().and_then(|cluster| cluster.founding.as_ref());
+    if let Some(cluster) = &record.cluster {
+        let operator = before.and_then(Founding::operator);
+        overrides.extend(operator.iter().flat_map(|before| &before.overrides));
+        overrides.insert(cluster.id);
     }
+    let entry = |id: &NodeId| {
+        let entry = known.iter().find(|founder| founder.id == *id);
+        entry.map(|founder| (*founder).clone()).ok_or(OverrideRefused::Unknown(*id))
+    };
+    let entries = founders.iter().map(entry).collect::<Result<_, _>>()?;
+    let promised = record.promised.map(|promised| promised.round);
+    let recorded = promised.max(before.map(|founding| founding.ballot().round)).unwrap_or(0);
+    let ballot = Ballot { round: recorded.max(seen).saturating_add(1), node: record.node_id };
+    Ok(Cluster::founded(Founding::new(cluster_name, ballot, entries, Some(Override { overrides }))))
 }

@@ -1,42 +1,56 @@
-//! When to ask: the waits around the agreement. None of it can make a founding unsafe.
+//! The waits around the agreement. None of it can make a founding unsafe.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rand::{RngExt, rngs::StdRng};
 
-use super::config::Timing;
+use super::{
+    config::BallotTiming,
+    message::{Body, Nack, Prepare, Refusal},
+};
 use crate::node::NodeId;
+
+/// Servers that could found, and the time since which nothing has changed about that.
+#[derive(Debug)]
+struct Settled {
+    eligible: BTreeSet<NodeId>,
+    since: Instant,
+}
 
 /// The clockwork of one server's ballots.
 #[derive(Debug)]
 pub(super) struct Pace {
-    timing: Timing,
+    me: NodeId,
+    timing: BallotTiming,
     rng: StdRng,
-    /// Who could found, and since when that is so.
-    settled: Option<(BTreeSet<NodeId>, Instant)>,
-    /// When this server starts its next ballot.
+    settled: Option<Settled>,
+    /// Time at which this server starts its next ballot.
     attempt_at: Option<Instant>,
-    /// How often its ballots were overtaken.
+    /// Number of its ballots that were overtaken.
     failures: u32,
     /// The highest round heard of.
-    pub(super) highest_round: u64,
-    /// Since when a question to a server is unanswered.
+    highest_round: u64,
+    /// Time since which a question to a server is unanswered.
     asked: BTreeMap<NodeId, Instant>,
-    /// Since when a server that somebody accepted as a founder is out of direct contact.
+    /// Time since which a server that is listed in an accepted founding is out of direct contact.
     absent: BTreeMap<NodeId, Instant>,
     campaign_ended: Option<Instant>,
-    pub(super) resend_at: Option<Instant>,
-    pub(super) gather_until: Option<Instant>,
-    /// When a server was last told, or asked, about a cluster.
+    resend_at: Option<Instant>,
+    /// Time until which a ballot waits for further promises, once a quorum has promised.
+    gather_until: Option<Instant>,
+    /// Time at which a server was last told, or asked, about a cluster.
     told: BTreeMap<NodeId, Instant>,
+    /// Earliest time at which something is due.
+    wake: Option<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new(timing: Timing, rng: StdRng) -> Self {
+    pub(super) fn new(me: NodeId, timing: BallotTiming, rng: StdRng) -> Self {
         Self {
+            me,
             timing,
             rng,
             settled: None,
@@ -49,59 +63,100 @@ impl Pace {
             resend_at: None,
             gather_until: None,
             told: BTreeMap::new(),
+            wake: None,
         }
     }
 
-    /// When the view will have been unchanged long enough, if these can found and nothing stands against it.
+    /// The highest round heard of.
+    pub(super) fn highest_round(&self) -> u64 {
+        self.highest_round
+    }
+
+    /// Time at which something is due, if nothing happens before.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Forgets what was due: the end of an input says anew what is.
+    pub(super) fn clear_wake(&mut self) {
+        self.wake = None;
+    }
+
+    /// Makes something due at `at`, if that is a time.
+    pub(super) fn wake_at(&mut self, at: impl Into<Option<Instant>>) {
+        self.wake = [self.wake, at.into()].into_iter().flatten().min();
+    }
+
+    /// Notes what a message tells about its sender and about ballots: a sender that does not refuse to take part has
+    /// answered, and another server's ballot gets its time.
+    pub(super) fn note_message(&mut self, from: NodeId, body: &Body, now: Instant) {
+        let refuses = matches!(body, Body::Nack(nack) if nack.refusal != Refusal::Promised);
+        if !refuses {
+            self.asked.remove(&from);
+            self.absent.remove(&from);
+        }
+        if let Body::Prepare(Prepare { ballot, .. }) = body
+            && ballot.round > self.highest_round
+        {
+            self.highest_round = ballot.round;
+            self.postpone(now);
+        }
+        if let Body::Nack(Nack { promised: Some(promised), .. }) = body {
+            self.highest_round = self.highest_round.max(promised.round);
+        }
+    }
+
+    /// Time at which the view will have been unchanged for long enough, if `eligible` can found and nothing stands
+    /// against it.
     pub(super) fn settles_at(&mut self, eligible: &BTreeSet<NodeId>, now: Instant) -> Instant {
         let since = match &self.settled {
-            Some((before, since)) if before == eligible => *since,
+            Some(settled) if settled.eligible == *eligible => settled.since,
             _ => {
                 self.attempt_at = None;
                 now
             }
         };
-        self.settled = Some((eligible.clone(), since));
+        self.settled = Some(Settled { eligible: eligible.clone(), since });
         since + self.timing.settle
     }
 
-    /// Something stands against a ballot.
+    /// Notes that something stands against a ballot.
     pub(super) fn unsettle(&mut self) {
         self.settled = None;
         self.attempt_at = None;
     }
 
-    /// When this server's turn comes: at once for the first, later for those behind it and after every failure.
-    pub(super) fn turn(&mut self, me: NodeId, now: Instant) -> Instant {
-        let rank = self.rank(me);
-        let at_once = rank == 0 && self.failures == 0;
+    /// Time of this server's next ballot: at once for the first server, later for those behind it and after every
+    /// failure.
+    pub(super) fn next_attempt(&mut self, now: Instant) -> Instant {
+        let at_once = self.rank() == 0 && self.failures == 0;
         match self.attempt_at {
             Some(at) => at,
             None if at_once => now,
-            None => self.postpone(me, now),
+            None => self.postpone(now),
         }
     }
 
-    fn rank(&self, me: NodeId) -> u32 {
-        let before = self.settled.iter().flat_map(|(eligible, _)| eligible).filter(|id| **id < me).count();
-        u32::try_from(before).unwrap_or(u32::MAX)
+    /// Number of eligible servers with a lower id.
+    fn rank(&self) -> u32 {
+        let eligible = self.settled.iter().flat_map(|settled| &settled.eligible);
+        u32::try_from(eligible.filter(|id| **id < self.me).count()).unwrap_or(u32::MAX)
     }
 
-    /// Draws a new wait. Its range grows with the rank and doubles with every failure, so that one server's turn
-    /// comes well before the others'.
-    pub(super) fn postpone(&mut self, me: NodeId, now: Instant) -> Instant {
-        let Timing { wait_min, wait_max, .. } = self.timing;
-        let steps =
-            self.rank(me).saturating_add(2).saturating_mul(2_u32.saturating_pow(self.failures.min(8)));
+    /// Draws a new wait. Its range grows with the rank and doubles with every failure, so that one server's turn comes
+    /// well before the others'.
+    fn postpone(&mut self, now: Instant) -> Instant {
+        let BallotTiming { wait_min, wait_max, .. } = self.timing;
+        let steps = self.rank().saturating_add(2).saturating_mul(2_u32.saturating_pow(self.failures.min(8)));
         let longest = wait_min.saturating_mul(steps).min(wait_max).max(wait_min);
-        let wait = self.rng.random_range(wait_min..=longest);
-        let at = now + wait;
+        let at = now + self.rng.random_range(wait_min..=longest);
         self.attempt_at = Some(at);
         at
     }
 
-    /// A ballot of this server starts. Silences from long before it tell nothing about now.
-    pub(super) fn start(&mut self, now: Instant) {
+    /// Notes that a ballot of this server starts. Silences from long before it tell nothing about now.
+    pub(super) fn start(&mut self, round: u64, now: Instant) {
+        self.highest_round = round;
         let long_ago = |ended: Instant| ended + self.timing.patience < now;
         if self.campaign_ended.is_some_and(long_ago) {
             self.asked.clear();
@@ -111,56 +166,62 @@ impl Pace {
         self.gather_until = None;
     }
 
-    /// A ballot of this server ended without a founding.
-    pub(super) fn fail(&mut self, me: NodeId, now: Instant) {
+    /// Notes that a ballot of this server ended without a founding.
+    pub(super) fn fail(&mut self, now: Instant) {
         self.campaign_ended = Some(now);
         self.failures = self.failures.saturating_add(1);
-        self.postpone(me, now);
+        self.postpone(now);
     }
 
-    /// Another server's ballot is under way: it gets its time.
-    pub(super) fn saw_round(&mut self, round: u64, me: NodeId, now: Instant) {
-        if round > self.highest_round {
-            self.highest_round = round;
-            self.postpone(me, now);
-        }
-    }
-
-    /// A question was sent.
-    pub(super) fn ask(&mut self, id: NodeId, now: Instant) {
+    /// Notes that an answer of this server is awaited.
+    pub(super) fn note_asked(&mut self, id: NodeId, now: Instant) {
         self.asked.entry(id).or_insert(now);
     }
 
-    /// A server answered, in a way that helps a ballot on.
-    pub(super) fn answered(&mut self, id: NodeId) {
-        self.asked.remove(&id);
-        self.absent.remove(&id);
-    }
-
-    /// These, and only these, are out of direct contact now. Ballots of several servers overtake each other while
-    /// they wait for a founder that is gone; its silence goes on through all of them.
+    /// Notes that these servers, and only these, are out of direct contact now. Ballots of several servers overtake
+    /// each other while they wait for a founder that is gone; its silence goes on through all of them.
     pub(super) fn note_absent(&mut self, absent: &BTreeSet<NodeId>, now: Instant) {
         self.absent.retain(|id, _| absent.contains(id));
         absent.iter().for_each(|id| _ = self.absent.entry(*id).or_insert(now));
     }
 
-    /// When this server will have been silent for the patience.
+    /// Time at which this server will have been silent for the patience.
     pub(super) fn silent_at(&self, id: NodeId) -> Option<Instant> {
         let since = [self.asked.get(&id), self.absent.get(&id)].into_iter().flatten().min();
         since.map(|since| *since + self.timing.patience)
     }
 
-    /// Whether it is time to tell this server again; if not, when.
-    pub(super) fn may_tell(&mut self, id: NodeId, now: Instant) -> Result<(), Instant> {
-        let again = self.told.get(&id).map(|told| *told + 2 * self.timing.retry);
-        if let Some(again) = again.filter(|again| now < *again) {
-            return Err(again);
-        }
-        self.told.insert(id, now);
-        Ok(())
+    /// Time until which a ballot with a quorum of promises waits for the others; it counts from the first call on.
+    pub(super) fn gather_until(&mut self, now: Instant) -> Instant {
+        *self.gather_until.get_or_insert(now + self.timing.retry)
     }
 
-    pub(super) fn retry(&self) -> Duration {
-        self.timing.retry
+    /// Lets the next question go out at once: it is another one.
+    pub(super) fn ask_at_once(&mut self) {
+        self.resend_at = None;
+    }
+
+    /// True if it is time to ask; the next time is an interval later, and due.
+    pub(super) fn try_ask(&mut self, now: Instant) -> bool {
+        let is_time = self.resend_at.is_none_or(|at| at <= now);
+        if is_time {
+            self.resend_at = Some(now + self.timing.retry);
+        }
+        self.wake_at(self.resend_at);
+        is_time
+    }
+
+    /// True if it is time to tell this server of a cluster, or to ask it for one; the next time is two intervals
+    /// later, and due.
+    pub(super) fn try_tell(&mut self, id: NodeId, now: Instant) -> bool {
+        let pause = 2 * self.timing.retry;
+        let again = self.told.get(&id).map(|told| *told + pause);
+        if let Some(again) = again.filter(|again| now < *again) {
+            self.wake_at(again);
+            return false;
+        }
+        self.told.insert(id, now);
+        self.wake_at(now + pause);
+        true
     }
 }

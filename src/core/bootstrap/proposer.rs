@@ -1,4 +1,4 @@
-//! The proposer's course: when a ballot starts, whom it asks, when it goes on, relaxed or not.
+//! The proposer: the start of a ballot, its questions, and its way to a founding, strict or relaxed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,177 +6,163 @@ use std::{
 };
 
 use super::{
-    Bootstrap,
-    campaign::{Campaign, Phase, Promises},
+    agreement::Agreement,
+    campaign::{Campaign, Promises},
     founding::Founder,
     message::Body,
+    outbox::Outbox,
+    pace::Pace,
     readiness::Readiness,
-    reason::Reason,
+    reason::{Listing, Reason},
+    sightings::{Contact, Sighting},
+    situation::Situation,
     terms::Terms,
-    view::{Contact, Sighting},
 };
 use crate::node::NodeId;
 
-impl Bootstrap {
-    /// Starts or drives a ballot, and says what is being waited for.
-    pub(super) fn drive(&mut self, readiness: Readiness, now: Instant) -> Vec<Reason> {
+/// The parts that a ballot needs, at one moment.
+pub(super) struct Proposer<'a> {
+    pub(super) situation: &'a Situation,
+    pub(super) agreement: &'a mut Agreement,
+    pub(super) pace: &'a mut Pace,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) now: Instant,
+}
+
+impl Proposer<'_> {
+    /// Starts or drives a ballot; returns the reasons for which there is no founding yet.
+    pub(super) fn drive(mut self, readiness: Readiness) -> Vec<Reason> {
         let mut reasons = readiness.reasons;
-        self.note_absent(now);
+        self.note_absent();
         let mismatch = |reason: &Reason| matches!(reason, Reason::ExpectMismatch { .. });
-        if self.agreement.campaign.is_some()
-            && (self.situation.standing().terms.is_err() || reasons.iter().any(mismatch))
-        {
-            self.agreement.campaign = None;
-            self.pace.fail(self.agreement.record.node_id, now);
+        let takes_part = self.situation.participation().terms.is_ok();
+        if self.agreement.campaign().is_some() && (!takes_part || reasons.iter().any(mismatch)) {
+            self.agreement.abandon();
+            self.pace.fail(self.now);
         }
-        if self.agreement.campaign.is_none() {
+        if self.agreement.campaign().is_none() {
             if !reasons.is_empty() {
                 self.pace.unsettle();
-                self.wake_at(readiness.wake);
+                self.pace.wake_at(readiness.wake);
                 return reasons;
             }
-            let settled = self.pace.settles_at(&readiness.eligible, now);
-            if now < settled {
-                self.wake_at(Some(settled));
+            let settled = self.pace.settles_at(&readiness.eligible, self.now);
+            if self.now < settled {
+                self.pace.wake_at(settled);
                 return vec![Reason::Settling];
             }
-            let turn = self.pace.turn(self.agreement.record.node_id, now);
-            if turn <= now {
-                self.start(now);
+            let attempt = self.pace.next_attempt(self.now);
+            if attempt <= self.now {
+                self.start();
             } else {
-                self.wake_at(Some(turn));
+                self.pace.wake_at(attempt);
             }
         }
-        self.advance(now);
-        let missing: Vec<NodeId> = match &self.agreement.campaign {
-            Some(campaign) => {
-                self.targets(campaign).into_iter().filter(|id| !campaign.has_answered(*id)).collect()
-            }
-            None => Vec::new(),
-        };
-        reasons.push(Reason::Agreeing { ballot: self.agreement.record.promised, missing });
+        self.advance();
+        let missing = self.agreement.campaign().map(|campaign| self.unanswered(campaign)).unwrap_or_default();
+        reasons.push(match self.agreement.record().promised {
+            None => Reason::AboutToAgree,
+            Some(ballot) if missing.is_empty() => Reason::Agreeing { ballot },
+            Some(ballot) => Reason::Unanswered { ballot, missing: Listing(missing.into_iter().collect()) },
+        });
         reasons
     }
 
-    /// Whoever is listed in what this server accepted, and is not heard of, is silent from now on.
-    fn note_absent(&mut self, now: Instant) {
-        let listed = self.agreement.record.accepted.iter().flat_map(|accepted| accepted.founding.ids());
-        let known = &self.situation.view.nodes;
+    /// Notes that a founder which this server accepted, and which is not heard from, is silent from now on.
+    fn note_absent(&mut self) {
+        let listed = self.agreement.record().accepted.iter().flat_map(|accepted| accepted.founding.ids());
+        let known = &self.situation.sightings().nodes;
         let here = |id: &NodeId| known.get(id).is_some_and(|node| node.contact == Contact::Direct);
-        let me = self.agreement.record.node_id;
+        let me = self.agreement.me();
         let absent = listed.filter(|id| *id != me && !here(id)).collect();
-        self.pace.note_absent(&absent, now);
+        self.pace.note_absent(&absent, self.now);
     }
 
-    fn start(&mut self, now: Instant) {
-        let standing = self.situation.standing();
-        if let Some(ballot) = self.agreement.begin(self.pace.highest_round, &standing) {
-            self.pace.highest_round = ballot.round;
-            self.pace.start(now);
+    fn start(&mut self) {
+        let part = self.situation.participation();
+        if let Some(ballot) = self.agreement.begin(self.pace.highest_round(), &part) {
+            self.pace.start(ballot.round, self.now);
         }
     }
 
     /// Takes a ballot as far as the answers allow.
-    fn advance(&mut self, now: Instant) {
-        self.try_propose(now);
-        if self.someone_is_silent(now) {
-            self.agreement.relax(&self.situation.standing());
-            self.pace.resend_at = None;
-            self.try_propose(now);
+    fn advance(&mut self) {
+        self.try_propose();
+        if self.is_patience_over() {
+            self.agreement.relax(&self.situation.participation());
+            self.pace.ask_at_once();
+            self.try_propose();
         }
-        if let Some(cluster) = self.agreement.conclude(&self.situation.standing()) {
-            let body = Body::Founded(Box::new(cluster));
-            let others: Vec<NodeId> = self.situation.view.nodes.keys().copied().collect();
-            others.into_iter().for_each(|id| self.send(id, body.clone()));
+        if let Some(cluster) = self.agreement.conclude(&self.situation.participation()) {
+            self.outbox.push_to_all(self.situation.others(), &Body::Founded(Box::new(cluster)));
             return;
         }
-        self.ask_again(now);
+        self.ask_again();
     }
 
-    /// Fixes the founding once everybody has answered, or those that did had time for it.
-    fn try_propose(&mut self, now: Instant) {
-        let Some(terms) = self.situation.config.terms.clone() else {
+    /// Fixes the founding once every server that was asked has answered, or has had time for it.
+    fn try_propose(&mut self) {
+        let (Some(terms), Some(campaign)) = (&self.situation.config().terms, self.agreement.campaign())
+        else {
             return;
         };
-        let Some(campaign) = &self.agreement.campaign else {
-            return;
-        };
-        let Phase::Preparing(promises) = &campaign.phase else {
-            return;
-        };
-        if promises.len() < terms.quorum() {
+        if !campaign.can_propose(terms) {
             return;
         }
-        let everybody = self.targets(campaign).iter().all(|id| campaign.has_answered(*id));
-        let until = *self.pace.gather_until.get_or_insert(now + self.pace.retry());
-        if !everybody && now < until {
-            self.wake_at(Some(until));
+        let all_answered = self.unanswered(campaign).is_empty();
+        let until = self.pace.gather_until(self.now);
+        if !all_answered && self.now < until {
+            self.pace.wake_at(until);
             return;
         }
-        let known = &self.situation.view.nodes;
-        let standing = self.situation.standing();
-        if self.agreement.propose(&standing, |promises| choose(&terms, promises, known)) {
-            self.pace.resend_at = None;
+        let known = &self.situation.sightings().nodes;
+        let part = self.situation.participation();
+        if self.agreement.propose(&part, |promises| choose(terms, promises, known)) {
+            self.pace.ask_at_once();
         }
     }
 
-    /// Whether a founder that the ballot needs has been silent for the patience.
-    fn someone_is_silent(&mut self, now: Instant) -> bool {
-        let (Some(campaign), Some(terms)) = (&self.agreement.campaign, &self.situation.config.terms) else {
+    /// True if a founder that the ballot needs has been silent for the patience.
+    fn is_patience_over(&mut self) -> bool {
+        let (Some(campaign), Some(terms)) = (self.agreement.campaign(), &self.situation.config().terms)
+        else {
             return false;
         };
-        if campaign.relaxed {
+        if campaign.is_relaxed() {
             return false;
         }
         let missing = campaign.missing_founders(terms);
-        missing.iter().for_each(|id| self.pace.ask(*id, now));
+        missing.iter().for_each(|id| self.pace.note_asked(*id, self.now));
         let first = missing.iter().filter_map(|id| self.pace.silent_at(*id)).min();
-        self.wake_at(first.filter(|first| *first > now));
-        first.is_some_and(|first| first <= now)
+        self.pace.wake_at(first.filter(|first| *first > self.now));
+        first.is_some_and(|first| first <= self.now)
     }
 
-    /// Asks those who have not answered, as often as `retry` says.
-    fn ask_again(&mut self, now: Instant) {
-        let (Some(campaign), Some(terms)) = (&self.agreement.campaign, &self.situation.config.terms) else {
+    /// Asks the servers that have not answered, at the interval of `retry`.
+    fn ask_again(&mut self) {
+        let (Some(campaign), Some(terms)) = (self.agreement.campaign(), &self.situation.config().terms)
+        else {
             return;
         };
-        if self.pace.resend_at.is_none_or(|at| at <= now) {
-            let body = match campaign.accept(terms) {
-                Some(accept) => Body::Accept(Box::new(accept)),
-                None => Body::Prepare(campaign.prepare(terms)),
-            };
-            for id in self.targets(campaign) {
-                if self.agreement.campaign.as_ref().is_some_and(|campaign| !campaign.has_answered(id)) {
-                    self.pace.ask(id, now);
-                    self.send(id, body.clone());
-                }
+        if self.pace.try_ask(self.now) {
+            let question = campaign.question(terms);
+            for id in self.unanswered(campaign) {
+                self.pace.note_asked(id, self.now);
+                self.outbox.push(id, question.clone());
             }
-            self.pace.resend_at = Some(now + self.pace.retry());
         }
-        self.wake_at(self.pace.resend_at);
     }
 
-    /// Whom the ballot asks now: the living servers that count, and founders that it needs, alive or not.
-    fn targets(&self, campaign: &Campaign) -> BTreeSet<NodeId> {
-        let Some(terms) = &self.situation.config.terms else {
-            return BTreeSet::new();
-        };
-        let preparing = matches!(campaign.phase, Phase::Preparing(_));
-        let founders = match &campaign.phase {
-            Phase::Preparing(_) => campaign.missing_founders(terms),
-            Phase::Accepting { founding, .. } => founding.ids().collect(),
-        };
+    /// The servers that the ballot asks now and that have not answered.
+    fn unanswered(&self, campaign: &Campaign) -> BTreeSet<NodeId> {
         let alive = self.situation.alive_servers().map(|node| node.founder.id);
-        alive
-            .filter(|id| terms.counts(*id) && (preparing || campaign.asks_to_accept(*id)))
-            .chain(founders)
-            .filter(|id| *id != self.agreement.record.node_id)
-            .collect()
+        let terms = self.situation.config().terms.as_ref();
+        terms.map(|terms| campaign.unanswered(terms, alive)).unwrap_or_default()
     }
 }
 
-/// Composes a new founding. Of a count: servers that promised, spread over their zones, the oldest first. Of a named
-/// list: all of it, and who has not promised (which only a relaxed ballot allows) as gossip knows it.
+/// Composes a new founding. Of a count: servers that promised, across their zones, the oldest first. Of a named list:
+/// all of it, and a server that has not promised (which only a relaxed ballot allows) as gossip knows it.
 fn choose(terms: &Terms, promises: &Promises, known: &BTreeMap<NodeId, Sighting>) -> Option<Vec<Founder>> {
     match terms {
         Terms::Named(named) => named
@@ -187,21 +173,21 @@ fn choose(terms: &Terms, promises: &Promises, known: &BTreeMap<NodeId, Sighting>
                 promised.or_else(|| known.get(id).map(|node| node.founder.clone()))
             })
             .collect(),
-        Terms::Count(_) => Some(spread(promises, terms.expect())),
+        Terms::Count(_) => Some(pick_across_zones(promises, terms.expect())),
     }
 }
 
 /// Takes one server of each zone in turn.
-fn spread(promises: &Promises, count: usize) -> Vec<Founder> {
+fn pick_across_zones(promises: &Promises, count: usize) -> Vec<Founder> {
     let mut taken: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-    let mut turns: Vec<(usize, &Founder)> = promises
+    let mut rounds: Vec<(usize, &Founder)> = promises
         .values()
         .map(|promise| {
-            let turn = taken.entry(promise.zone.as_deref()).or_default();
-            *turn += 1;
-            (*turn, &promise.founder)
+            let round = taken.entry(promise.zone.as_deref()).or_default();
+            *round += 1;
+            (*round, &promise.founder)
         })
         .collect();
-    turns.sort_by_key(|(turn, founder)| (*turn, founder.id));
-    turns.into_iter().take(count).map(|(_, founder)| founder.clone()).collect()
+    rounds.sort_by_key(|(round, founder)| (*round, founder.id));
+    rounds.into_iter().take(count).map(|(_, founder)| founder.clone()).collect()
 }

@@ -1,59 +1,63 @@
-//! Whether this server may propose now: every reason against it, and who would take part.
+//! Readiness to propose: every reason against a ballot of this server, and the servers that would take part.
 
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     config::{Admission, SeedGate},
-    reason::Reason,
-    record::Record,
+    reason::{Listing, OtherExpect, Reason},
+    record::FoundingRecord,
+    sightings::{Attestation, Contact, Sighting},
+    situation::Situation,
     terms::Terms,
-    view::{Attestation, Contact, Sighting, Situation},
 };
 use crate::node::{NodeId, Role};
 
-/// What stands against a ballot of this server.
+/// The outcome of an assessment.
 #[derive(Debug)]
 pub(super) struct Readiness {
-    /// Empty: it may propose, once this has been so for the settle time.
+    /// Reasons against a ballot. If empty, this server may propose, once that has been so for the settle time.
     pub(super) reasons: Vec<Reason>,
     /// The servers that could found now, this one included.
     pub(super) eligible: BTreeSet<NodeId>,
-    /// When a reason ends by itself.
+    /// Time at which a reason ends by itself.
     pub(super) wake: Option<Instant>,
 }
 
-/// Weighs the situation at `now`.
-pub(super) fn assess(situation: &Situation, record: &Record, now: Instant) -> Readiness {
-    let config = &situation.config;
-    let mut reasons = Vec::new();
-    let mut eligible = BTreeSet::new();
-    let mut wake = None;
-    if let Some(fault) = situation.fault.clone() {
-        reasons.push(fault);
+impl Readiness {
+    /// Assesses the situation at `now`.
+    pub(super) fn assess(situation: &Situation, record: &FoundingRecord, now: Instant) -> Self {
+        let config = situation.config();
+        let mut reasons = Vec::new();
+        let mut eligible = BTreeSet::new();
+        let mut wake = None;
+        reasons.extend(situation.fault().cloned());
+        if situation.server_holds_data() {
+            reasons.push(Reason::ServerHoldsData);
+        }
+        let sightings = situation.sightings();
+        let alive = sightings.nodes.values().filter(|node| node.is_alive());
+        if let Some(cluster_id) = alive.clone().find_map(|node| node.cluster_id) {
+            reasons.push(Reason::Learning { cluster_id });
+        }
+        if config.role == Role::Observer {
+            reasons.push(Reason::Observer);
+        } else if let Admission::Only(cluster_id) = config.admission {
+            reasons.push(Reason::OnlyCluster { cluster_id });
+        } else if config.admission == Admission::JoinOnly {
+            reasons.push(Reason::JoinOnly);
+        } else if let Some(terms) = &config.terms {
+            eligible = eligible_servers(situation, terms, record.node_id);
+            weigh_servers(situation, record, terms, eligible.len(), &mut reasons);
+            wake = weigh_seeds(situation, now, &mut reasons);
+        } else {
+            reasons.push(Reason::ExpectNotSet);
+        }
+        let needs_others = config.terms.as_ref().is_none_or(|terms| terms.expect() > 1);
+        if alive.count() == 0 && needs_others {
+            reasons.push(if sightings.seeds == 0 { Reason::NoSeeds } else { Reason::Alone });
+        }
+        Self { reasons, eligible, wake }
     }
-    if situation.server_holds_data() {
-        reasons.push(Reason::ServerHoldsData);
-    }
-    let known = situation.view.nodes.values().filter(|node| node.contact > Contact::Remembered);
-    if let Some(cluster_id) = known.clone().find_map(|node| node.cluster_id) {
-        reasons.push(Reason::Learning { cluster_id });
-    }
-    if config.role == Role::Observer {
-        reasons.push(Reason::Observer);
-    } else if let Admission::Only(_) | Admission::JoinOnly = config.admission {
-        reasons.push(Reason::JoinOnly { cluster_id: situation.pinned() });
-    } else if let Some(terms) = &config.terms {
-        eligible = eligible_servers(situation, terms, record.node_id);
-        weigh_servers(situation, record, terms, eligible.len(), &mut reasons);
-        wake = weigh_seeds(situation, now, &mut reasons);
-    } else {
-        reasons.push(Reason::ExpectNotSet);
-    }
-    let needs_others = config.terms.as_ref().is_none_or(|terms| terms.expect() > 1);
-    if known.count() == 0 && needs_others {
-        reasons.push(if situation.view.seeds == 0 { Reason::NoSeeds } else { Reason::Alone });
-    }
-    Readiness { reasons, eligible, wake }
 }
 
 fn eligible_servers(situation: &Situation, terms: &Terms, me: NodeId) -> BTreeSet<NodeId> {
@@ -69,7 +73,7 @@ fn eligible_servers(situation: &Situation, terms: &Terms, me: NodeId) -> BTreeSe
 
 fn weigh_servers(
     situation: &Situation,
-    record: &Record,
+    record: &FoundingRecord,
     terms: &Terms,
     have: usize,
     reasons: &mut Vec<Reason>,
@@ -88,11 +92,11 @@ fn weigh_servers(
     }
     let differs = |node: &Sighting| {
         let theirs = node.expect.filter(|theirs| usize::from(*theirs) != expect)?;
-        node.cluster_id.is_none().then(|| (node.founder.name.clone(), theirs))
+        node.cluster_id.is_none().then(|| OtherExpect { name: node.founder.name.clone(), expect: theirs })
     };
     let others: Vec<_> = situation.alive_servers().filter_map(differs).collect();
     if !others.is_empty() {
-        reasons.push(Reason::ExpectMismatch { expect, others });
+        reasons.push(Reason::ExpectMismatch { expect, others: Listing(others) });
     }
     if let Some(most) = situation.too_many_servers() {
         reasons.push(Reason::TooManyServers { known: situation.known_servers(), most });
@@ -100,16 +104,17 @@ fn weigh_servers(
 }
 
 fn weigh_seeds(situation: &Situation, now: Instant, reasons: &mut Vec<Reason>) -> Option<Instant> {
-    let patience = situation.config.timing.patience;
-    let unanswered = &situation.view.unanswered_seeds;
-    let strict = situation.config.seed_gate == SeedGate::Strict;
+    let config = situation.config();
+    let patience = config.timing.patience;
+    let unanswered = &situation.sightings().unanswered_seeds;
+    let strict = config.seed_gate == SeedGate::Strict;
     let addrs: Vec<_> = unanswered
         .iter()
         .filter(|(_, since)| strict || now < **since + patience)
         .map(|(addr, _)| *addr)
         .collect();
     if !addrs.is_empty() {
-        reasons.push(Reason::UnheardSeeds { addrs });
+        reasons.push(Reason::UnheardSeeds { addrs: Listing(addrs) });
     }
     unanswered.values().map(|since| *since + patience).filter(|end| !strict && *end > now).min()
 }

@@ -1,4 +1,4 @@
-//! What survives a restart: one record, written before anything that depends on it is said.
+//! The durable record of one server agent, saved before anything that depends on it is said.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use super::{
 };
 use crate::node::{Epoch, InvalidName, NodeId};
 
-/// The durable state of one server agent. Its id stands in the same record as its vote, so that whoever loses the
-/// vote is somebody else. A field that this version does not know is an error, not something to forget.
+/// The durable state of one server agent. Its id stands in the same record as its vote, so that a server that loses
+/// the vote is another server. A field that this version does not know is an error, not something to forget.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
-    /// Who this agent is, from its first start on.
+pub struct FoundingRecord {
+    /// This agent's id, from its first start on.
     pub node_id: NodeId,
     /// The highest ballot it promised to keep to; it never goes back.
     pub promised: Option<Ballot>,
-    /// What it accepted last.
+    /// The founding it accepted last.
     pub accepted: Option<Accepted>,
     /// The cluster it belongs to or may join.
     pub cluster: Option<Cluster>,
@@ -31,15 +31,15 @@ pub struct Record {
     pub claim: Option<Claim>,
 }
 
-/// Who this node is and what it has voted, in one file, so that whoever loses the vote loses the id. Losing it makes a
-/// new node; copying it makes two nodes with one id.
+/// Everything that a node must not forget, in one file: its epoch, its id and its votes. Losing the file makes a new
+/// node; copying it makes two nodes with one id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeRecord {
     /// Its latest start.
     pub epoch: Epoch,
     /// Its id and its part in the founding.
-    pub founding: Record,
+    pub founding: FoundingRecord,
 }
 
 /// A founding that this agent accepted, in which ballot, and on which terms.
@@ -54,7 +54,7 @@ pub struct Accepted {
     pub founding: Founding,
 }
 
-/// That a server was told to initialise, and with which cluster.
+/// Note that a server was told to initialise, and with which cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -64,7 +64,7 @@ pub struct Claim {
     pub server_id: ServerId,
 }
 
-/// What a server calls itself; it keeps that beside its data, so that a server that lost its data has another one.
+/// A server's own name for itself. It keeps that beside its data, so that a server that lost its data has another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerId(String);
@@ -95,55 +95,36 @@ impl fmt::Display for ServerId {
     }
 }
 
-impl Record {
+impl FoundingRecord {
     /// The record of a server that has never taken part in anything.
     pub fn blank(node_id: NodeId) -> Self {
         Self { node_id, promised: None, accepted: None, cluster: None, rival: None, claim: None }
     }
-}
 
-/// What became of the news of a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Learned {
-    /// It is ours now, or tells more of ours.
-    News,
-    /// Nothing new.
-    Known,
-    /// It is one that ours has put an end to.
-    Overridden,
-    /// It is another one than ours.
-    Rival,
-}
-
-impl Record {
-    /// Learns of a cluster; `pinned` is the only one that the operator allows, if he named one.
-    pub(super) fn learn(&mut self, theirs: &Cluster, pinned: Option<ClusterId>) -> Learned {
+    /// Learns of a cluster. `pinned` is the only one that the operator allows, if there is such a restriction.
+    pub(super) fn learn(&mut self, theirs: &Cluster, pinned: Option<ClusterId>) {
         if pinned.is_some_and(|pinned| pinned != theirs.id) {
             return self.learn_rival(theirs.id);
         }
         let Some(ours) = &mut self.cluster else {
             self.cluster = Some(theirs.clone());
-            return Learned::News;
+            return;
         };
         if ours.id == theirs.id {
-            let before = ours.clone();
-            ours.merge(theirs);
-            return if *ours == before { Learned::Known } else { Learned::News };
+            return ours.merge(theirs);
         }
-        if ours.overrides(theirs) && !theirs.overrides(ours) {
-            return Learned::Overridden;
+        match (ours.overrides(theirs), theirs.overrides(ours)) {
+            (true, false) => {}
+            (false, true) => {
+                self.rival = self.rival.filter(|rival| *rival != theirs.id && !theirs.has_overridden(*rival));
+                self.cluster = Some(theirs.clone());
+            }
+            (true, true) | (false, false) => self.learn_rival(theirs.id),
         }
-        if theirs.overrides(ours) && !ours.overrides(theirs) {
-            self.rival = self.rival.filter(|rival| *rival != theirs.id && !theirs.has_overridden(*rival));
-            self.cluster = Some(theirs.clone());
-            return Learned::News;
-        }
-        self.learn_rival(theirs.id)
     }
 
     /// Remembers the first rival; one is enough to stop everything.
-    pub(super) fn learn_rival(&mut self, id: ClusterId) -> Learned {
+    pub(super) fn learn_rival(&mut self, id: ClusterId) {
         self.rival.get_or_insert(id);
-        Learned::Rival
     }
 }

@@ -1,8 +1,8 @@
 //! The founding as readers see it.
 
-use super::{cluster::Cluster, decision::Decision, reason::Reason, view::ServerReport};
+use super::{cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport};
 
-/// What the server is to do, and the cluster as it is known here.
+/// The decision, and the cluster as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Grows with every change.
@@ -11,14 +11,14 @@ pub struct Status {
     pub decision: Decision,
     /// The cluster that is known, as far as it is on disk.
     pub cluster: Option<Cluster>,
-    /// The co-located server, where it has said who it is.
+    /// The co-located server, if it has attested itself.
     pub server: Option<Server>,
-    /// Why the record of this agent cannot be relied on, where that is so.
+    /// The reason for which the record of this agent cannot be relied on, if there is one.
     pub fault: Option<Reason>,
 }
 
 impl Status {
-    /// Takes `next` as the new state, with a grown index where it differs.
+    /// Takes `next` as the new state; the index grows if it differs.
     pub fn update(&mut self, next: Self) -> bool {
         let next = Self { index: self.index, ..next };
         let changed = *self != next;
@@ -27,11 +27,11 @@ impl Status {
     }
 }
 
-/// What the co-located server said of itself.
+/// The co-located server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Its last word.
+    /// Its last report on itself.
     pub report: ServerReport,
-    /// Whether that was recent enough for it to count as running; nothing where it speaks only once.
+    /// True if that was recent enough for it to count as running; `None` if it reports itself only once.
     pub up: Option<bool>,
 }

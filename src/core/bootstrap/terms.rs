@@ -1,4 +1,4 @@
-//! On which terms a server takes part: how many servers found, or which ones.
+//! The terms on which a server takes part: the number of the founders, or their ids.
 
 use std::{collections::BTreeSet, num::NonZeroU16};
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::cbor;
 use crate::node::NodeId;
 
-/// What `--bootstrap-expect` or `--founders` say. Servers agree only with servers of the same terms, because a
+/// The value of `--bootstrap-expect` or `--founders`. Servers agree only with servers of the same terms, because a
 /// quorum under one need not meet a quorum under another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Terms {
-    /// Any so many servers found, and any so many are a quorum.
+    /// Any servers of this number found, and any of this number are a quorum.
     Count(NonZeroU16),
-    /// Exactly these found, and a majority of them is a quorum.
+    /// Exactly these servers found, and a majority of them is a quorum.
     Named(NamedFounders),
 }
 
@@ -24,7 +24,7 @@ pub enum Terms {
 #[serde(try_from = "BTreeSet<NodeId>", into = "BTreeSet<NodeId>")]
 pub struct NamedFounders(BTreeSet<NodeId>);
 
-/// An empty list founds nothing.
+/// Error: a list of founders that is empty or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a list of founders names at least one server and at most 65535")]
 pub struct NoFounders;
@@ -51,7 +51,7 @@ impl NamedFounders {
 }
 
 impl Terms {
-    /// How many servers found.
+    /// The number of founders.
     pub fn expect(&self) -> usize {
         match self {
             Self::Count(count) => usize::from(count.get()),
@@ -59,7 +59,7 @@ impl Terms {
         }
     }
 
-    /// How many promises, and how many accepts, complete a ballot once a founder is silent.
+    /// The number of promises, and of accepts, that completes a ballot once a founder is silent.
     ///
     /// Any two quorums share a server: of a count, as long as at most [`Terms::most_servers`] take part; of a named
     /// list, always.
@@ -70,7 +70,7 @@ impl Terms {
         }
     }
 
-    /// The largest number of servers under which any two quorums share one; none where the founders are named.
+    /// The largest number of servers under which any two quorums share one; `None` if the founders are named.
     pub fn most_servers(&self) -> Option<usize> {
         match self {
             Self::Count(_) => Some(2 * self.expect() - 1),
@@ -78,7 +78,7 @@ impl Terms {
         }
     }
 
-    /// Whether this server's promises and accepts count.
+    /// True if this server's promises and accepts count.
     pub fn counts(&self, id: NodeId) -> bool {
         match self {
             Self::Count(_) => true,

@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Server 0, its disk and its clock.
 struct Host {
     machine: Bootstrap,
-    disk: Record,
+    disk: FoundingRecord,
     now: Instant,
 }
 
@@ -34,7 +34,7 @@ fn config(expect: u16) -> Config {
         terms: expect.try_into().ok().map(Terms::Count),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
-        timing: Timing::LAN,
+        timing: BallotTiming::LAN,
     }
 }
 
@@ -52,10 +52,10 @@ fn sighting(server: usize) -> Sighting {
     }
 }
 
-/// A view of servers 1 to `others`.
-fn view(others: usize) -> View {
+/// Sightings of servers 1 to `others`.
+fn sightings(others: usize) -> Sightings {
     let nodes = (1..=others).map(|server| (id(server), sighting(server))).collect();
-    View { nodes, distinct_servers: others + 1, seeds: 2, ..View::default() }
+    Sightings { nodes, distinct_servers: others + 1, seeds: 2, ..Sightings::default() }
 }
 
 fn founding(founders: impl IntoIterator<Item = usize>, round: u64) -> Founding {
@@ -63,9 +63,13 @@ fn founding(founders: impl IntoIterator<Item = usize>, round: u64) -> Founding {
     Founding::new(&name(), ballot, founders.into_iter().map(founder).collect(), None)
 }
 
-fn server(server_id: &str, has_state: bool) -> ServerReport {
+fn blank_server(server_id: &str) -> ServerReport {
     let server_id = server_id.to_owned().try_into().unwrap();
-    ServerReport { server_id, has_state, cluster_id: None, once: false }
+    ServerReport { server_id, has_state: false, cluster_id: None, once: false }
+}
+
+fn server_with_data(server_id: &str) -> ServerReport {
+    ServerReport { has_state: true, ..blank_server(server_id) }
 }
 
 fn report(cluster_id: ClusterId, config_index: u64, voters: &[VoterRef]) -> EstablishedReport {
@@ -74,10 +78,10 @@ fn report(cluster_id: ClusterId, config_index: u64, voters: &[VoterRef]) -> Esta
 
 impl Host {
     fn new(config: Config) -> Self {
-        Self::restarted(config, Record::blank(id(0)))
+        Self::restarted(config, FoundingRecord::blank(id(0)))
     }
 
-    fn restarted(config: Config, disk: Record) -> Self {
+    fn restarted(config: Config, disk: FoundingRecord) -> Self {
         #[expect(clippy::disallowed_methods, reason = "some instant to start from; only differences matter")]
         let now = Instant::now();
         let machine = Bootstrap::new(config, disk.clone(), now, StdRng::seed_from_u64(7));
@@ -92,11 +96,13 @@ impl Host {
     }
 
     fn drain(&mut self) -> Vec<(NodeId, Body)> {
-        while let Some(unsaved) = self.machine.poll_persist() {
+        while let Some(unsaved) = self.machine.poll_save() {
             self.disk = unsaved.record().clone();
-            self.machine.persisted(unsaved);
+            self.machine.saved(unsaved, self.now);
         }
-        std::iter::from_fn(|| self.machine.poll_message()).map(|(to, message)| (to, message.body)).collect()
+        std::iter::from_fn(|| self.machine.poll_message())
+            .map(|outgoing| (outgoing.to, outgoing.message.body))
+            .collect()
     }
 
     fn hear(&mut self, from: usize, body: Body) -> Vec<(NodeId, Body)> {
@@ -105,8 +111,8 @@ impl Host {
         self.drain()
     }
 
-    fn see(&mut self, view: View) -> Vec<(NodeId, Body)> {
-        self.machine.handle_view(view, self.now);
+    fn see(&mut self, sightings: Sightings) -> Vec<(NodeId, Body)> {
+        self.machine.handle_sightings(sightings, self.now);
         self.drain()
     }
 
@@ -168,7 +174,7 @@ fn accepts(said: &[(NodeId, Body)]) -> Vec<(NodeId, Founding)> {
 fn the_oldest_of_three_settles_proposes_and_founds() {
     let mut host = Host::new(config(3));
     assert_eq!(host.reasons(), ["too_few_servers", "no_seeds"]);
-    host.see(view(2));
+    host.see(sightings(2));
     assert_eq!(host.reasons(), ["settling"]);
     let ballot = prepared(&host.wait(SECOND));
     assert_eq!(
@@ -208,13 +214,13 @@ fn nothing_leaves_before_the_record_is_written() {
     let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
     host.machine.handle_message(id(1), &message, host.now);
     assert_eq!(host.machine.poll_message(), None);
-    let first = host.machine.poll_persist().unwrap();
-    assert!(host.machine.poll_persist().is_none());
+    let first = host.machine.poll_save().unwrap();
+    assert!(host.machine.poll_save().is_none());
     let cluster =
         Message { cluster_name: name(), body: Body::Founded(Box::new(Cluster::founded(founding(0..3, 5)))) };
     host.machine.handle_message(id(1), &cluster, host.now);
-    host.machine.persisted(first);
-    assert!(matches!(host.machine.poll_message(), Some((_, Message { body: Body::Promise(_), .. }))));
+    host.machine.saved(first, host.now);
+    assert!(matches!(host.machine.poll_message().unwrap().message.body, Body::Promise(_)));
     assert_eq!(host.decision(), "wait", "a founding that is not on disk is handed to nobody");
     assert_eq!(host.reasons(), ["saving"]);
     host.drain();
@@ -230,7 +236,7 @@ fn a_fault_stops_votes_writes_and_foundings() {
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })));
     host.hear(1, Body::Founded(Box::new(Cluster::founded(founding(0..3, 1)))));
-    assert_eq!(host.disk, Record::blank(id(0)));
+    assert_eq!(host.disk, FoundingRecord::blank(id(0)));
     assert!(host.reasons().contains(&"fault"));
     let mut host = Host::knowing(config(3), Cluster::founded(founding(0..3, 1)));
     host.machine.handle_fault("disk full".to_owned(), host.now);
@@ -244,21 +250,20 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
         |round| Prepare { ballot: Ballot { round, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
     let message = |round| Message { cluster_name: name(), body: Body::Prepare(prepare(round)) };
     host.machine.handle_message(id(1), &message(5), host.now);
-    let refused = host.machine.poll_persist().unwrap();
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    let refused = host.machine.poll_save().unwrap();
+    host.machine.save_failed("disk full".to_owned(), host.now);
     assert!(host.reasons().contains(&"fault"));
     assert_eq!(host.machine.poll_message(), None, "a promise that is not on disk");
     // A later ballot is not promised either, and what the server says is kept, not written.
     host.machine.handle_message(id(1), &message(6), host.now);
     let cluster = Cluster::founded(founding(0..3, 1));
     host.machine.established(&report(cluster.id, 1, &[]), host.now).unwrap();
-    assert!(host.machine.poll_persist().is_none() && !host.machine.is_durable());
+    assert!(host.machine.poll_save().is_none() && !host.machine.is_durable());
     assert_eq!(host.machine.poll_message(), None);
     // Written in the end.
     assert_eq!(refused.record().promised.map(|ballot| ballot.round), Some(5));
     host.disk = refused.record().clone();
-    host.machine.persisted(refused);
-    host.machine.handle_written(host.now);
+    host.machine.saved(refused, host.now);
     assert!(!host.reasons().contains(&"fault"));
     let said = host.drain();
     assert!(said.iter().any(|(_, body)| matches!(body, Body::Promise(_))), "{said:?}");
@@ -269,9 +274,14 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
 #[test]
 fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
     let mut host = Host::new(config(3));
+    let prepare =
+        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
+    host.machine.handle_message(id(1), &message, host.now);
+    let unsaved = host.machine.poll_save().unwrap();
     host.machine.handle_fault("checksum".to_owned(), host.now);
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
-    host.machine.handle_written(host.now);
+    host.machine.save_failed("disk full".to_owned(), host.now);
+    host.machine.saved(unsaved, host.now);
     assert!(matches!(host.machine.fault(), Some(Reason::Fault { .. })));
 }
 
@@ -284,11 +294,10 @@ fn a_disk_that_refuses_for_days_does_not_fill_the_memory() {
         Message { cluster_name: name(), body }
     };
     host.machine.handle_message(id(1), &ask(1), host.now);
-    let refused = host.machine.poll_persist().unwrap();
-    host.machine.handle_unwritten("disk full".to_owned(), host.now);
+    let refused = host.machine.poll_save().unwrap();
+    host.machine.save_failed("disk full".to_owned(), host.now);
     (2..10_000).for_each(|round| host.machine.handle_message(id(1), &ask(round), host.now));
-    host.machine.persisted(refused);
-    host.machine.handle_written(host.now);
+    host.machine.saved(refused, host.now);
     assert!(host.drain().len() <= 1_024);
 }
 
@@ -322,24 +331,24 @@ fn an_established_member_resumes_and_others_join() {
 #[test]
 fn only_the_server_that_claimed_may_initialise() {
     let mut host = Host::new(config(3));
-    host.machine.server_attests(server("first", false), host.now);
+    host.machine.server_attests(blank_server("first"), host.now);
     host.hear(1, Body::Founded(Box::new(Cluster::founded(founding(0..3, 1)))));
     assert_eq!(host.decision(), "bootstrap");
     assert_eq!(host.disk.claim.clone().unwrap().server_id.to_string(), "first", "on disk before it is told");
-    host.machine.server_attests(server("second", false), host.now);
+    host.machine.server_attests(blank_server("second"), host.now);
     assert_eq!(host.reasons(), ["server_state_lost"]);
     let cluster = host.machine.cluster().unwrap().id;
     host.machine.established(&report(cluster, 1, &[]), host.now).unwrap();
     host.drain();
     assert_eq!(host.reasons(), ["server_state_lost"], "a voter that lost its disk is replaced");
-    host.machine.server_attests(server("first", false), host.now);
+    host.machine.server_attests(blank_server("first"), host.now);
     assert_eq!(host.decision(), "resume");
 }
 
 #[test]
 fn a_founder_whose_server_holds_data_resumes() {
     let mut host = Host::knowing(config(3), Cluster::founded(founding(0..3, 1)));
-    host.machine.server_attests(server("first", true), host.now);
+    host.machine.server_attests(server_with_data("first"), host.now);
     assert_eq!(host.decision(), "resume");
 }
 
@@ -348,11 +357,11 @@ fn a_server_with_data_brings_its_cluster_with_it() {
     let mut host = Host::new(config(3));
     let cluster_id = ClusterId::from([9; 16]);
     host.machine
-        .server_attests(ServerReport { cluster_id: Some(cluster_id), ..server("old", true) }, host.now);
+        .server_attests(ServerReport { cluster_id: Some(cluster_id), ..server_with_data("old") }, host.now);
     host.drain();
     assert_eq!(host.decision(), "resume");
     assert!(host.machine.cluster().unwrap().established);
-    let told = host.see(view(1));
+    let told = host.see(sightings(1));
     assert!(matches!(&told[..], [(_, Body::Founded(cluster))] if cluster.id == cluster_id));
     host.machine.established(&report(cluster_id, 3, &[VoterRef::Id(id(1))]), host.now).unwrap();
     host.drain();
@@ -365,18 +374,23 @@ fn two_clusters_are_a_conflict_for_ever() {
     let other = Cluster::founded(founding(3..6, 2));
     let mut host = Host::knowing(config(3), one.clone());
     host.hear(4, Body::Founded(Box::new(other.clone())));
-    let conflict = Conflict { clusters: vec![one.id, other.id], duplicate_id: false };
+    let conflict = Conflict { clusters: vec![one.id, other.id], duplicate: None };
+    assert_eq!(conflict.reasons(), [Reason::TwoClusters { ours: one.id, rival: other.id }]);
     assert_eq!(*host.machine.decision(), Decision::Conflict(conflict.clone()));
     let mut host = Host::restarted(config(3), host.disk.clone());
     assert_eq!(*host.machine.decision(), Decision::Conflict(conflict));
-    let reset = host.machine.reset(id(9), false, host.now);
-    assert_eq!(reset, Ok(Reset::StartOver(Box::new(Record::blank(id(9))))), "nothing was established");
+    let reset = host.machine.reset(id(9), DataLoss::Refused, host.now);
+    assert_eq!(
+        reset,
+        Ok(Reset::StartOver(Box::new(FoundingRecord::blank(id(9))))),
+        "nothing was established"
+    );
     host.machine.established(&report(one.id, 1, &[]), host.now).unwrap();
-    assert_eq!(host.machine.reset(id(9), false, host.now), Ok(Reset::RivalForgotten));
+    assert_eq!(host.machine.reset(id(9), DataLoss::Refused, host.now), Ok(Reset::RivalForgotten));
     host.drain();
     assert_eq!(host.decision(), "resume");
-    assert_eq!(host.machine.reset(id(9), false, host.now), Err(ResetRefused(one.id)));
-    assert!(matches!(host.machine.reset(id(9), true, host.now), Ok(Reset::StartOver(_))));
+    assert_eq!(host.machine.reset(id(9), DataLoss::Refused, host.now), Err(ResetRefused(one.id)));
+    assert!(matches!(host.machine.reset(id(9), DataLoss::Allowed, host.now), Ok(Reset::StartOver(_))));
 }
 
 #[test]
@@ -384,7 +398,7 @@ fn an_established_member_that_sees_another_cluster_is_in_conflict() {
     let mut cluster = Cluster::founded(founding(0..3, 1));
     cluster.established = true;
     let mut host = Host::knowing(config(3), cluster);
-    let mut seen = view(2);
+    let mut seen = sightings(2);
     seen.nodes.get_mut(&id(2)).unwrap().cluster_id = Some([1; 16].into());
     host.see(seen);
     assert_eq!(host.decision(), "conflict");
@@ -393,8 +407,10 @@ fn an_established_member_that_sees_another_cluster_is_in_conflict() {
 #[test]
 fn a_copied_id_is_a_conflict_without_votes() {
     let mut host = Host::new(config(3));
-    host.see(View { duplicate_id: true, ..view(2) });
-    assert_eq!(host.decision(), "conflict");
+    let addr = "10.0.0.9:7946".parse().unwrap();
+    host.see(Sightings { duplicate: Some(addr), ..sightings(2) });
+    let Decision::Conflict(conflict) = host.machine.decision() else { panic!() };
+    assert_eq!(conflict.reasons(), [Reason::DuplicateId { addr }]);
     let prepare =
         Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
     let said = host.hear(1, Body::Prepare(prepare));
@@ -403,36 +419,36 @@ fn a_copied_id_is_a_conflict_without_votes() {
 
 #[test]
 fn each_reason_to_wait_is_named() {
-    let reasons = |config: Config, view: View| {
+    let reasons = |config: Config, sightings: Sightings| {
         let mut host = Host::new(config);
-        host.see(view);
+        host.see(sightings);
         host.wait(2 * SECOND);
         host.reasons()
     };
-    assert_eq!(reasons(config(0), view(2)), ["expect_not_set"]);
-    assert_eq!(reasons(config(3), view(1)), ["too_few_servers"]);
-    assert_eq!(reasons(config(3), view(5)), ["too_many_servers"]);
-    assert_eq!(reasons(config(3), View { distinct_servers: 6, ..view(2) }), ["too_many_servers"]);
-    assert_eq!(reasons(config(3), View { seeds: 2, ..view(0) }), ["too_few_servers", "alone"]);
-    assert_eq!(reasons(config(3), View { seeds: 0, ..view(0) }), ["too_few_servers", "no_seeds"]);
-    assert_eq!(reasons(Config { role: Role::Observer, ..config(3) }, view(2)), ["observer"]);
+    assert_eq!(reasons(config(0), sightings(2)), ["expect_not_set"]);
+    assert_eq!(reasons(config(3), sightings(1)), ["too_few_servers"]);
+    assert_eq!(reasons(config(3), sightings(5)), ["too_many_servers"]);
+    assert_eq!(reasons(config(3), Sightings { distinct_servers: 6, ..sightings(2) }), ["too_many_servers"]);
+    assert_eq!(reasons(config(3), Sightings { seeds: 2, ..sightings(0) }), ["too_few_servers", "alone"]);
+    assert_eq!(reasons(config(3), Sightings { seeds: 0, ..sightings(0) }), ["too_few_servers", "no_seeds"]);
+    assert_eq!(reasons(Config { role: Role::Observer, ..config(3) }, sightings(2)), ["observer"]);
     let join_only = Config { admission: Admission::JoinOnly, ..config(3) };
-    assert_eq!(reasons(join_only, view(2)), ["join_only"]);
-    let mut seen = view(3);
+    assert_eq!(reasons(join_only, sightings(2)), ["join_only"]);
+    let mut seen = sightings(3);
     seen.nodes.get_mut(&id(3)).unwrap().expect = Some(5);
     assert_eq!(reasons(config(3), seen), ["expect_mismatch"]);
-    let mut seen = view(2);
+    let mut seen = sightings(2);
     seen.nodes.get_mut(&id(2)).unwrap().contact = Contact::Reported;
     assert_eq!(reasons(config(3), seen), ["too_few_servers"], "heard of is not heard from");
-    let mut seen = view(3);
+    let mut seen = sightings(3);
     seen.nodes.get_mut(&id(2)).unwrap().cluster_id = Some([1; 16].into());
     assert_eq!(reasons(config(3), seen), ["learning"]);
     let named: BTreeSet<NodeId> = [id(1), id(2), id(3)].into();
     let terms = Some(Terms::Named(named.try_into().unwrap()));
-    assert_eq!(reasons(Config { terms, ..config(3) }, view(3)), ["not_named"]);
+    assert_eq!(reasons(Config { terms, ..config(3) }, sightings(3)), ["not_named"]);
     let mut host = Host::new(config(3));
-    host.machine.server_attests(server("old", true), host.now);
-    host.see(view(2));
+    host.machine.server_attests(server_with_data("old"), host.now);
+    host.see(sightings(2));
     assert_eq!(host.reasons(), ["server_holds_data"]);
 }
 
@@ -441,7 +457,7 @@ fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
         let unanswered_seeds = [("10.0.0.9:7946".parse().unwrap(), host.now)].into();
-        host.see(View { unanswered_seeds, ..view(2) });
+        host.see(Sightings { unanswered_seeds, ..sightings(2) });
         host.wait(9 * SECOND);
         assert_eq!(host.reasons(), ["unheard_seeds"]);
         host.wait(3 * SECOND);
@@ -475,7 +491,7 @@ fn changed_terms_are_not_mixed_with_what_was_accepted() {
     host.hear(1, Body::Accept(Box::new(Accept { ballot: before.ballot(), terms, founding: before })));
     assert!(host.disk.accepted.is_some());
     let mut host = Host::restarted(config(2), host.disk);
-    host.see(View::default());
+    host.see(Sightings::default());
     assert!(host.reasons().contains(&"expect_mismatch"));
     let prepare =
         Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(2.try_into().unwrap()) };
@@ -508,7 +524,7 @@ fn a_founding_that_was_taken_over_is_accepted_even_after_this_server_moved() {
 #[test]
 fn a_silent_founder_is_done_without_after_the_patience_only() {
     let mut host = Host::new(config(3));
-    host.see(view(3));
+    host.see(sightings(3));
     let ballot = prepared(&host.wait(SECOND));
     let before = founding(1..4, 0);
     host.hear(1, promise(1, ballot, Some((before.ballot(), &before))));
@@ -528,15 +544,15 @@ fn a_founder_gone_for_the_patience_is_not_waited_for_again_in_the_next_ballot() 
     let before = founding(1..4, 1);
     let terms = Terms::Count(3.try_into().unwrap());
     let accepted = Some(Accepted { ballot: before.ballot(), terms: terms.clone(), founding: before.clone() });
-    let disk = Record { promised: Some(before.ballot()), accepted, ..Record::blank(id(0)) };
+    let disk = FoundingRecord { promised: Some(before.ballot()), accepted, ..FoundingRecord::blank(id(0)) };
     let mut host = Host::restarted(config(3), disk);
     for round in 2..13 {
-        host.see(view(2));
+        host.see(sightings(2));
         host.wait(SECOND);
         let prepare = Prepare { ballot: Ballot { round: round * 10, node: id(1) }, terms: terms.clone() };
         host.hear(1, Body::Prepare(prepare));
     }
-    host.see(view(2));
+    host.see(sightings(2));
     let ballot = prepared(&host.wait(11 * SECOND));
     host.hear(1, promise(1, ballot, Some((before.ballot(), &before))));
     let said = host.hear(2, promise(2, ballot, Some((before.ballot(), &before))));
@@ -546,7 +562,7 @@ fn a_founder_gone_for_the_patience_is_not_waited_for_again_in_the_next_ballot() 
 #[test]
 fn founders_are_spread_over_zones() {
     let mut host = Host::new(Config { zone: Some("east".to_owned()), ..config(3) });
-    host.see(view(4));
+    host.see(sightings(4));
     let ballot = prepared(&host.wait(SECOND));
     let mut said = Vec::new();
     for (server, zone) in [(1, "east"), (2, "east"), (3, "west"), (4, "north")] {
@@ -563,7 +579,7 @@ fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
     let named: BTreeSet<NodeId> = (0..3).map(id).collect();
     let terms = Terms::Named(named.try_into().unwrap());
     let mut host = Host::new(Config { terms: Some(terms), ..config(3) });
-    host.see(view(3));
+    host.see(sightings(3));
     let ballot = prepared(&host.wait(SECOND));
     host.hear(3, promise(3, ballot, None));
     host.hear(1, promise(1, ballot, None));
@@ -578,7 +594,7 @@ fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
 fn an_override_replaces_what_is_not_established() {
     let one = Cluster::founded(founding(0..3, 1));
     let mut host = Host::knowing(config(3), one.clone());
-    host.see(view(4));
+    host.see(sightings(4));
     assert_eq!(
         host.machine.override_founders(&[id(9)].into(), host.now),
         Err(OverrideRefused::Unknown(id(9)))
@@ -606,12 +622,15 @@ fn an_override_replaces_what_is_not_established() {
 fn a_message_survives_the_wire_and_a_record_the_disk() {
     let cluster = Cluster::founded(founding(0..3, 1));
     let mut host = Host::knowing(config(3), cluster.clone());
-    host.machine.server_attests(server("first", false), host.now);
+    host.machine.server_attests(blank_server("first"), host.now);
     host.hear(4, Body::Founded(Box::new(Cluster::founded(founding(3..6, 2)))));
     let json = serde_json::to_string(&host.disk).unwrap();
-    assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), host.disk);
+    assert_eq!(serde_json::from_str::<FoundingRecord>(&json).unwrap(), host.disk);
     let newer = json.replacen('{', r#"{"vote_of_the_future":1,"#, 1);
-    assert!(serde_json::from_str::<Record>(&newer).is_err(), "an unknown field is not to be forgotten");
+    assert!(
+        serde_json::from_str::<FoundingRecord>(&newer).is_err(),
+        "an unknown field is not to be forgotten"
+    );
     let named: BTreeSet<NodeId> = (0..3).map(id).collect();
     let ballot = Ballot { round: 5, node: id(1) };
     let founding = founding(0..3, 1);
@@ -634,7 +653,7 @@ fn a_message_survives_the_wire_and_a_record_the_disk() {
 #[test]
 fn a_nack_ends_a_ballot_or_does_nothing() {
     let mut host = Host::new(config(3));
-    host.see(view(2));
+    host.see(sightings(2));
     let ballot = prepared(&host.wait(SECOND));
     let before = host.machine.agreement.clone();
     for refusal in [Refusal::OtherTerms, Refusal::TooManyServers, Refusal::Fault] {
@@ -643,7 +662,7 @@ fn a_nack_ends_a_ballot_or_does_nothing() {
     }
     let higher = Ballot { round: ballot.round + 4, node: id(2) };
     host.hear(1, Body::Nack(Nack { ballot, promised: Some(higher), refusal: Refusal::Promised }));
-    assert_eq!(host.machine.agreement, Agreement::new(before.record));
+    assert_eq!(host.machine.agreement, Agreement::new(before.record().clone()));
     let again = prepared(&host.wait(10 * SECOND));
     assert!(again.round > higher.round, "the next ballot is above everything heard of");
 }

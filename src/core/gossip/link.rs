@@ -18,7 +18,7 @@ use super::{
 use crate::{
     counters::Counters,
     wire::{
-        Admitted, Freshness, KeyId, Keyring, Kind, MAX_DATAGRAM, Opened, Origin, Stamp, Stranger, Wire,
+        Admitted, Freshness, KeyId, Keyring, Kind, MAX_DATAGRAM, Opened, Origin, PacketId, Stranger, Wire,
         WireError,
     },
 };
@@ -55,7 +55,7 @@ struct Exchange {
     to: SocketAddr,
     purpose: Purpose,
     /// Stamp of the request, to which the answer is bound if there are keys.
-    stamp: Option<Stamp>,
+    stamp: Option<PacketId>,
     /// Request to send once more, if there are keys.
     again: Option<Again>,
 }
@@ -157,7 +157,7 @@ impl Link {
         let opened =
             if datagram.len() > MAX_DATAGRAM { Err(WireError::Foreign) } else { self.wire.open(datagram) };
         let opened = opened.inspect_err(|error| self.refuse(from, error, now)).ok()?;
-        let freshness = self.wire.judge(opened.origin);
+        let freshness = self.wire.check_and_mark(opened.origin);
         if freshness == Freshness::Replayed {
             self.refuse_old(from);
             return None;
@@ -178,7 +178,7 @@ impl Link {
 
     /// Takes note of the key under which a peer speaks.
     pub(super) fn note_key(&mut self, from: SocketAddr, origin: Option<Origin>) {
-        self.wire.speaks(from, origin);
+        self.wire.note_key(from, origin);
     }
 
     /// Opens a request.
@@ -236,7 +236,7 @@ impl Link {
     fn open_reply<'a>(
         &mut self,
         to: SocketAddr,
-        request: Option<Stamp>,
+        request: Option<PacketId>,
         reply: Result<&'a [u8], NoAnswer>,
         now: Instant,
     ) -> Result<Opened<'a>, String> {
@@ -246,7 +246,7 @@ impl Link {
         })?;
         let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
         let opened = opened.map_err(|error| error.to_string())?;
-        self.wire.answered(to, opened.origin);
+        self.wire.note_answer(to, opened.origin);
         Ok(opened)
     }
 

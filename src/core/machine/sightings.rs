@@ -9,7 +9,7 @@ use std::{
 
 use super::Machine;
 use crate::{
-    bootstrap::{Contact, Founder, Sighting, View},
+    bootstrap::{Contact, Founder, Sighting, Sightings},
     membership::{Member, MemberStatus},
     node::Role,
 };
@@ -19,7 +19,7 @@ const DIRECT_FOR: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// What gossip and the providers know that matters to the founding.
-    pub(super) fn view(&self, now: Instant) -> View {
+    pub(super) fn sightings(&self, now: Instant) -> Sightings {
         let me = self.gossip.me().id;
         let members = &self.membership.members;
         let others = members.values().filter(|member| member.id != me);
@@ -36,19 +36,19 @@ impl Machine {
         };
         let servers =
             members.values().filter(|member| member.role == Role::Server && !replaced(member)).count();
-        View {
+        Sightings {
             nodes,
             distinct_servers: servers + unanswered.len(),
             seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
             unanswered_seeds: unanswered,
-            duplicate_id: self.duplicate.is_some(),
+            duplicate: self.duplicate,
         }
     }
 
     /// Whether what the founding goes by has changed with the time alone. Always so until a cluster is known: nobody waits
     /// for what an idle agent saves.
     pub(super) fn has_aged(&self, now: Instant) -> bool {
-        let seen = self.bootstrap.view();
+        let seen = self.bootstrap.sightings();
         let me = self.gossip.me().id;
         let same = |member: &Member| {
             member.id == me

@@ -1,12 +1,12 @@
-//! Where a node is in the network: a point in a space in which distance is round-trip time.
+//! Network coordinates: points in a space in which distance is round-trip time.
 
 use std::time::Duration;
 
-/// How many dimensions the space has, beside the height. Three and a height place the hosts of the Internet about as
+/// Dimensions of the space, beside the height. Three and a height place the hosts of the Internet about as
 /// well as more do (Dabek et al., "Vivaldi", SIGCOMM 2004, section 5.4).
 pub const DIMENSIONS: usize = 3;
 
-/// No node is farther from the origin than this along any axis: half the way around the world and back takes a tenth.
+/// Greatest distance from the origin along any axis: half the way around the world and back takes a tenth of it.
 const FARTHEST_US: i32 = 2_000_000;
 /// The unit of the height, so that it fits two bytes: 655 ms of access line at most.
 const HEIGHT_UNIT_US: u32 = 10;
@@ -14,8 +14,8 @@ const HEIGHT_UNIT_US: u32 = 10;
 const ERROR_UNITS: f64 = 255.0;
 const US_PER_SECOND: f64 = 1e6;
 
-/// Where a node is in the network, as it travels and as it is shown: two of them tell about how long a round trip
-/// between their nodes takes. Whole numbers, so that no value can be infinite or undefined.
+/// A node's place in the network, as it travels and as it is shown: two of them estimate the round trip between their
+/// nodes. Whole numbers, so that no value can be infinite or undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coordinate {
     position_us: [i32; DIMENSIONS],
@@ -23,24 +23,24 @@ pub struct Coordinate {
     error_units: u8,
 }
 
-/// A coordinate that no node can have.
+/// Error: a coordinate that no node can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a coordinate that is no finite number of seconds, or more than 2 s from the origin")]
 pub struct ImpossibleCoordinate;
 
 impl Coordinate {
-    /// Bytes that [`Self::to_bytes`] gives.
+    /// Length of [`Self::to_bytes`], in bytes.
     pub const LEN: usize = DIMENSIONS * 3 + 2 + 1;
 
-    /// The coordinate at `position` with this height, both in seconds; `error` is how far off estimates are, as a
-    /// share of the round trip.
+    /// The coordinate at `position` with this height, both in seconds; `error` is the expected
+    /// error of estimates, as a share of the round trip.
     ///
     /// # Errors
-    /// Where a number is not finite, or too large.
+    /// A number is not finite, or too large.
     pub fn new(position: [f64; DIMENSIONS], height: f64, error: f64) -> Result<Self, ImpossibleCoordinate> {
         let position_us = position.map(|seconds| seconds * US_PER_SECOND);
         let height_units = height * US_PER_SECOND / f64::from(HEIGHT_UNIT_US);
-        // Not a number is in no range.
+        // NaN is in no range.
         let possible = position_us.iter().all(|us| us.abs() <= f64::from(FARTHEST_US))
             && (0.0..=f64::from(u16::MAX)).contains(&height_units)
             && (0.0..=1.0).contains(&error);
@@ -55,7 +55,7 @@ impl Coordinate {
         })
     }
 
-    /// Along each axis, in seconds.
+    /// The position along each axis, in seconds.
     pub fn position(&self) -> [f64; DIMENSIONS] {
         self.position_us.map(|us| f64::from(us) / US_PER_SECOND)
     }
@@ -65,28 +65,29 @@ impl Coordinate {
         f64::from(self.height_units) * f64::from(HEIGHT_UNIT_US) / US_PER_SECOND
     }
 
-    /// How far off its estimates are, by the node's own account: a share of the round trip, 1 where it knows nothing.
+    /// The expected error of its estimates, by the node's own account: a share of the round trip, 1 if it knows
+    /// nothing.
     pub fn error(&self) -> f64 {
         f64::from(self.error_units) / ERROR_UNITS
     }
 
-    /// How long a round trip between the two nodes takes, by their coordinates.
+    /// The estimated round trip between the two nodes.
     pub fn round_trip(&self, other: &Self) -> Duration {
         let (ours, theirs) = (self.position(), other.position());
         Duration::from_secs_f64(distance(&ours, &theirs) + self.height() + other.height())
     }
 
-    /// The coordinate in as few bytes as there may be of it: three a dimension, two for the height, one for the error.
+    /// The coordinate in its shortest form: three bytes a dimension, two for the height, one for the error.
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let [[_, a, b, c], [_, d, e, f], [_, g, h, i]] = self.position_us.map(i32::to_be_bytes);
         let [high, low] = self.height_units.to_be_bytes();
         [a, b, c, d, e, f, g, h, i, high, low, self.error_units]
     }
 
-    /// Reads what [`Self::to_bytes`] wrote.
+    /// Reads the bytes of [`Self::to_bytes`].
     ///
     /// # Errors
-    /// Where it is too far away.
+    /// The coordinate is too far from the origin.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, ImpossibleCoordinate> {
         let [a, b, c, d, e, f, g, h, i, high, low, error_units] = *bytes;
         // The sign is that of the first byte of three.
@@ -99,7 +100,7 @@ impl Coordinate {
     }
 }
 
-/// How far two positions are apart.
+/// The distance between two positions, in seconds.
 pub fn distance(one: &[f64; DIMENSIONS], other: &[f64; DIMENSIONS]) -> f64 {
     one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }

@@ -7,35 +7,35 @@ use crate::{
     node::{Endpoints, NodeId, NodeName, Role, Tags},
 };
 
-/// What a node says of itself.
+/// A node's account of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// Its name for people.
     pub name: NodeName,
-    /// What it takes part in.
+    /// Its part in the cluster.
     pub role: Role,
-    /// How many servers it wants to see before the cluster is founded.
+    /// Number of servers that found the cluster, by its configuration.
     pub expect: Option<NonZeroU16>,
     /// Its server's addresses.
     pub endpoints: Endpoints,
     /// Its free metadata.
     pub tags: Tags,
-    /// What it knows of the cluster.
+    /// Its knowledge of the cluster.
     pub founding: FoundingNews,
 }
 
-/// What a node knows of the cluster, as it tells everybody; whole records travel on request.
+/// A node's knowledge of the cluster in short, as it is gossiped; whole records travel on request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundingNews {
     /// The cluster it knows.
     pub cluster_id: Option<ClusterId>,
-    /// How new its knowledge of the voters is.
+    /// Version of the voters it knows.
     pub config_index: u64,
-    /// Whether it knows that the group exists.
+    /// True if it knows that the group exists.
     pub established: bool,
-    /// What its server said of its data.
+    /// Its server's word about its data.
     pub attestation: Attestation,
-    /// Whether its server has reported itself of late, where it does at all.
+    /// Set if its server sends heartbeats: true if the last one is recent.
     pub server_up: Option<bool>,
 }
 
@@ -53,7 +53,7 @@ impl Default for FoundingNews {
 }
 
 impl Metadata {
-    /// What is shown of a node until it has said something of itself.
+    /// The metadata of a node that has not announced any yet.
     pub(crate) fn nameless(id: NodeId) -> Self {
         Self {
             name: id.to_string().parse().expect("a node id is a valid name"),

@@ -1,4 +1,4 @@
-//! Keys: as text in a file, as a keyring in memory. Nothing here shows a key but what writes the file.
+//! Keys: as text in a file, as a keyring in memory. Nothing here shows a key except the functions that write the file.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Most keys in a keyring: one that sends, one that comes, one that goes, and some that nobody has taken out yet.
+/// Upper bound on the keys of a keyring: the primary one, one that comes, one that goes, and some left over.
 const MAX_KEYS: usize = 8;
 /// Keeps a key's id apart from every other digest of the same bytes.
 const ID_DOMAIN: &[u8] = b"chronik-agent key id 1";
 
-/// Names a key without giving it away: the first four bytes of a digest of it.
+/// Identifies a key without giving it away: the first four bytes of a digest of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyId(pub(super) [u8; 4]);
 
@@ -21,7 +21,7 @@ impl KeyId {
         self.0
     }
 
-    /// Of the four bytes.
+    /// The id of these four bytes.
     pub fn from_bytes(bytes: [u8; 4]) -> Self {
         Self(bytes)
     }
@@ -49,28 +49,29 @@ impl std::str::FromStr for KeyId {
     }
 }
 
-/// Why text is no keyring, or a change to one was refused. Never says what stands there: it may be most of a key.
+/// The reason for which text is no keyring, or a change to one was refused. It never quotes the text, which may be
+/// most of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// A line is no key.
     #[error("line {0} is no key: write the base64 of 32 bytes, as `chronik-agent keygen` prints it")]
     Line(usize),
-    /// There is none.
+    /// There is no key.
     #[error("there is no key in it: `chronik-agent keygen` makes one")]
     Empty,
-    /// There are too many.
+    /// There are too many keys.
     #[error("there are more than {MAX_KEYS} keys: remove those that no agent uses any more")]
     TooMany,
-    /// The same one twice.
+    /// A key stands there twice.
     #[error("key {0} is there twice: name it once")]
     Twice(KeyId),
     /// A text that names no key.
     #[error("that is no key id: write eight of the digits 0-9 a-f, as `chronik-agent info` shows them")]
     NoId,
-    /// Not in the keyring.
+    /// The key is not in the keyring.
     #[error("key {0} is not in the keyring: install it first")]
     Unknown(KeyId),
-    /// The one that sends.
+    /// The key is the primary one.
     #[error("key {0} is the one that sends: use another one first")]
     Sends(KeyId),
 }
@@ -83,17 +84,17 @@ pub struct Key {
 }
 
 impl Key {
-    /// Bytes of a key.
+    /// Length of a key, in bytes.
     pub const LEN: usize = 32;
 
-    /// A key of these bytes, which have to come from a generator made for secrets.
+    /// A key of these bytes, which must come from a generator made for secrets.
     pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
         let digest = Sha256::new().chain_update(ID_DOMAIN).chain_update(bytes.as_slice()).finalize();
         let id = digest.first_chunk().copied().expect("a digest has 32 bytes");
         Self { bytes, id: KeyId(id) }
     }
 
-    /// Reads a key as [`Self::to_text`] writes it; nothing where it is none.
+    /// Reads a key as [`Self::to_text`] writes it; `None` if the text is no key.
     pub fn parse(text: &str) -> Option<Self> {
         let decoded = Zeroizing::new(STANDARD.decode(text).ok()?);
         let mut bytes = Zeroizing::new([0; Self::LEN]);
@@ -106,7 +107,7 @@ impl Key {
         Zeroizing::new(STANDARD.encode(self.bytes.as_slice()))
     }
 
-    /// Its name.
+    /// Its id.
     pub fn id(&self) -> KeyId {
         self.id
     }
@@ -123,20 +124,20 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The keys that open packets, one to eight of them; the first one also seals what is sent.
+/// The keys that open packets, one to eight of them; the first, primary one also seals packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring(Vec<Key>);
 
 impl Keyring {
     /// A keyring of one key.
-    pub fn of(key: Key) -> Self {
+    pub fn single(key: Key) -> Self {
         Self(vec![key])
     }
 
-    /// Reads a file: a key a line, the first one sends. Empty lines and such that begin with `#` do not count.
+    /// Reads a file: a key a line, the primary one first. Empty lines and lines that begin with `#` do not count.
     ///
     /// # Errors
-    /// Names the line.
+    /// A line is no key, there are none or too many, or one stands there twice.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let lines = text.lines().map(str::trim).zip(1..);
         let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
@@ -154,7 +155,7 @@ impl Keyring {
 
     /// The file that reads as this keyring.
     pub fn to_text(&self) -> Zeroizing<String> {
-        // As large as it gets, so that no copy is left behind where it grows.
+        // The capacity is the largest length, so that growing leaves no copy behind.
         let mut text = Zeroizing::new(String::with_capacity(MAX_KEYS * 64));
         for key in &self.0 {
             text.push_str(&key.to_text());
@@ -171,43 +172,43 @@ impl Keyring {
         Ok(())
     }
 
-    /// The key that seals.
+    /// The primary key, which seals.
     pub fn sending(&self) -> &Key {
         self.0.first().expect("a keyring has a key")
     }
 
-    /// A key by its name.
+    /// The key of this id.
     pub fn get(&self, id: KeyId) -> Option<&Key> {
         self.0.iter().find(|key| key.id == id)
     }
 
-    /// The names of all, the one that sends first.
+    /// The ids of all, the primary one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.0.iter().map(Key::id)
     }
 
-    /// Adds a key that opens packets; one that is there already is left where it is.
+    /// Adds a key that opens packets; a key that is there already keeps its place.
     ///
     /// # Errors
-    /// Where there is no room.
+    /// There is no room.
     pub fn install(&mut self, key: Key) -> Result<(), KeyError> {
         if self.get(key.id).is_some() { Ok(()) } else { self.push(key) }
     }
 
-    /// Has this key send from now on.
+    /// Makes this key the primary one.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// The key is not in the keyring.
     pub fn send_with(&mut self, id: KeyId) -> Result<(), KeyError> {
         let at = self.0.iter().position(|key| key.id == id).ok_or(KeyError::Unknown(id))?;
         self.0[..=at].rotate_right(1);
         Ok(())
     }
 
-    /// Takes a key out; one that is gone already is no error.
+    /// Removes a key; a key that is not there is no error.
     ///
     /// # Errors
-    /// Where it is the one that sends.
+    /// The key is the primary one.
     pub fn remove(&mut self, id: KeyId) -> Result<(), KeyError> {
         if self.sending().id == id {
             return Err(KeyError::Sends(id));
@@ -217,22 +218,22 @@ impl Keyring {
     }
 }
 
-/// What may be done to a keyring.
+/// A change to a keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyChange {
-    /// Open with this key, too.
+    /// Opens packets with this key, too.
     Install(Key),
-    /// Send with this one.
+    /// Makes this key the primary one.
     Use(KeyId),
-    /// Forget this one.
+    /// Forgets this key.
     Remove(KeyId),
 }
 
 impl KeyChange {
-    /// Does it.
+    /// Applies the change.
     ///
     /// # Errors
-    /// Says why not; the keyring is as it was.
+    /// The change is refused; the keyring is as it was.
     pub fn apply(&self, keyring: &mut Keyring) -> Result<(), KeyError> {
         match self {
             Self::Install(key) => keyring.install(key.clone()),
@@ -241,7 +242,7 @@ impl KeyChange {
         }
     }
 
-    /// Whether a keyring with these keys, the one that sends first, is as this change leaves it.
+    /// True if a keyring with these keys, the primary one first, is as this change leaves it.
     pub fn is_done(&self, keys: &[KeyId]) -> bool {
         match self {
             Self::Install(key) => keys.contains(&key.id()),
@@ -280,13 +281,13 @@ mod tests {
         }
         let nine: String = (0..9).map(|number| format!("{}\n", *key(number).to_text())).collect();
         assert_eq!(Keyring::parse(&nine), Err(KeyError::TooMany));
-        let shown = format!("{:?}", Keyring::of(key(1)));
+        let shown = format!("{:?}", Keyring::single(key(1)));
         assert_eq!(shown, format!("Keyring([key {}])", key(1).id()));
     }
 
     #[test]
     fn keys_come_send_and_go() {
-        let mut keyring = Keyring::of(key(1));
+        let mut keyring = Keyring::single(key(1));
         let ids = |keyring: &Keyring| keyring.ids().collect::<Vec<_>>();
         keyring.install(key(2)).unwrap();
         keyring.install(key(3)).unwrap();

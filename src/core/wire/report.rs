@@ -1,48 +1,48 @@
-//! What is told of the keys, without the keys.
+//! Reports about the keys, without the keys.
 
 use std::{net::SocketAddr, time::Instant};
 
-use super::{WireError, key::KeyId};
+use super::{error::WireError, key::KeyId};
 use crate::node::NodeId;
 
-/// How gossip is encrypted, without the keys.
+/// State of the encryption of gossip.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrecy {
-    /// The names of the keys, the one that sends first; none: it is not encrypted.
+    /// Ids of the keys, the primary one first; empty if gossip is not encrypted.
     pub keys: Vec<KeyId>,
-    /// Why the last change of them, or the last reading of their file, failed.
+    /// Error of the last change of the keys, or of the last reading of their file.
     pub trouble: Option<String>,
-    /// Who was last heard that has no key in common with this agent.
+    /// The last sender heard that has no key in common with this agent.
     pub stranger: Option<Stranger>,
 }
 
-/// How a keyring stands.
+/// State of a keyring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyState {
-    /// The names of the keys, the one that sends first.
+    /// Ids of the keys, the primary one first.
     pub keys: Vec<KeyId>,
-    /// Why the last change of it, or the last reading of its file, failed.
+    /// Error of the last change of the keyring, or of the last reading of its file.
     pub trouble: Option<String>,
 }
 
-/// What one member said of its keyring.
+/// One member's report on its keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberKeys {
-    /// Who.
+    /// The member.
     pub id: NodeId,
-    /// Where.
+    /// Its address.
     pub addr: SocketAddr,
-    /// How its keyring stands, or why it did not say.
+    /// State of its keyring, or the reason for which there is no answer.
     pub state: Result<KeyState, String>,
 }
 
-/// A sender whose packets do not open: an agent with another key or with none, or whoever else knocks.
+/// A sender whose packets do not open: an agent with another key or with none, or an attacker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {
-    /// Where the packet came from.
+    /// Source address of the packet.
     pub from: SocketAddr,
-    /// Why it did not open.
+    /// The reason for which it did not open.
     pub why: WireError,
-    /// When.
+    /// Time of its arrival.
     pub at: Instant,
 }

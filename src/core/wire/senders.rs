@@ -1,54 +1,56 @@
-//! Which packets of which sender were seen: a window over the numbers of each one's latest packets.
+//! Memory of the packets that were seen: for each sender, a window over the numbers of its latest ones.
 
 use std::collections::BTreeMap;
 
-use super::sealed::{Boot, Stamp};
+use super::packet_id::{BootId, PacketId};
 
-/// How far a packet may come behind later ones of its sender. A sender's numbers count what it sends to everybody: at a
-/// hundred packets a second this is ten seconds, and a burst to every member of a large cluster is within it.
+/// Distance by which a packet may come behind later ones of its sender. A sender's numbers count all its packets, to
+/// all members: at a hundred packets a second this is ten seconds, and a burst to every member of a large cluster is
+/// within it.
 const WINDOW: u64 = 1024;
 const WORDS: usize = (WINDOW / 64) as usize;
-/// Most senders remembered, one for each start of each member. Only holders of a key can fill it.
+/// Upper bound on the senders remembered, one for each start of each member. Only holders of a key can fill it.
 pub(super) const MAX_SENDERS: usize = 16_384;
 
-/// Whether a packet was seen before.
+/// The verdict on a packet that may have been seen before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// It was not.
+    /// The packet was not seen before.
     New,
-    /// It was, or is too old to say.
+    /// The packet was seen before, or is too old to say.
     Replayed,
-    /// Nothing is known of its sender.
+    /// The sender of the packet is unknown.
     Stranger,
 }
 
-/// Of the packets numbered up to `top`, the latest ones that were seen, a bit each.
+/// The latest packets of one sender, up to the number `top`: a bit each, set if it was seen.
 #[derive(Debug)]
 struct Window {
     top: u64,
     seen: [u64; WORDS],
+    /// Value of the counter of uses when it was last used.
     used: u64,
 }
 
 impl Window {
-    /// Everything up to `top` counts as seen.
+    /// A window in which everything up to `top` counts as seen.
     fn after(top: u64) -> Self {
         Self { top, seen: [u64::MAX; WORDS], used: 0 }
     }
 
-    /// Marks a number as seen; false where it was.
-    fn take(&mut self, number: u64) -> bool {
+    /// Marks a number as seen; returns false if it was before, or is too old to say.
+    fn try_mark(&mut self, number: u64) -> bool {
         if number > self.top {
-            // As far as the window goes, the numbers between were not seen.
+            // The numbers between were not seen; the window holds no more than its length of them.
             let first = (self.top + 1).max(number.saturating_sub(WINDOW - 1));
             for skipped in first..number {
-                self.set(skipped, false);
+                self.clear(skipped);
             }
             self.top = number;
         } else if self.top - number >= WINDOW || self.is_set(number) {
             return false;
         }
-        self.set(number, true);
+        self.mark(number);
         true
     }
 
@@ -57,13 +59,14 @@ impl Window {
         self.seen[word] & bit != 0
     }
 
-    fn set(&mut self, number: u64, on: bool) {
+    fn mark(&mut self, number: u64) {
         let (word, bit) = place(number);
-        if on {
-            self.seen[word] |= bit;
-        } else {
-            self.seen[word] &= !bit;
-        }
+        self.seen[word] |= bit;
+    }
+
+    fn clear(&mut self, number: u64) {
+        let (word, bit) = place(number);
+        self.seen[word] &= !bit;
     }
 }
 
@@ -75,28 +78,28 @@ fn place(number: u64) -> (usize, u64) {
 /// The senders that are known to run, or to have run a while ago.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
-    windows: BTreeMap<Boot, Window>,
+    windows: BTreeMap<BootId, Window>,
     uses: u64,
 }
 
 impl Senders {
-    /// Whether that packet is new; it counts as seen from now on, unless its sender is a stranger.
-    pub(super) fn judge(&mut self, stamp: Stamp) -> Freshness {
+    /// Checks whether that packet is new, and marks it as seen, unless its sender is a stranger.
+    pub(super) fn check_and_mark(&mut self, packet: PacketId) -> Freshness {
         self.uses += 1;
-        let Some(window) = self.windows.get_mut(&stamp.boot) else {
+        let Some(window) = self.windows.get_mut(&packet.boot) else {
             return Freshness::Stranger;
         };
-        if !window.take(stamp.number) {
+        if !window.try_mark(packet.number) {
             return Freshness::Replayed;
         }
         window.used = self.uses;
         Freshness::New
     }
 
-    /// Knows the sender from this packet on; says whether another one was forgotten for it.
-    pub(super) fn admit(&mut self, stamp: Stamp) -> bool {
-        if self.judge(stamp) != Freshness::Stranger {
-            return false;
+    /// Remembers the sender from this packet on; returns the sender that was forgotten for it, if there was no room.
+    pub(super) fn admit(&mut self, packet: PacketId) -> Option<BootId> {
+        if self.check_and_mark(packet) != Freshness::Stranger {
+            return None;
         }
         let longest_silent =
             || self.windows.iter().min_by_key(|(_, window)| window.used).map(|(boot, _)| *boot);
@@ -104,8 +107,8 @@ impl Senders {
         if let Some(boot) = forgotten {
             self.windows.remove(&boot);
         }
-        self.windows.insert(stamp.boot, Window { used: self.uses, ..Window::after(stamp.number) });
-        forgotten.is_some()
+        self.windows.insert(packet.boot, Window { used: self.uses, ..Window::after(packet.number) });
+        forgotten
     }
 }
 
@@ -117,18 +120,18 @@ mod tests {
 
     use super::*;
 
-    fn stamp(boot: u64, number: u64) -> Stamp {
-        Stamp { boot: Boot(u128::from(boot).to_be_bytes()), number }
+    fn packet(boot: u64, number: u64) -> PacketId {
+        PacketId { boot: BootId(u128::from(boot).to_be_bytes()), number }
     }
 
     #[test]
     fn packets_may_overtake_each_other_within_the_window_only() {
         let mut senders = Senders::default();
-        assert_eq!(senders.judge(stamp(1, 5)), Freshness::Stranger);
-        senders.admit(stamp(1, 5));
-        let late = |senders: &mut Senders, number| senders.judge(stamp(1, number));
+        assert_eq!(senders.check_and_mark(packet(1, 5)), Freshness::Stranger);
+        senders.admit(packet(1, 5));
+        let late = |senders: &mut Senders, number| senders.check_and_mark(packet(1, number));
         assert_eq!(late(&mut senders, 5), Freshness::Replayed);
-        assert_eq!(late(&mut senders, 4), Freshness::Replayed, "sent before he was known");
+        assert_eq!(late(&mut senders, 4), Freshness::Replayed, "sent before its sender was known");
         assert_eq!(late(&mut senders, 5 + WINDOW), Freshness::New);
         assert_eq!(late(&mut senders, 6), Freshness::New, "the oldest in the window");
         assert_eq!(late(&mut senders, 6), Freshness::Replayed);
@@ -141,23 +144,23 @@ mod tests {
     fn whoever_was_silent_longest_is_forgotten() {
         let mut senders = Senders::default();
         for boot in 0..MAX_SENDERS as u64 {
-            assert!(!senders.admit(stamp(boot, 1)));
+            assert_eq!(senders.admit(packet(boot, 1)), None);
         }
-        assert_eq!(senders.judge(stamp(0, 2)), Freshness::New);
-        assert!(senders.admit(stamp(u64::MAX, 1)));
+        assert_eq!(senders.check_and_mark(packet(0, 2)), Freshness::New);
+        assert_eq!(senders.admit(packet(u64::MAX, 1)), Some(packet(1, 1).boot));
         assert_eq!(senders.windows.len(), MAX_SENDERS);
-        assert_eq!(senders.judge(stamp(0, 3)), Freshness::New);
-        assert_eq!(senders.judge(stamp(1, 2)), Freshness::Stranger);
+        assert_eq!(senders.check_and_mark(packet(0, 3)), Freshness::New);
+        assert_eq!(senders.check_and_mark(packet(1, 2)), Freshness::Stranger);
     }
 
     proptest! {
         #[test]
         fn no_number_is_new_twice(numbers in proptest::collection::vec(0..3 * WINDOW, 1..400)) {
             let mut senders = Senders::default();
-            senders.admit(stamp(1, 0));
+            senders.admit(packet(1, 0));
             let (mut seen, mut top) = (BTreeSet::from([0]), 0);
             for number in numbers {
-                let new = senders.judge(stamp(1, number)) == Freshness::New;
+                let new = senders.check_and_mark(packet(1, number)) == Freshness::New;
                 let expected = !seen.contains(&number) && number + WINDOW > top;
                 prop_assert_eq!(new, expected, "number {} below {}", number, top);
                 if new {

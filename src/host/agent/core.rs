@@ -21,10 +21,10 @@ use super::{
     saving::{Saving, Written},
 };
 use crate::{
-    bootstrap::{NodeRecord, Reset, ResetRefused},
+    bootstrap::{DataLoss, NodeRecord, Reason, Reset, ResetRefused},
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, NoAnswer},
-    handle::{Command, DataLoss, Forgotten, JoinOutcome, NotDone, Reply},
+    handle::{Command, Forgotten, JoinOutcome, NotDone, Reply},
     machine::Machine,
     node::NodeId,
     retry_join::Update,
@@ -257,8 +257,7 @@ impl Core {
     }
 
     fn reset(&mut self, data_loss: DataLoss, reply: Reply<Forgotten, ResetRefused>, now: Instant) {
-        let lose_data = data_loss == DataLoss::Accepted;
-        match self.machine.reset((self.new_id)(), lose_data, now) {
+        match self.machine.reset((self.new_id)(), data_loss, now) {
             Ok(Reset::RivalForgotten) => self.replies.await_disk(reply, Ok(Forgotten::Rival)),
             Ok(Reset::StartOver(record)) => {
                 let record = NodeRecord { epoch: self.about.epoch, founding: *record };
@@ -363,10 +362,7 @@ impl Core {
             }
             Event::Left => self.left = true,
             Event::DuplicateId { addr, stopped } => {
-                tracing::error!(
-                    other = %addr, stopped,
-                    "two agents have this node id: one state directory was copied; stop one and delete its copy"
-                );
+                tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
                 self.publisher.refresh(now);
             }
             Event::Persist(_) | Event::Founding(..) => {}

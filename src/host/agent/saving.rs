@@ -139,7 +139,7 @@ impl Saving {
         let state = self.state.clone();
         self.under_way.spawn(async move {
             let record = match &write {
-                Write::Save(save) => save.record().clone(),
+                Write::Save(save) => save.record(),
                 Write::StartOver(next) => next.record.clone(),
             };
             let written = tokio::task::spawn_blocking(move || state.keep_node(&record)).await;
@@ -167,7 +167,7 @@ impl Saving {
                 }
             }
             Err(why) => {
-                machine.handle_unwritten(why, now);
+                machine.save_failed(why, now);
                 self.refused = Some(Refused { save, again_at: now + RETRY });
                 // Logged once, not at every attempt.
                 if let Some(fault) = machine.fault().filter(|fault| before.as_ref() != Some(fault)) {

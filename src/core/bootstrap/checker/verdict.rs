@@ -6,10 +6,10 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{Action, Bits, Explorer, Mutant, Seen, World};
+use super::model::{Action, Bits, Envelope, Instance, Mutant, Seen, Way, World};
 use crate::bootstrap::{
     ballot::Ballot,
-    campaign::{Campaign, Phase},
+    campaign::Campaign,
     fixture::id,
     founding::{ClusterId, Founding},
     message::Body,
@@ -18,12 +18,13 @@ use crate::bootstrap::{
 /// The messages that are votes, taken apart.
 #[derive(Default)]
 pub(super) struct Votes {
+    /// The messages that are votes.
     bits: Bits,
-    of: BTreeMap<u16, Vote>,
+    by_message: BTreeMap<u16, Vote>,
     ballots: Vec<Ballot>,
     foundings: Vec<Founding>,
     ids: BTreeMap<ClusterId, usize>,
-    /// Whether these servers (a bit each) are enough, in which ballot, for which founding.
+    /// True if these servers (a bit each) are enough, in which ballot, for which founding.
     enough: HashMap<(usize, usize, u8), bool>,
 }
 
@@ -32,57 +33,55 @@ enum Vote {
     /// In this ballot others are asked to accept this founding.
     Fixed(usize, usize),
     /// In this ballot this server accepted. As on the wire, it does not say what: a ballot has one founding, and
-    /// where a mutant runs a ballot twice, its accepts count for both, as they would for the two proposers.
+    /// if a mutant runs a ballot twice, its accepts count for both, as they would for the two proposers.
     Accepted(usize, usize),
 }
 
-impl Explorer<'_> {
-    /// Looks at a new message. Equal ids must mean equal bytes.
-    pub(super) fn note_vote(&mut self, message: usize) {
-        let envelope = &self.messages.things[message];
-        let votes = &mut self.votes;
+impl Votes {
+    /// Notes a new message. Equal ids must mean equal bytes.
+    pub(super) fn note(&mut self, message: usize, envelope: &Envelope) {
         let (ballot, founding) = match &envelope.body {
             Body::Accept(accept) => (accept.ballot, Some(&accept.founding)),
             Body::Accepted(ballot) => (*ballot, None),
             Body::Prepare(_) | Body::Promise(_) | Body::Nack(_) | Body::Founded(_) | Body::Ask => return,
         };
-        let ballot = votes.ballots.iter().position(|known| *known == ballot).unwrap_or_else(|| {
-            votes.ballots.push(ballot);
-            votes.ballots.len() - 1
+        let ballot = self.ballots.iter().position(|known| *known == ballot).unwrap_or_else(|| {
+            self.ballots.push(ballot);
+            self.ballots.len() - 1
         });
         let vote = founding.map_or(Vote::Accepted(ballot, envelope.from), |founding| {
-            let number = *votes.ids.entry(founding.id()).or_insert_with(|| {
-                votes.foundings.push(founding.clone());
-                votes.foundings.len() - 1
+            let number = *self.ids.entry(founding.id()).or_insert_with(|| {
+                self.foundings.push(founding.clone());
+                self.foundings.len() - 1
             });
-            assert_eq!(votes.foundings[number], *founding, "equal ids, different bytes");
+            assert_eq!(self.foundings[number], *founding, "equal ids, different bytes");
             Vote::Fixed(ballot, number)
         });
-        votes.of.insert(u16::try_from(message).unwrap(), vote);
-        votes.bits[message / 64] |= 1 << (message % 64);
+        self.by_message.insert(u16::try_from(message).unwrap(), vote);
+        self.bits[message / 64] |= 1 << (message % 64);
     }
 
     /// One founding; strict: no two that share a member. A founding counts once enough servers have accepted it,
-    /// whether or not anybody has noticed.
-    pub(super) fn check(&mut self, world: &World) -> Result<(), String> {
-        let mut accepted = vec![0_u8; self.votes.ballots.len()];
+    /// noticed or not.
+    pub(super) fn check(&mut self, world: &World, instance: &Instance) -> Result<(), String> {
+        let mut accepted = vec![0_u8; self.ballots.len()];
         let mut fixed = Vec::new();
-        for message in world.sent_of(&self.votes.bits) {
-            match self.votes.of[&message] {
+        for message in world.sent_of(&self.bits) {
+            match self.by_message[&message] {
                 Vote::Fixed(ballot, founding) => fixed.push((ballot, founding)),
                 Vote::Accepted(ballot, server) => accepted[ballot] |= 1 << server,
             }
         }
         let mut chosen: Vec<usize> = Vec::new();
         for (ballot, founding) in fixed {
-            if !chosen.contains(&founding) && self.is_enough(ballot, founding, accepted[ballot]) {
+            if !chosen.contains(&founding) && self.is_enough(instance, ballot, founding, accepted[ballot]) {
                 chosen.push(founding);
             }
         }
         for (index, one) in chosen.iter().enumerate() {
             for other in &chosen[index + 1..] {
-                let [one, other] = [*one, *other].map(|number| &self.votes.foundings[number]);
-                if self.instance.relaxed || one.ids().any(|id| other.founder(id).is_some()) {
+                let [one, other] = [*one, *other].map(|number| &self.foundings[number]);
+                if instance.relaxed || one.ids().any(|id| other.founder(id).is_some()) {
                     return Err(format!("two foundings: {} and {}", show(one), show(other)));
                 }
             }
@@ -91,57 +90,53 @@ impl Explorer<'_> {
     }
 
     /// Asks the shipped proposer.
-    fn is_enough(&mut self, ballot: usize, founding: usize, accepted: u8) -> bool {
-        if let Some(enough) = self.votes.enough.get(&(ballot, founding, accepted)) {
+    fn is_enough(&mut self, instance: &Instance, ballot: usize, founding: usize, accepted: u8) -> bool {
+        if let Some(enough) = self.enough.get(&(ballot, founding, accepted)) {
             return *enough;
         }
-        let servers = 0..self.instance.servers;
-        let forged: Vec<Option<usize>> = match self.instance.mutant {
+        let servers = 0..instance.servers;
+        let forged: Vec<Option<usize>> = match instance.mutant {
             Some(Mutant::SmallQuorum) => servers.clone().map(Some).collect(),
             _ => vec![None],
         };
         let enough = forged.into_iter().any(|forged| {
             let real = servers.clone().filter(|server| accepted & (1 << server) != 0);
-            let phase = Phase::Accepting {
-                founding: self.votes.foundings[founding].clone(),
-                accepted: real.chain(forged).map(id).collect(),
-            };
-            let ballot = self.votes.ballots[ballot];
-            let campaign = Campaign { ballot, relaxed: self.instance.relaxed, phase };
-            campaign.chosen(&self.instance.terms).is_some()
+            let accepted = real.chain(forged).map(id).collect();
+            let (ballot, founding) = (self.ballots[ballot], self.foundings[founding].clone());
+            let campaign = Campaign::accepting(ballot, instance.relaxed, founding, accepted);
+            campaign.chosen(&instance.terms).is_some()
         });
-        self.votes.enough.insert((ballot, founding, accepted), enough);
+        self.enough.insert((ballot, founding, accepted), enough);
         enough
     }
+}
 
-    /// The way to a state.
-    pub(super) fn trace(&self, seen: &Seen, ways: &[(u32, u8, Action)], end: u32) -> String {
-        let worlds: HashMap<u32, &World> = seen.iter().map(|(world, number)| (*number, world)).collect();
-        let mut path = vec![end];
-        while let Some(&last) = path.last().filter(|last| **last != 0) {
-            path.push(ways[last as usize].0);
-        }
-        path.reverse();
-        let mut trace = String::new();
-        for pair in path.windows(2) {
-            let (_, server, action) = ways[pair[1] as usize];
-            let action = if let Action::Deliver(message) = action {
-                let envelope = &self.messages.things[usize::from(message)];
-                format!("receives from {}: {}", envelope.from + 1, describe(&envelope.body))
-            } else {
-                format!("{action:?}")
-            };
-            writeln!(trace, "{} {action}", server + 1).unwrap();
-            for (number, envelope) in (0_u16..).zip(&self.messages.things) {
-                if worlds[&pair[1]].has_sent(number) && !worlds[&pair[0]].has_sent(number) {
-                    let body = describe(&envelope.body);
-                    writeln!(trace, "    sends {} -> {}: {body}", envelope.from + 1, envelope.to + 1)
-                        .unwrap();
-                }
+/// The way to a state.
+pub(super) fn trace(messages: &[Envelope], seen: &Seen, ways: &[Way], end: u32) -> String {
+    let worlds: HashMap<u32, &World> = seen.iter().map(|(world, number)| (*number, world)).collect();
+    let mut path = vec![end];
+    while let Some(&last) = path.last().filter(|last| **last != 0) {
+        path.push(ways[last as usize].before);
+    }
+    path.reverse();
+    let mut trace = String::new();
+    for pair in path.windows(2) {
+        let Way { server, action, .. } = &ways[pair[1] as usize];
+        let action = if let Action::Deliver(message) = action {
+            let envelope = &messages[usize::from(*message)];
+            format!("receives from {}: {}", envelope.from + 1, describe(&envelope.body))
+        } else {
+            format!("{action:?}")
+        };
+        writeln!(trace, "{} {action}", server + 1).unwrap();
+        for (number, envelope) in (0_u16..).zip(messages) {
+            if worlds[&pair[1]].has_sent(number) && !worlds[&pair[0]].has_sent(number) {
+                let body = describe(&envelope.body);
+                writeln!(trace, "    sends {} -> {}: {body}", envelope.from + 1, envelope.to + 1).unwrap();
             }
         }
-        trace
     }
+    trace
 }
 
 fn show(founding: &Founding) -> String {

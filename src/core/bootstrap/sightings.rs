@@ -1,0 +1,73 @@
+//! Other nodes and listed addresses, as gossip and the providers know them when it matters to the founding.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+
+use super::founding::{ClusterId, Founder};
+use crate::node::{NodeId, Role};
+
+/// The knowledge of gossip and the providers at one moment. It replaces the one before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sightings {
+    /// The other nodes.
+    pub nodes: BTreeMap<NodeId, Sighting>,
+    /// Number of different servers that are known, this one included: alive, remembered, or only listed by a provider.
+    pub distinct_servers: usize,
+    /// Number of addresses that the providers list, without this node's own.
+    pub seeds: usize,
+    /// Listed addresses from which no answer has come, each with the time since when.
+    pub unanswered_seeds: BTreeMap<SocketAddr, Instant>,
+    /// Address of another agent that uses this node's id.
+    pub duplicate: Option<SocketAddr>,
+}
+
+/// Another node, as gossip knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its entry in a founding.
+    pub founder: Founder,
+    /// Its zone, such as a data centre.
+    pub zone: Option<String>,
+    /// True if it stands beside a server.
+    pub role: Role,
+    /// The way in which it is known.
+    pub contact: Contact,
+    /// Number of founders that it expects, if it says so.
+    pub expect: Option<u16>,
+    /// The cluster it knows.
+    pub cluster_id: Option<ClusterId>,
+    /// Version of the voters it knows.
+    pub config_index: u64,
+    /// True if it knows that the group exists.
+    pub established: bool,
+    /// Its server's word about itself.
+    pub attestation: Attestation,
+}
+
+/// The way in which a node is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contact {
+    /// The node failed or left.
+    Remembered,
+    /// Others say that the node is alive.
+    Reported,
+    /// The node was heard from directly, just now.
+    Direct,
+}
+
+/// A server's word about its data, as it is gossiped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attestation {
+    /// No word yet.
+    Silent,
+    /// The server has no data.
+    Blank,
+    /// The server has data.
+    HoldsData,
+}
+
+impl Sighting {
+    /// True if the node is alive, heard from or reported.
+    pub(super) fn is_alive(&self) -> bool {
+        self.contact > Contact::Remembered
+    }
+}
