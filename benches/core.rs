@@ -186,6 +186,6 @@ fn decision_turn(size: usize) {
     let mut at: Instant = start;
     measure("decision_turn", size, || {
         at += Duration::from_secs(1);
-        machine.turn(at);
+        machine.finish_input(at);
     });
 }

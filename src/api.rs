@@ -3,11 +3,13 @@
 pub mod founding;
 pub mod keys;
 pub mod rtt;
+mod time;
 
 use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::time::Time;
 use crate::{
     bootstrap::ClusterId,
     counters::Counters,
@@ -18,30 +20,6 @@ use crate::{
 
 /// Name of the header that carries the index of an answer, for the next long poll.
 pub const INDEX_HEADER: &str = "x-chronik-index";
-
-/// A time of day; RFC 3339, UTC, with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Time(pub jiff::Timestamp);
-
-impl TryFrom<String> for Time {
-    type Error = jiff::Error;
-    fn try_from(text: String) -> Result<Self, jiff::Error> {
-        text.parse().map(Self)
-    }
-}
-
-impl From<Time> for String {
-    fn from(time: Time) -> Self {
-        time.to_string()
-    }
-}
-
-impl std::fmt::Display for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.3}", self.0)
-    }
-}
 
 /// A duration in the form of a field named `*_s`: seconds, to the millisecond.
 pub fn seconds(duration: Duration) -> f64 {

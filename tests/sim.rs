@@ -354,7 +354,7 @@ impl World {
         let mut dials = Vec::new();
         while let Some(event) = gossip.poll_event() {
             match &event {
-                Event::Persist(epoch) => host.disk.as_mut().unwrap().epoch = *epoch,
+                Event::SaveEpoch(epoch) => host.disk.as_mut().unwrap().epoch = *epoch,
                 Event::Left => host.left = true,
                 Event::ChangeKeys(change) => gossip.change_keys(change),
                 Event::Founding(..)

@@ -1,6 +1,8 @@
 //! The rules of the house that a machine can check, each beside a snippet that breaks it. Lints check the others.
 
 mod imports;
+mod ownership;
+mod page;
 
 use std::{
     fs,
@@ -30,6 +32,59 @@ const ONE_TYPE: &[&str] = &[
     "src/core/gossip/detector.rs",
     "src/core/gossip/parts.rs",
     "src/core/gossip/roster.rs",
+    "src/core/machine.rs",
+];
+/// Files over which the inherent implementations of one type may be spread.
+const MOST_FILES: usize = 2;
+/// Fields of a struct.
+const MOST_FIELDS: usize = 16;
+/// Plain data, which may have more: each field is a flag, a setting or a column for readers.
+const PLAIN_DATA: &[&str] = &["Draft", "Myself", "Settings"];
+/// The parts of the machines, by file and name: what others know of one they ask it for.
+const PARTS: &[(&str, &str)] = &[
+    ("src/core/gossip/engine.rs", "Engine"),
+    ("src/core/gossip/roster.rs", "Roster"),
+    ("src/core/gossip/roster/entries.rs", "Entries"),
+    ("src/core/gossip/detector.rs", "Detector"),
+    ("src/core/gossip/detector/accusers.rs", "Accusers"),
+    ("src/core/gossip/detector/checks.rs", "Checks"),
+    ("src/core/gossip/detector/health.rs", "Health"),
+    ("src/core/gossip/detector/probe.rs", "Probes"),
+    ("src/core/gossip/detector/trouble.rs", "Trouble"),
+    ("src/core/gossip/partition.rs", "Partition"),
+    ("src/core/gossip/joining.rs", "Joining"),
+    ("src/core/gossip/comparing.rs", "Comparing"),
+    ("src/core/gossip/link.rs", "Link"),
+    ("src/core/gossip/keyrings.rs", "Keyrings"),
+    ("src/core/gossip/clock.rs", "Clock"),
+    ("src/core/gossip/coordinates.rs", "Coordinates"),
+    ("src/core/machine.rs", "Machine"),
+    ("src/core/machine/review.rs", "Review"),
+    ("src/core/machine/saving.rs", "Start"),
+    ("src/core/machine/server.rs", "ServerBeside"),
+    ("src/core/bootstrap.rs", "Bootstrap"),
+    ("src/core/bootstrap/agreement.rs", "Agreement"),
+    ("src/core/bootstrap/campaign.rs", "Campaign"),
+    ("src/core/bootstrap/outbox.rs", "Outbox"),
+    ("src/core/bootstrap/pace.rs", "Pace"),
+    ("src/core/bootstrap/situation.rs", "Situation"),
+    ("src/host/agent/core.rs", "Core"),
+];
+/// Beginnings of comments that leave their noun for later.
+const QUESTIONS: &[&str] = &[
+    "What ",
+    "Whether ",
+    "How ",
+    "Where ",
+    "Who ",
+    "Whose ",
+    "Whoever ",
+    "Which ",
+    "So many ",
+    "So much ",
+    "Of those ",
+    "Those who ",
+    "The same ",
 ];
 /// Where a thread of the tests may sleep, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[("tests/awaiting.rs", "between two looks, with a bound")];
@@ -272,11 +327,63 @@ fn no_file_imports_itself_by_way_of_others() {
     assert_eq!(imports::circles("x", &[a, b]), ["x/a.rs imports x/b.rs; x/b.rs imports x/a.rs"]);
 }
 
+/// Files of `src` that are no tests.
+fn sources() -> Vec<(String, String)> {
+    without_test_modules(files(".rs")).into_iter().filter(|(path, _)| path.starts_with("src/")).collect()
+}
+
+#[test]
+fn a_type_stands_in_two_files_at_most_and_has_sixteen_fields_at_most() {
+    let files = sources();
+    none(ownership::spread(&files, MOST_FILES), "the type is too large, not the file: cut it into owners");
+    none(ownership::large(&files, MOST_FIELDS, PLAIN_DATA), "group the fields that change together");
+}
+
+#[test]
+fn nobody_reaches_into_a_part() {
+    none(ownership::reachable(&sources(), PARTS), "a part has private fields, and answers questions");
+}
+
+#[test]
+fn the_page_names_every_room_and_imports_point_down_its_floors() {
+    let page = fs::read_to_string(root().join("src/ARCHITECTURE.md")).unwrap();
+    let all = files(".rs").into_iter().map(|(path, _)| path).filter(|path| path.starts_with("src/"));
+    none(page::differences(&page, &all.collect::<Vec<_>>()), "src/ARCHITECTURE.md and src differ");
+    none(
+        page::upward(&page::floors(&page), &sources()),
+        "imports point down the floors of src/ARCHITECTURE.md",
+    );
+}
+
 #[test]
 fn a_file_says_first_what_it_is_for() {
     let found = files(".rs").into_iter().filter(|(_, text)| !has_purpose(text));
     none(found.map(|(path, _)| path).collect(), "the first line of a file begins with `//! `");
     assert!(!has_purpose("use std::fs;\n//! Late."));
+}
+
+/// The comments of a file that begin with a question.
+fn questions(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut is_begun = false;
+    for line in text.lines().map(str::trim_start) {
+        let comment = ["//! ", "/// ", "// "].iter().find_map(|mark| line.strip_prefix(mark));
+        let begins = comment.filter(|_| !is_begun);
+        found.extend(begins.filter(|text| QUESTIONS.iter().any(|question| text.starts_with(question))));
+        is_begun = comment.is_some_and(|text| !text.ends_with('.'));
+    }
+    found
+}
+
+/// The help texts of commands are comments of `src/cli`, and may ask.
+#[test]
+fn a_comment_begins_with_its_noun() {
+    let files = files(".rs").into_iter().filter(|(path, _)| is_source(path) && !path.starts_with("src/cli"));
+    let found = files.flat_map(|(path, text)| {
+        questions(&text).into_iter().map(|comment| format!("{path}: {comment}")).collect::<Vec<_>>()
+    });
+    none(found.collect(), "say first of which thing the comment speaks");
+    assert_eq!(questions("/// What it is.\n//! Name\n//! Where it is.\n let x = 1; // Who"), ["What it is."]);
 }
 
 #[test]

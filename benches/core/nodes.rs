@@ -198,7 +198,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         joining.set_seeds([machine.me().addr()], now);
         dials(&mut joining, now, |from, frame| machine.handle_request(from, frame, now));
     }
-    machine.turn(now);
+    machine.finish_input(now);
     assert_eq!(machine.membership().active().count(), size, "all have joined");
     machine
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::time::Time;
 use crate::node::{NodeId, NodeName};
 
 /// The encryption of gossip; keys by their ids only.

@@ -1,5 +1,5 @@
-//! What the fuzz targets in `fuzz/` call: a function for each decoder, which is fed with anything and asserts what must
-//! hold whatever it reads, and one for each machine, which takes the input for what hostile peers do to it. Built for
+//! Targets of the fuzzers in `fuzz/`: a function for each decoder, which is fed with anything and asserts the properties that
+//! hold for all input, and one for each machine, which takes the input for the acts of hostile peers. Built for
 //! fuzzing and for tests alone; no part of the library.
 
 #[cfg(test)]
@@ -14,7 +14,7 @@ use crate::{
     wire::{self, Kind, WireError},
 };
 
-/// What is done with an input.
+/// Function that takes an input.
 pub type Target = fn(&[u8]);
 
 /// Every target here, by the name of its corpus.
@@ -35,7 +35,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// The envelope: what opens is sealed again to the same bytes, and what is sealed opens, but in no other cluster.
+/// The envelope: a packet that opens is sealed again to the same bytes, and a sealed one opens, but in no other cluster.
 pub fn envelope(data: &[u8]) {
     let names = ["chronik", "c", "a-name-of-thirty-two-bytes-in-all"].map(str::parse::<ClusterName>);
     for name in names.iter().flatten() {
@@ -67,12 +67,12 @@ pub fn swim(data: &[u8]) {
     gossip::fuzzing::swim(data);
 }
 
-/// What travels beside them.
+/// Items that travel beside them.
 pub fn rumour(data: &[u8]) {
     gossip::fuzzing::rumour(data);
 }
 
-/// What a node says of itself.
+/// Metadata.
 pub fn metadata(data: &[u8]) {
     gossip::fuzzing::metadata(data);
 }
@@ -82,7 +82,7 @@ pub fn frame(data: &[u8]) {
     gossip::fuzzing::frame(data);
 }
 
-/// Messages about the founding: what is read is written to bytes that mean the same.
+/// Messages about the founding: each that reads is written to bytes that mean the same.
 pub fn founding(data: &[u8]) {
     if let Ok(message) = minicbor::decode::<bootstrap::Message>(data) {
         let bytes = minicbor::to_vec(&message).expect("writing to a vector cannot fail");

@@ -76,7 +76,7 @@ use crate::{
 ///    `handle_timeout`: after a pause the answers that prove others alive are in the socket, and a timer that ran
 ///    first would call them failed.
 /// 2. Call `handle_timeout(now)` once `poll_timeout()` has passed.
-/// 3. Drain `poll_event` first, and make an `Event::Persist` durable before sending anything that follows it.
+/// 3. Drain `poll_event` first, and make an `Event::SaveEpoch` durable before sending anything that follows it.
 /// 4. Send what `poll_transmit` gives; for each `poll_dial` open a stream, write the frame, read one frame, and hand
 ///    it, or why there is none, to `handle_reply`.
 /// 5. Show `membership()`, or of it what `poll_change` names.
@@ -286,23 +286,23 @@ impl Gossip {
         self.parts.roster.heard(&id).map(|heard| heard.at)
     }
 
-    /// Whether a node was heard from directly so lately that this node does not take itself for cut off.
+    /// True if a node was heard from directly so lately that this node does not take itself for cut off.
     pub fn hears(&self, id: NodeId, now: Instant) -> bool {
         let bound = self.parts.timing.deaf_after();
         self.last_heard(id).is_some_and(|at| now.saturating_duration_since(at) <= bound)
     }
 
-    /// Whether an agent has ever answered from `addr`.
+    /// True if an agent has ever answered from `addr`.
     pub fn has_answered(&self, addr: SocketAddr) -> bool {
         self.parts.joining.has_answered(addr)
     }
 
-    /// Whether `addr` is this node's.
+    /// True if `addr` is this node's.
     pub fn is_own(&self, addr: SocketAddr) -> bool {
         self.parts.joining.is_own(addr)
     }
 
-    /// Whether this node's picture is old: it was paused a moment ago, or has not heard from anybody for some time
+    /// True if this node's picture is old: it was paused a moment ago, or has not heard from anybody for some time
     /// though it has members.
     pub fn is_stale(&self, now: Instant) -> bool {
         let bound = self.parts.timing.deaf_after();
@@ -311,12 +311,12 @@ impl Gossip {
             || self.parts.clock.has_stalled(self.parts.timing.stall() * 2, now)
     }
 
-    /// Whether this node has ever heard from another one.
+    /// True if this node has ever heard from another one.
     pub fn joined(&self) -> bool {
         self.parts.roster.last_contact().is_some()
     }
 
-    /// Whether this node has stopped because an older process uses its id.
+    /// True if this node has stopped because an older process uses its id.
     pub fn is_duplicate(&self) -> bool {
         self.parts.phase == Phase::Duplicate
     }
@@ -512,7 +512,7 @@ mod tests {
         assert_eq!(a.poll_transmit(), None, "it speaks again");
     }
 
-    /// Of a later version, or damaged: the answer that brings it counts all the same.
+    /// The item may be of a later version, or damaged: the answer that brings it counts all the same.
     #[test]
     fn an_item_that_nobody_knows_does_not_undo_the_message_before_it() {
         let mut now = start();

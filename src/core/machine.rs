@@ -1,63 +1,68 @@
-//! The whole pure core of an agent: gossip, the founding decision, and what each tells the other. The running agent and
-//! the simulator drive this same machine.
+//! The whole pure core of an agent: gossip and the founding decision, and the news that each has for the other. The running
+//! agent and the simulator drive this same machine.
 
-mod keys;
+mod review;
 mod saving;
+mod server;
 mod sightings;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, VecDeque},
     net::SocketAddr,
     num::NonZeroU16,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
+use self::{
+    review::{Look, Review},
+    saving::Start,
+    server::ServerBeside,
+    sightings::{Lookout, Seeds},
+};
+pub use self::{saving::Save, sightings::zone_of};
 use crate::{
     bootstrap::{
         self, Bootstrap, ClusterId, DataLoss, EstablishedReport, Message, NodeRecord, Outgoing,
-        OverrideRefused, ReportRefused, Reset, ResetRefused, Server, ServerReport, Status,
+        OverrideRefused, Reason, ReportRefused, Reset, ResetRefused, ServerReport, Status,
     },
     counters::Counters,
-    gossip::{Dial, Event, ExchangeId, Gossip, JoinId, NoAnswer, Peer, Transmit},
+    gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::{FoundingNews, Membership, Metadata},
-    node::{Epoch, NodeId},
+    node::NodeId,
     quorum::Quorum,
+    wire::{KeyChange, KeyState, Keyring, Secrecy},
 };
 
-pub use self::{saving::Save, sightings::zone_of};
-
-/// A server that reports itself counts as running for this long: three of the heartbeats of ten seconds that the
-/// documentation asks for.
-const SERVER_UP_FOR: Duration = Duration::from_secs(30);
-
-/// How often it is looked at what has changed with the time alone.
-const AGES: Duration = Duration::from_secs(1);
-
-/// The whole pure core. Drive it like [`Gossip`], with one thing more: save what [`Self::poll_save`] gives and hand it
-/// back to [`Self::saved`], until there is nothing left; if [`Self::awaits_save`] says so, before anything more is sent.
+/// The whole pure core: gossip and the founding, joined.
+///
+/// Drive it like [`Gossip`], with two things more:
+///
+/// 1. After each burst of input call [`Self::finish_input`]: what gossip brought goes to the founding, and what the
+///    founding says goes out by gossip. ([`Self::handle_fault`], [`Self::saved`] and [`Self::save_failed`] do that
+///    themselves, because they release what waited for the disk.)
+/// 2. Save what [`Self::poll_save`] gives and hand it back to [`Self::saved`], until there is nothing left; if
+///    [`Self::awaits_save`] says so, before anything more is sent.
 #[derive(Debug)]
 pub struct Machine {
     gossip: Gossip,
-    membership: Membership,
     bootstrap: Bootstrap,
-    /// The latest start of this node; a later one than on disk waits to be saved.
-    epoch: Epoch,
-    epoch_saved: bool,
-    expect: Option<NonZeroU16>,
-    server: Option<(ServerReport, Instant)>,
-    seeds: BTreeMap<SocketAddr, Instant>,
+    start: Start,
+    server: ServerBeside,
+    seeds: Seeds,
+    /// Address of another agent that has this node's id.
     duplicate: Option<SocketAddr>,
-    /// The gossip's membership that the founding has seen.
-    viewed: Option<u64>,
-    viewed_at: Instant,
-    /// The founding may have come to another end since it was last looked at.
-    touched: bool,
+    /// `--bootstrap-expect`, for the quorum.
+    expect: Option<NonZeroU16>,
+    review: Review,
+    /// The answers for readers.
+    membership: Membership,
     quorum: Quorum,
     founding: Status,
-    events: Vec<Event>,
+    /// Events for the caller.
+    events: VecDeque<Event>,
 }
 
 impl Machine {
@@ -84,22 +89,19 @@ impl Machine {
         };
         let mut machine = Self {
             gossip,
-            membership,
             bootstrap,
-            epoch,
-            epoch_saved: true,
-            expect,
-            server: None,
-            seeds: BTreeMap::new(),
+            start: Start::saved(epoch),
+            server: ServerBeside::default(),
+            seeds: Seeds::new(),
             duplicate: None,
-            viewed: None,
-            viewed_at: now,
-            touched: true,
+            expect,
+            review: Review::new(now),
+            membership,
             quorum,
             founding,
-            events: Vec::new(),
+            events: VecDeque::new(),
         };
-        machine.turn(now);
+        machine.finish_input(now);
         machine
     }
 
@@ -125,7 +127,7 @@ impl Machine {
         }
         if self.bootstrap.poll_timeout().is_some_and(|due| due <= now) {
             self.bootstrap.handle_timeout(now);
-            self.touched = true;
+            self.review.mark_outdated();
         }
     }
 
@@ -134,7 +136,7 @@ impl Machine {
         let known = std::mem::take(&mut self.seeds);
         self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
-        self.viewed = None;
+        self.review.look_again();
     }
 
     /// Contacts `addrs` now, and keeps them among the seeds.
@@ -147,19 +149,19 @@ impl Machine {
         self.gossip.leave(now);
     }
 
-    /// The server beside this agent says who it is. Repeated, it is its heartbeat.
+    /// Takes in the server's word about itself. Repeated, it is its heartbeat.
     pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
-        self.touched = true;
-        self.server = Some((report.clone(), now));
+        self.review.mark_outdated();
+        self.server.note(report.clone(), now);
         self.bootstrap.server_attests(report, now);
     }
 
-    /// The server reports that its group exists, and who votes in it.
+    /// Takes in the server's report that its group exists, and of its voters.
     ///
     /// # Errors
-    /// Says what contradicts what is known here.
+    /// If it contradicts what is known here.
     pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
-        self.touched = true;
+        self.review.mark_outdated();
         self.bootstrap.established(report, now)
     }
 
@@ -172,7 +174,7 @@ impl Machine {
         founders: &BTreeSet<NodeId>,
         now: Instant,
     ) -> Result<ClusterId, OverrideRefused> {
-        self.touched = true;
+        self.review.mark_outdated();
         self.bootstrap.override_founders(founders, now)
     }
 
@@ -181,7 +183,7 @@ impl Machine {
     /// # Errors
     /// Something is established, and losing it was not agreed to.
     pub fn reset(&mut self, new_id: NodeId, loss: DataLoss, now: Instant) -> Result<Reset, ResetRefused> {
-        self.touched = true;
+        self.review.mark_outdated();
         self.bootstrap.reset(new_id, loss, now)
     }
 
@@ -195,72 +197,81 @@ impl Machine {
         self.gossip.poll_dial()
     }
 
-    /// The next thing the caller has to know; never `Persist` or `Founding`, which end here.
+    /// The next thing the caller has to know; never `SaveEpoch` or `Founding`, which end here.
     pub fn poll_event(&mut self) -> Option<Event> {
-        (!self.events.is_empty()).then(|| self.events.remove(0))
+        self.events.pop_front()
     }
 
-    /// When `handle_timeout` wants to be called next.
+    /// Time at which `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [self.gossip.poll_timeout(), self.bootstrap.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Ends every burst of input: what gossip brought goes to the founding, what the founding says goes out by gossip.
-    pub fn turn(&mut self, now: Instant) {
+    /// Ends a burst of input.
+    pub fn finish_input(&mut self, now: Instant) {
         while let Some(event) = self.gossip.poll_event() {
             self.take_event(event, now);
         }
         self.follow_gossip();
         let index = self.membership.index;
-        // Contact grows old without any change of the membership.
-        let looked_at = self.viewed == Some(index) && now.duration_since(self.viewed_at) < AGES;
-        if !looked_at {
-            self.viewed_at = now;
-        }
-        if self.viewed != Some(index) || (!looked_at && self.has_aged(now)) {
-            self.viewed = Some(index);
-            let sightings = self.sightings(now);
+        let look = self.review.look(index, now);
+        if look == Look::Changed || look == Look::Aged && self.has_aged(now) {
+            let sightings = self.lookout().sightings(now);
             self.bootstrap.handle_sightings(sightings, now);
-            self.touched = true;
+            self.review.mark_seen(index);
         }
         // A pause is noticed by gossip alone.
-        self.touched |= self.gossip.is_stale(now) != self.quorum.stale;
+        if self.gossip.is_stale(now) != self.quorum.stale {
+            self.review.mark_outdated();
+        }
         // Most datagrams change nothing that is looked at below.
-        if !std::mem::take(&mut self.touched) {
+        if !self.review.take_outdated() {
             return;
         }
         while let Some(Outgoing { to, message }) = self.bootstrap.poll_message() {
-            self.gossip.send_founding(to, minicbor_bytes(&message), now);
+            let bytes = minicbor::to_vec(&message).expect("writing to a vector cannot fail");
+            self.gossip.send_founding(to, bytes, now);
         }
         self.tell_news(now);
         self.refresh(now);
     }
 
+    fn lookout(&self) -> Lookout<'_> {
+        let Self { gossip, membership, seeds, duplicate, .. } = self;
+        Lookout { gossip, membership, seeds, duplicate: *duplicate }
+    }
+
+    /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a
+    /// cluster is known, since nobody waits for the work that an idle agent saves.
+    fn has_aged(&self, now: Instant) -> bool {
+        self.bootstrap.cluster().is_none()
+            || self.quorum.stale
+            || self.founding.server.as_ref().and_then(|server| server.up) != self.server.is_up(now)
+            || self.lookout().has_aged(&self.bootstrap, now)
+    }
+
     fn take_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Persist(epoch) => {
-                self.epoch = epoch;
-                self.epoch_saved = false;
-            }
+            Event::SaveEpoch(epoch) => self.start.begin(epoch),
             Event::Founding(from, bytes) => match minicbor::decode::<Message>(&bytes) {
                 Ok(message) => {
-                    self.touched = true;
+                    self.review.mark_outdated();
                     self.bootstrap.handle_message(from, &message, now);
                 }
                 Err(error) => tracing::debug!(%from, %error, "founding message refused"),
             },
             Event::DuplicateId { addr, .. } => {
                 self.duplicate = Some(addr);
-                self.viewed = None;
-                self.events.push(event);
+                self.review.look_again();
+                self.events.push_back(event);
             }
             Event::JoinEnded(..) | Event::ChangeKeys(_) | Event::KeysAnswered(..) | Event::Left => {
-                self.events.push(event);
+                self.events.push_back(event);
             }
         }
     }
 
-    /// Tells the others what is known of the cluster here.
+    /// Tells the other members of the cluster that is known here.
     fn tell_news(&mut self, now: Instant) {
         let cluster = self.bootstrap.cluster();
         let news = FoundingNews {
@@ -268,7 +279,7 @@ impl Machine {
             config_index: cluster.map_or(0, |cluster| cluster.config_index),
             established: cluster.is_some_and(|cluster| cluster.established),
             attestation: self.bootstrap.attestation(),
-            server_up: self.server_up(now),
+            server_up: self.server.is_up(now),
         };
         if self.gossip.own_metadata().founding != news {
             let metadata = Metadata { founding: news, ..self.gossip.own_metadata().clone() };
@@ -278,18 +289,12 @@ impl Machine {
         }
     }
 
-    fn server_up(&self, now: Instant) -> Option<bool> {
-        let (_, at) = self.server.as_ref().filter(|(report, _)| !report.once)?;
-        Some(now.duration_since(*at) <= SERVER_UP_FOR)
-    }
-
     fn refresh(&mut self, now: Instant) {
-        let up = self.server_up(now);
         self.founding.update(Status {
             index: 0,
             decision: self.bootstrap.decision().clone(),
             cluster: self.bootstrap.cluster().cloned(),
-            server: self.server.as_ref().map(|(report, _)| Server { report: report.clone(), up }),
+            server: self.server.status(now),
             fault: self.fault().cloned(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
@@ -304,19 +309,19 @@ impl Machine {
         self.quorum.update(quorum);
     }
 
-    /// Who is there.
+    /// The members.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
 
-    /// When and how each member was last heard from, for a membership that is otherwise unchanged.
+    /// Brings time and way of the last contact with each member up to date, in a membership that is otherwise unchanged.
     pub fn refresh_contact(&mut self) {
         for member in self.membership.members.values_mut() {
             self.gossip.refresh_contact(member);
         }
     }
 
-    /// Takes over what has changed of who is there.
+    /// Takes over the members that have changed.
     fn follow_gossip(&mut self) {
         while let Some(id) = self.gossip.poll_change() {
             match self.gossip.member(id) {
@@ -327,17 +332,17 @@ impl Machine {
         self.membership.index = self.gossip.index();
     }
 
-    /// Whether that is a majority.
+    /// The quorum among them.
     pub fn quorum(&self) -> &Quorum {
         &self.quorum
     }
 
-    /// What the server is to do, and the cluster as it is known here.
+    /// The decision for the server, and the cluster as it is known here.
     pub fn founding(&self) -> &Status {
         &self.founding
     }
 
-    /// This node as it travels on the wire now.
+    /// This node in its present life.
     pub fn me(&self) -> &Peer {
         self.gossip.me()
     }
@@ -351,8 +356,69 @@ impl Machine {
     pub fn counters(&self) -> Counters {
         self.gossip.counters()
     }
-}
 
-fn minicbor_bytes(message: &Message) -> Vec<u8> {
-    minicbor::to_vec(message).expect("writing to a vector cannot fail")
+    /// Takes in that the record does not read: nothing is voted or saved from here on.
+    pub fn handle_fault(&mut self, why: String, now: Instant) {
+        self.review.mark_outdated();
+        self.bootstrap.handle_fault(why, now);
+        self.finish_input(now);
+    }
+
+    /// Takes in that a [`Save`] failed: nothing is voted until it succeeds. Keep it, try again, and hand it to
+    /// [`Self::saved`] in the end.
+    pub fn save_failed(&mut self, why: String, now: Instant) {
+        self.review.mark_outdated();
+        self.bootstrap.save_failed(why, now);
+        self.finish_input(now);
+    }
+
+    /// True if a new start of this node has to be on disk before anything more is sent.
+    pub fn awaits_save(&self) -> bool {
+        self.start.is_unsaved() && self.bootstrap.fault().is_none()
+    }
+
+    /// The reason for which the record cannot be relied on, if there is one.
+    pub fn fault(&self) -> Option<&Reason> {
+        self.bootstrap.fault()
+    }
+
+    /// True if what is known of the cluster here is on disk.
+    pub fn is_durable(&self) -> bool {
+        self.bootstrap.is_durable()
+    }
+
+    /// The next record to save: before anything more is sent if [`Self::awaits_save`] says so; what else depends on it
+    /// does not come out before [`Self::saved`].
+    pub fn poll_save(&mut self) -> Option<Save> {
+        let changed = self.bootstrap.poll_save();
+        let founding = changed.or_else(|| self.awaits_save().then(|| self.bootstrap.repeat_save()))?;
+        Some(self.start.save(founding))
+    }
+
+    /// Takes in that a record is saved.
+    pub fn saved(&mut self, save: Save, now: Instant) {
+        let founding = self.start.note_saved(save);
+        self.review.mark_outdated();
+        self.bootstrap.saved(founding, now);
+        self.finish_input(now);
+    }
+
+    /// Uses other keys from now on, or says to whoever asks why it does not.
+    pub fn set_keyring(&mut self, keyring: Result<Keyring, String>) {
+        match keyring {
+            Ok(keyring) => self.gossip.set_keyring(keyring),
+            Err(trouble) => self.gossip.set_key_trouble(trouble),
+        }
+    }
+
+    /// Encryption of gossip now, without the keys.
+    pub fn secrecy(&self) -> Secrecy {
+        let KeyState { keys, trouble } = self.gossip.key_state().unwrap_or_default();
+        Secrecy { keys, trouble, stranger: self.gossip.stranger().cloned() }
+    }
+
+    /// Asks every member how its keyring stands, and to change it; nothing where there are no keys.
+    pub fn ask_keys(&mut self, change: Option<KeyChange>, now: Instant) -> Option<KeysId> {
+        self.gossip.ask_keys(change, now)
+    }
 }

@@ -108,8 +108,8 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
 
 async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
     let mut agent = Agent::bind(config).await?;
-    agent.core.service_manager = ServiceManager::of_this_process();
-    watchdog::watch(&agent.core.pulse)?;
+    agent.core.tell(ServiceManager::of_this_process());
+    watchdog::watch(agent.core.pulse())?;
     let (stop, stopping) = watch::channel(false);
     let running = agent.run(async move {
         let mut stopping = stopping;
@@ -230,7 +230,7 @@ impl Agent {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<Ended, AgentError> {
         let (api_ends, api_stops) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let keyring = self.core.machine.gossip().keyring().cloned();
+        let keyring = self.core.keyring().cloned();
         let followed = self.config.encrypt_key_file.clone().zip(keyring);
         tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
         let (config, handle) = (self.config, self.handle.clone());

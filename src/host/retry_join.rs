@@ -27,7 +27,7 @@ const LONGEST_AFTER_FAILURE: Duration = Duration::from_secs(600);
 /// A provider's news for the agent.
 #[derive(Debug)]
 pub struct Update {
-    /// Which `--retry-join`, in the order given.
+    /// Number of the `--retry-join`, in the order given.
     pub position: usize,
     /// All that is known of it now.
     pub report: ProviderReport,
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// How much this node needs to hear from its providers.
+/// Need of this node to hear from its providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Need {
     /// It is alone, or sees fewer servers than it expects.
@@ -90,7 +90,7 @@ impl Source {
         Self { provider, position, report, rng: StdRng::seed_from_u64(seed), forming: 0 }
     }
 
-    /// What is known of it so far.
+    /// Report on it so far.
     pub fn report(&self) -> ProviderReport {
         self.report.clone()
     }
@@ -155,7 +155,7 @@ impl Source {
                 self.note_failure(&error);
                 self.report.failures = self.report.failures.saturating_add(1);
                 self.report.error = Some(error.message);
-                // Of a throttled source the others are told less than of a silent one: back off twice as fast.
+                // A throttled source serves others as well: back off twice as fast.
                 let steps = if error.kind == FailureKind::Throttled {
                     self.report.failures.saturating_mul(2)
                 } else {
@@ -205,7 +205,7 @@ impl Source {
         }
     }
 
-    /// The same failure is told once, not at every poll.
+    /// Logs a failure once, not at every poll.
     fn note_failure(&self, error: &DiscoverError) {
         let (provider, spec, message) = (self.report.provider, &self.report.spec, &error.message);
         if self.report.error.as_ref() == Some(message) {

@@ -272,7 +272,7 @@ impl World {
         let Some(machine) = self.machine_mut(node) else {
             return true;
         };
-        machine.turn(now);
+        machine.finish_input(now);
         while let Some(save) = self.machine_mut(node).and_then(Machine::poll_save) {
             let crashes = |world: &mut Self| world.rng.random_ratio(world.disk.crashes, 1_000);
             let lost = crashes(self);

@@ -7,6 +7,9 @@ use super::{TEST_ATTRIBUTES, code, without_tests};
 /// The file of each module, by the module's path from the root of the crate, which itself is empty.
 type Modules<'a> = BTreeMap<String, &'a str>;
 
+/// The folder whose modules the root of the agent re-exports.
+const RE_EXPORTED: &str = "host";
+
 /// The files that each file imports from.
 type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
@@ -15,7 +18,13 @@ type Imports<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 /// A declaration `mod child;` is no import. Names of the parent make the parent an import of its child, and the other way
 /// round. Tests do not count, if `files` comes without test modules.
 pub(super) fn circles(folder: &str, files: &[(String, String)]) -> Vec<String> {
-    let files: Vec<_> = files.iter().filter(|(path, _)| path.starts_with(&format!("{folder}/"))).collect();
+    let below = |path: &str, folder: &str| path.starts_with(&format!("{folder}/"));
+    let files: Vec<_> = files.iter().filter(|(path, _)| below(path, folder)).collect();
+    // A folder with a root of its own is another crate.
+    let roots = files.iter().filter_map(|(path, _)| path.strip_suffix("/lib.rs"));
+    let others: Vec<_> = roots.filter(|root| *root != folder).map(str::to_owned).collect();
+    let files: Vec<_> =
+        files.into_iter().filter(|(path, _)| !others.iter().any(|other| below(path, other))).collect();
     let modules = files.iter().map(|(path, _)| (module(folder, path), path.as_str())).collect();
     let imports: Imports<'_> = files
         .iter()
@@ -84,8 +93,8 @@ fn resolve<'p>(
         && !modules.contains_key(*name)
         && !matches!(*name, "self" | "super")
     {
-        let below = |folder: &&String| !folder.contains("::") && modules.contains_key(&child(folder, name));
-        module = modules.keys().find(below)?.clone();
+        module = RE_EXPORTED.to_owned();
+        modules.get(&child(&module, name))?;
     }
     while let [next, more @ ..] = rest {
         module = match *next {

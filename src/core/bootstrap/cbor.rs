@@ -32,7 +32,7 @@ pub(super) mod maybe_node_id {
         context: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         match id {
-            Some(id) => super::node_id::encode(id, e, context),
+            Some(id) => crate::bootstrap::cbor::node_id::encode(id, e, context),
             None => e.null()?.ok(),
         }
     }
@@ -45,7 +45,7 @@ pub(super) mod maybe_node_id {
             d.null()?;
             return Ok(None);
         }
-        super::node_id::decode(d, context).map(Some)
+        crate::bootstrap::cbor::node_id::decode(d, context).map(Some)
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) enum Action {
         accused: Peer,
         /// Incarnation at which it was suspected.
         incarnation: u16,
-        /// Whether the judge heard anybody at that time.
+        /// Contact of this node with others at that time.
         judge: Judge,
     },
     /// Weighs the verdicts that a message of `from` brought, once all that came beside them has been taken in.
@@ -108,7 +108,7 @@ impl Action {
     }
 }
 
-/// Whether the engine passes a member's state on to others.
+/// Publicity of a member's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Telling {
     /// Passed on as a rumour.
@@ -117,7 +117,7 @@ pub(super) enum Telling {
     Quiet,
 }
 
-/// Whether the node that called another failed had contact with anybody.
+/// Contact of a node that called another failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judge {
     /// It hears others.

@@ -190,7 +190,7 @@ impl Clock {
         }
     }
 
-    /// Whether this process noticed a pause less than `within` ago.
+    /// True if this process noticed a pause less than `within` ago.
     pub(super) fn has_stalled(&self, within: Duration, now: Instant) -> bool {
         self.stalled.is_some_and(|at| now.saturating_duration_since(at) < within)
     }

@@ -9,7 +9,7 @@ use super::peer::{MAX_PEER_LEN, Peer, PeerError, get_life, get_peer, put_life, p
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SwimCodec;
 
-/// Why a message of the engine could not be written or read.
+/// Reason for which a message of the engine could not be written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CodecError {
     /// The buffer is full.
@@ -113,7 +113,7 @@ impl foca::Codec<Peer> for SwimCodec {
     }
 }
 
-/// Where the destination begins: behind the source and its incarnation.
+/// Position of the destination: behind the source and its incarnation.
 fn destination_at(message: &[u8]) -> Option<usize> {
     let source = match message.get(24)? {
         4 => 24 + 1 + 4 + 2,
@@ -127,8 +127,8 @@ fn fingerprint(life: &[u8]) -> [u8; 4] {
     crc32fast::hash(life).to_be_bytes()
 }
 
-/// Shortens a message for the network: of the destination, which only has to tell whether the message is for the life
-/// of the node that gets it, four bytes of checksum go instead of twenty-four.
+/// Shortens a message for the network: four bytes of checksum go in place of the twenty-four of the destination, which only
+/// has to tell whether the message is for the life of the node that gets it.
 pub(super) fn shorten(message: &[u8]) -> Vec<u8> {
     let at = destination_at(message).expect("the codec wrote it");
     let (before, rest) = message.split_at(at);
@@ -136,7 +136,7 @@ pub(super) fn shorten(message: &[u8]) -> Vec<u8> {
     [before, &fingerprint(destination), after].concat()
 }
 
-/// The whole message; empty where it is not for `me`, nothing where it is cut short.
+/// The whole message; empty if it is not for `me`, `None` if it is cut short.
 pub(super) fn restore(short: &[u8], me: &Peer) -> Option<Vec<u8>> {
     let mut destination = Vec::with_capacity(24);
     put_life(me, &mut destination);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_read_as_written_and_not_written_where_it_does_not_fit() {
+    fn a_member_is_read_as_written_and_not_written_if_it_does_not_fit() {
         for state in [State::Alive, State::Suspect, State::Down] {
             let member = Member::new(peer(1), 12, state);
             let mut bytes = Vec::new();

@@ -94,7 +94,7 @@ impl Comparing {
         Scheduled { after: timing.compare_period / 40, chain: self.chain }
     }
 
-    /// Whether ticks of `chain` count.
+    /// True if ticks of `chain` count.
     pub(super) fn is_current(&self, chain: Chain) -> bool {
         chain == self.chain
     }

@@ -29,6 +29,7 @@ use super::{
     state::{self, EncodedState, Reply, Request, SILENT, SharedState},
 };
 use crate::{
+    bootstrap::Reason,
     node::NodeId,
     wire::{Freshness, Kind, Opened, Origin, WireError},
 };
@@ -323,9 +324,7 @@ impl Gossip {
                 self.parts.joining.mark_own(to);
                 Err("this is the agent's own address".to_owned())
             }
-            Told::Duplicate => Err(format!(
-                "the agent at {addr} has this node's id: one state directory was copied; stop one of the two and delete its copy"
-            )),
+            Told::Duplicate => Err(Reason::DuplicateId { addr }.to_string()),
         }
     }
 

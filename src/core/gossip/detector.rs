@@ -122,7 +122,7 @@ impl Detector {
         }
     }
 
-    /// Whether so many others accuse the same member of the same that one more accusation is of no use.
+    /// True if so many others accuse the same member of the same that one more accusation is of no use.
     pub(super) fn has_enough(&self, said: &Accusation) -> bool {
         self.accusers.are_enough(said)
     }
@@ -420,7 +420,7 @@ impl Detector {
         self.trouble.note_change(change, confirmed, now)
     }
 
-    /// Whether a member comes and goes.
+    /// True if a member comes and goes.
     pub(super) fn is_degraded(&self, id: NodeId, now: Instant) -> bool {
         self.trouble.degraded_until(id, now).is_some()
     }

@@ -77,7 +77,7 @@ pub(super) struct Sent {
     pub(super) to: Peer,
     pub(super) header: Header<Peer>,
     pub(super) bytes: Vec<u8>,
-    /// Whether foca has raised this node's incarnation since the last message: it refuted a suspicion.
+    /// Set if foca has raised this node's incarnation since the last message: it refuted a suspicion.
     pub(super) refutes: bool,
 }
 
@@ -336,7 +336,7 @@ impl Engine {
         self.foca.num_members() + 1
     }
 
-    /// Whether there is no active member beside this node.
+    /// True if there is no active member beside this node.
     pub(super) fn is_alone(&self) -> bool {
         self.foca.num_members() == 0
     }

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-/// Bytes that do not hold what they should.
+/// Error for bytes that are no such frame.
 #[derive(Debug, thiserror::Error)]
 #[error("does not read: {0}")]
 pub(super) struct FrameError(String);
@@ -13,12 +13,12 @@ impl FrameError {
     }
 }
 
-/// Reads what `write` wrote, here or in another version.
+/// Reads a value that `write` wrote, here or in another version.
 pub(super) fn read<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, FrameError> {
     minicbor::decode(bytes).map_err(|error| FrameError(error.to_string()))
 }
 
-/// Writes it.
+/// Writes a value.
 pub(super) fn write<T: Encode<()>>(value: &T) -> Vec<u8> {
     minicbor::to_vec(value).expect("writing to a vector cannot fail")
 }

@@ -1,5 +1,5 @@
-//! What hostile peers send: every decoder by itself, and a whole machine among peers that are of its cluster and know
-//! how to write anything. Nothing here is part of the agent.
+//! Hostile peers: each decoder by itself, and a whole machine among peers that are of its cluster and know how to write
+//! anything. Nothing here is part of the agent.
 
 #![expect(clippy::unwrap_in_result, reason = "what cannot happen should stop the fuzzer")]
 
@@ -28,13 +28,13 @@ use crate::{
     wire::{self, Kind},
 };
 
-/// More than one input may cause this node to send, whoever sent it: a goodbye goes to 128, and what was asked of each
-/// of a datagram's 40 members is at most an answer and a dial.
+/// Upper bound on packets and events that follow one input: a goodbye goes to 128, and each of a datagram's 40 members
+/// causes at most an answer and a dial.
 const MOST_SENT: usize = 512;
 /// Bytes of the shortest mention of a node.
 const MENTION: usize = NodeId::LEN;
 
-/// Messages of the engine and their members: what is read is written to the same bytes, and a destination that was
+/// Messages of the engine and their members: each that reads is written to the same bytes, and a destination that was
 /// shortened for this node is restored.
 pub(crate) fn swim(data: &[u8]) {
     let mut rest = data;
@@ -55,7 +55,7 @@ pub(crate) fn swim(data: &[u8]) {
     }
 }
 
-/// Rumours: what is read is written to bytes that mean the same.
+/// Rumours: each that reads is written to bytes that mean the same.
 pub(crate) fn rumour(data: &[u8]) {
     let Ok(rumour) = rumours::read(data, Some(&me()), Record::read) else { return };
     let written = rumour.encode();
@@ -63,7 +63,7 @@ pub(crate) fn rumour(data: &[u8]) {
     assert_eq!(again.encode(), written);
 }
 
-/// Metadata: what is read is written to bytes that mean the same.
+/// Metadata: each that reads is written to bytes that mean the same.
 pub(crate) fn metadata(data: &[u8]) {
     let Ok(metadata) = decode_metadata(data) else { return };
     match encode_metadata(&metadata) {
@@ -73,7 +73,7 @@ pub(crate) fn metadata(data: &[u8]) {
     }
 }
 
-/// Frames on streams: what is read is written to bytes that mean the same.
+/// Frames on streams: each that reads is written to bytes that mean the same.
 pub(crate) fn frame(data: &[u8]) {
     if let Ok(request) = frame::read::<Request>(data) {
         rewrite(&request);
@@ -169,7 +169,7 @@ fn some<T>(
     (0..u.int_in_range(0..=most)?).map(|_| one(u)).collect()
 }
 
-/// Whatever comes next in the input.
+/// The next bytes of the input, as they are.
 fn raw(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let length = u.int_in_range(0..=255_usize)?.min(u.len());
     u.bytes(length).map(<[u8]>::to_vec)
@@ -262,14 +262,14 @@ fn message(u: &mut Unstructured<'_>, to: Peer) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// A machine, and what was sent by it and is not yet answered.
+/// A machine, and its dials that are not yet answered.
 struct Victim {
     gossip: Gossip,
     now: Instant,
     dials: Vec<ExchangeId>,
 }
 
-/// Plays what the input says against a machine. It must not panic, must send what others can read and no more than a
+/// Plays an input against a machine. It must not panic, must send what others can read and no more than a
 /// little for each input, know no more nodes than were mentioned to it, keep its own word about itself, and in the end
 /// still answer a stranger.
 pub(crate) fn hostile_peers(data: &[u8], now: Instant) {
@@ -404,7 +404,7 @@ impl Victim {
         self.gossip.handle_timeout(until);
     }
 
-    /// Takes out what it has to say.
+    /// Takes out and checks its output.
     fn drain(&mut self) {
         let mut sent = 0;
         while let Some(transmit) = self.gossip.poll_transmit() {
@@ -474,4 +474,16 @@ fn no_answer(failure: u8) -> NoAnswer {
 
 fn sendable(to: SocketAddr) {
     assert!(to.port() != 0 && !to.ip().is_unspecified() && !to.ip().is_multicast(), "sent to {to}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A failure that no number stands for is never fuzzed, which happened to refusals.
+    #[test]
+    fn every_failure_of_a_dial_is_drawn() {
+        let drawn = [7, 8, 9].map(no_answer);
+        assert!(matches!(drawn, [NoAnswer::Refused, NoAnswer::Closed, NoAnswer::Failed(_)]));
+    }
 }

@@ -140,7 +140,7 @@ impl Joining {
         self.own.insert(addr);
     }
 
-    /// Whether `addr` is this node's.
+    /// True if `addr` is this node's.
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
         self.own.contains(&addr)
     }
@@ -153,7 +153,7 @@ impl Joining {
         self.answered.insert(addr);
     }
 
-    /// Whether an agent has answered at `addr`.
+    /// True if an agent has answered at `addr`.
     pub(super) fn has_answered(&self, addr: SocketAddr) -> bool {
         self.answered.contains(&addr) || self.own.contains(&addr)
     }

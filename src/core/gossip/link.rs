@@ -125,7 +125,7 @@ pub(super) struct Ended<'a> {
     pub(super) purpose: Purpose,
     /// Answer of the other, or the reason for which there is none.
     pub(super) answer: Result<Opened<'a>, String>,
-    /// Whether the host answers that no process listens there.
+    /// True if the host answers that no process listens there.
     pub(super) refused: bool,
 }
 
@@ -305,12 +305,12 @@ impl Link {
         self.exchanges.insert(exchange, opened);
     }
 
-    /// Whether a stream to `to` is open for the same purpose.
+    /// True if a stream to `to` is open for the same purpose.
     pub(super) fn is_asking(&self, to: SocketAddr, purpose: Purpose) -> bool {
         self.exchanges.values().any(|exchange| exchange.to == to && exchange.purpose == purpose)
     }
 
-    /// Whether a comparison with any node is under way.
+    /// True if a comparison with any node is under way.
     pub(super) fn is_comparing(&self) -> bool {
         let comparing = |exchange: &Exchange| matches!(exchange.purpose, Purpose::Compare | Purpose::Trade);
         self.exchanges.values().any(comparing)

@@ -1,4 +1,4 @@
-//! What a node says of itself: a record that only its owner writes, replaced as a whole, newest version wins.
+//! Metadata as records: each is written by its owner alone and replaced as a whole, and the newest version wins.
 
 use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
 
@@ -10,13 +10,13 @@ use crate::{
     node::{Endpoints, Epoch, NodeId, Role, Tags},
 };
 
-/// Largest record in bytes that travels as a rumour. More would crowd membership updates out of the datagram and, past
-/// the engine's packet size, stay in its queue for ever (it accepts what it can never send).
+/// Largest record in bytes that travels as a rumour. A larger one would crowd membership updates out of the datagram and,
+/// past the engine's packet size, stay in its queue for ever (it accepts rumours that it can never send).
 pub const MAX_RUMOUR: usize = 600;
 /// Largest record at all. It is sent to every member, so it is no place for data.
 pub const MAX_METADATA: usize = 16 << 10;
 
-/// The same as bytes. Fields are numbered and unknown ones skipped, so that versions can be mixed in one cluster: add
+/// Metadata as bytes. Fields are numbered and unknown ones skipped, so that versions can be mixed in one cluster: add
 /// fields freely, reuse no number.
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -37,7 +37,7 @@ struct Encoded {
     config_index: Option<u64>,
     #[n(7)]
     established: Option<bool>,
-    /// Whether the server holds data, where it says.
+    /// Set if the server holds data; `None` if it does not say.
     #[n(8)]
     holds_data: Option<bool>,
     #[n(9)]
@@ -56,10 +56,10 @@ pub struct MetadataError(String);
 )]
 pub struct MetadataTooLarge(usize);
 
-/// The bytes that travel.
+/// Writes metadata.
 ///
 /// # Errors
-/// Where they are too many.
+/// If the bytes are too many.
 pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
     let texts = |(key, value): (String, &String)| (key, value.clone());
     let encoded = Encoded {
@@ -82,10 +82,10 @@ pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
     if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
 }
 
-/// Reads what `encode` wrote, here or in another version.
+/// Reads metadata that `encode` wrote, here or in another version.
 ///
 /// # Errors
-/// Where the bytes are too many, or break a rule of `node`.
+/// If the bytes are too many, or break a rule of `node`.
 pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
     if bytes.len() > MAX_METADATA {
         return Err(MetadataError(format!("{} bytes", bytes.len())));
@@ -119,12 +119,12 @@ pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
     Ok(metadata)
 }
 
-/// Which writing of a node's metadata: a later start beats an earlier one, a later version within it beats the earlier.
+/// Age of a node's metadata: a later start beats an earlier one, and a later version within a start the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// The start that wrote it.
+    /// Start in which it was written.
     pub(super) epoch: Epoch,
-    /// Counts the writings of that start, from 1.
+    /// Number of the writing within that start, from 1.
     pub(super) version: u32,
 }
 
@@ -141,15 +141,15 @@ impl Record {
     /// A record read from the wire.
     ///
     /// # Errors
-    /// Where its bytes are no metadata.
+    /// If its bytes are no metadata.
     pub fn read(owner: NodeId, stamp: Stamp, bytes: &[u8]) -> Result<Arc<Self>, MetadataError> {
         let metadata = decode(bytes)?.into();
         Ok(Self { owner, stamp, bytes: bytes.to_vec(), metadata }.into())
     }
 }
 
-/// How a record becomes what is kept of it: [`Record::read`], or in a simulation of thousands of nodes in one process
-/// something that keeps what is equal once.
+/// Reader of records: [`Record::read`], or in a simulation of thousands of nodes in one process one that keeps equal records
+/// once.
 pub type ReadRecord = fn(NodeId, Stamp, &[u8]) -> Result<Arc<Record>, MetadataError>;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the gossip machine gives out: datagrams to send, streams to open, and what the caller has to know.
+//! Output of the gossip machine: datagrams to send, streams to open, and events that the caller has to know.
 
 use std::net::SocketAddr;
 
@@ -12,28 +12,28 @@ use crate::{
 /// A datagram to send.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where.
+    /// Address to send to.
     pub to: SocketAddr,
-    /// What, sealed.
+    /// Sealed bytes.
     pub payload: Bytes,
 }
 
-/// Names a dial, so that its answer finds back.
+/// Identifies a dial, so that its answer finds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeId(pub(super) u64);
 
 /// A stream to open: write the frame, read one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
-    /// To hand back with the answer.
+    /// Name to hand back with the answer.
     pub exchange: ExchangeId,
-    /// Where.
+    /// Address to dial.
     pub to: SocketAddr,
-    /// What to write, sealed.
+    /// Sealed frame to write.
     pub frame: Bytes,
 }
 
-/// Why a dial brought no answer.
+/// Reason for which a dial brought no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// The host answers that no process listens there.
@@ -45,39 +45,39 @@ pub enum NoAnswer {
          (--encrypt-key-file)?"
     )]
     Closed,
-    /// Anything else, in words that help.
+    /// Another failure, in words that help.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Names a `join`, so that its outcome finds back.
+/// Identifies a `join`, so that its outcome finds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JoinId(pub(super) u64);
 
-/// Names a question about the keyrings, so that the answer finds back.
+/// Identifies a question about the keyrings, so that the answer finds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeysId(pub(super) u64);
 
-/// What the caller has to know beyond the membership.
+/// An event that the caller has to know beside the membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// This node's epoch has grown; keep it before sending anything.
-    Persist(Epoch),
-    /// A `join` has ended: for each address nothing, or why it failed.
+    /// This node's epoch has grown; save it before sending anything.
+    SaveEpoch(Epoch),
+    /// A `join` has ended; each address with the reason if it failed.
     JoinEnded(JoinId, Vec<(SocketAddr, Option<String>)>),
-    /// A message about the founding, for whoever decides it.
+    /// A message about the founding, from this node.
     Founding(NodeId, Vec<u8>),
     /// A member that has a key asks for this change of the keyring.
     ChangeKeys(KeyChange),
-    /// What all members said of their keyrings.
+    /// Answers of all members about their keyrings.
     KeysAnswered(KeysId, Vec<MemberKeys>),
     /// The goodbye has been said often enough; the process may end.
     Left,
     /// Another process uses this node's id. Of the two, the one that started later stops gossiping.
     DuplicateId {
-        /// Where it runs.
+        /// Address at which it runs.
         addr: SocketAddr,
-        /// Whether this node is the one that has stopped.
+        /// Set if this node is the one that has stopped.
         stopped: bool,
     },
 }

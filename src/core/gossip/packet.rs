@@ -41,7 +41,7 @@ pub(super) struct Sifted {
     pub(super) updates: Vec<Member<Peer>>,
 }
 
-/// What becomes of an update.
+/// Fate of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// The engine is given it.

@@ -106,7 +106,7 @@ impl Partition {
         self.renewals
     }
 
-    /// Whether this node has given way a moment ago, and its former side may still be wrong about the other.
+    /// True if this node has given way a moment ago, and its former side may still be wrong about the other.
     pub(super) fn is_settling(&self, now: Instant) -> bool {
         self.healed.is_some_and(|at| now.duration_since(at) < SETTLES_WITHIN)
     }

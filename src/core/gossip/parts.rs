@@ -309,7 +309,7 @@ impl Parts {
         self.agenda.put_first(out);
     }
 
-    /// Whether a rumour is to be passed on, which it is as long as not too much waits. Metadata is passed on only if it is
+    /// True if a rumour is to be passed on, which it is as long as not too much waits. Metadata is passed on only if it is
     /// news here: if thousands join at once most of it comes by stream, and each would pass on for half a minute what all
     /// have. Accusers of one life are passed on as long as they are few; of all else as many as there may be members,
     /// because a hostile one can invent goodbyes and accusations without end.
@@ -378,9 +378,9 @@ impl Parts {
         }
         let epoch = Epoch::next(Some(epoch), self.engine.me().epoch().0);
         tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
-        self.events.push_back(Event::Persist(epoch));
+        self.events.push_back(Event::SaveEpoch(epoch));
         self.engine.change_identity(self.engine.me().reborn(epoch, 0));
-        // The same metadata, under the new epoch; it fitted before.
+        // Metadata that fitted before fits under the new epoch, too.
         let _fits = self.write_metadata(self.own_metadata().clone());
     }
 

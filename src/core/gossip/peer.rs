@@ -74,7 +74,7 @@ impl Peer {
         u64::from_be_bytes(self.place.order)
     }
 
-    /// The same node in another life.
+    /// This node in another life.
     pub(super) fn reborn(&self, epoch: Epoch, bump: u16) -> Self {
         Self::new(self.id, self.addr(), epoch, bump)
     }

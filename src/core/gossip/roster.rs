@@ -240,7 +240,7 @@ impl Roster {
         self.outdated.insert(left.id);
     }
 
-    /// Whether this life of a node, or a later one, said goodbye.
+    /// True if this life of a node, or a later one, said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
         self.left.get(&peer.id).is_some_and(|life| *life >= peer.life())
     }
@@ -260,7 +260,7 @@ impl Roster {
         self.heard.get(id).copied()
     }
 
-    /// Whether a node was heard after `since`.
+    /// True if a node was heard after `since`.
     pub(super) fn was_heard_since(&self, id: &NodeId, since: Instant) -> bool {
         self.heard.get(id).is_some_and(|heard| heard.at > since)
     }
@@ -332,12 +332,12 @@ impl Roster {
         if repeats { Fate::Drop } else { Fate::Keep }
     }
 
-    /// Whether the node is a member, in whichever life.
+    /// True if the node is a member, in whichever life.
     pub(super) fn knows(&self, id: &NodeId) -> bool {
         self.entries.contains(id)
     }
 
-    /// Whether no further member may be taken in.
+    /// True if no further member may be taken in.
     pub(super) fn is_full(&self) -> bool {
         self.room() == 0
     }
@@ -347,7 +347,7 @@ impl Roster {
         MAX_MEMBERS.saturating_sub(self.entries.len())
     }
 
-    /// Whether this member may be taken in; one that is known always may.
+    /// True if this member may be taken in; one that is known always may.
     pub(super) fn has_room_for(&self, id: &NodeId) -> bool {
         !self.is_full() || self.knows(id)
     }
@@ -370,7 +370,7 @@ impl Roster {
         alive.map(|(id, entry)| entry.place.of(*id))
     }
 
-    /// Whether metadata is newer than the node's that is kept here; only this node writes its own.
+    /// True if metadata is newer than the node's that is kept here; only this node writes its own.
     pub(super) fn wants(&self, me: NodeId, owner: NodeId, stamp: Stamp) -> bool {
         owner != me && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
     }

@@ -246,7 +246,7 @@ impl Rumours {
         (Self { heard, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() }, pending)
     }
 
-    /// Whether this is metadata that was told before. Most is, and reading it would be most of the work.
+    /// True if this is metadata that was told before. Most is, and reading it would be most of the work.
     fn repeats_metadata(&self, mut bytes: &[u8]) -> bool {
         let is_metadata = matches!(bytes.try_get_u8(), Ok(METADATA | ANNOUNCED));
         let is_told = |(owner, stamp): (Peer, Stamp)| {

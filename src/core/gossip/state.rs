@@ -118,7 +118,7 @@ pub(super) struct Standing {
     pub(super) heard: u32,
 }
 
-/// Whether most voters of the founded cluster are on a node's side.
+/// Side on which most voters of the founded cluster are, as far as a node can tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub(super) enum Majority {

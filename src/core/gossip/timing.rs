@@ -1,4 +1,4 @@
-//! Protocol timing: every constant of the gossip core, with where it comes from.
+//! Protocol timing: every constant of the gossip core, with its derivation.
 
 use std::{
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
@@ -7,30 +7,29 @@ use std::{
 
 use crate::{backoff::Backoff, wire::MAX_PAYLOAD};
 
-/// How fast the protocol runs.
+/// Speed of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// One member is probed each period. Detection by all takes about `0.7…1 + 1` periods until the verdict, and the
-    /// suspicion.
+    /// Time between two probes, each of one member. Detection by all takes about `0.7…1 + 1` periods until the suspicion
+    /// begins, and the suspicion.
     pub probe_period: Duration,
-    /// How long an acknowledgement may take before others are asked: p99 of the round trip and scheduling slack of at
+    /// Time that an acknowledgement may take before others are asked: p99 of the round trip and scheduling slack of at
     /// least 60 ms in virtual machines. At most a third of the period, so that the indirect answers fit in.
     pub probe_rtt: Duration,
-    /// How long a confirmed suspicion lasts with up to ten members; longer with more, see `suspicion`. Together with
+    /// Length of a confirmed suspicion with up to ten members; longer with more, see `suspicion`. Together with
     /// the probe period, which passes before a suspicion begins, it is longer than the pauses that must not be taken
     /// for failures, and than twice the time in which a rumour reaches everyone: out goes the suspicion, back comes
     /// the refutation.
     pub suspicion: Duration,
-    /// How often rumours are passed on, to three members each time.
+    /// Time between two rounds in which rumours are passed on, to three members each.
     pub gossip_period: Duration,
-    /// How often the state is compared with that of one random member where all is well. Each takes ten packets of a
-    /// stream.
+    /// Time between two comparisons with a random member if all is well. Each takes ten packets of a stream.
     pub compare_period: Duration,
-    /// How often one failed member or unseen seed is dialled by the cluster as a whole, for each of them.
+    /// Time between two dials of one failed member or unseen seed, by the cluster as a whole.
     pub heal_period: Duration,
-    /// The wait between two rounds of dialling all seeds while alone.
+    /// Wait between two rounds of dialling all seeds while alone.
     pub join_backoff: Backoff,
-    /// How long after the first dials of a round the next, twice as many, follow.
+    /// Time after which a round dials on, twice as many addresses.
     pub widen_after: Duration,
 }
 
@@ -74,26 +73,26 @@ impl Timing {
         widen_after: Duration::from_millis(300),
     };
 
-    /// How long a member of a cluster of `size` has to refute a suspicion. A rumour takes `O(log N)` rounds, so the
+    /// Time that a member of a cluster of `size` has to refute a suspicion. A rumour takes `O(log N)` rounds, so the
     /// time grows with `log10 N`, as in SWIM and memberlist.
     pub fn suspicion(&self, size: usize) -> Duration {
         let scale = f64::from(u32::try_from(size).unwrap_or(u32::MAX)).log10().max(1.0);
         self.suspicion.mul_f64(scale)
     }
 
-    /// How long a member has to refute that its process is gone, which its host said to two of us: a rumour there and
-    /// its answer back.
+    /// Time that a member has to refute that its process is gone, which its host said to two of us: a rumour there and its
+    /// answer back.
     pub(super) fn gone_after(&self) -> Duration {
         self.gossip_period * 3
     }
 
-    /// Without a word from anybody for this long, a node with members says that it is cut off. Each period brings it
-    /// a ping and an answer; at 50 % loss eight without either come once in a thousand.
+    /// Silence of all others after which a node with members says that it is cut off. Each period brings it a ping and an
+    /// answer; at 50 % loss eight without either come once in a thousand.
     pub(super) fn deaf_after(&self) -> Duration {
         self.probe_period * 8
     }
 
-    /// A pause this long cannot be told from one that made us miss answers.
+    /// Length of a pause from which on this process may have missed answers.
     pub fn stall(&self) -> Duration {
         self.probe_period.max(Duration::from_millis(500))
     }
@@ -116,8 +115,8 @@ impl Timing {
     }
 }
 
-/// How often each node passes a rumour on. One passed on `x` times misses a node with probability about `e^-x`, so
-/// that nobody of `N` misses it takes more than `2 ln N`; five on top for losses. The engine's own default leaves 6 of
+/// Number of times that each node passes a rumour on. One passed on `x` times misses a node with probability about `e^-x`, so
+/// that it takes more than `2 ln N` for none of `N` to miss it; five on top are for losses. The engine's own default leaves 6 of
 /// 1,000 nodes unaware of a join. The count is fixed when a rumour begins, so a cluster counts as one of thirty at
 /// least: it may be about to be.
 fn transmissions(size: usize) -> NonZeroU8 {

@@ -1,4 +1,4 @@
-//! What gossip and the providers know, as the founding wants to see it.
+//! Sightings: what gossip and the providers know of other servers, as the founding wants to see it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,18 +7,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Machine;
 use crate::{
-    bootstrap::{Contact, Founder, Sighting, Sightings},
-    membership::{Member, MemberStatus},
-    node::Role,
+    bootstrap::{Bootstrap, Contact, Founder, Sighting, Sightings},
+    gossip::Gossip,
+    membership::{Member, MemberStatus, Membership},
+    node::{Role, Tags},
 };
 
-/// Contact counts as direct for this long, or for three rounds of probing everybody, whichever is longer.
+/// Time for which contact counts as direct, if three rounds of probing everybody do not take longer.
 const DIRECT_FOR: Duration = Duration::from_secs(5);
 
-impl Machine {
-    /// What gossip and the providers know that matters to the founding.
+/// Addresses that the providers list, and since when.
+pub(super) type Seeds = BTreeMap<SocketAddr, Instant>;
+
+/// Facts from which sightings are made.
+#[derive(Clone, Copy)]
+pub(super) struct Lookout<'a> {
+    pub(super) gossip: &'a Gossip,
+    pub(super) membership: &'a Membership,
+    pub(super) seeds: &'a Seeds,
+    /// Address of another agent that has this node's id.
+    pub(super) duplicate: Option<SocketAddr>,
+}
+
+impl Lookout<'_> {
+    /// Everything that gossip and the providers know and that matters to the founding.
     pub(super) fn sightings(&self, now: Instant) -> Sightings {
         let me = self.gossip.me().id;
         let members = &self.membership.members;
@@ -26,7 +39,7 @@ impl Machine {
         let nodes: BTreeMap<_, _> = others.map(|member| (member.id, self.sighting(member, now))).collect();
         let unanswered = self.unanswered();
         let replaced = |member: &Member| {
-            // Its address belongs to somebody else now, or did after it: that process is gone, and its record with it.
+            // Its address belongs to another member now, or did after it: that process is gone, and its record with it.
             let came_after = |other: &Member| {
                 other.id != member.id
                     && other.addr == member.addr
@@ -45,20 +58,15 @@ impl Machine {
         }
     }
 
-    /// Whether what the founding goes by has changed with the time alone. Always so until a cluster is known: nobody waits
-    /// for what an idle agent saves.
-    pub(super) fn has_aged(&self, now: Instant) -> bool {
-        let seen = self.bootstrap.sightings();
+    /// True if a member's contact, or the silence of a seed, has changed with the time alone since `bootstrap` saw it.
+    pub(super) fn has_aged(&self, bootstrap: &Bootstrap, now: Instant) -> bool {
+        let seen = bootstrap.sightings();
         let me = self.gossip.me().id;
         let same = |member: &Member| {
             member.id == me
                 || seen.nodes.get(&member.id).is_some_and(|known| known.contact == self.contact(member, now))
         };
-        self.bootstrap.cluster().is_none()
-            || self.quorum.stale
-            || self.founding.server.as_ref().and_then(|server| server.up) != self.server_up(now)
-            || !self.membership.members.values().all(same)
-            || self.unanswered() != seen.unanswered_seeds
+        !self.membership.members.values().all(same) || self.unanswered() != seen.unanswered_seeds
     }
 
     fn contact(&self, member: &Member, now: Instant) -> Contact {
@@ -93,7 +101,7 @@ impl Machine {
         }
     }
 
-    /// The addresses that a provider lists and nobody has answered from. Those of another family than ours are left
+    /// The addresses that a provider lists and from which no agent has answered. Those of another family than ours are left
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
     fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
         let here = self.gossip.me().addr();
@@ -105,7 +113,7 @@ impl Machine {
     }
 }
 
-/// Where a node runs: the tag by which founders are spread.
-pub fn zone_of(tags: &crate::node::Tags) -> Option<String> {
+/// Zone of a node: the tag by which founders are spread.
+pub fn zone_of(tags: &Tags) -> Option<String> {
     tags.iter().find(|(key, _)| key.as_str() == "zone").map(|(_, zone)| zone.clone())
 }

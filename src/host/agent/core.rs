@@ -33,7 +33,7 @@ use crate::{
     state_dir::StateDir,
     transport::{self, Datagrams, Request},
     watchdog::Pulse,
-    wire::{KeyChange, MAX_DATAGRAM},
+    wire::{KeyChange, Keyring, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
@@ -61,7 +61,7 @@ pub(super) struct Inputs {
 
 /// The state of the task.
 pub(super) struct Core {
-    pub(super) machine: Machine,
+    machine: Machine,
     about: Arc<About>,
     inputs: Inputs,
     dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
@@ -78,9 +78,9 @@ pub(super) struct Core {
     new_id: fn() -> NodeId,
     alarm: Alarm,
     /// Inactive if the agent is embedded in another program.
-    pub(super) service_manager: ServiceManager,
+    service_manager: ServiceManager,
     /// Signs of life of this task, for the watchdog.
-    pub(super) pulse: Pulse,
+    pulse: Pulse,
 }
 
 impl std::fmt::Debug for Core {
@@ -102,6 +102,7 @@ enum Wake {
 }
 
 impl Core {
+    /// Joins the machine with its inputs and with what it feeds.
     pub(super) fn new(
         machine: Machine,
         state: StateDir,
@@ -131,6 +132,21 @@ impl Core {
             pulse: Pulse::default(),
         };
         (core, seen)
+    }
+
+    /// Tells the service manager of this process how the agent is, from now on.
+    pub(super) fn tell(&mut self, service_manager: ServiceManager) {
+        self.service_manager = service_manager;
+    }
+
+    /// Signs of life of this task.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The keys in use, if there are any.
+    pub(super) fn keyring(&self) -> Option<&Keyring> {
+        self.machine.gossip().keyring()
     }
 
     /// Runs until the goodbye is said.
@@ -327,7 +343,7 @@ impl Core {
 
     /// Persists, sends and publishes the effects of the input, in this order, and sends the answers last.
     async fn drain(&mut self, now: Instant) {
-        self.machine.turn(now);
+        self.machine.finish_input(now);
         self.persist(now).await;
         while let Some(event) = self.machine.poll_event() {
             self.act_on(event, now);
@@ -365,7 +381,7 @@ impl Core {
                 tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
                 self.publisher.refresh(now);
             }
-            Event::Persist(_) | Event::Founding(..) => {}
+            Event::SaveEpoch(_) | Event::Founding(..) => {}
         }
     }
 

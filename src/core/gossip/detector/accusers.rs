@@ -11,7 +11,7 @@ use crate::{
     node::NodeId,
 };
 
-/// How many accusers of one member are gossiped on: `CONFIRMATIONS`, plus one because a suspecting node does not count
+/// Number of accusers of one member that are gossiped on: `CONFIRMATIONS`, plus one because a suspecting node does not count
 /// itself.
 const PASSED_ON: usize = CONFIRMATIONS + 1;
 /// Upper bound on accusers kept per member, so that a hostile member cannot grow the table: `PASSED_ON` for each kind of
@@ -35,7 +35,7 @@ impl Accusers {
         self.of(accused, incarnation).map(|said| said.evidence).collect()
     }
 
-    /// Whether enough others say the same, or worse, so that one more is of no use.
+    /// True if enough others say the same, or worse, so that one more is of no use.
     pub(super) fn are_enough(&self, said: &Accusation) -> bool {
         let as_bad = |known: &&Accusation| known.evidence >= said.evidence;
         self.of(&said.accused, said.incarnation).filter(as_bad).count() >= PASSED_ON

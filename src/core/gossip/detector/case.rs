@@ -81,13 +81,13 @@ impl Case {
         facts.roster.silence(facts.now).filter(|silence| !refused && *silence > facts.timing.deaf_after())
     }
 
-    /// Whether this node is cut off and its verdict can wait: it hears nobody, though there are others beside the accused.
+    /// True if this node is cut off and its verdict can wait: it hears nobody, though there are others beside the accused.
     pub(super) fn is_cut_off(&self, confirmers: &[Evidence], facts: &Facts<'_>) -> bool {
         let silence = self.silence(confirmers, facts);
         facts.others() > 1 && silence.is_some_and(|silence| silence < CUT_OFF_JUDGES_AFTER)
     }
 
-    /// Whether the verdict would be this node's alone: the accused itself was heard since, or nobody confirms though
+    /// True if the verdict would be this node's alone: the accused itself was heard since, or nobody confirms though
     /// others are there to do so.
     pub(super) fn is_unshared(&self, confirmers: &[Evidence], facts: &Facts<'_>) -> bool {
         let Self { accused, since, .. } = self;

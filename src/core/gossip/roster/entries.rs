@@ -127,7 +127,7 @@ impl Entries {
         self.table.iter()
     }
 
-    /// Whether there is an entry of a node.
+    /// True if there is an entry of a node.
     pub(super) fn contains(&self, id: &NodeId) -> bool {
         self.table.contains_key(id)
     }

@@ -28,12 +28,12 @@ pub(in crate::gossip) enum Life {
 }
 
 impl Life {
-    /// Whether it is an active member.
+    /// True if it is an active member.
     pub(in crate::gossip) fn is_active(self) -> bool {
         matches!(self, Self::Alive { .. } | Self::Suspect { .. })
     }
 
-    /// Whether it is suspect at this incarnation, unrefuted.
+    /// True if it is suspect at this incarnation, unrefuted.
     pub(in crate::gossip) fn is_suspect_at(self, at: u16) -> bool {
         matches!(self, Self::Suspect { incarnation, .. } if incarnation == at)
     }
@@ -47,7 +47,7 @@ impl Life {
         }
     }
 
-    /// Whether it has ended, by a verdict or a goodbye.
+    /// True if it has ended, by a verdict or a goodbye.
     pub(in crate::gossip) fn is_over(self) -> bool {
         matches!(self, Self::Failed | Self::Left)
     }
