@@ -57,7 +57,10 @@ pub(super) fn reachable(files: &[(String, String)], owners: &[(&str, &str)]) -> 
         let text = files.iter().find(|(file, _)| file == path).map(|(_, text)| text.as_str());
         match text.and_then(|text| declarations(text).into_iter().find(|it| it.name == *name)) {
             Some(it) => {
-                let open = it.fields.into_iter().filter(|field| field.starts_with("pub"));
+                let open = it
+                    .fields
+                    .into_iter()
+                    .filter(|field| ["pub ", "pub("].iter().any(|visible| field.starts_with(visible)));
                 found.extend(open.map(|field| format!("{path}: {name}: {field}")));
             }
             None => found.push(format!("{path}: there is no {name}")),
