@@ -93,8 +93,8 @@ fn check_prints_the_whole_plan() {
     ]);
     let expected = "cluster     chronik\nnode name   box\nrole        server\ngossip      127.0.0.1:7946 over UDP and TCP\n\
                     advertised  127.0.0.1:7946 (the address that --bind names)\n\
-                    http        http://[::1]:1, unix:/a\nhttp token  none: whoever is on this host may change things\nstate       /state\n\
-                    encryption  none: whoever reaches the gossip port can join\nprofile     lan\n\
+                    http        http://[::1]:1, unix:/a\nhttp token  none: everybody on this host may change things\nstate       /state\n\
+                    encryption  none: everybody who reaches the gossip port can join\nprofile     lan\n\
                     founding    once 3 servers are there\nendpoints   raft=:5001\ntags        none\n\
                     seeds       provider=static addrs=127.0.0.2:7946,127.0.0.3:9\n";
     assert_eq!((code, plan.as_str()), (0, expected));

@@ -29,8 +29,8 @@ fn the_example_configuration_is_accepted() {
     let expected = format!(
         "cluster     chronik\nnode name   box\nrole        server\ngossip      127.0.0.1:7946 over UDP and TCP\n\
          advertised  127.0.0.1:7946 (the address that --bind names)\nhttp        http://127.0.0.1:7947\n\
-         http token  none: whoever is on this host may change things\n\
-         state       {state}\nencryption  none: whoever reaches the gossip port can join\nprofile     lan\nfounding    once 3 servers are there\n\
+         http token  none: everybody on this host may change things\n\
+         state       {state}\nencryption  none: everybody who reaches the gossip port can join\nprofile     lan\nfounding    once 3 servers are there\n\
          endpoints   kafka=:9092, raft=:5001\ntags        zone=a\n\
          seeds       provider=static addrs=node-1.example.com,node-2.example.com,node-3.example.com\n"
     );

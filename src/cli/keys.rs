@@ -53,7 +53,7 @@ enum What {
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Has every member forget this key; whoever has no other is shut out
+    /// Has every member forget this key; members that have no other are shut out
     Remove {
         #[command(flatten)]
         at: At,

@@ -47,14 +47,14 @@ pub fn plan(config: &Config, advertised: &Result<Advertised, AdvertiseError>) ->
 fn http_token(config: &Config) -> String {
     match &config.http_token_file {
         Some(path) => format!("in {}: needed for changes, and from other hosts for all", path.display()),
-        None => "none: whoever is on this host may change things".to_owned(),
+        None => "none: everybody on this host may change things".to_owned(),
     }
 }
 
 /// The keys, or why they cannot be used.
 fn encryption(config: &Config) -> String {
     match &config.encrypt_key_file {
-        None => "none: whoever reaches the gossip port can join".to_owned(),
+        None => "none: everybody who reaches the gossip port can join".to_owned(),
         Some(path) => match key_file::read(path) {
             Ok(keyring) => {
                 let ids: Vec<String> = keyring.ids().map(|id| id.to_string()).collect();

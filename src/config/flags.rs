@@ -169,7 +169,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::One("FILE"),
         help: "A file with one line, the token that changes need over the local API, and everything where --http is no \
                loopback address",
-        default: Some("none; whoever is on this host may change things"),
+        default: Some("none; everybody on this host may change things"),
         set: |draft, given| given.some(&mut draft.http_token_file, value::file_name),
         show: |draft| texts(draft.http_token_file.iter().map(|path| path.display())),
     },

@@ -211,9 +211,9 @@ pub type Tags = BTreeMap<TagKey, String>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Stands beside a server: may found the cluster and vote in it.
+    /// Stands beside a server: may bootstrap the cluster and vote in it.
     Server,
-    /// Gossips and answers queries, but neither founds nor votes.
+    /// Gossips and answers queries, but neither bootstraps nor votes.
     Observer,
 }
 
@@ -229,8 +229,8 @@ impl Choice for Role {
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Server => "Stands beside a server: may found the cluster and vote in it",
-            Self::Observer => "Gossips and answers queries, but neither founds nor votes",
+            Self::Server => "Stands beside a server: may bootstrap the cluster and vote in it",
+            Self::Observer => "Gossips and answers queries, but neither bootstraps nor votes",
         }
     }
 }
