@@ -386,3 +386,79 @@ pub(super) fn put_item(item: &[u8], message: &mut Vec<u8>) {
 fn without_suspicion(member: Member<Peer>) -> Member<Peer> {
     Member::new(*member.id(), member.incarnation(), State::Alive)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gossip::fixture::{View, peer},
+        node::Epoch,
+    };
+
+    fn touched(engine: &mut Engine) -> Vec<NodeId> {
+        engine.take_touched().map(|touched| touched.ids.into_iter().collect()).unwrap_or_default()
+    }
+
+    fn drain(engine: &mut Engine) -> Vec<Output> {
+        std::iter::from_fn(|| engine.poll_output()).collect()
+    }
+
+    #[test]
+    fn each_input_marks_the_members_that_it_may_change() {
+        let mut engine = View::of([2, 3]).engine;
+        engine.apply(Member::new(peer(2), 0, State::Suspect), Telling::Quiet);
+        assert_eq!(touched(&mut engine), [peer(2).id]);
+        engine.condemn(peer(2), 0);
+        assert_eq!(touched(&mut engine), [peer(2).id]);
+        assert_eq!(engine.members().collect::<Vec<_>>(), [&peer(3)]);
+        drain(&mut engine);
+        engine.take_touched();
+        engine.gossip();
+        assert!(engine.take_touched().is_none(), "gossip changes nobody");
+    }
+
+    /// The engine suspects it when the next probe begins, and does not say so.
+    #[test]
+    fn the_target_of_a_probe_is_marked_when_the_next_begins() {
+        let mut engine = View::of([2]).engine;
+        let token = engine.token;
+        engine.run_timer(Timer::ProbeRandomMember(token));
+        let pinged = drain(&mut engine).into_iter().find_map(|output| match output {
+            Output::Send(sent) if matches!(sent.header.message, Message::Ping(_)) => Some(sent.to),
+            _ => None,
+        });
+        assert_eq!(pinged, Some(peer(2)));
+        engine.take_touched();
+        assert_eq!(engine.stage(&Timer::ProbeRandomMember(token)), Some(Stage::Next));
+        engine.run_timer(Timer::ProbeRandomMember(token));
+        assert_eq!(touched(&mut engine), [peer(2).id]);
+    }
+
+    #[test]
+    fn its_gossip_rests_while_there_is_nothing_to_tell() {
+        let mut engine = View::of([2]).engine;
+        engine.run_timer(Timer::PeriodicGossip(engine.token));
+        assert!(drain(&mut engine).iter().all(|output| !matches!(output, Output::Timer(..))));
+        assert_eq!(engine.wake(), None);
+        engine.tell(&Rumour::Left(peer(9)).encode());
+        assert!(engine.wake().is_some() && engine.wake().is_none());
+        assert_eq!(engine.backlog(), Backlog { updates: 0, items: 1 });
+    }
+
+    #[test]
+    fn a_new_life_knows_both_halves_but_not_whom_its_own_called_failed() {
+        let mut view = View::of([2, 3, 4]);
+        view.suspect(2, 3);
+        view.apply(Member::down(peer(4)));
+        let me = peer(1).reborn(Epoch(1), 1);
+        let there =
+            vec![Member::alive(peer(5)), Member::down(peer(3)), Member::down(peer(6)), Member::down(me)];
+        view.engine.restart(me, there, &Timing::LAN, rand::SeedableRng::seed_from_u64(1));
+        drain(&mut view.engine);
+        let mut states: Vec<_> = view.engine.states().map(|it| (it.id().id, it.state())).collect();
+        states.sort_by_key(|(id, _)| *id);
+        let alive = |number| (peer(number).id, State::Alive);
+        assert_eq!(states, [alive(2), alive(3), alive(5), (peer(6).id, State::Down)], "no suspicion is left");
+        assert_eq!((view.engine.me(), view.engine.take_touched().is_some_and(|it| it.all)), (me, true));
+    }
+}

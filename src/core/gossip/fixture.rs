@@ -1,13 +1,23 @@
 //! A small cluster as one node sees it, for tests of single parts.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foca::{Member, State};
 use rand::{SeedableRng as _, rngs::StdRng};
 
-use super::{engine::Engine, facts::Facts, metadata::Record, peer::Peer, roster::Roster, timing::Timing};
+use super::{
+    engine::Engine,
+    facts::Facts,
+    metadata::{Record, Stamp, encode},
+    peer::Peer,
+    roster::Roster,
+    timing::Timing,
+};
 use crate::{
-    membership::MemberStatus,
+    membership::{MemberStatus, Metadata},
     node::{Epoch, NodeId},
 };
 
@@ -15,6 +25,20 @@ use crate::{
 pub(super) fn peer(number: u8) -> Peer {
     let id = NodeId::try_from([number; 16]).unwrap();
     Peer::new(id, ([10, 0, 0, number], 7946).into(), Epoch(1), 0)
+}
+
+/// Any instant will do to count from.
+#[expect(clippy::disallowed_methods, reason = "nothing depends on which time it is")]
+pub(super) fn start() -> Instant {
+    Instant::now()
+}
+
+/// Metadata of a node, in this version.
+pub(super) fn record(number: u8, version: u32) -> Arc<Record> {
+    let metadata = Metadata::nameless(peer(number).id);
+    let bytes = encode(&metadata).unwrap();
+    let stamp = Stamp { epoch: Epoch(1), version };
+    Record { owner: peer(number).id, stamp, bytes, metadata: metadata.into() }.into()
 }
 
 /// Node 1, and the members that it knows.
@@ -29,8 +53,7 @@ pub(super) struct View {
 impl View {
     /// Node 1 and the members of these numbers, all of them alive.
     pub(super) fn of(numbers: impl IntoIterator<Item = u8>) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let now = Instant::now();
+        let now = start();
         let timing = Timing::LAN;
         let engine = Engine::new(peer(1), &timing, StdRng::seed_from_u64(2), Record::read);
         let roster = Roster::new(peer(1).id);

@@ -296,6 +296,7 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
+    use crate::gossip::fixture::{View, peer};
 
     fn addr(port: u16) -> SocketAddr {
         ([10, 0, 0, 1], port).into()
@@ -355,5 +356,51 @@ mod tests {
             })
             .count();
         assert!((80..120).contains(&dials), "{dials} of 10,000, expected one in a hundred");
+    }
+
+    #[test]
+    fn an_operators_join_dials_each_address_once_and_ends_with_the_last() {
+        let (mut joining, mut out) = (Joining::new(addr(1), vec![]), vec![]);
+        let id = joining.join([addr(2), addr(3), addr(2)], &mut out);
+        let dialled: Vec<_> = out.iter().map(|action| format!("{action:?}")).collect();
+        let ask = |port| format!("Ask {{ to: 10.0.0.1:{port}, question: State, purpose: Asked({id:?}) }}");
+        assert_eq!(dialled, [ask(2), ask(3)]);
+        out.clear();
+        joining.end_asked(id, addr(2), Ok(()), &mut out);
+        assert!(out.is_empty());
+        joining.end_asked(id, addr(3), Err("silent".to_owned()), &mut out);
+        let ended = vec![(addr(2), None), (addr(3), Some("silent".to_owned()))];
+        assert!(matches!(&out[..], [Action::Emit(Event::JoinEnded(of, how))] if *of == id && *how == ended));
+    }
+
+    #[test]
+    fn rounds_are_planned_one_after_the_other_and_not_without_end() {
+        let view = View::of([]);
+        let mut joining = Joining::new(addr(1), vec![]);
+        let plan = |joining: &mut Joining| {
+            let mut out = vec![];
+            joining.plan_now(&view.facts(), &mut out);
+            out.len()
+        };
+        let planned: Vec<_> = (0..5).map(|_| plan(&mut joining)).collect();
+        assert_eq!(planned, [1, 1, 1, 0, 0], "the first is planned from the start");
+        joining.note_due();
+        assert_eq!(plan(&mut joining), 1);
+    }
+
+    #[test]
+    fn a_failed_member_and_a_seed_that_is_no_member_are_missing() {
+        let mut view = View::of([2]);
+        view.apply(foca::Member::down(peer(2)));
+        let mut joining = Joining::new(peer(1).addr(), vec![]);
+        joining.set_seeds([peer(1).addr(), addr(9)]);
+        let mut dialled = BTreeSet::new();
+        for seed in 0..50 {
+            let mut out = vec![];
+            joining.heal(&view.facts(), &mut StdRng::seed_from_u64(seed), &mut out);
+            let [Action::Ask { to, purpose: Purpose::Exchange, .. }] = &out[..] else { panic!("{out:?}") };
+            dialled.insert(*to);
+        }
+        assert_eq!(dialled, [peer(2).addr(), addr(9)].into());
     }
 }

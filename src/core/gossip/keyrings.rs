@@ -140,3 +140,52 @@ fn read_state(opened: &Opened<'_>) -> Result<KeyState, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gossip::fixture::{View, peer},
+        wire::Key,
+    };
+
+    fn keyring() -> Keyring {
+        Keyring::single(Key::new(zeroize::Zeroizing::new([1; Key::LEN])))
+    }
+
+    fn answered(out: &[Action]) -> Option<usize> {
+        out.iter().find_map(|action| match action {
+            Action::Emit(Event::KeysAnswered(_, answers)) => Some(answers.len()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_question_goes_to_each_member_that_has_not_left_and_is_answered_by_all_and_this_node() {
+        let mut view = View::of([2, 3]);
+        view.roster.note_left(&peer(3));
+        let (mut keyrings, own, mut out) = (Keyrings::default(), keyring(), vec![]);
+        let change = KeyChange::Use(own.sending().id());
+        let id = keyrings.ask(Some(change), &own, &view.facts(), &mut out);
+        let [Action::Ask { to, purpose, .. }, Action::Emit(Event::ChangeKeys(_))] = &out[..] else {
+            panic!("{out:?}")
+        };
+        assert_eq!((*to, *purpose), (peer(2).addr(), Purpose::Keys(id, peer(2).id)));
+        let mut out = vec![];
+        let answer = read_answer(peer(2).id, peer(2).addr(), Err("unreachable".to_owned()));
+        keyrings.end(id, answer, Some(&own), &peer(1), &mut out);
+        assert_eq!(answered(&out), Some(2));
+    }
+
+    #[test]
+    fn a_trouble_is_told_until_the_next_change() {
+        let (mut keyrings, own) = (Keyrings::default(), keyring());
+        keyrings.set_trouble("read-only".to_owned());
+        assert_eq!(keyrings.state(&own).trouble.as_deref(), Some("read-only"));
+        let mut out = vec![];
+        let change = KeyRequest::new(Some(&KeyChange::Remove(own.sending().id())));
+        keyrings.answer(&change, &own, &mut out);
+        assert!(matches!(out[..], [Action::Emit(Event::ChangeKeys(KeyChange::Remove(_)))]));
+        assert_eq!(keyrings.state(&own).trouble, None);
+    }
+}

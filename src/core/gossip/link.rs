@@ -387,3 +387,74 @@ impl Link {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gossip::{
+            fixture::{peer, start},
+            state::Request,
+        },
+        wire::{Encryption, Key, Keyring},
+    };
+
+    fn link_with(keys: Option<&[u8]>) -> Link {
+        let line = |byte: &u8| Key::new(zeroize::Zeroizing::new([*byte; Key::LEN])).to_text();
+        let encryption = keys.map(|keys| {
+            let lines: Vec<String> = keys.iter().map(|byte| line(byte).to_string()).collect();
+            Encryption { keyring: Keyring::parse(&lines.join("\n")).unwrap(), boot: [keys[0]; 16] }
+        });
+        Link::new(Wire::new("test".parse().unwrap(), encryption))
+    }
+
+    #[test]
+    fn datagrams_for_the_asker_go_back_over_its_stream_while_it_is_answered() {
+        let mut link = link_with(None);
+        let (asker, other) = (peer(2).addr(), peer(3).addr());
+        link.begin_answer(asker);
+        link.send(asker, Kind::Goodbye, b"a");
+        link.send(other, Kind::Goodbye, b"b");
+        assert_eq!(link.end_answer().len(), 1);
+        link.send(asker, Kind::Goodbye, b"c");
+        let sent: Vec<_> = std::iter::from_fn(|| link.poll_transmit()).map(|transmit| transmit.to).collect();
+        assert_eq!(sent, [other, asker]);
+        assert_eq!(link.counters().datagrams_out, 3);
+    }
+
+    #[test]
+    fn a_request_is_asked_again_under_the_next_key_and_ends_when_there_is_none() {
+        let mut link = link_with(Some(&[1, 2]));
+        let (to, now) = (peer(2).addr(), start());
+        link.ask(to, Purpose::Compare, &Request::Compare(7));
+        assert!(link.is_asking(to, Purpose::Compare) && link.is_comparing());
+        let first = link.poll_dial().unwrap();
+        assert!(link.end(first.exchange, Err(NoAnswer::Closed), now).is_none(), "there is another key");
+        let second = link.poll_dial().unwrap();
+        let ended = link.end(second.exchange, Err(NoAnswer::Closed), now).unwrap();
+        assert_eq!((ended.to, ended.purpose, ended.refused), (to, Purpose::Compare, false));
+        assert_eq!(ended.answer.unwrap_err(), WRONG_KEY);
+        assert!(!link.is_comparing() && link.poll_dial().is_none());
+        link.ask(to, Purpose::Compare, &Request::Compare(7));
+        let refused = link.poll_dial().unwrap();
+        assert!(
+            link.end(refused.exchange, Err(NoAnswer::Refused), now).unwrap().refused,
+            "no key would help"
+        );
+    }
+
+    #[test]
+    fn packets_of_other_clusters_and_keys_are_counted_apart_and_told_once_a_minute() {
+        let (mut link, now) = (link_with(None), start());
+        let foreign = crate::wire::seal(&"other".parse().unwrap(), Kind::Swim, b"");
+        assert!(link.open_datagram(peer(2).addr(), &foreign, now).is_none());
+        let mut stranger = link_with(Some(&[1]));
+        let sealed = stranger.wire.seal(peer(2).addr(), Kind::Swim, b"");
+        assert!(link.open_datagram(peer(3).addr(), &sealed, now).is_none());
+        let Counters { datagrams_in, refused, foreign, undecryptable, .. } = link.counters();
+        assert_eq!([datagrams_in, refused, foreign, undecryptable], [2, 2, 1, 1]);
+        assert_eq!(link.stranger().map(|stranger| stranger.from), Some(peer(3).addr()));
+        let mut told = |after| link.note_stranger(peer(3).addr(), &WireError::Encrypted, now + after);
+        assert_eq!([TOLD_EVERY / 2, TOLD_EVERY, TOLD_EVERY].map(&mut told), [false, true, false]);
+    }
+}

@@ -217,8 +217,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use rand::SeedableRng as _;
+
     use crate::gossip::{
         Gossip,
+        fixture::{View, peer},
         tests::{acquainted, start, talk},
     };
     use crate::{gossip::action::Telling, node::Epoch};
@@ -283,5 +286,57 @@ mod tests {
         assert_eq!(Belief::of(&peer, Some(&Member::down(next))), Belief::Other);
         assert_eq!(Belief::of(&peer, Some(&Member::alive(peer))), Belief::Other);
         assert_eq!(Belief::of(&peer, None), Belief::Other);
+    }
+
+    #[test]
+    fn a_node_follows_its_side_only_if_it_is_parted_from_the_other() {
+        let mut view = View::of([2, 3]);
+        let partition = Partition::default();
+        let hear = |view: &View| {
+            let mut out = vec![];
+            partition.hear_healed(&peer(2), &view.facts(), &mut StdRng::seed_from_u64(1), &mut out);
+            out
+        };
+        assert!(hear(&view).is_empty(), "it is a member here");
+        view.apply(Member::down(peer(2)));
+        let reached = hear(&view);
+        assert!(matches!(&reached[..], [Action::After(_, Tick::Reach(id))] if *id == peer(2).id));
+    }
+
+    #[test]
+    fn verdicts_of_a_node_that_heard_nobody_are_forgotten_at_the_first_contact() {
+        let view = View::of([2]);
+        let mut partition = Partition::default();
+        let contact = |partition: &Partition| {
+            let mut out = vec![];
+            partition.note_contact(&peer(2), &view.facts(), &mut out);
+            out
+        };
+        partition.note_verdict(Judge::Connected);
+        assert!(contact(&partition).is_empty());
+        partition.note_verdict(Judge::CutOff);
+        let out = contact(&partition);
+        let [Action::Renew { me, there }] = &out[..] else { panic!("{out:?}") };
+        assert_eq!((me.bump(), there.len()), (1, 0));
+        partition.note_renewal(view.now);
+        assert!(contact(&partition).is_empty() && partition.is_settling(view.now));
+    }
+
+    #[test]
+    fn a_majority_is_certain_if_it_was_heard_and_none_if_this_node_judged_alone() {
+        let mut view = View::of([2, 3]);
+        let mut partition = Partition::default();
+        let majority = |partition: &Partition, view: &View| {
+            partition.standing(&peer(1), &view.roster, Duration::from_secs(2)).majority
+        };
+        assert_eq!(majority(&partition, &view), Majority::No, "nothing is founded");
+        partition.set_voters([1, 2, 3].map(|number| peer(number).id).into(), 2);
+        assert_eq!(majority(&partition, &view), Majority::Perhaps);
+        view.hear(2);
+        assert_eq!(majority(&partition, &view), Majority::Certain);
+        view.suspect(2, 0);
+        assert_eq!(majority(&partition, &view), Majority::Perhaps, "a suspect does not count");
+        partition.note_verdict(Judge::CutOff);
+        assert_eq!(majority(&partition, &view), Majority::No);
     }
 }

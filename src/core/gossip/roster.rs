@@ -460,3 +460,98 @@ impl Roster {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gossip::fixture::{View, peer, record},
+        node::Epoch,
+    };
+
+    #[test]
+    fn one_question_tells_all_that_is_known_of_a_life() {
+        let mut view = View::of([2, 3, 4]);
+        let begin = view.now;
+        view.wait(Duration::from_secs(1));
+        view.suspect(3, 0);
+        view.roster.note_left(&peer(4));
+        view.apply(MemberState::down(peer(4)));
+        view.apply(MemberState::down(peer(2)));
+        let state = |peer: Peer| view.roster.state(&peer);
+        assert_eq!(state(peer(1)), Life::Alive { incarnation: 0 }, "this node itself");
+        assert_eq!(state(peer(2)), Life::Failed);
+        assert_eq!(state(peer(2).reborn(Epoch(1), 1)), Life::Other);
+        assert_eq!(state(peer(3)), Life::Suspect { incarnation: 0, since: view.now });
+        assert!(begin < view.now);
+        assert_eq!(state(peer(4)), Life::Left);
+        assert_eq!(state(peer(9)), Life::Unknown);
+        assert_eq!(view.roster.failed(peer(1).id).collect::<Vec<_>>(), [peer(2)]);
+    }
+
+    #[test]
+    fn an_update_is_kept_dropped_or_weighed_by_what_is_known() {
+        let mut view = View::of([2, 3]);
+        view.suspect(3, 4);
+        let fate = |number, incarnation, state| {
+            view.roster.fate(&MemberState::new(peer(number), incarnation, state))
+        };
+        assert_eq!(fate(2, 0, State::Alive), Fate::Drop);
+        assert_eq!(fate(2, 1, State::Alive), Fate::Keep);
+        assert_eq!(fate(2, 0, State::Suspect), Fate::Keep);
+        assert_eq!(fate(3, 4, State::Suspect), Fate::Drop);
+        assert_eq!(fate(3, 5, State::Alive), Fate::Keep, "it refutes");
+        assert_eq!(fate(3, 4, State::Down), Fate::Verdict);
+        assert_eq!(fate(9, 0, State::Down), Fate::Keep, "of a stranger the engine is told");
+    }
+
+    #[test]
+    fn two_views_with_the_same_entries_have_one_digest_however_they_came_about() {
+        let (mut a, mut b) = (View::of([2, 3, 4]), View::of([4, 2]));
+        assert_ne!(a.roster.digest(), b.roster.digest());
+        b.apply(MemberState::alive(peer(3)));
+        assert_eq!(a.roster.digest(), b.roster.digest());
+        for view in [&mut a, &mut b] {
+            view.roster.keep(vec![record(2, 1)]);
+        }
+        assert_eq!(a.roster.digest(), b.roster.digest());
+        a.suspect(3, 0);
+        assert_eq!(a.roster.digest(), b.roster.digest(), "suspicions come and go");
+        a.roster.keep(vec![record(2, 2)]);
+        assert_ne!(a.roster.digest(), b.roster.digest());
+    }
+
+    #[test]
+    fn readers_are_told_of_each_change_once_and_an_audit_finds_what_was_overlooked() {
+        let mut view = View::of([2]);
+        while view.roster.poll_change().is_some() {}
+        let index = view.roster.index();
+        view.suspect(2, 0);
+        assert_eq!((view.roster.poll_change(), view.roster.poll_change()), (Some(peer(2).id), None));
+        assert!(view.roster.index() > index);
+        let audit = |view: &mut View| {
+            view.roster.audit(&view.engine, MemberStatus::Alive, view.now);
+            view.roster.overlooked()
+        };
+        assert_eq!(audit(&mut view), 0);
+        view.engine.apply(MemberState::alive(peer(3)), crate::gossip::action::Telling::Quiet);
+        let _unread = view.engine.take_touched();
+        assert_eq!((audit(&mut view), audit(&mut view)), (1, 1));
+    }
+
+    #[test]
+    fn metadata_and_goodbyes_of_strangers_are_kept_until_they_are_many() {
+        let mut view = View::of([2]);
+        let stranger = |number: u128| {
+            let id = NodeId::try_from((number << 64 | 7).to_be_bytes()).unwrap();
+            Peer::new(id, peer(2).addr(), Epoch(1), 0)
+        };
+        view.roster.note_left(&peer(2));
+        for number in 1..=100 {
+            view.roster.note_left(&stranger(number));
+            view.roster.bound_hearsay();
+        }
+        assert!(view.roster.left().count() <= 2 * 2 + HEARSAY);
+        assert!(view.roster.has_left(&peer(2)), "it is a member");
+    }
+}
