@@ -45,6 +45,7 @@ mod memory;
 #[path = "../providers/tests/moto.rs"]
 mod moto;
 mod node_year;
+mod pages;
 mod parts;
 mod performance;
 mod running;
