@@ -36,7 +36,7 @@ fn a_founder_dies_for_good_and_months_later_all_others_restart() {
 }
 
 #[test]
-fn option_a_the_expected_number_is_lowered() {
+fn two_of_three_go_on_with_a_lower_expect() {
     let (mut world, nodes) = founded(2, 3, 3, true);
     nodes.iter().for_each(|node| world.plan(*node, |plan| *plan = Plan::expect(2)));
     months_later(&mut world, &nodes, &nodes[1..]);
@@ -63,12 +63,12 @@ pub(crate) fn replaced_months_later(seed: u64) -> World {
 }
 
 #[test]
-fn option_b_a_replacement_takes_the_place_of_the_dead_server() {
+fn a_replacement_joins_two_of_three_months_later() {
     replaced_months_later(3);
 }
 
 #[test]
-fn option_c_the_majority_of_the_last_known_cluster_is_enough() {
+fn the_majority_of_the_last_known_cluster_is_enough_and_less_is_not() {
     for (alive, status) in [(3, QuorumStatus::Quorate), (2, QuorumStatus::Lost)] {
         let (mut world, nodes) = founded(4, 5, 5, true);
         months_later(&mut world, &nodes, &nodes[..alive]);
