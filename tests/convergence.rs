@@ -23,7 +23,7 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
         for (loss, limit) in [(0.0, 2), (0.1, 5), (0.3, 20)] {
             for seed in 0..5 {
                 let mut world = World::new(seed);
-                world.loss = loss;
+                world.network.loss = loss;
                 let nodes = world.hosts(count, "chronik");
                 world.start_all(&nodes);
                 // Where packets are lost, somebody is under suspicion at almost every moment.
@@ -44,7 +44,7 @@ fn whichever_packet_is_lost_at_first_the_cluster_forms() {
     for first in 1..=40 {
         for many in [1, 5, 20] {
             let mut world = World::new(first);
-            world.lose = first..=first + many - 1;
+            world.network.lose = first..=first + many - 1;
             let nodes = world.hosts(3, "chronik");
             world.start_all(&nodes);
             // Each may be a stream that is given up after 3 s and dialled again after up to 8.
@@ -59,13 +59,13 @@ fn whichever_packet_is_lost_at_first_the_cluster_forms() {
 fn the_same_seed_gives_the_same_run_to_the_byte() {
     let run = |seed| {
         let mut world = World::new(seed);
-        world.loss = 0.1;
+        world.network.loss = 0.1;
         let nodes = world.hosts(10, "chronik");
         world.start_all(&nodes);
         world.run_for(10 * SECOND);
         world.crash(3);
         world.run_for(10 * SECOND);
-        (world.log, world.datagrams, world.changes)
+        (world.log, world.traffic.datagrams, world.history.changes)
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7).0, run(8).0);
@@ -105,13 +105,16 @@ fn a_crash_is_known_to_all_and_a_restart_too() {
 
 pub(crate) fn goodbye(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
-    world.loss = 0.1;
+    world.network.loss = 0.1;
     world.leave(9);
     let left = world.run_until(SECOND, |world| world.all_say(&nodes[..9], 9, Left));
     assert!(left.is_some(), "seed {seed}");
     world.run_for(60 * SECOND);
     assert!(world.all_say(&nodes[..9], 9, Left), "seed {seed}: it stays so");
-    assert!(!world.changes.iter().any(|change| change.2 == 9 && change.3 == Failed), "seed {seed}");
+    assert!(
+        !world.history.changes.iter().any(|change| change.subject == 9 && change.status == Failed),
+        "seed {seed}"
+    );
     world.start(9);
     assert!(
         world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some(),
@@ -153,10 +156,7 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
                 assert!(side.iter().all(|subject| world.all_say(side, *subject, Alive)), "seed {seed}");
             }
             let same_side = |a: Node, b: Node| one.contains(&a) == one.contains(&b);
-            let wrong = world
-                .changes
-                .iter()
-                .find(|(_, observer, subject, status)| *status == Failed && same_side(*observer, *subject));
+            let wrong = world.history.failures().find(|change| same_side(change.observer, change.subject));
             assert_eq!(wrong, None, "seed {seed}: failed on its own side");
             world.mend();
             let healed = world.run_until(15 * SECOND, |world| world.agree(&nodes));
@@ -167,9 +167,13 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
 
 pub(crate) fn lost_one_way(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
-    world.udp_cuts.insert((0, 1));
+    world.network.udp_cuts.insert((0, 1));
     world.run_for(120 * SECOND);
-    assert!(!world.changes.iter().any(|change| change.3 == Failed), "{:?}", world.changes);
+    assert!(
+        !world.history.changes.iter().any(|change| change.status == Failed),
+        "{:?}",
+        world.history.changes
+    );
     assert!(world.agree(&nodes));
     world
 }

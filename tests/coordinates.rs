@@ -5,7 +5,7 @@ use std::time::Duration;
 use chronik_agent::membership::Coordinate;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use crate::sim::{Node, World};
+use crate::sim::{Node, World, network::Liar};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The mean of both hosts' own delays, there and back.
@@ -23,7 +23,7 @@ fn plane(seed: u64) -> (World, Vec<Node>) {
             places.push(place);
         }
     }
-    world.places = places.into_iter().enumerate().collect();
+    world.network.places = places.into_iter().enumerate().collect();
     world.start_all(&nodes);
     (world, nodes)
 }
@@ -37,7 +37,7 @@ fn errors(world: &mut World, nodes: &[Node]) -> Vec<f64> {
             nodes.iter().map(|node| world.member(*observer, *node).unwrap().coordinate).collect();
         for (at, one) in nodes.iter().enumerate() {
             for (to, other) in nodes.iter().enumerate().skip(at + 1) {
-                let truth = world.distance(*one, *other).unwrap().as_secs_f64() + OWN;
+                let truth = world.network.distance(*one, *other).unwrap().as_secs_f64() + OWN;
                 let estimate = seen[at].unwrap().round_trip(&seen[to].unwrap()).as_secs_f64();
                 errors.push((estimate - truth).abs() / truth);
             }
@@ -69,7 +69,7 @@ fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
     for lies in [vec![far], vec![far, elsewhere], vec![nowhere]] {
         for seed in 0..3 {
             let (mut world, mut nodes) = plane(seed);
-            world.liar = Some((19, lies.clone()));
+            world.network.liar = Some(Liar { node: 19, lies: lies.clone() });
             world.run_for(60 * SECOND);
             let told = world.member(0, 19).unwrap().coordinate;
             assert_eq!(told.is_none(), lies == [nowhere], "seed {seed}: the lie is heard, or refused");
@@ -92,9 +92,9 @@ fn coordinates_cost_a_quiet_node_a_few_bytes_a_second() {
     let nodes = world.hosts(10, "chronik");
     world.start_all(&nodes);
     world.run_for(120 * SECOND);
-    world.coordinates = Some(0);
+    world.traffic.coordinates = Some(0);
     world.run_for(60 * SECOND);
-    let count = u32::try_from(world.coordinates.unwrap()).unwrap();
+    let count = u32::try_from(world.traffic.coordinates.unwrap()).unwrap();
     let each = f64::from(count) * ITEM / 60.0 / 10.0;
     println!("{each:.1} B/s");
     assert!(count > 0 && each < 15.0, "{each} B/s for each node");

@@ -11,7 +11,7 @@ use chronik_agent::membership::{
 use crate::{
     convergence::cluster,
     share,
-    sim::{Node, World},
+    sim::{Node, World, history::Change},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,10 +45,9 @@ fn known_after(count: usize, seeds: u64, end: impl Fn(&mut World, &[Node], Node)
     (0..seeds).map(one).collect()
 }
 
-/// Those whom somebody called failed, by whom and when.
-fn called_failed(world: &World) -> Vec<(Duration, Node, Node)> {
-    let failed = world.changes.iter().filter(|change| change.3 == Failed);
-    failed.map(|(at, observer, subject, _)| (*at, *observer, *subject)).collect()
+/// All changes to `Failed` so far.
+fn failures(world: &World) -> Vec<Change> {
+    world.history.failures().copied().collect()
 }
 
 #[test]
@@ -76,9 +75,9 @@ fn lost_packets_are_no_failures() {
     for (loss, allowed) in [(0.1, 0), (0.25, 0), (0.4, 0), (0.5, 2)] {
         for seed in 0..share::of(5) {
             let (mut world, _) = cluster(seed, 10);
-            world.loss = loss;
+            world.network.loss = loss;
             world.run_for(180 * SECOND);
-            let failed = called_failed(&world);
+            let failed = failures(&world);
             eprintln!("{loss} lost, seed {seed}: {} false failures", failed.len());
             assert!(failed.len() <= allowed, "{loss} lost, seed {seed}: {failed:?}");
         }
@@ -90,10 +89,10 @@ fn lost_packets_are_no_failures() {
 fn bear(count: usize, loss: f64, seeds: u64, time: Duration) {
     for seed in 0..seeds {
         let (mut world, nodes) = cluster(seed, count);
-        world.loss = loss;
+        world.network.loss = loss;
         world.run_for(time);
-        world.loss = 0.0;
-        assert_eq!(called_failed(&world), [], "{loss} lost, {count} members, seed {seed}");
+        world.network.loss = 0.0;
+        assert_eq!(failures(&world), [], "{loss} lost, {count} members, seed {seed}");
         let renewals: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
         assert_eq!(renewals, 0, "{loss} lost, {count} members, seed {seed}: renewed without cause");
         let calm = world.run_until(15 * SECOND, |world| world.agree(&nodes));
@@ -110,7 +109,7 @@ fn bear_all(seeds: u64, time: Duration) {
 }
 
 #[test]
-fn lost_packets_make_nobody_fail_or_renew_himself_in_clusters_of_any_size() {
+fn lost_packets_make_no_member_fail_or_renew_itself_in_clusters_of_any_size() {
     bear_all(share::of(2), 240 * SECOND);
 }
 
@@ -130,8 +129,8 @@ fn a_pause_accuses_nobody_else_and_a_short_one_is_no_failure() {
             world.run_for(Duration::from_millis(pause_ms));
             world.resume(3);
             world.run_for(10 * SECOND);
-            let failed = called_failed(&world);
-            let wrong = |(_, _, subject): &&(Duration, Node, Node)| *subject != 3 || pause_ms <= 1_000;
+            let failed = failures(&world);
+            let wrong = |failure: &&Change| failure.subject != 3 || pause_ms <= 1_000;
             assert_eq!(failed.iter().find(wrong), None, "{pause_ms} ms, seed {seed}");
             assert!(world.agree(&nodes), "{pause_ms} ms, seed {seed}: not together again");
         }
@@ -156,11 +155,11 @@ fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
                 marked = Some(world.passed() - begin);
             }
         }
-        let failed = called_failed(&world);
+        let failed = failures(&world);
         assert!(marked.is_some_and(|after| after <= 10 * SECOND), "seed {seed}: {marked:?}");
-        assert!(failed.iter().all(|(_, _, subject)| *subject == 4), "seed {seed}: {failed:?}");
+        assert!(failed.iter().all(|failure| failure.subject == 4), "seed {seed}: {failed:?}");
         // Once it may be called failed, while nobody knows yet what is wrong with it.
-        let late = failed.iter().filter(|(at, ..)| *at > begin + 10 * SECOND).count();
+        let late = failed.iter().filter(|failure| failure.at > begin + 10 * SECOND).count();
         assert_eq!(late, 0, "seed {seed}: it flaps: {failed:?}");
         world.run_for(30 * SECOND);
         assert!(!world.member(0, 4).unwrap().degraded, "seed {seed}: for ever");
@@ -175,20 +174,25 @@ fn the_patience_with_a_member_that_came_back_ends_a_minute_after_its_last_outage
         let (mut world, nodes) = settled(seed, 5);
         let (gone, others) = nodes.split_last().unwrap();
         let outage = |world: &mut World, seconds: u32| {
-            let before = called_failed(world).len();
+            let before = failures(world).len();
             world.pause(*gone);
             world.run_for(seconds * SECOND);
             world.resume(*gone);
             world.run_for(5 * SECOND);
-            called_failed(world).len() - before
+            failures(world).len() - before
         };
         assert!(outage(&mut world, 6) > 0 && outage(&mut world, 6) > 0, "seed {seed}: nobody noticed");
         assert_eq!(outage(&mut world, 15), 0, "seed {seed}: the third time it has patience");
-        world.loss = 0.2;
+        world.network.loss = 0.2;
         world.run_for(60 * SECOND);
-        world.loss = 0.0;
-        let suspected = world.changes.iter().rev().find(|change| change.2 == *gone && change.3 != Alive);
-        let late = suspected.is_some_and(|change| world.passed() - change.0 < 50 * SECOND);
+        world.network.loss = 0.0;
+        let suspected = world
+            .history
+            .changes
+            .iter()
+            .rev()
+            .find(|change| change.subject == *gone && change.status != Alive);
+        let late = suspected.is_some_and(|change| world.passed() - change.at < 50 * SECOND);
         world.run_for(2 * SECOND);
         world.cut(others, &[*gone]);
         let known = world.run_until(30 * SECOND, |world| world.all_say(others, *gone, Failed));
@@ -204,19 +208,17 @@ fn one_bad_prober_alone_kills_nobody() {
         // It hears nothing, and what it says arrives.
         nodes[1..].iter().for_each(|node| world.cut_one_way(*node, 0));
         world.run_for(30 * SECOND);
-        let wrong = called_failed(&world);
-        let wrong: Vec<_> =
-            wrong.iter().filter(|(_, observer, subject)| *observer != 0 && *subject != 0).collect();
-        assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
+        let wrong = |failure: &&Change| failure.observer != 0 && failure.subject != 0;
+        assert_eq!(failures(&world).iter().find(wrong), None, "seed {seed}");
     }
 }
 
 #[test]
-fn where_datagrams_are_blocked_streams_show_who_is_there() {
+fn streams_show_that_members_are_alive_if_datagrams_are_blocked() {
     let (mut world, _) = settled(1, 3);
-    world.udp_cuts.extend([(0, 1), (1, 0)]);
+    world.network.udp_cuts.extend([(0, 1), (1, 0)]);
     world.run_for(60 * SECOND);
-    assert_eq!(called_failed(&world), [], "a helper or a stream always brings an answer");
+    assert_eq!(failures(&world), [], "a helper or a stream always brings an answer");
     let reach = |world: &mut World, of| world.member(0, of).unwrap().reach;
     assert!(
         matches!(reach(&mut world, 1), Some(Reach::Stream | Reach::Others)),
@@ -226,9 +228,9 @@ fn where_datagrams_are_blocked_streams_show_who_is_there() {
     assert_eq!(reach(&mut world, 2), Some(Reach::Datagram));
 
     let (mut world, _) = settled(2, 2);
-    world.udp_cuts.extend([(0, 1), (1, 0)]);
+    world.network.udp_cuts.extend([(0, 1), (1, 0)]);
     world.run_for(60 * SECOND);
-    assert_eq!(called_failed(&world), [], "of two, no helper");
+    assert_eq!(failures(&world), [], "of two, no helper");
     assert_eq!(reach(&mut world, 1), Some(Reach::Stream));
     assert!(world.all_say(&[0], 1, Alive));
 }
@@ -247,7 +249,7 @@ fn marked_percent(count: usize, loss: f64) -> f64 {
     let (mut marks, mut looks) = (0.0, 0.0);
     for seed in 0..4 {
         let (mut world, nodes) = settled(seed, count);
-        world.loss = loss;
+        world.network.loss = loss;
         for _ in 0..60 {
             world.run_for(SECOND);
             for (by, of) in nodes.iter().flat_map(|by| nodes.iter().map(move |of| (*by, *of))) {

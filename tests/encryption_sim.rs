@@ -37,7 +37,7 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
         for (loss, limit) in [(0.0, 3), (0.1, 10), (0.3, 30)] {
             for seed in 0..seeds {
                 let mut world = World::new(seed);
-                (world.loss, world.keyring) = (loss, Some(keyring(1, &[])));
+                (world.network.loss, world.keyring) = (loss, Some(keyring(1, &[])));
                 let nodes = world.hosts(count, "chronik");
                 world.start_all(&nodes);
                 let formed = world.run_until(limit * SECOND, |world| {
@@ -54,7 +54,10 @@ fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     let (mut world, nodes) = cluster(7, 20);
     world.run_for(60 * SECOND);
     assert!(world.agree(&nodes));
-    assert!(!world.changes.iter().any(|change| change.3 == Failed), "somebody was called failed");
+    assert!(
+        !world.history.changes.iter().any(|change| change.status == Failed),
+        "somebody was called failed"
+    );
 }
 
 pub(crate) fn crash_and_restart(seed: u64) -> World {
@@ -130,11 +133,11 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
     world.start(7);
     let back = world.run_until(10 * SECOND, |world| world.agree(&nodes));
     assert!(back.is_some(), "seed {seed}: it is stranded");
-    let changes = world.changes.len();
+    let changes = world.history.changes.len();
     world.run_for(60 * SECOND);
     assert!(world.agree(&nodes), "seed {seed}");
     assert!(
-        !world.changes[changes..].iter().any(|change| change.3 == Failed),
+        !world.history.changes[changes..].iter().any(|change| change.status == Failed),
         "seed {seed}: it is not heard"
     );
     let keys = world.gossip(7).keyring().unwrap().ids().count();
@@ -169,12 +172,12 @@ fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
 
 pub(crate) fn replay(seed: u64, restarted: bool) -> World {
     let (mut world, nodes) = cluster(seed, 4);
-    world.tape = Some(Vec::new());
+    world.traffic.tape = Some(Vec::new());
     world.run_for(20 * SECOND);
     // Its own goodbye and its death are on the tape, too.
     world.leave(3);
     world.run_for(40 * SECOND);
-    let tape = world.tape.take().unwrap();
+    let tape = world.traffic.tape.take().unwrap();
     assert!(tape.len() > 100, "{} packets", tape.len());
     if restarted {
         world.crash(0);
@@ -202,7 +205,7 @@ fn datagrams_sent_again_change_nothing() {
 /// Over a network that loses a tenth, with a member that is down at the time and asked again when it is back.
 pub(crate) fn change_of_keys(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
-    world.loss = 0.1;
+    world.network.loss = 0.1;
     world.crash(9);
     let settle = |world: &mut World, change: Option<&KeyChange>| {
         for _ in 0..20 {
@@ -229,7 +232,7 @@ pub(crate) fn change_of_keys(seed: u64) -> World {
     for change in [KeyChange::Install(new.clone()), KeyChange::Use(new.id()), KeyChange::Remove(old)] {
         settle(&mut world, Some(&change));
     }
-    world.loss = 0.0;
+    world.network.loss = 0.0;
     assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some());
     for node in nodes {
         assert_eq!(world.gossip(node).key_state().unwrap().keys, [new.id()]);

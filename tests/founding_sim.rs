@@ -73,9 +73,10 @@ impl Campaign {
         if count > usize::from(expect) && rng.random_bool(0.3) {
             world.plan(nodes[0], |plan| *plan = Plan::expect(expect + 1));
         }
-        world.loss = rng.random_range(0.0..0.3);
+        world.network.loss = rng.random_range(0.0..0.3);
         world.disk = disk;
-        let log = format!("expect {expect}, {count} servers, {dead} dead seeds, {:.2} lost\n", world.loss);
+        let log =
+            format!("expect {expect}, {count} servers, {dead} dead seeds, {:.2} lost\n", world.network.loss);
         // Whoever keeps his id is no further server.
         let spare = if world.disk.keeps_id { usize::MAX } else { most - count - dead };
         Self { world, rng, expect, nodes, spare, log }
@@ -186,7 +187,7 @@ impl Campaign {
     /// At least N of them stay connected; the others may be gone for ever.
     fn peace(&mut self) -> Result<(), String> {
         self.world.mend();
-        self.world.loss = 0.05;
+        self.world.network.loss = 0.05;
         self.world.disk.crashes = 0;
         let mut gone = self.nodes.len() - usize::from(self.expect);
         for node in self.nodes.clone() {

@@ -1,17 +1,35 @@
 //! Each weakness of the SWIM engine that the core stands guard over, with the run that goes wrong without the guard.
 //!
-//! | pitfall of such engines | tests |
-//! |---|---|
-//! | a refuted suspicion still ends in a verdict | `guards::a_refuted_suspicion_makes_nobody_renew` |
-//! | alone, the engine falls idle for ever | `guards::all_who_are_alone_find_each_other_again`, `healing::two_that_lost_each_other_find_each_other_again`, `convergence::a_node_that_starts_before_its_seed_joins_when_the_seed_comes` |
-//! | a healed partition makes all renew | `healing::a_partition_heals_within_three_seconds_and_disturbs_nobody` |
-//! | restarts with an older epoch, two with one id | `guards::a_restart_with_an_older_clock_joins_at_once`, `guards::a_node_whose_disk_went_back_jumps_past_its_later_life`, `guards::a_copied_state_directory_is_reported_and_the_copy_stops` |
-//! | a late packet brings back who has left | `guards::whoever_has_left_stays_away_whatever_he_hears`, `convergence::a_goodbye_is_known_at_once_and_is_no_failure` |
-//! | a paused process judges the others | `guards::a_pause_makes_nobody_healthy_fail`, `detection::a_pause_accuses_nobody_else_and_a_short_one_is_no_failure`, `scenarios::parting::a_paused_agent_marks_its_quorum_stale_and_recovers`, `guards::a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted`, `campaigns::lifeguard::members_that_stand_still_make_few_healthy_ones_fail` |
-//! | lost packets are taken for failures | `detection::lost_packets_are_no_failures`, `detection::lost_packets_make_nobody_fail_or_renew_himself_in_clusters_of_any_size`, `detection::where_datagrams_are_blocked_streams_show_who_is_there` |
-//! | rumours miss somebody, or never end | `guards::a_rumour_reaches_everyone`, `guards::a_cluster_at_rest_sends_no_rumours`, `scale::a_hundred_join_and_lose_one`, `scale::a_thousand_members_in_forty_clusters_join_and_lose_one_each` |
-//! | metadata too large, old or missed | `convergence::metadata_too_large_for_a_rumour_reaches_everyone`, `guards::the_newest_rumour_wins_however_late_and_however_often_old_ones_come`, `guards::a_cluster_at_rest_sends_no_rumours` |
-//! | hostile input | `hostile::a_hundred_thousand_datagrams_change_nothing`, `hostile::streams_of_strangers_are_closed_and_cost_nothing`, `convergence::clusters_with_each_others_addresses_never_merge`, `guards::a_node_that_is_its_own_seed_is_no_member_to_itself`, `guards::the_timers_of_a_discarded_engine_are_never_delivered` |
+//! 1. A refuted suspicion still ends in a verdict: `guards::a_refuted_suspicion_makes_nobody_renew`
+//! 2. Alone, the engine falls idle for ever: `guards::all_who_are_alone_find_each_other_again`
+//!    - healing::two_that_lost_each_other_find_each_other_again
+//!    - convergence::a_node_that_starts_before_its_seed_joins_when_the_seed_comes
+//! 3. A healed partition makes all renew themselves: `healing::a_partition_heals_within_three_seconds_and_disturbs_nobody`
+//! 4. A restart with an older epoch, and two nodes with one id: `guards::a_restart_with_an_older_clock_joins_at_once`
+//!    - guards::a_node_whose_disk_went_back_jumps_past_its_later_life
+//!    - guards::a_copied_state_directory_is_reported_and_the_copy_stops
+//! 5. A late packet brings back a member that has left: `guards::a_member_that_has_left_stays_away_whatever_it_hears`
+//!    - convergence::a_goodbye_is_known_at_once_and_is_no_failure
+//! 6. A paused process judges the others: `guards::a_pause_makes_nobody_healthy_fail`
+//!    - detection::a_pause_accuses_nobody_else_and_a_short_one_is_no_failure
+//!    - scenarios::parting::a_paused_agent_marks_its_quorum_stale_and_recovers
+//!    - guards::a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted
+//!    - campaigns::lifeguard::members_that_stand_still_make_few_healthy_ones_fail
+//! 7. Lost packets are taken for failures: `detection::lost_packets_are_no_failures`
+//!    - detection::lost_packets_make_no_member_fail_or_renew_itself_in_clusters_of_any_size
+//!    - detection::streams_show_that_members_are_alive_if_datagrams_are_blocked
+//! 8. A rumour misses a member, or never ends: `guards::a_rumour_reaches_everyone`
+//!    - guards::a_cluster_at_rest_sends_no_rumours
+//!    - scale::a_hundred_join_and_lose_one
+//!    - scale::a_thousand_members_in_forty_clusters_join_and_lose_one_each
+//! 9. Metadata is too large, old or missed: `convergence::metadata_too_large_for_a_rumour_reaches_everyone`
+//!    - guards::the_newest_rumour_wins_however_late_and_however_often_old_ones_come
+//!    - guards::a_cluster_at_rest_sends_no_rumours
+//! 10. Input is hostile: `hostile::a_hundred_thousand_datagrams_change_nothing`
+//!    - hostile::streams_of_strangers_are_closed_and_cost_nothing
+//!    - convergence::clusters_with_each_others_addresses_never_merge
+//!    - guards::a_node_that_is_its_own_seed_is_no_member_to_itself
+//!    - guards::the_timers_of_a_discarded_engine_are_never_delivered
 
 use std::time::Duration;
 
@@ -23,7 +41,7 @@ use chronik_agent::{
 
 use crate::{
     convergence::cluster,
-    sim::{Node, World},
+    sim::{Node, World, history::Change, network::Repeat},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,9 +49,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Five that lose packets for five minutes.
 pub(crate) fn much_lost(seed: u64) -> (World, Vec<Node>) {
     let (mut world, nodes) = cluster(seed, 5);
-    world.loss = 0.15;
+    world.network.loss = 0.15;
     world.run_for(300 * SECOND);
-    world.loss = 0.0;
+    world.network.loss = 0.0;
     (world, nodes)
 }
 
@@ -44,8 +62,8 @@ fn a_refuted_suspicion_makes_nobody_renew() {
     let (mut suspicions, mut renewals) = (0, 0);
     for seed in 0..10 {
         let (mut world, nodes) = much_lost(seed);
-        suspicions += world.changes.iter().filter(|change| change.3 == Suspect).count();
-        let failures = world.changes.iter().filter(|change| change.3 == Failed).count();
+        suspicions += world.history.changes.iter().filter(|change| change.status == Suspect).count();
+        let failures = world.history.changes.iter().filter(|change| change.status == Failed).count();
         let renewed: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
         // Whoever really was declared failed must renew; nobody else.
         if failures == 0 {
@@ -103,10 +121,10 @@ pub(crate) fn older_clock(seed: u64) -> World {
     world.crash(2);
     world.run_for(5 * SECOND);
     world.unix_ms -= 86_400_000;
-    let before = world.datagrams;
+    let before = world.traffic.datagrams;
     world.start(2);
     assert!(world.run_until(SECOND, |world| world.agree(&nodes)).is_some());
-    assert!(world.datagrams - before < 80, "{} datagrams: a storm", world.datagrams - before);
+    assert!(world.traffic.datagrams - before < 80, "{} datagrams: a storm", world.traffic.datagrams - before);
     world
 }
 
@@ -127,10 +145,10 @@ pub(crate) fn older_disk(seed: u64) -> World {
     world.crash(2);
     world.set_epoch_on_disk(2, before);
     world.unix_ms -= 86_400_000;
-    let sent = world.datagrams;
+    let sent = world.traffic.datagrams;
     world.start(2);
     assert!(world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some());
-    assert!(world.datagrams - sent < 150, "{} datagrams: a storm", world.datagrams - sent);
+    assert!(world.traffic.datagrams - sent < 150, "{} datagrams: a storm", world.traffic.datagrams - sent);
     assert!(world.gossip(2).counters().renewals <= 3);
     assert!(world.epoch_on_disk(2) > Epoch(before.0 + 3_500_000), "the jump is on the disk");
     world
@@ -153,7 +171,11 @@ pub(crate) fn copied_disk(seed: u64) -> World {
     world.run_for(30 * SECOND);
     assert!(world.agree(&nodes), "the three are as they were");
     let told = |node| {
-        world.events.iter().any(|(at, event)| *at == node && matches!(event, Event::DuplicateId { .. }))
+        world
+            .history
+            .events
+            .iter()
+            .any(|(at, event)| *at == node && matches!(event, Event::DuplicateId { .. }))
     };
     assert!(told(2) && told(copy), "both say so");
     world
@@ -181,10 +203,10 @@ pub(crate) fn long_metadata(seed: u64, length: usize) -> World {
 fn a_cluster_at_rest_sends_no_rumours() {
     for length in [500, 900, 1_000, 1_050, 1_100, 1_150, 2_000] {
         let mut world = long_metadata(5, length);
-        let before = world.datagrams;
+        let before = world.traffic.datagrams;
         world.run_for(60 * SECOND);
         // One probe and its answer each period: 5 nodes × 200 periods × 2, and nothing else.
-        let sent = world.datagrams - before;
+        let sent = world.traffic.datagrams - before;
         assert!(sent <= 2_010, "{length} bytes of metadata: {sent} datagrams in a minute of rest");
     }
 }
@@ -209,8 +231,8 @@ fn said(world: &World, node: Node) -> u32 {
 /// is cut off meanwhile, and brings old news of the first back to the others by itself.
 pub(crate) fn old_rumours(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 6);
-    world.again = Some((0.3, 10 * SECOND));
-    let from = world.changes.len();
+    world.network.repeat = Some(Repeat { share: 0.3, latest: 10 * SECOND });
+    let from = world.history.changes.len();
     let mut read = vec![0; nodes.len()];
     let mut look = |world: &mut World, time: Duration| {
         let end = world.passed() + time;
@@ -235,16 +257,18 @@ pub(crate) fn old_rumours(seed: u64) -> World {
     }
     look(&mut world, 15 * SECOND);
     assert!(nodes.iter().all(|node| said(&world, *node) == 40), "seed {seed}: somebody missed the last");
-    let own_side = |change: &&(Duration, Node, Node, _)| {
-        change.3 == Failed && (change.1 == 5) == (change.2 == 5) && change.1 != change.2
+    let own_side = |change: &&Change| {
+        change.status == Failed
+            && (change.observer == 5) == (change.subject == 5)
+            && change.observer != change.subject
     };
-    assert_eq!(world.changes[from..].iter().find(own_side), None, "seed {seed}: by an old rumour");
-    world.again = None;
+    assert_eq!(world.history.changes[from..].iter().find(own_side), None, "seed {seed}: by an old rumour");
+    world.network.repeat = None;
     world.run_for(20 * SECOND);
-    let before = world.datagrams;
+    let before = world.traffic.datagrams;
     world.run_for(60 * SECOND);
     // Probes and their answers alone, as for the cluster at rest.
-    let sent = world.datagrams - before;
+    let sent = world.traffic.datagrams - before;
     assert!(sent <= 2_412, "seed {seed}: old rumours go round for ever, {sent} datagrams in a minute");
     world
 }
@@ -269,8 +293,12 @@ pub(crate) fn own_seed(seed: u64) -> World {
     world.run_for(600 * SECOND);
     assert_eq!(world.gossip(alone).counters().exchanges_out, exchanges, "it goes on dialling itself");
     assert_eq!(world.gossip(alone).membership().members.len(), 1, "itself, once");
-    assert!(!world.gossip(alone).is_duplicate() && world.events.is_empty(), "{:?}", world.events);
-    assert_eq!(world.datagrams, 0, "it probes itself");
+    assert!(
+        !world.gossip(alone).is_duplicate() && world.history.events.is_empty(),
+        "{:?}",
+        world.history.events
+    );
+    assert_eq!(world.traffic.datagrams, 0, "it probes itself");
     let addrs: Vec<_> = (0..3).map(World::addr_of).collect();
     let others = [world.host("chronik", addrs.clone()), world.host("chronik", addrs)];
     world.start_all(&others);
@@ -300,9 +328,9 @@ pub(crate) fn discarded_engines(seed: u64) -> World {
     world.run_for(30 * SECOND);
     let refused =
         |world: &World| nodes.iter().map(|node| world.gossip(*node).counters().refused).sum::<u64>();
-    let (sent, odd) = (world.datagrams, refused(&world));
+    let (sent, odd) = (world.traffic.datagrams, refused(&world));
     world.run_for(60 * SECOND);
-    let sent = world.datagrams - sent;
+    let sent = world.traffic.datagrams - sent;
     assert!(sent <= 2_010, "seed {seed}: {sent} datagrams in a minute of rest");
     assert_eq!(refused(&world), odd, "seed {seed}: the engine refused a timer");
     world
@@ -321,18 +349,19 @@ pub(crate) fn late_news_of_death(seed: u64) -> World {
     world.pause(4);
     // The others think it failed, and it has that in its socket when it leaves.
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[..4], 4, Failed)).is_some());
-    let before = world.changes.len();
+    let before = world.history.changes.len();
     world.with(4, |gossip, now| gossip.leave(now));
     world.resume(4);
     world.run_for(30 * SECOND);
-    let rejoined = world.changes[before..].iter().any(|change| change.2 == 4 && change.3 == Alive);
-    assert!(!rejoined, "{:?}", &world.changes[before..]);
+    let rejoined =
+        world.history.changes[before..].iter().any(|change| change.subject == 4 && change.status == Alive);
+    assert!(!rejoined, "{:?}", &world.history.changes[before..]);
     assert!(world.all_say(&nodes[..4], 4, Left));
     world
 }
 
 #[test]
-fn whoever_has_left_stays_away_whatever_he_hears() {
+fn a_member_that_has_left_stays_away_whatever_it_hears() {
     late_news_of_death(6);
 }
 
@@ -340,17 +369,19 @@ fn whoever_has_left_stays_away_whatever_he_hears() {
 pub(crate) fn pause(seed: u64, seconds: u32) -> World {
     let (mut world, nodes) = cluster(seed, 5);
     // A little loss gives the paused one suspicions to come back to.
-    world.loss = 0.05;
+    world.network.loss = 0.05;
     world.run_for(5 * SECOND);
-    let before = world.changes.len();
+    let before = world.history.changes.len();
     world.pause(4);
     world.run_for(seconds * SECOND);
     world.resume(4);
     world.run_for(10 * SECOND);
-    let accused: Vec<_> =
-        world.changes[before..].iter().filter(|change| change.2 != 4 && change.3 == Failed).collect();
+    let accused: Vec<_> = world.history.changes[before..]
+        .iter()
+        .filter(|change| change.subject != 4 && change.status == Failed)
+        .collect();
     assert!(accused.is_empty(), "{seconds} s, seed {seed}: {accused:?}");
-    world.loss = 0.0;
+    world.network.loss = 0.0;
     assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some(), "{seconds} s, seed {seed}");
     world
 }
@@ -367,20 +398,21 @@ fn a_pause_makes_nobody_healthy_fail() {
 /// A suspicion that ran out during the pause: its victim could not be heard meanwhile, so it gets its time once more.
 pub(crate) fn pause_under_suspicion(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
-    world.loss = 0.4;
+    world.network.loss = 0.4;
     let suspects = |world: &World| nodes.iter().any(|node| world.status(4, *node) == Some(Suspect));
     assert!(world.run_until(60 * SECOND, suspects).is_some(), "seed {seed}: nobody under suspicion");
-    world.loss = 0.0;
+    world.network.loss = 0.0;
     world.pause(4);
     for other in 0..4 {
         world.cut_one_way(other, 4);
     }
     world.run_for(2 * SECOND);
     world.mend();
-    let before = world.changes.len();
+    let before = world.history.changes.len();
     world.resume(4);
     world.run_for(10 * SECOND);
-    let accused = world.changes[before..].iter().find(|change| change.2 != 4 && change.3 == Failed);
+    let accused =
+        world.history.changes[before..].iter().find(|change| change.subject != 4 && change.status == Failed);
     assert_eq!(accused, None, "seed {seed}");
     world
 }
@@ -402,7 +434,7 @@ pub(crate) fn quick_restart(seed: u64) -> World {
     world.start(2);
     let shown = world.run_until(SECOND, |world| epoch(world) > before && world.agree(&nodes));
     assert!(shown.is_some());
-    assert!(!world.changes.iter().any(|change| change.3 == Failed));
+    assert!(!world.history.changes.iter().any(|change| change.status == Failed));
     world
 }
 
@@ -429,4 +461,17 @@ pub(crate) fn reused_address(seed: u64) -> World {
 #[test]
 fn a_new_node_on_a_dead_nodes_address_is_another_member() {
     reused_address(8);
+}
+
+#[test]
+fn the_further_tests_of_each_pitfall_exist() {
+    let list = include_str!("guards.rs").lines().map_while(|line| line.strip_prefix("//!"));
+    let further: Vec<_> = list.filter_map(|line| line.trim_start().strip_prefix("- ")).collect();
+    assert_eq!(further.len(), 20);
+    for name in further {
+        let (file, test) = name.rsplit_once("::").unwrap();
+        let path = format!("{}/tests/{}.rs", env!("CARGO_MANIFEST_DIR"), file.replace("::", "/"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("#[test]\nfn {test}() {{")), "{name} is no test");
+    }
 }

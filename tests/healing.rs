@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::{
     convergence::cluster,
     share,
-    sim::{Node, World},
+    sim::{Node, World, history::Change},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,9 +36,9 @@ pub(crate) fn heals(seed: u64, count: usize, left: usize, time: Duration) -> (Wo
     world.run_for(20 * SECOND);
     assert!(world.agree(&nodes), "seed {seed}: it does not last");
     let side = |node: &Node| *node < left;
-    let own = |change: &&(Duration, Node, Node, _)| change.3 == Failed && side(&change.1) == side(&change.2);
+    let own = |change: &&Change| change.status == Failed && side(&change.observer) == side(&change.subject);
     assert_eq!(
-        world.changes.iter().find(own),
+        world.history.changes.iter().find(own),
         None,
         "seed {seed}: {left} of {count}: called failed by its own side"
     );
@@ -80,7 +80,7 @@ fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
     if timing == Timing::WAN {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut place = || [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)];
-        world.places.extend(nodes.iter().map(|node| (*node, place())));
+        world.network.places.extend(nodes.iter().map(|node| (*node, place())));
     }
     world.found(&nodes, 90 * SECOND);
     (world, nodes)
@@ -89,12 +89,12 @@ fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
 /// All agree within `limit`, and of `these` nobody was called failed by another of them since `from`.
 fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], from: usize, what: &str) {
     let agreed = world.run_until(limit, |world| world.agree(nodes));
-    let said = world.changes[from..].to_vec();
+    let said = world.history.changes[from..].to_vec();
     assert!(agreed.is_some(), "{what}: not together again, {said:?}");
     world.run_for(30 * SECOND);
     assert!(world.agree(nodes), "{what}: it does not last");
-    let wrong = world.changes[from..].iter().find(|(_, observer, subject, status)| {
-        *status == Failed && these.contains(observer) && these.contains(subject)
+    let wrong = world.history.changes[from..].iter().find(|change| {
+        change.status == Failed && these.contains(&change.observer) && these.contains(&change.subject)
     });
     assert_eq!(wrong, None, "{what}: {said:?}");
 }
@@ -105,7 +105,7 @@ fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], fro
 pub(crate) fn mute(seed: u64, timing: Timing) -> World {
     let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
     let (mute, others) = nodes.split_first().unwrap();
-    let (from, before) = (world.changes.len(), renewals(&world, others));
+    let (from, before) = (world.history.changes.len(), renewals(&world, others));
     others.iter().for_each(|to| world.cut_one_way(*mute, *to));
     world.run_for(26 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
     world.mend();
@@ -129,7 +129,7 @@ fn whoever_was_heard_by_nobody_disturbs_nobody_when_he_is_back() {
 pub(crate) fn ends_while_verdicts_fall(seed: u64) -> World {
     let (mut world, nodes) = founded(seed, Timing::WAN, 4 + usize::try_from(seed % 7).unwrap());
     let (smaller, larger) = nodes.split_at((nodes.len() - 1) / 2);
-    let (from, before) = (world.changes.len(), renewals(&world, larger));
+    let (from, before) = (world.history.changes.len(), renewals(&world, larger));
     world.cut(smaller, larger);
     world.run_for(9 * SECOND + SECOND / 2 * u32::try_from(seed).unwrap());
     let judged = smaller.iter().all(|gone| world.all_say(larger, *gone, Failed));
@@ -154,7 +154,7 @@ fn a_partition_that_ends_while_verdicts_fall_makes_nobody_fail_on_his_own_side()
 pub(crate) fn untold_suspect(seed: u64) -> World {
     let (mut world, nodes) = founded(seed, Timing::WAN, 3);
     let (mute, others) = nodes.split_first().unwrap();
-    let from = world.changes.len();
+    let from = world.history.changes.len();
     others.iter().for_each(|to| world.cut_one_way(*mute, *to));
     world.run_for(5 * SECOND + SECOND / 20 * u32::try_from(seed).unwrap());
     world.mend();

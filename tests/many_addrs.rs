@@ -71,7 +71,7 @@ fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
     let seeds: Vec<_> = (0..4_000).map(silent).collect();
     let mut world = World::new(1);
     let alone = world.host("chronik", seeds.clone());
-    world.tape = Some(Vec::new());
+    world.traffic.tape = Some(Vec::new());
     world.start(alone);
     // Each round takes 4,000 / 128 * 1.5 s = 47 s, and a few for its beginning.
     for round in 0..3 {
@@ -79,7 +79,7 @@ fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
         let dialled: BTreeSet<_> = world.dialled().collect();
         let missed = seeds.iter().filter(|seed| !dialled.contains(seed)).count();
         assert_eq!(missed, 0, "of 4,000, in round {round}");
-        world.tape = Some(Vec::new());
+        world.traffic.tape = Some(Vec::new());
     }
 }
 
@@ -111,7 +111,7 @@ fn a_node_that_learns_of_many_addresses_one_after_the_other_does_not_dial_ever_m
         world.with(alone, |gossip, now| gossip.set_seeds([World::addr_of(*seed)], now));
         world.run_for(Duration::from_secs(1));
     }
-    world.tape = Some(Vec::new());
+    world.traffic.tape = Some(Vec::new());
     world.run_for(Duration::from_secs(60));
     // Rounds are 1.5 s apart, four sequences of them go on, and once a second one that is missing is dialled.
     let dials = world.dialled().count();

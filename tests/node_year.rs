@@ -34,7 +34,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _
 use self::{fault::Fault, tally::Tally};
 use crate::{
     share,
-    sim::{Node, World},
+    sim::{Node, World, history::Change},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,7 +84,10 @@ impl Life {
         let nodes = world.servers(count, u16::try_from(expect).unwrap());
         for node in &nodes {
             if wide {
-                world.places.insert(*node, [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)]);
+                world
+                    .network
+                    .places
+                    .insert(*node, [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)]);
             }
             if seed.is_multiple_of(2) {
                 world.attest(*node);
@@ -127,7 +130,7 @@ impl Life {
         let others: Vec<_> =
             self.nodes.iter().copied().filter(|node| !fault.faulty().contains(node)).collect();
         match fault {
-            Fault::Loss(share) => self.world.loss = *share,
+            Fault::Loss(share) => self.world.network.loss = *share,
             Fault::Pause(node) => self.world.pause(*node),
             Fault::Crash(node) => self.world.crash(*node),
             Fault::Restart(node) => {
@@ -145,7 +148,7 @@ impl Life {
     /// Everything that went wrong is over.
     fn end(&mut self, faults: &[Fault]) {
         self.world.mend();
-        self.world.loss = 0.0;
+        self.world.network.loss = 0.0;
         for node in self.nodes.clone() {
             if self.world.is_paused(node) {
                 self.world.resume(node);
@@ -219,7 +222,7 @@ impl Life {
         self.log += &format!("{:?} {fault:?} for {lasts:?}\n", self.world.passed());
         *self.tally.faults.entry(fault.name()).or_default() += 1;
         let undisturbed = self.undisturbed(&fault);
-        let from = self.world.changes.len();
+        let from = self.world.history.changes.len();
         let renewals = |life: &Self| life.counts(&undisturbed, |counters| counters.renewals);
         let stalls = |life: &Self| life.counts(&undisturbed, |counters| counters.stalls);
         let (renewed, stalled) = (renewals(self), stalls(self));
@@ -253,15 +256,16 @@ impl Life {
 
     /// Whether what was said since `from` is explained by what went wrong.
     fn judge(&mut self, fault: &Fault, undisturbed: &[Node], from: usize) -> Result<(), String> {
-        let said = &self.world.changes[from..];
-        self.tally.suspicions += said.iter().filter(|change| change.3 == Suspect).count();
-        self.tally.failures += said.iter().filter(|change| change.3 == Failed).count();
+        let said = &self.world.history.changes[from..];
+        self.tally.suspicions += said.iter().filter(|change| change.status == Suspect).count();
+        self.tally.failures += said.iter().filter(|change| change.status == Failed).count();
         // One side calls the other failed, and after a short partition the smaller side hears that of itself.
         let beside = |node: Node| undisturbed.contains(&node);
-        let wrong = said.iter().filter(|change| change.3 == Failed).find(|(_, observer, subject, _)| {
-            !fault.explains(*observer, *subject) || (beside(*observer) && beside(*subject))
+        let wrong = said.iter().filter(|change| change.status == Failed).find(|change| {
+            let Change { observer, subject, .. } = **change;
+            !fault.explains(observer, subject) || (beside(observer) && beside(subject))
         });
-        if let Some((at, observer, subject, _)) = wrong {
+        if let Some(Change { at, observer, subject, .. }) = wrong {
             return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
         }
         self.keeps_its_word()
@@ -269,18 +273,18 @@ impl Life {
 
     /// Nothing is wrong for a while, and nobody is called failed.
     fn rest(&mut self) -> Result<(), String> {
-        let from = self.world.changes.len();
+        let from = self.world.history.changes.len();
         self.world.run_for(Duration::from_millis(self.rng.random_range(5_000..180_000)));
-        let said = self.world.changes[from..].iter().find(|change| change.3 == Failed);
+        let said = self.world.history.changes[from..].iter().find(|change| change.status == Failed);
         said.map_or(Ok(()), |said| Err(format!("at rest somebody says {said:?}")))
     }
 
     fn live(&mut self, time: Duration) -> Result<(), String> {
         while self.world.passed() < time {
             self.rest()?;
-            let from = self.world.changes.len();
+            let from = self.world.history.changes.len();
             let suffered = self.suffer();
-            suffered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
+            suffered.map_err(|problem| format!("{:?}\n{problem}", &self.world.history.changes[from..]))?;
         }
         self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
         Ok(())

@@ -10,7 +10,7 @@ use crate::{
     campaigns,
     memory::peak_kb,
     share,
-    sim::{Node, World, seen::come_to_know_each_other},
+    sim::{Node, World, history::Change, seen::come_to_know_each_other},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn cost() -> (u64, u64) {
 /// All start within 50 ms and know one seed; how long until everybody lists everybody.
 pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
-    world.only_failures = true;
+    world.history.only_failures = true;
     let nodes = world.hosts(count, "chronik");
     let begin = world.passed();
     world.start_all(&nodes);
@@ -45,7 +45,7 @@ pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     assert!(joined.is_some(), "{count} nodes, seed {seed}: not together after a minute");
     let took = world.passed() - begin;
     result("join", count, seed, took);
-    let each = world.bytes / (count * count) as u64;
+    let each = world.traffic.bytes / (count * count) as u64;
     eprintln!("{each} bytes sent for each member that each has learnt of");
     // 541 at most of a hundred, in two hundred clusters, fewer of more; where whole states were exchanged for want of
     // metadata it was 809, and more of more.
@@ -87,9 +87,9 @@ fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration)
         let known = crash(&mut world, &nodes, seed);
         assert!(known <= knows_within, "seed {seed}: a crash among {count} known after {known:?}");
         quiet(&mut world, &nodes[..count - 1], count, seed, "crash");
-        let failed = |change: &&(Duration, Node, Node, _)| change.3 == Failed && change.2 != count - 1;
+        let failed = |change: &&Change| change.status == Failed && change.subject != count - 1;
         assert_eq!(
-            world.changes.iter().find(failed),
+            world.history.changes.iter().find(failed),
             None,
             "seed {seed}: somebody healthy was called failed"
         );
@@ -109,13 +109,13 @@ fn enough_accusers_are_passed_on_and_no_more() {
     world.run_for(10 * SECOND);
     let (others, silent) = nodes.split_at(90);
     world.cut(others, silent);
-    let (begin, sent) = (world.passed(), world.bytes);
+    let (begin, sent) = (world.passed(), world.traffic.bytes);
     let all_know = |world: &World| silent.iter().all(|node| world.all_say(others, *node, Failed));
     world.run_until(60 * SECOND, all_know).expect("all ten are called failed");
     let known = world.passed() - begin;
     let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().items == 0);
     world.run_until(60 * SECOND, is_quiet).expect("rumours that end");
-    let (quiet, each) = (world.passed() - begin, (world.bytes - sent) / 100);
+    let (quiet, each) = (world.passed() - begin, (world.traffic.bytes - sent) / 100);
     eprintln!("known after {known:?}, quiet after {quiet:?}, {each} bytes a node");
     assert!(quiet < 4 * SECOND && each < 60_000, "quiet after {quiet:?}, {each} bytes a node");
 }

@@ -22,14 +22,15 @@ struct Said {
 }
 
 fn said(world: &World, faulty: &[Node], from: usize) -> Said {
-    let by_healthy = || world.changes[from..].iter().filter(|change| !faulty.contains(&change.1));
+    let by_healthy =
+        || world.history.changes[from..].iter().filter(|change| !faulty.contains(&change.observer));
     let flips = |observer: Node, subject: Node| {
-        let seen = by_healthy().filter(|change| change.1 == observer && change.2 == subject);
-        seen.filter(|change| change.3 == Failed).count().saturating_sub(1)
+        let seen = by_healthy().filter(|change| change.observer == observer && change.subject == subject);
+        seen.filter(|change| change.status == Failed).count().saturating_sub(1)
     };
-    let observers: BTreeSet<_> = by_healthy().map(|change| change.1).collect();
+    let observers: BTreeSet<_> = by_healthy().map(|change| change.observer).collect();
     let most = observers.iter().flat_map(|observer| faulty.iter().map(|subject| flips(*observer, *subject)));
-    let failed = by_healthy().filter(|change| change.3 == Failed).map(|change| change.2).collect();
+    let failed = by_healthy().filter(|change| change.status == Failed).map(|change| change.subject).collect();
     Said { flips: most.max().unwrap_or(0), failed }
 }
 
@@ -38,7 +39,7 @@ fn deaf(seed: u64, count: usize, many: usize, rounds: u32) -> (Said, Vec<Node>) 
     let (mut world, nodes) = cluster(seed, count);
     world.run_for(10 * SECOND);
     let (healthy, faulty) = nodes.split_at(count - many);
-    let from = world.changes.len();
+    let from = world.history.changes.len();
     for _ in 0..rounds {
         for to in faulty {
             nodes.iter().for_each(|node| world.cut_one_way(*node, *to));
@@ -56,8 +57,8 @@ fn mute(seed: u64, count: usize, many: usize, seconds: u32) -> (Said, Vec<Node>)
     let (mut world, nodes) = cluster(seed, count);
     world.run_for(90 * SECOND);
     let faulty = &nodes[count - many..];
-    let from = world.changes.len();
-    world.egress_loss = faulty.iter().map(|node| (*node, 0.8)).collect();
+    let from = world.history.changes.len();
+    world.network.egress_loss = faulty.iter().map(|node| (*node, 0.8)).collect();
     world.run_for(seconds * SECOND);
     (said(&world, faulty, from), faulty.to_vec())
 }
@@ -91,7 +92,7 @@ fn marked(count: usize, seed: u64) -> [f64; 2] {
     let (mut world, nodes) = cluster(seed, count);
     world.run_for(30 * SECOND);
     let (mute, healthy) = nodes.split_last().unwrap();
-    world.egress_loss = [(*mute, 0.8)].into();
+    world.network.egress_loss = [(*mute, 0.8)].into();
     let marked = |world: &World| {
         let shown = |node: &Node| world.member(*node, *mute).unwrap();
         healthy.iter().filter(|node| shown(node).degraded || shown(node).status == Failed).count()

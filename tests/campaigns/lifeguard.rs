@@ -85,7 +85,8 @@ fn run(column: Column, seed: u64, count: usize, anomaly: Anomaly, lasts: Duratio
     let anomalous: BTreeSet<_> = nodes[..anomaly.members].iter().copied().collect();
     let (crashed, others) = nodes.split_last().unwrap();
     let healthy = &others[anomaly.members..];
-    let (begin, datagrams, bytes, seen) = (world.passed(), world.datagrams, world.bytes, world.changes.len());
+    let (begin, datagrams, bytes, seen) =
+        (world.passed(), world.traffic.datagrams, world.traffic.bytes, world.history.changes.len());
     world.crash(*crashed);
     loop {
         anomalous.iter().for_each(|node| world.block(*node));
@@ -96,24 +97,25 @@ fn run(column: Column, seed: u64, count: usize, anomaly: Anomaly, lasts: Duratio
     }
     // What it leads to shows within half a minute.
     world.run_for(30 * SECOND);
-    let changes = &world.changes[seen..];
-    let failed = || changes.iter().filter(|change| change.3 == Failed && change.2 != *crashed);
-    let wrong = || failed().filter(|change| !anomalous.contains(&change.2));
+    let changes = &world.history.changes[seen..];
+    let failed = || changes.iter().filter(|change| change.status == Failed && change.subject != *crashed);
+    let wrong = || failed().filter(|change| !anomalous.contains(&change.subject));
     let known: Vec<_> = healthy
         .iter()
         .filter_map(|node| {
-            let mut known = changes.iter().filter(|change| change.1 == *node && change.2 == *crashed);
-            Some((known.find(|change| change.3 == Failed)?.0 - begin).as_secs_f64())
+            let mut known =
+                changes.iter().filter(|change| change.observer == *node && change.subject == *crashed);
+            Some((known.find(|change| change.status == Failed)?.at - begin).as_secs_f64())
         })
         .collect();
     Outcome {
         false_failed: wrong().count(),
-        false_failed_by_healthy: wrong().filter(|change| !anomalous.contains(&change.1)).count(),
+        false_failed_by_healthy: wrong().filter(|change| !anomalous.contains(&change.observer)).count(),
         anomalous_failed: failed().count() - wrong().count(),
         first_s: known.iter().copied().reduce(f64::min),
         all_s: known.iter().copied().reduce(f64::max).filter(|_| known.len() == healthy.len()),
-        datagrams: world.datagrams - datagrams,
-        bytes: world.bytes - bytes,
+        datagrams: world.traffic.datagrams - datagrams,
+        bytes: world.traffic.bytes - bytes,
     }
 }
 

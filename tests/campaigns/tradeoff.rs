@@ -37,7 +37,7 @@ fn known(timing: Timing, end: impl Fn(&mut World, &[Node], Node)) -> (f64, f64) 
 }
 
 fn is_failed(world: &World) -> usize {
-    world.changes.iter().filter(|change| change.3 == Failed).count()
+    world.history.changes.iter().filter(|change| change.status == Failed).count()
 }
 
 /// The longest of these pauses that nobody took for a failure, in ten tries each.
@@ -65,7 +65,7 @@ fn survived(timing: Timing) -> Duration {
 fn false_failures(timing: Timing, loss: f64) -> usize {
     let one = |seed| {
         let (mut world, _) = settled(timing, seed);
-        world.loss = loss;
+        world.network.loss = loss;
         world.run_for(360 * SECOND);
         is_failed(&world)
     };

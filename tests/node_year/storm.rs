@@ -50,12 +50,12 @@ impl Life {
     /// A life of storms, with a minute between them.
     pub(super) fn live_in_storms(&mut self, time: Duration) -> Result<(), String> {
         while self.world.passed() < time {
-            let from = self.world.changes.len();
+            let from = self.world.history.changes.len();
             let weathered = self.weather_storm();
-            weathered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
+            weathered.map_err(|problem| format!("{:?}\n{problem}", &self.world.history.changes[from..]))?;
             self.world.run_for(60 * SECOND);
         }
-        let said = |what| self.world.changes.iter().filter(|change| change.3 == what).count();
+        let said = |what| self.world.history.changes.iter().filter(|change| change.status == what).count();
         (self.tally.suspicions, self.tally.failures) = (said(Suspect), said(Failed));
         self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
         Ok(())

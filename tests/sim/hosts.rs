@@ -29,7 +29,6 @@ impl World {
         host.boot += 1;
         host.alarm = None;
         host.seen_index = 0;
-        host.left = false;
         let me = Peer::new(id, host.addr, epoch, 0);
         if let Some(config) = &self.bare {
             let bare = bare::Bare::new(me, config.clone(), self.rng.random());
@@ -49,7 +48,7 @@ impl World {
             timing: self.timing,
             me,
             metadata,
-            cached: host.cached.clone(),
+            cached: vec![],
             encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),
             read_record: alike::read,
             seed: self.rng.random(),

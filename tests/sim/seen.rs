@@ -8,7 +8,7 @@ use chronik_agent::{
     node::NodeId,
 };
 
-use super::{Node, World, process::Process};
+use super::{Node, World, history::Change, process::Process};
 
 impl World {
     /// Notes what has changed in what the readers of `node` see.
@@ -17,8 +17,9 @@ impl World {
         let host = &mut self.hosts[node];
         if let Some(bare) = host.process.as_mut().and_then(Process::bare_mut) {
             for (addr, status) in bare.changes.drain(..) {
-                self.changes.push((at, node, self.by_addr[&addr], status));
-                self.version += 1;
+                let change = Change { at, observer: node, subject: self.by_addr[&addr], status };
+                self.history.add_change(change);
+                self.history.version += 1;
             }
             return;
         }
@@ -28,15 +29,11 @@ impl World {
         }
         host.seen_index = process.gossip().index();
         assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
-        self.version += 1;
+        self.history.version += 1;
         let now = self.now;
-        let only_failures = self.only_failures;
-        let noted = |member: &Member| {
-            member.since == now && (!only_failures || member.status == MemberStatus::Failed)
-        };
-        for member in process.changed().into_iter().filter(noted) {
+        for member in process.changed().into_iter().filter(|member| member.since == now) {
             let subject = self.by_addr[&member.addr];
-            self.changes.push((at, node, subject, member.status));
+            self.history.add_change(Change { at, observer: node, subject, status: member.status });
         }
     }
 

@@ -291,7 +291,7 @@ impl World {
             let index = machine.founding().index + machine.quorum().index;
             self.judge.decided(id, &machine.founding().decision);
             let seen = &mut self.hosts[node].decided_index;
-            self.version += u64::from(*seen != index);
+            self.history.version += u64::from(*seen != index);
             *seen = index;
         }
     }
