@@ -14,7 +14,7 @@ const OWN: f64 = 0.0012;
 /// Twenty nodes somewhere in a square, 1 to 80 ms from each other.
 fn plane(seed: u64) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
-    let nodes = world.hosts(20, "chronik");
+    let nodes = world.add_hosts(20, "chronik");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut places: Vec<[f64; 2]> = Vec::new();
     while places.len() < nodes.len() {
@@ -73,7 +73,7 @@ fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
             world.run_for(60 * SECOND);
             let told = world.member(0, 19).unwrap().coordinate;
             assert_eq!(told.is_none(), lies == [nowhere], "seed {seed}: the lie is heard, or refused");
-            assert!(world.agree(&nodes), "seed {seed}: a lie costs nobody its life");
+            assert!(world.all_agree(&nodes), "seed {seed}: a lie costs nobody its life");
             nodes.truncate(19);
             let errors = errors(&mut world, &nodes);
             let median = errors[errors.len() / 2];
@@ -89,7 +89,7 @@ const ITEM: f64 = 15.0;
 #[test]
 fn coordinates_cost_a_quiet_node_a_few_bytes_a_second() {
     let mut world = World::new(1);
-    let nodes = world.hosts(10, "chronik");
+    let nodes = world.add_hosts(10, "chronik");
     world.start_all(&nodes);
     world.run_for(120 * SECOND);
     world.traffic.coordinates = Some(0);

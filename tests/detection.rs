@@ -95,7 +95,7 @@ fn bear(count: usize, loss: f64, seeds: u64, time: Duration) {
         assert_eq!(failures(&world), [], "{loss} lost, {count} members, seed {seed}");
         let renewals: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
         assert_eq!(renewals, 0, "{loss} lost, {count} members, seed {seed}: renewed without cause");
-        let calm = world.run_until(15 * SECOND, |world| world.agree(&nodes));
+        let calm = world.run_until(15 * SECOND, |world| world.all_agree(&nodes));
         assert!(calm.is_some(), "{loss} lost, {count} members, seed {seed}: no peace");
     }
 }
@@ -132,7 +132,7 @@ fn a_pause_accuses_nobody_else_and_a_short_one_is_no_failure() {
             let failed = failures(&world);
             let wrong = |failure: &&Change| failure.subject != 3 || pause_ms <= 1_000;
             assert_eq!(failed.iter().find(wrong), None, "{pause_ms} ms, seed {seed}");
-            assert!(world.agree(&nodes), "{pause_ms} ms, seed {seed}: not together again");
+            assert!(world.all_agree(&nodes), "{pause_ms} ms, seed {seed}: not together again");
         }
     }
 }
@@ -143,7 +143,7 @@ fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
     for seed in 0..share::of(20) {
         let (mut world, nodes) = settled(seed, 10);
         let healthy: Vec<_> = nodes.iter().copied().filter(|node| *node != 4).collect();
-        let begin = world.passed();
+        let begin = world.elapsed();
         let mut marked = None;
         for _ in 0..30 {
             world.pause(4);
@@ -152,7 +152,7 @@ fn a_half_dead_member_is_marked_degraded_and_does_not_flap() {
             world.run_for(SECOND / 4);
             let all = healthy.iter().all(|node| world.member(*node, 4).is_some_and(|member| member.degraded));
             if all && marked.is_none() {
-                marked = Some(world.passed() - begin);
+                marked = Some(world.elapsed() - begin);
             }
         }
         let failed = failures(&world);
@@ -192,7 +192,7 @@ fn the_patience_with_a_member_that_came_back_ends_a_minute_after_its_last_outage
             .iter()
             .rev()
             .find(|change| change.subject == *gone && change.status != Alive);
-        let late = suspected.is_some_and(|change| world.passed() - change.at < 50 * SECOND);
+        let late = suspected.is_some_and(|change| world.elapsed() - change.at < 50 * SECOND);
         world.run_for(2 * SECOND);
         world.cut(others, &[*gone]);
         let known = world.run_until(30 * SECOND, |world| world.all_say(others, *gone, Failed));

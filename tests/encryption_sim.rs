@@ -24,9 +24,9 @@ fn keyring(sends: u8, others: &[u8]) -> Keyring {
 fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     world.keyring = Some(keyring(1, &[]));
-    let nodes = world.hosts(count, "chronik");
+    let nodes = world.add_hosts(count, "chronik");
     world.start_all(&nodes);
-    let formed = world.run_until(10 * SECOND, |world| world.agree(&nodes));
+    let formed = world.run_until(10 * SECOND, |world| world.all_agree(&nodes));
     assert!(formed.is_some(), "{count} nodes, seed {seed}: did not form within 10 s");
     (world, nodes)
 }
@@ -38,10 +38,10 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
             for seed in 0..seeds {
                 let mut world = World::new(seed);
                 (world.network.loss, world.keyring) = (loss, Some(keyring(1, &[])));
-                let nodes = world.hosts(count, "chronik");
+                let nodes = world.add_hosts(count, "chronik");
                 world.start_all(&nodes);
                 let formed = world.run_until(limit * SECOND, |world| {
-                    if loss > 0.0 { world.know_each_other(&nodes) } else { world.agree(&nodes) }
+                    if loss > 0.0 { world.all_know_each_other(&nodes) } else { world.all_agree(&nodes) }
                 });
                 assert!(formed.is_some(), "{count} nodes, {loss} lost, seed {seed}: not within {limit} s");
             }
@@ -53,7 +53,7 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
 fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     let (mut world, nodes) = cluster(7, 20);
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes));
+    assert!(world.all_agree(&nodes));
     assert!(
         !world.history.changes.iter().any(|change| change.status == Failed),
         "somebody was called failed"
@@ -66,7 +66,7 @@ pub(crate) fn crash_and_restart(seed: u64) -> World {
     let failed = |world: &World| nodes[..4].iter().all(|node| world.status(*node, 4) == Some(Failed));
     assert!(world.run_until(20 * SECOND, failed).is_some(), "the crash is not noticed");
     world.start(4);
-    assert!(world.run_until(10 * SECOND, |world| world.agree(&nodes)).is_some(), "it is not back");
+    assert!(world.run_until(10 * SECOND, |world| world.all_agree(&nodes)).is_some(), "it is not back");
     world
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn parted(seed: u64) -> World {
     world.run_for(60 * SECOND);
     assert_eq!(world.status(0, 5), Some(Failed));
     world.mend();
-    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "they do not heal");
+    assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some(), "they do not heal");
     world
 }
 
@@ -94,10 +94,10 @@ pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
     let theirs = theirs.map(|key| keyring(key, &[]));
     let (mut world, nodes) = cluster(seed, 3);
     world.keyring = theirs.clone();
-    let stranger = world.host("chronik", vec![World::addr_of(0)]);
+    let stranger = world.add_host("chronik", vec![World::addr_of(0)]);
     world.start(stranger);
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes), "they see more than themselves");
+    assert!(world.all_agree(&nodes), "they see more than themselves");
     assert!(nodes.iter().all(|node| world.status(*node, stranger).is_none()));
     assert_eq!(world.gossip(stranger).membership().members.len(), 1);
     let seen = world.gossip(0).stranger().expect("it has knocked").why.to_string();
@@ -128,14 +128,14 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
         }
     }
     world.run_for(100 * SECOND);
-    assert!(world.agree(&nodes[..7]), "the rotation parts those who are there");
+    assert!(world.all_agree(&nodes[..7]), "the rotation parts those who are there");
     world.keyring = Some(keyring(1, &[]));
     world.start(7);
-    let back = world.run_until(10 * SECOND, |world| world.agree(&nodes));
+    let back = world.run_until(10 * SECOND, |world| world.all_agree(&nodes));
     assert!(back.is_some(), "seed {seed}: it is stranded");
     let changes = world.history.changes.len();
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes), "seed {seed}");
+    assert!(world.all_agree(&nodes), "seed {seed}");
     assert!(
         !world.history.changes[changes..].iter().any(|change| change.status == Failed),
         "seed {seed}: it is not heard"
@@ -157,7 +157,7 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
     why(7, 2);
     world.set_keyring(7, &keyring(2, &[]));
     assert!(
-        world.run_until(60 * SECOND, |world| world.agree(&nodes)).is_some(),
+        world.run_until(60 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "seed {seed}: it does not return"
     );
     world
@@ -184,7 +184,7 @@ pub(crate) fn replay(seed: u64, restarted: bool) -> World {
         world.start(0);
         world.crash(1);
         world.start(1);
-        assert!(world.run_until(20 * SECOND, |world| world.agree(&nodes[..3])).is_some());
+        assert!(world.run_until(20 * SECOND, |world| world.all_agree(&nodes[..3])).is_some());
     }
     let before: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
     assert_eq!(world.play(&tape), 0, "old requests were answered");
@@ -228,12 +228,12 @@ pub(crate) fn change_of_keys(seed: u64) -> World {
     assert_eq!(missing.len(), 1, "{missing:?}");
     world.keyring = Some(keyring(1, &[]));
     world.start(9);
-    assert!(world.run_until(20 * SECOND, |world| world.know_each_other(&nodes)).is_some());
+    assert!(world.run_until(20 * SECOND, |world| world.all_know_each_other(&nodes)).is_some());
     for change in [KeyChange::Install(new.clone()), KeyChange::Use(new.id()), KeyChange::Remove(old)] {
         settle(&mut world, Some(&change));
     }
     world.network.loss = 0.0;
-    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some());
     for node in nodes {
         assert_eq!(world.gossip(node).key_state().unwrap().keys, [new.id()]);
     }

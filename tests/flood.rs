@@ -20,8 +20,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::{
     awaiting::{now, within},
     cluster::all_say,
+    environment,
     hostile::{datagram, gossip_addr, nobody_was_ever_called_failed, rss_mb, tapped_trio},
-    running::{Agent, Dir, asked_for, told},
+    running::{Agent, Dir, told},
 };
 
 /// What every test run takes.
@@ -78,7 +79,7 @@ fn a_flood_at_one_of_three_that_have_a_key_is_not_answered() {
 
 /// Floods one of three agents with these flags; says how many datagrams the senders got back.
 fn flood(flags: &[&str]) -> u64 {
-    let seconds = asked_for("FLOOD_SECONDS", SECONDS);
+    let seconds = environment::number("FLOOD_SECONDS", SECONDS);
     let seed = 20_261_126;
     eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);

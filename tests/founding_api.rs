@@ -1,15 +1,11 @@
 //! The founding as servers and operators see it: real agents on loopback, asked over HTTP and by the command line.
 
-use std::{
-    net::TcpListener,
-    process::Stdio,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{net::TcpListener, process::Stdio, rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
+    awaiting::now,
     cluster::loopback,
     running::{Agent, Dir, program, told},
 };
@@ -65,11 +61,6 @@ pub(crate) fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> 
         answer = agent.get(&format!("{path}?wait=1s&index={}", answer["index"])).json();
     }
     answer
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test of real programs measures real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[track_caller]

@@ -69,7 +69,7 @@ fn a_refuted_suspicion_makes_nobody_renew() {
         if failures == 0 {
             renewals += renewed;
         }
-        let calm = world.run_until(15 * SECOND, |world| world.agree(&nodes));
+        let calm = world.run_until(15 * SECOND, |world| world.all_agree(&nodes));
         assert!(calm.is_some(), "seed {seed}: did not come to rest");
     }
     assert!(suspicions > 20, "the network was too kind to show anything: {suspicions} suspicions");
@@ -85,7 +85,7 @@ pub(crate) fn all_alone(seed: u64) -> World {
     }
     world.run_for(120 * SECOND);
     world.mend();
-    assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some());
     world
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn older_clock(seed: u64) -> World {
     world.unix_ms -= 86_400_000;
     let before = world.traffic.datagrams;
     world.start(2);
-    assert!(world.run_until(SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(SECOND, |world| world.all_agree(&nodes)).is_some());
     assert!(world.traffic.datagrams - before < 80, "{} datagrams: a storm", world.traffic.datagrams - before);
     world
 }
@@ -141,13 +141,13 @@ pub(crate) fn older_disk(seed: u64) -> World {
     world.run_for(3_600 * SECOND);
     world.crash(2);
     world.start(2);
-    assert!(world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(2 * SECOND, |world| world.all_agree(&nodes)).is_some());
     world.crash(2);
     world.set_epoch_on_disk(2, before);
     world.unix_ms -= 86_400_000;
     let sent = world.traffic.datagrams;
     world.start(2);
-    assert!(world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(2 * SECOND, |world| world.all_agree(&nodes)).is_some());
     assert!(world.traffic.datagrams - sent < 150, "{} datagrams: a storm", world.traffic.datagrams - sent);
     assert!(world.gossip(2).counters().renewals <= 3);
     assert!(world.epoch_on_disk(2) > Epoch(before.0 + 3_500_000), "the jump is on the disk");
@@ -162,14 +162,14 @@ fn a_node_whose_disk_went_back_jumps_past_its_later_life() {
 /// Two processes with one node id: both report it, the later one stops, the cluster keeps the earlier one.
 pub(crate) fn copied_disk(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 3);
-    let copy = world.host("chronik", nodes.iter().map(|node| World::addr_of(*node)).collect());
+    let copy = world.add_host("chronik", nodes.iter().map(|node| World::addr_of(*node)).collect());
     world.clone_disk(2, copy);
     world.run_for(SECOND);
     world.start(copy);
     let stopped = world.run_until(30 * SECOND, |world| world.gossip(copy).is_duplicate());
     assert!(stopped.is_some(), "the copy goes on");
     world.run_for(30 * SECOND);
-    assert!(world.agree(&nodes), "the three are as they were");
+    assert!(world.all_agree(&nodes), "the three are as they were");
     let told = |node| {
         world
             .history
@@ -189,7 +189,7 @@ fn a_copied_state_directory_is_reported_and_the_copy_stops() {
 /// One of five has so much to say of itself.
 pub(crate) fn long_metadata(seed: u64, length: usize) -> World {
     let (mut world, _) = cluster(seed, 5);
-    world.with(0, |gossip, now| {
+    world.drive_gossip(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
         metadata.tags.insert("long".parse().unwrap(), "v".repeat(length));
         gossip.set_metadata(metadata, now).unwrap();
@@ -213,7 +213,7 @@ fn a_cluster_at_rest_sends_no_rumours() {
 
 /// Sets the tag `v` of the first node to this, and tells everybody.
 fn say(world: &mut World, version: u32) {
-    world.with(0, |gossip, now| {
+    world.drive_gossip(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
         metadata.tags.insert("v".parse().unwrap(), version.to_string());
         gossip.set_metadata(metadata, now).unwrap();
@@ -235,8 +235,8 @@ pub(crate) fn old_rumours(seed: u64) -> World {
     let from = world.history.changes.len();
     let mut read = vec![0; nodes.len()];
     let mut look = |world: &mut World, time: Duration| {
-        let end = world.passed() + time;
-        while world.passed() < end {
+        let end = world.elapsed() + time;
+        while world.elapsed() < end {
             world.run_for(Duration::from_millis(10));
             for (node, last) in nodes.iter().zip(&mut read) {
                 let now = said(world, *node);
@@ -284,8 +284,8 @@ fn the_newest_rumour_wins_however_late_and_however_often_old_ones_come() {
 pub(crate) fn own_seed(seed: u64) -> World {
     let mut world = World::new(seed);
     let alias = ([192, 0, 2, 7], 7946).into();
-    let alone = world.host("chronik", vec![World::addr_of(0), alias]);
-    world.alias(alone, alias);
+    let alone = world.add_host("chronik", vec![World::addr_of(0), alias]);
+    world.add_alias(alone, alias);
     world.start(alone);
     world.run_for(10 * SECOND);
     assert!(world.gossip(alone).is_own(World::addr_of(0)) && world.gossip(alone).is_own(alias));
@@ -300,11 +300,11 @@ pub(crate) fn own_seed(seed: u64) -> World {
     );
     assert_eq!(world.traffic.datagrams, 0, "it probes itself");
     let addrs: Vec<_> = (0..3).map(World::addr_of).collect();
-    let others = [world.host("chronik", addrs.clone()), world.host("chronik", addrs)];
+    let others = [world.add_host("chronik", addrs.clone()), world.add_host("chronik", addrs)];
     world.start_all(&others);
-    assert!(world.run_until(5 * SECOND, |world| world.agree(&[0, 1, 2])).is_some());
+    assert!(world.run_until(5 * SECOND, |world| world.all_agree(&[0, 1, 2])).is_some());
     world.run_for(60 * SECOND);
-    assert!(world.agree(&[0, 1, 2]), "it lasts");
+    assert!(world.all_agree(&[0, 1, 2]), "it lasts");
     assert!((0..3).all(|node| world.gossip(node).counters().renewals == 0));
     world
 }
@@ -322,7 +322,7 @@ pub(crate) fn discarded_engines(seed: u64) -> World {
         world.cut(&nodes[..2], &nodes[2..]);
         world.run_for(30 * SECOND);
         world.mend();
-        assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some(), "seed {seed}");
+        assert!(world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some(), "seed {seed}");
     }
     assert!(nodes.iter().any(|node| world.gossip(*node).counters().renewals >= 3), "nobody gave way");
     world.run_for(30 * SECOND);
@@ -350,7 +350,7 @@ pub(crate) fn late_news_of_death(seed: u64) -> World {
     // The others think it failed, and it has that in its socket when it leaves.
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[..4], 4, Failed)).is_some());
     let before = world.history.changes.len();
-    world.with(4, |gossip, now| gossip.leave(now));
+    world.drive_gossip(4, |gossip, now| gossip.leave(now));
     world.resume(4);
     world.run_for(30 * SECOND);
     let rejoined =
@@ -382,7 +382,10 @@ pub(crate) fn pause(seed: u64, seconds: u32) -> World {
         .collect();
     assert!(accused.is_empty(), "{seconds} s, seed {seed}: {accused:?}");
     world.network.loss = 0.0;
-    assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some(), "{seconds} s, seed {seed}");
+    assert!(
+        world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some(),
+        "{seconds} s, seed {seed}"
+    );
     world
 }
 
@@ -432,7 +435,7 @@ pub(crate) fn quick_restart(seed: u64) -> World {
     world.crash(2);
     world.run_for(Duration::from_millis(100));
     world.start(2);
-    let shown = world.run_until(SECOND, |world| epoch(world) > before && world.agree(&nodes));
+    let shown = world.run_until(SECOND, |world| epoch(world) > before && world.all_agree(&nodes));
     assert!(shown.is_some());
     assert!(!world.history.changes.iter().any(|change| change.status == Failed));
     world
@@ -452,7 +455,7 @@ pub(crate) fn reused_address(seed: u64) -> World {
     world.start(2);
     assert_ne!(world.id(2), dead);
     let settled = world.run_until(5 * SECOND, |world| {
-        world.agree(&nodes) && world.gossip(0).membership().members[&dead].status == Failed
+        world.all_agree(&nodes) && world.gossip(0).membership().members[&dead].status == Failed
     });
     assert!(settled.is_some(), "the new one is alive, the dead one failed");
     world

@@ -31,10 +31,10 @@ pub(crate) fn heals(seed: u64, count: usize, left: usize, time: Duration) -> (Wo
     assert!(smaller.iter().all(|gone| world.all_say(larger, *gone, Failed)), "seed {seed}: not parted");
     let before = renewals(&world, larger);
     world.mend();
-    let healed = world.run_until(60 * SECOND, |world| world.agree(&nodes));
+    let healed = world.run_until(60 * SECOND, |world| world.all_agree(&nodes));
     let healed = healed.unwrap_or_else(|| panic!("seed {seed}: {left} of {count} did not heal in 60 s"));
     world.run_for(20 * SECOND);
-    assert!(world.agree(&nodes), "seed {seed}: it does not last");
+    assert!(world.all_agree(&nodes), "seed {seed}: it does not last");
     let side = |node: &Node| *node < left;
     let own = |change: &&Change| change.status == Failed && side(&change.observer) == side(&change.subject);
     assert_eq!(
@@ -76,7 +76,7 @@ fn two_that_lost_each_other_find_each_other_again() {
 fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     world.timing = timing;
-    let nodes = world.servers(count, u16::try_from(count).unwrap());
+    let nodes = world.add_servers(count, u16::try_from(count).unwrap());
     if timing == Timing::WAN {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut place = || [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)];
@@ -88,11 +88,11 @@ fn founded(seed: u64, timing: Timing, count: usize) -> (World, Vec<Node>) {
 
 /// All agree within `limit`, and of `these` nobody was called failed by another of them since `from`.
 fn agree(world: &mut World, limit: Duration, nodes: &[Node], these: &[Node], from: usize, what: &str) {
-    let agreed = world.run_until(limit, |world| world.agree(nodes));
+    let agreed = world.run_until(limit, |world| world.all_agree(nodes));
     let said = world.history.changes[from..].to_vec();
     assert!(agreed.is_some(), "{what}: not together again, {said:?}");
     world.run_for(30 * SECOND);
-    assert!(world.agree(nodes), "{what}: it does not last");
+    assert!(world.all_agree(nodes), "{what}: it does not last");
     let wrong = world.history.changes[from..].iter().find(|change| {
         change.status == Failed && these.contains(&change.observer) && these.contains(&change.subject)
     });

@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::{
     awaiting::{now, within},
     cluster::addrs,
-    running::{Agent, Dir, asked_for},
+    environment,
+    running::{Agent, Dir},
 };
 
 /// What every test run takes.
@@ -138,7 +139,7 @@ fn round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
 
 #[test]
 fn kills_at_any_moment_lose_nothing() {
-    let seconds = asked_for("KILLING_SECONDS", SECONDS);
+    let seconds = environment::number("KILLING_SECONDS", SECONDS);
     let seed = 20_261_125;
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);

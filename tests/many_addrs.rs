@@ -70,7 +70,7 @@ fn silent(number: u16) -> SocketAddr {
 fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
     let seeds: Vec<_> = (0..4_000).map(silent).collect();
     let mut world = World::new(1);
-    let alone = world.host("chronik", seeds.clone());
+    let alone = world.add_host("chronik", seeds.clone());
     world.traffic.tape = Some(Vec::new());
     world.start(alone);
     // Each round takes 4,000 / 128 * 1.5 s = 47 s, and a few for its beginning.
@@ -86,17 +86,17 @@ fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
 #[test]
 fn among_thousands_of_silent_addresses_a_new_one_that_answers_is_found_at_once() {
     let mut world = World::new(2);
-    let there = world.host("chronik", vec![]);
-    let alone = world.host("chronik", (0..4_000).map(silent).collect());
+    let there = world.add_host("chronik", vec![]);
+    let alone = world.add_host("chronik", (0..4_000).map(silent).collect());
     let nodes = [there, alone];
     world.start(there);
     world.start(alone);
     world.run_for(Duration::from_secs(10));
-    world.with(alone, |gossip, now| {
+    world.drive_gossip(alone, |gossip, now| {
         gossip.set_seeds((0..4_000).map(silent).chain([World::addr_of(there)]), now);
     });
     // What is open has to end first.
-    let joined = world.run_until(Duration::from_secs(2), |world| world.agree(&nodes));
+    let joined = world.run_until(Duration::from_secs(2), |world| world.all_agree(&nodes));
     assert!(joined.is_some());
 }
 
@@ -104,11 +104,11 @@ fn among_thousands_of_silent_addresses_a_new_one_that_answers_is_found_at_once()
 fn a_node_that_learns_of_many_addresses_one_after_the_other_does_not_dial_ever_more_often() {
     let mut world = World::new(3);
     // None of their processes runs, and their hosts say so.
-    let hosts = world.hosts(201, "chronik");
+    let hosts = world.add_hosts(201, "chronik");
     let alone = hosts[200];
     world.start(alone);
     for seed in &hosts[..200] {
-        world.with(alone, |gossip, now| gossip.set_seeds([World::addr_of(*seed)], now));
+        world.drive_gossip(alone, |gossip, now| gossip.set_seeds([World::addr_of(*seed)], now));
         world.run_for(Duration::from_secs(1));
     }
     world.traffic.tape = Some(Vec::new());

@@ -69,12 +69,6 @@ fn program_by(wrapper: &[String]) -> Command {
     command
 }
 
-/// A number that the environment may set, for a test that takes longer where it is asked to.
-#[expect(clippy::disallowed_methods, reason = "only whoever runs the tests knows how long they may take")]
-pub(crate) fn asked_for(name: &str, usually: u64) -> u64 {
-    std::env::var(name).map_or(usually, |asked| asked.parse().unwrap())
-}
-
 /// Runs a command to its end.
 pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     program().args(args).stdin(Stdio::null()).output().unwrap()

@@ -18,10 +18,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const MOST_BYTES: u64 = 600;
 
 /// `seconds` are simulated ones. What it has cost so far: seconds of one processor, and the most memory held.
-fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
+fn print_result(scenario: &str, count: usize, seed: u64, took: Duration) {
     let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
     let (cpu_s, peak_mb) = cost();
-    campaigns::result(&json!({
+    campaigns::print_result(&json!({
         "suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds,
         "cpu_s": cpu_s, "peak_mb": peak_mb,
     }));
@@ -38,13 +38,13 @@ fn cost() -> (u64, u64) {
 pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
     world.history.only_failures = true;
-    let nodes = world.hosts(count, "chronik");
-    let begin = world.passed();
+    let nodes = world.add_hosts(count, "chronik");
+    let begin = world.elapsed();
     world.start_all(&nodes);
     let joined = world.run_until(60 * SECOND, come_to_know_each_other(&nodes));
     assert!(joined.is_some(), "{count} nodes, seed {seed}: not together after a minute");
-    let took = world.passed() - begin;
-    result("join", count, seed, took);
+    let took = world.elapsed() - begin;
+    print_result("join", count, seed, took);
     let each = world.traffic.bytes / (count * count) as u64;
     eprintln!("{each} bytes sent for each member that each has learnt of");
     // 541 at most of a hundred, in two hundred clusters, fewer of more; where whole states were exchanged for want of
@@ -59,23 +59,23 @@ pub(crate) fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
     world.crash(*gone);
     let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));
     let known = known.unwrap_or_else(|| panic!("seed {seed}: not known after a minute"));
-    result("crash", nodes.len(), seed, known);
+    print_result("crash", nodes.len(), seed, known);
     known
 }
 
 /// How long until nobody has a rumour left to pass on, and after 20 s nobody has.
 fn quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str) {
-    let (begin, mut quiet) = (world.passed(), None);
-    while world.passed() < begin + 20 * SECOND {
+    let (begin, mut quiet) = (world.elapsed(), None);
+    while world.elapsed() < begin + 20 * SECOND {
         if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == Backlog::default()) {
-            quiet = Some(world.passed() - begin);
+            quiet = Some(world.elapsed() - begin);
         }
         world.run_for(SECOND / 4);
     }
     let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != Backlog::default());
     assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     let took = quiet.unwrap_or(20 * SECOND);
-    result(&format!("quiet after a {after}"), count, seed, took);
+    print_result(&format!("quiet after a {after}"), count, seed, took);
 }
 
 /// Both, for many seeds; and what was told of them is told at last.
@@ -109,13 +109,13 @@ fn enough_accusers_are_passed_on_and_no_more() {
     world.run_for(10 * SECOND);
     let (others, silent) = nodes.split_at(90);
     world.cut(others, silent);
-    let (begin, sent) = (world.passed(), world.traffic.bytes);
+    let (begin, sent) = (world.elapsed(), world.traffic.bytes);
     let all_know = |world: &World| silent.iter().all(|node| world.all_say(others, *node, Failed));
     world.run_until(60 * SECOND, all_know).expect("all ten are called failed");
-    let known = world.passed() - begin;
+    let known = world.elapsed() - begin;
     let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().items == 0);
     world.run_until(60 * SECOND, is_quiet).expect("rumours that end");
-    let (quiet, each) = (world.passed() - begin, (world.traffic.bytes - sent) / 100);
+    let (quiet, each) = (world.elapsed() - begin, (world.traffic.bytes - sent) / 100);
     eprintln!("known after {known:?}, quiet after {quiet:?}, {each} bytes a node");
     assert!(quiet < 4 * SECOND && each < 60_000, "quiet after {quiet:?}, {each} bytes a node");
 }

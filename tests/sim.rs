@@ -1,5 +1,5 @@
 //! A simulated network and clock around the shipped core: latency, loss, partitions, crashes, restarts, pauses. A host
-//! runs the gossip half alone, or the whole machine with its founding, its disk and its server. The same seed gives the
+//! runs the gossip half alone, or the whole machine with its founding, its disk and its server. One seed always gives the
 //! same run, to the byte.
 
 mod alike;
@@ -46,7 +46,7 @@ use crate::awaiting;
 /// Datagrams that a socket of a paused process holds: 212 KB of the smallest.
 const SOCKET_BUFFER: usize = 280;
 
-/// A node's place in the world.
+/// A host, by its number in the world.
 pub(crate) type Node = usize;
 
 /// One host: its disk, which survives a crash, and the process if it runs.
@@ -130,15 +130,15 @@ impl World {
         }
     }
 
-    /// `count` hosts of one cluster that all know the first as their seed; none runs yet.
-    pub(crate) fn hosts(&mut self, count: usize, cluster: &str) -> Vec<Node> {
+    /// Adds `count` hosts of one cluster that all know the first as their seed; none runs yet.
+    pub(crate) fn add_hosts(&mut self, count: usize, cluster: &str) -> Vec<Node> {
         let first = self.hosts.len();
         let seed = Self::addr_of(first);
-        (0..count).map(|_| self.host(cluster, vec![seed])).collect()
+        (0..count).map(|_| self.add_host(cluster, vec![seed])).collect()
     }
 
-    /// One host that knows `seeds`; it does not run yet.
-    pub(crate) fn host(&mut self, cluster: &str, seeds: Vec<SocketAddr>) -> Node {
+    /// Adds a host that knows `seeds`; it does not run yet.
+    pub(crate) fn add_host(&mut self, cluster: &str, seeds: Vec<SocketAddr>) -> Node {
         let node = self.hosts.len();
         let addr = Self::addr_of(node);
         self.by_addr.insert(addr, node);
@@ -163,8 +163,8 @@ impl World {
         node
     }
 
-    /// Another address at which a host is reached, which it does not know of.
-    pub(crate) fn alias(&mut self, node: Node, addr: SocketAddr) {
+    /// Adds an address at which a host is reached and which it does not know.
+    pub(crate) fn add_alias(&mut self, node: Node, addr: SocketAddr) {
         self.by_addr.insert(addr, node);
     }
 
@@ -179,8 +179,8 @@ impl World {
         self.drain(node);
     }
 
-    /// Has `input` done to the gossip of a running node, and sends what follows from it.
-    pub(crate) fn with<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
+    /// Calls `input` with the gossip of a running node, and sends what follows from it.
+    pub(crate) fn drive_gossip<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
         let now = self.now;
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut).unwrap();
         let result = input(gossip, now);
@@ -188,11 +188,11 @@ impl World {
         result
     }
 
-    /// Runs until `done`, and says how long that took; `None` if it is not so within `limit`.
+    /// Runs until `done`, and returns how long that took; `None` if `limit` is over before.
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (begin, end) = (self.now, self.now + limit);
         while !done(self) {
-            // Looked at a millisecond after a change, for some conditions take long to check.
+            // Checked at most once a millisecond, and only after a change: some conditions take long to check.
             let (version, checked) = (self.history.version, self.now);
             while self.history.version == version || self.now < checked + Duration::from_millis(1) {
                 if self.queue.next_at().is_none_or(|at| at > end) {
@@ -266,7 +266,7 @@ impl World {
                 }
             }
             Happening::Wake(_) => return self.wake(node),
-            Happening::Heartbeat(_, life) => return self.heartbeat(node, life),
+            Happening::Heartbeat(_, life) => return self.send_heartbeat(node, life),
         }
         self.drain(node);
     }
@@ -284,7 +284,7 @@ impl World {
             process.handle_timeout(now);
             return self.drain(node);
         }
-        // What it was to be woken for has been put off.
+        // The timer for which it was woken has been put off.
         let due = process.poll_timeout(now);
         self.set_alarm(node, due);
     }
@@ -298,7 +298,7 @@ impl World {
         }
     }
 
-    /// Sends what the node produced, and notes what its readers can see.
+    /// Ends a turn of a node: writes, sends what it produced, and notes what its readers can see.
     fn drain(&mut self, node: Node) {
         if !self.save(node) {
             return self.crash(node);

@@ -15,8 +15,9 @@ use std::{
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, start},
+    environment,
     parts::{need, need_root},
-    running::{Agent, Dir, asked_for, request},
+    running::{Agent, Dir, request},
 };
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
@@ -277,7 +278,7 @@ fn refused(agent: &Agent, cluster: &str, index: u32, why: &str) {
 fn a_cluster_is_founded_on_a_slow_disk_and_nobody_is_called_failed() {
     need_what_breaks_disks();
     let (c, addrs, seeds) = beginning(&[]);
-    let sync_ms = asked_for("DISK_SYNC_MS", 1_000);
+    let sync_ms = environment::number("DISK_SYNC_MS", 1_000);
     let _slow = Spoiled::new(&c, &format!("delay_exit={sync_ms}ms"));
     let [a, b] = others(&addrs, &seeds);
     let (_, took) = within(Duration::from_secs(240), || founded(&[&a, &b, &c]));

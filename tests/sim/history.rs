@@ -11,7 +11,7 @@ use super::Node;
 pub(crate) struct Change {
     /// Time since the beginning of the world.
     pub(crate) at: Duration,
-    /// The host whose list has changed.
+    /// The host with the list.
     pub(crate) observer: Node,
     /// The member.
     pub(crate) subject: Node,

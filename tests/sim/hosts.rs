@@ -1,4 +1,4 @@
-//! What happens to hosts and their disks: processes start, stop, are killed, and start again.
+//! The life of hosts and their disks: processes start, stop, are killed, and start again.
 
 use std::{num::NonZeroU16, time::Duration};
 
@@ -74,13 +74,13 @@ impl World {
         }
     }
 
-    /// Kills a process; its host goes on answering with refusals.
+    /// Kills a process; its host goes on and refuses connections.
     pub(crate) fn crash(&mut self, node: Node) {
         self.hosts[node].process = None;
         self.hosts[node].paused = None;
     }
 
-    /// Destroys what is on the disk of a host whose process does not run.
+    /// Wipes the disk of a host whose process does not run.
     pub(crate) fn wipe(&mut self, node: Node) {
         assert!(self.hosts[node].process.is_none());
         self.hosts[node].disk = None;
@@ -110,7 +110,7 @@ impl World {
         self.hosts[node].paused = Some(Vec::new());
     }
 
-    /// Lets it go on: what waited in its sockets comes first, as the driving contract says.
+    /// Lets a paused process go on: the input in its sockets comes before its timers, as the contract of `Gossip` says.
     pub(crate) fn resume(&mut self, node: Node) {
         for happening in self.hosts[node].paused.take().unwrap() {
             self.deliver(node, happening);

@@ -1,4 +1,4 @@
-//! The network between the hosts: latency, loss, cuts; datagrams that vanish and streams that are late or given up.
+//! The network between the hosts: latency, loss, cuts. Datagrams vanish; streams are late, or given up.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,9 +16,9 @@ use rand::RngExt as _;
 
 use super::{Node, World, log::Sent};
 
-/// How long the shell waits for a connection.
+/// Time that the shell waits for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long a stream may take before the shell gives it up.
+/// Time after which the shell gives a stream up.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(3);
 /// First retransmission of a lost segment; it doubles.
 const RETRANSMIT: Duration = Duration::from_millis(200);
@@ -96,9 +96,10 @@ pub(crate) struct Repeat {
     pub(crate) latest: Duration,
 }
 
-/// A host whose coordinate is replaced by lies, in turn.
+/// A host whose coordinates are replaced by lies on their way.
 pub(crate) struct Liar {
     pub(crate) node: Node,
+    /// Coordinates as bytes, used in turn.
     pub(crate) lies: Vec<[u8; 12]>,
 }
 
@@ -123,7 +124,7 @@ pub(super) enum Happening {
         answer: Result<Bytes, NoAnswer>,
     },
     Wake(Node),
-    /// The server of this host, in this life of its agent, speaks.
+    /// The server of this host sends a heartbeat; void if the agent's process has another number by then.
     Heartbeat(Node, u32),
 }
 
@@ -135,7 +136,7 @@ impl Happening {
         }
     }
 
-    /// How many bytes of ours it carries.
+    /// Bytes of the agents' own that it carries.
     fn length(&self) -> u64 {
         let bytes = match self {
             Self::Datagram { payload, .. } => payload.len(),
@@ -147,7 +148,7 @@ impl Happening {
     }
 }
 
-/// Whether a message ends with a coordinate: its length, its kind, twelve bytes.
+/// True if a message ends with a coordinate: its length, its kind, twelve bytes.
 fn is_coordinate(message: &[u8]) -> bool {
     message.len() > 15 && message[message.len() - 15..].starts_with(&[0, 13, 8])
 }
@@ -170,15 +171,15 @@ impl World {
         self.network.udp_cuts.clear();
     }
 
-    /// A host's own delay, and what the way takes where the hosts have places.
+    /// One way's delay: the host's own, and the distance's if the hosts have places.
     fn latency(&mut self, from: Node, to: Option<Node>) -> Duration {
         let own = Duration::from_micros(self.rng.random_range(200..1_000));
         let way = to.and_then(|to| self.network.distance(from, to)).unwrap_or_default();
         own + way / 2
     }
 
-    /// What the liar says in place of the coordinate at the end of a message, in turn.
-    fn lie(&self, from: Node, payload: Bytes) -> Bytes {
+    /// The payload; if the liar sends it and it ends with a coordinate, with the next lie in its place.
+    fn with_lie(&self, from: Node, payload: Bytes) -> Bytes {
         let Some(Liar { node, lies }) = &self.network.liar else { return payload };
         let cluster = &self.hosts[from].cluster;
         match wire::open(cluster, &payload) {
@@ -206,7 +207,7 @@ impl World {
         let Some(to) = to else {
             return;
         };
-        let payload = self.lie(from, payload);
+        let payload = self.with_lie(from, payload);
         if !lost && !self.network.is_cut(from, to) && !self.network.udp_cuts.contains(&(from, to)) {
             let from = self.hosts[from].addr;
             if let Some(Repeat { share, latest }) = &self.network.repeat
@@ -239,7 +240,7 @@ impl World {
         self.send_stream(from, to, Happening::Request { from, boot, exchange, to, frame });
     }
 
-    /// A stream loses nothing; it is late instead, or given up.
+    /// Sends over a stream, which loses nothing: lost segments make it late, and after `STREAM_TIMEOUT` it is given up.
     pub(super) fn send_stream(&mut self, from: Node, to: Node, happening: Happening) {
         let mut late = Duration::ZERO;
         let loss = self.network.loss_from(from).max(self.network.loss_from(to));

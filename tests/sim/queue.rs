@@ -1,4 +1,4 @@
-//! What is to happen, in the order of time; of two at the same time the one that was queued first comes first.
+//! The queue of happenings, in the order of time; of two at the same time the one that was queued first comes first.
 
 use std::{collections::BTreeMap, time::Instant};
 

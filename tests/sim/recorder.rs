@@ -1,4 +1,4 @@
-//! Somebody on the path who has no key: records what is sent, and sends it again.
+//! An attacker on the path without a key: records what is sent, and sends it again.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -52,14 +52,14 @@ impl World {
         }
     }
 
-    /// Where the recorded streams went.
+    /// Addresses to which the recorded streams went.
     pub(crate) fn dialled(&self) -> impl Iterator<Item = SocketAddr> {
         let tape = self.traffic.tape.iter().flatten();
         tape.filter(|packet| packet.carrier == Carrier::Stream).map(|packet| packet.to)
     }
 
-    /// Sends all of it again, to whom it was for and to everybody else, in no time; says how many requests were
-    /// answered with more than a challenge.
+    /// Sends each packet again, at once, to its addressee and to every other host. Returns how many requests were answered
+    /// with more than a challenge.
     pub(crate) fn play(&mut self, tape: &[Recorded]) -> usize {
         let mut answered = 0;
         for packet in tape {
@@ -87,7 +87,7 @@ impl World {
         gossip.expect("gossip runs there alone").set_keyring(keyring.clone());
     }
 
-    /// Has a running process ask all members for their keys, and waits for what they say.
+    /// Makes a running process ask all members for their keys, and waits for the answers.
     pub(crate) fn ask_keys(&mut self, node: Node, change: Option<KeyChange>) -> Vec<MemberKeys> {
         let now = self.now;
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut);
