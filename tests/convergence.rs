@@ -29,7 +29,7 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
                 world.network.loss = loss;
                 let nodes = world.add_hosts(count, "chronik");
                 world.start_all(&nodes);
-                // Where packets are lost, somebody is under suspicion at almost every moment.
+                // While packets are lost, some member is under suspicion at almost every moment.
                 let formed = world.run_until(limit * SECOND, |world| {
                     if loss > 0.0 { world.all_know_each_other(&nodes) } else { world.all_agree(&nodes) }
                 });
@@ -43,14 +43,14 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
 }
 
 #[test]
-fn whichever_packet_is_lost_at_first_the_cluster_forms() {
+fn the_cluster_forms_if_any_of_the_first_packets_is_lost() {
     for first in 1..=40 {
         for many in [1, 5, 20] {
             let mut world = World::new(first);
             world.network.lose = first..=first + many - 1;
             let nodes = world.add_hosts(3, "chronik");
             world.start_all(&nodes);
-            // Each may be a stream that is given up after 3 s and dialled again after up to 8.
+            // Each lost packet may be a stream that is given up after 3 s and dialled again after up to 8.
             let limit = (5 + 11 * u32::try_from(many).unwrap()) * SECOND;
             let formed = world.run_until(limit, |world| world.all_agree(&nodes));
             assert!(formed.is_some(), "{many} lost from number {first} on: not formed within {limit:?}");
@@ -147,7 +147,7 @@ fn two_nodes_parted_for_an_hour_find_each_other_again() {
 }
 
 #[test]
-fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_last() {
+fn partitions_heal_and_no_member_calls_failed_one_of_its_own_side_meanwhile() {
     for (count, split) in [(3, 2), (10, 5)] {
         for seed in 0..10 {
             let (mut world, nodes) = cluster(seed, count);
@@ -211,7 +211,7 @@ pub(crate) fn two_clusters(seed: u64) -> World {
     world.run_for(300 * SECOND);
     assert!(world.all_agree(&a) && world.all_agree(&b), "each still lists its own three and nobody else");
     assert!(world.gossip(0).counters().foreign > 0, "they did meet");
-    // Two of them swap addresses: what still goes to the old address is refused there.
+    // Two hosts are down, and the others go on dialling them: the members stay listed.
     world.crash(2);
     world.crash(5);
     world.run_for(60 * SECOND);

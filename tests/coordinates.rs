@@ -1,4 +1,4 @@
-//! Where nodes are in the network, by their own account, in the simulated world.
+//! The coordinates of nodes in the network, which each computes for itself, in the simulated world.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::sim::{Node, World, network::Liar};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The mean of both hosts' own delays, there and back.
+/// Mean of the delays of both hosts themselves, there and back, in seconds.
 const OWN: f64 = 0.0012;
 
-/// Twenty nodes somewhere in a square, 1 to 80 ms from each other.
+/// Twenty nodes at random places in a square, 1 to 80 ms from each other.
 fn plane(seed: u64) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     let nodes = world.add_hosts(20, "chronik");
@@ -28,8 +28,8 @@ fn plane(seed: u64) -> (World, Vec<Node>) {
     (world, nodes)
 }
 
-/// By how much the estimates of each of `nodes`, of the round trips between any two of the others, are wrong: a share
-/// of the round trip, the least first.
+/// Errors of the estimates by each of `nodes` of the round trips between any two of them, as shares of the round trips,
+/// the least first.
 fn errors(world: &mut World, nodes: &[Node]) -> Vec<f64> {
     let mut errors = Vec::new();
     for observer in nodes {
@@ -64,7 +64,7 @@ fn within_a_minute_every_node_estimates_the_round_trip_between_any_two() {
 fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
     let far = Coordinate::new([1.9, 1.9, -1.9], 0.6, 0.0).unwrap().to_bytes();
     let elsewhere = Coordinate::new([-1.9, 0.0, 1.9], 0.0, 0.0).unwrap().to_bytes();
-    // Refused: nowhere in the space.
+    // A coordinate outside the space, which is refused.
     let nowhere = [0x7f; 12];
     for lies in [vec![far], vec![far, elsewhere], vec![nowhere]] {
         for seed in 0..3 {
@@ -83,7 +83,7 @@ fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
     }
 }
 
-/// Two bytes of length, one of kind, twelve of coordinate.
+/// Bytes that a coordinate takes in a datagram: two of length, one of kind, twelve of coordinate.
 const ITEM: f64 = 15.0;
 
 #[test]

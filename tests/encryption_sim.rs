@@ -1,4 +1,4 @@
-//! Clusters that share a key, in the simulated world: they form, rotate their keys, and hear nobody else.
+//! Clusters that share a key, in the simulated world: they form, rotate their keys, and hear no node without the key.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     assert!(world.all_agree(&nodes));
     assert!(
         !world.history.changes.iter().any(|change| change.status == Failed),
-        "somebody was called failed"
+        "a member was called failed"
     );
 }
 
@@ -109,14 +109,14 @@ pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
 }
 
 #[test]
-fn whoever_has_another_key_or_none_stays_outside_and_both_sides_see_why() {
+fn a_node_with_another_key_or_none_stays_outside_and_both_sides_see_why() {
     for theirs in [Some(2), None] {
         stranger(5, theirs);
     }
 }
 
-/// The others have a new key since it went down, and send with it. It is let in all the same, as long as its key is
-/// known to them, and is told no other one; once the old key goes, both sides say why they do not hear each other.
+/// A member is down while the others change to a new key. It is let in all the same as long as the others hold its key,
+/// and is not given the new one. Once they remove the old key, both sides say why they do not hear each other.
 pub(crate) fn away_during_rotation(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 8);
     world.crash(7);
@@ -141,7 +141,7 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
         "seed {seed}: it is not heard"
     );
     let keys = world.gossip(7).keyring().unwrap().ids().count();
-    assert_eq!(keys, 1, "whoever has the old key learns the new one");
+    assert_eq!(keys, 1, "a member with the old key has learnt the new one");
     for node in 0..7 {
         world.set_keyring(node, &keyring(2, &[]));
     }
@@ -174,7 +174,7 @@ pub(crate) fn replay(seed: u64, restarted: bool) -> World {
     let (mut world, nodes) = cluster(seed, 4);
     world.traffic.tape = Some(Vec::new());
     world.run_for(20 * SECOND);
-    // Its own goodbye and its death are on the tape, too.
+    // The tape contains its own goodbye and its end, too.
     world.leave(3);
     world.run_for(40 * SECOND);
     let tape = world.traffic.tape.take().unwrap();
@@ -202,7 +202,7 @@ fn datagrams_sent_again_change_nothing() {
     }
 }
 
-/// Over a network that loses a tenth, with a member that is down at the time and asked again when it is back.
+/// A change of keys over a network that loses a tenth, with a member that is down at first and is asked when it is back.
 pub(crate) fn change_of_keys(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
     world.network.loss = 0.1;

@@ -1,4 +1,4 @@
-//! Each weakness of the SWIM engine that the core stands guard over, with the run that goes wrong without the guard.
+//! The guards of the core against the weaknesses of the SWIM engine, each with the run that fails without the guard.
 //!
 //! 1. A refuted suspicion still ends in a verdict: `guards::a_refuted_suspicion_makes_nobody_renew`
 //! 2. Alone, the engine falls idle for ever: `guards::all_who_are_alone_find_each_other_again`
@@ -46,7 +46,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Five that lose packets for five minutes.
+/// Five members that lose packets for five minutes.
 pub(crate) fn much_lost(seed: u64) -> (World, Vec<Node>) {
     let (mut world, nodes) = cluster(seed, 5);
     world.network.loss = 0.15;
@@ -65,7 +65,7 @@ fn a_refuted_suspicion_makes_nobody_renew() {
         suspicions += world.history.changes.iter().filter(|change| change.status == Suspect).count();
         let failures = world.history.changes.iter().filter(|change| change.status == Failed).count();
         let renewed: u64 = nodes.iter().map(|node| world.gossip(*node).counters().renewals).sum();
-        // Whoever really was declared failed must renew; nobody else.
+        // A member that was called failed must renew itself; no other may.
         if failures == 0 {
             renewals += renewed;
         }
@@ -76,7 +76,7 @@ fn a_refuted_suspicion_makes_nobody_renew() {
     assert_eq!(renewals, 0, "renewals without any failure, after {suspicions} suspicions");
 }
 
-/// Without the own join loop the engine falls idle for ever once it is alone.
+/// Without the core's join loop the engine falls idle for ever once it is alone.
 pub(crate) fn all_alone(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
     for node in &nodes {
@@ -94,17 +94,17 @@ fn all_who_are_alone_find_each_other_again() {
     all_alone(1);
 }
 
-/// With the engine's own number of transmissions (5 for twenty members) every eighth crash leaves somebody with a
-/// ghost, until his own probe finds it many periods later.
+/// With the engine's own number of transmissions (5 for twenty members) every eighth crash leaves a member with a ghost,
+/// until its own probe finds out many periods later.
 pub(crate) fn rumour(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 20);
     world.crash(19);
-    let somebody = world.run_until(10 * SECOND, |world| {
+    let first = world.run_until(10 * SECOND, |world| {
         nodes[..19].iter().any(|node| world.status(*node, 19) == Some(Failed))
     });
-    assert!(somebody.is_some(), "seed {seed}: nobody noticed");
-    let everybody = world.run_until(SECOND, |world| world.all_say(&nodes[..19], 19, Failed));
-    assert!(everybody.is_some(), "seed {seed}: somebody keeps a ghost");
+    assert!(first.is_some(), "seed {seed}: no member noticed");
+    let all = world.run_until(SECOND, |world| world.all_say(&nodes[..19], 19, Failed));
+    assert!(all.is_some(), "seed {seed}: a member keeps a ghost");
     world
 }
 
@@ -186,7 +186,7 @@ fn a_copied_state_directory_is_reported_and_the_copy_stops() {
     copied_disk(4);
 }
 
-/// One of five has so much to say of itself.
+/// Five members, of which one has a tag of `length` bytes.
 pub(crate) fn long_metadata(seed: u64, length: usize) -> World {
     let (mut world, _) = cluster(seed, 5);
     world.drive_gossip(0, |gossip, now| {
@@ -198,7 +198,7 @@ pub(crate) fn long_metadata(seed: u64, length: usize) -> World {
     world
 }
 
-/// What the engine accepts as a rumour but can never send would stay in its queue for ever, and keep it sending.
+/// A rumour that the engine accepts and can never send would stay in its queue for ever, and keep it sending.
 #[test]
 fn a_cluster_at_rest_sends_no_rumours() {
     for length in [500, 900, 1_000, 1_050, 1_100, 1_150, 2_000] {
@@ -211,8 +211,8 @@ fn a_cluster_at_rest_sends_no_rumours() {
     }
 }
 
-/// Sets the tag `v` of the first node to this, and tells everybody.
-fn say(world: &mut World, version: u32) {
+/// Sets the tag `v` of the first node to `version`, and gossips it.
+fn set_version(world: &mut World, version: u32) {
     world.drive_gossip(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
         metadata.tags.insert("v".parse().unwrap(), version.to_string());
@@ -220,8 +220,8 @@ fn say(world: &mut World, version: u32) {
     });
 }
 
-/// What `node` has read there last.
-fn said(world: &World, node: Node) -> u32 {
+/// The tag `v` of the first node as `node` has last read it.
+fn version_at(world: &World, node: Node) -> u32 {
     let metadata = world.gossip(node).metadata(world.id(0));
     let tag = metadata.and_then(|metadata| metadata.tags.get(&"v".parse().unwrap()));
     tag.map_or(0, |tag| tag.parse().unwrap())
@@ -239,7 +239,7 @@ pub(crate) fn old_rumours(seed: u64) -> World {
         while world.elapsed() < end {
             world.run_for(Duration::from_millis(10));
             for (node, last) in nodes.iter().zip(&mut read) {
-                let now = said(world, *node);
+                let now = version_at(world, *node);
                 assert!(now >= *last, "seed {seed}: n{node} went back from {last} to {now}");
                 *last = now;
             }
@@ -252,11 +252,14 @@ pub(crate) fn old_rumours(seed: u64) -> World {
         if version == 30 {
             world.mend();
         }
-        say(&mut world, version);
+        set_version(&mut world, version);
         look(&mut world, SECOND / 4);
     }
     look(&mut world, 15 * SECOND);
-    assert!(nodes.iter().all(|node| said(&world, *node) == 40), "seed {seed}: somebody missed the last");
+    assert!(
+        nodes.iter().all(|node| version_at(&world, *node) == 40),
+        "seed {seed}: a member missed the last"
+    );
     let own_side = |change: &&Change| {
         change.status == Failed
             && (change.observer == 5) == (change.subject == 5)
@@ -280,7 +283,7 @@ fn the_newest_rumour_wins_however_late_and_however_often_old_ones_come() {
     }
 }
 
-/// The node's own address is among its seeds, as where a provider lists everybody, and another one that leads to it, too.
+/// The node's seeds contain its own address, since providers list all nodes, and another address that leads to it.
 pub(crate) fn own_seed(seed: u64) -> World {
     let mut world = World::new(seed);
     let alias = ([192, 0, 2, 7], 7946).into();
@@ -314,8 +317,8 @@ fn a_node_that_is_its_own_seed_is_no_member_to_itself() {
     own_seed(1);
 }
 
-/// A node that gives way starts its engine afresh. What the old one had planned would drive the new one a second time:
-/// twice the probes, and stages of probes that it never began.
+/// A node that gives way starts its engine afresh. Timers of the old engine would drive the new one a second time: twice
+/// the probes, and stages of probes that it never began.
 pub(crate) fn discarded_engines(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
     for _ in 0..3 {
@@ -347,7 +350,7 @@ fn the_timers_of_a_discarded_engine_are_never_delivered() {
 pub(crate) fn late_news_of_death(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
     world.pause(4);
-    // The others think it failed, and it has that in its socket when it leaves.
+    // The others have called it failed, and packets that say so wait in its socket when it leaves.
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[..4], 4, Failed)).is_some());
     let before = world.history.changes.len();
     world.drive_gossip(4, |gossip, now| gossip.leave(now));
@@ -365,10 +368,10 @@ fn a_member_that_has_left_stays_away_whatever_it_hears() {
     late_news_of_death(6);
 }
 
-/// A process that was stopped must not, when it goes on, call failed whom it did not hear meanwhile.
+/// A process that was stopped and goes on must not call members failed because it did not hear them meanwhile.
 pub(crate) fn pause(seed: u64, seconds: u32) -> World {
     let (mut world, nodes) = cluster(seed, 5);
-    // A little loss gives the paused one suspicions to come back to.
+    // A little loss leaves the paused member with suspicions to come back to.
     world.network.loss = 0.05;
     world.run_for(5 * SECOND);
     let before = world.history.changes.len();
@@ -398,12 +401,12 @@ fn a_pause_makes_nobody_healthy_fail() {
     }
 }
 
-/// A suspicion that ran out during the pause: its victim could not be heard meanwhile, so it gets its time once more.
+/// A suspicion that ran out during the pause: the suspect could not be heard meanwhile, so it gets its time once more.
 pub(crate) fn pause_under_suspicion(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
     world.network.loss = 0.4;
     let suspects = |world: &World| nodes.iter().any(|node| world.status(4, *node) == Some(Suspect));
-    assert!(world.run_until(60 * SECOND, suspects).is_some(), "seed {seed}: nobody under suspicion");
+    assert!(world.run_until(60 * SECOND, suspects).is_some(), "seed {seed}: no member under suspicion");
     world.network.loss = 0.0;
     world.pause(4);
     for other in 0..4 {
@@ -427,7 +430,7 @@ fn a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted() {
     }
 }
 
-/// A restart within the suspicion is only a change of name to the engine; readers must still see it.
+/// A restart while the member is still suspected is only a change of name to the engine; readers must still see it.
 pub(crate) fn quick_restart(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 3);
     let epoch = |world: &World| world.gossip(0).membership().members[&world.id(2)].epoch;
@@ -446,7 +449,7 @@ fn a_quick_restart_shows_as_a_new_epoch() {
     quick_restart(7);
 }
 
-/// An address that a dead node had and a new one got: the dead one dies normally, the new one is somebody else.
+/// An address that a dead node had and a new one gets: the dead one is called failed, the new one is another member.
 pub(crate) fn reused_address(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 3);
     let dead = world.id(2);

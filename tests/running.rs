@@ -1,4 +1,4 @@
-//! The real program, started and asked.
+//! The real program: its commands run to their end, and its agents, which are asked over HTTP.
 
 use std::{
     ffi::OsStr,
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::awaiting::within;
 
-/// Nothing on loopback takes longer, even on a busy machine.
+/// Time for one step of an agent on loopback, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A directory that goes with the test.
+/// A directory that is removed with the test.
 pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
@@ -45,12 +45,12 @@ impl Drop for Dir {
     }
 }
 
-/// The program, without what the environment of the test would tell it.
+/// The program, without variables of the environment that it would read.
 pub(crate) fn program() -> Command {
     program_by(&[])
 }
 
-/// The program as another one runs it, which becomes it in the end.
+/// The program, run by a wrapper that ends in executing it.
 fn program_by(wrapper: &[String]) -> Command {
     let ours = env!("CARGO_BIN_EXE_chronik-agent");
     let mut command = match wrapper {
@@ -91,18 +91,18 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts one on free ports of loopback.
+    /// Starts an agent on free ports of loopback.
     pub(crate) fn start(flags: &[&str]) -> Self {
         let own = ["--bind", "127.0.0.1:0", "--node-name", "box"];
         Self::launch(Dir::new(), &[&own, flags].concat())
     }
 
-    /// Starts one with its state and its log in `dir`, for which `DIR` stands in `flags`.
+    /// Starts an agent with its state and its log in `dir`; `DIR` in `flags` is replaced by its path.
     pub(crate) fn launch(dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
         Self::launch_by(&[], dir, flags)
     }
 
-    /// Has `wrapper` start one, which becomes it in the end, as `env` and `unshare` do. `DIR` stands for `dir` there, too.
+    /// Starts an agent by a wrapper that ends in executing it, as `env` and `unshare` do; `DIR` is replaced in it, too.
     pub(crate) fn launch_by(wrapper: &[&str], dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
         let dir = dir.into();
         let place = dir.0.to_str().unwrap();
@@ -115,13 +115,13 @@ impl Agent {
         Self { child, wrapper, args, http, dir }
     }
 
-    /// Kills it, as SIGKILL does, and waits until it is gone.
+    /// Kills the agent with SIGKILL, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again with the same flags, after it has ended.
+    /// Starts the agent again with the same flags, after it has ended.
     pub(crate) fn restart(&mut self) {
         (self.child, self.http) = spawn(&self.dir, &self.wrapper, &self.args);
     }
@@ -132,11 +132,12 @@ impl Agent {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Everything it has logged, in all its lives.
+    /// Everything that the agent has logged, over all its restarts.
     pub(crate) fn log(&self) -> String {
         log_in(&self.dir)
     }
 
+    /// The flag that makes a command ask this agent.
     pub(crate) fn at(&self) -> String {
         format!("--http={}", self.http)
     }
@@ -166,7 +167,7 @@ impl Agent {
         exchange(&mut stream, head, body)
     }
 
-    /// Waits for the agent to end by itself, and gives its exit code.
+    /// Waits for the agent to end by itself, and returns its exit code.
     pub(crate) fn ended(&mut self) -> i32 {
         let ended = || self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned());
         let (status, _) = within(PATIENCE, ended);
@@ -251,7 +252,7 @@ impl Response {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The status and the whole problem document, checked for its shape.
+    /// The status and the detail of a problem document, whose shape is checked.
     pub(crate) fn problem(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let document = self.json();
