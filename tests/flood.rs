@@ -22,7 +22,7 @@ use crate::{
     cluster::all_say,
     environment,
     hostile::{assert_none_was_called_failed, datagram, gossip_addr, rss_mb, tapped_trio},
-    running::{Agent, Dir, told},
+    running::{Agent, Dir, Ended, run},
 };
 
 /// Length of the flood in an ordinary test run.
@@ -71,7 +71,7 @@ fn a_flood_at_one_of_three_is_no_failure() {
 #[test]
 fn a_flood_at_one_of_three_that_have_a_key_is_not_answered() {
     let dir = Dir::new();
-    let (_, key, _) = told(["keygen"]);
+    let Ended { out: key, .. } = run(["keygen"]);
     let keys = dir.file("keys", &key);
     fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
     let answered = flood(&["--encrypt-key-file", &keys]);

@@ -250,7 +250,7 @@ impl Life {
         }
         let after = stalls(self);
         if stalled != after {
-            return Err(format!("somebody says that it was paused: {stalled:?}, {after:?}"));
+            return Err(format!("a member says that it was paused: {stalled:?}, {after:?}"));
         }
         self.check_changes(&fault, &undisturbed, from)
     }
@@ -277,7 +277,7 @@ impl Life {
         let from = self.world.history.changes.len();
         self.world.run_for(Duration::from_millis(self.rng.random_range(5_000..180_000)));
         let said = self.world.history.changes[from..].iter().find(|change| change.status == Failed);
-        said.map_or(Ok(()), |said| Err(format!("at rest somebody says {said:?}")))
+        said.map_or(Ok(()), |said| Err(format!("at rest a member says {said:?}")))
     }
 
     fn live(&mut self, time: Duration) -> Result<(), String> {

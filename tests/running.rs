@@ -69,16 +69,38 @@ fn program_by(wrapper: &[String]) -> Command {
     command
 }
 
-/// Runs a command to its end.
-pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
-    program().args(args).stdin(Stdio::null()).output().unwrap()
+/// The end of a command: its exit code, and what it wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) out: String,
+    /// Standard error.
+    pub(crate) error: String,
 }
 
-/// What a command said and how it ended: exit code, standard output, standard error.
-pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, String, String) {
-    let output = run(args);
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+impl Ended {
+    /// An end with success and nothing on standard error.
+    pub(crate) fn succeeded(out: impl Into<String>) -> Self {
+        Self { code: 0, out: out.into(), error: String::new() }
+    }
+
+    /// An end with nothing on standard output.
+    pub(crate) fn failed(code: i32, error: impl Into<String>) -> Self {
+        Self { code, out: String::new(), error: error.into() }
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
+    program().args(args).stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// A running agent, or one that has been killed and can be started again.
@@ -168,7 +190,7 @@ impl Agent {
     }
 
     /// Waits for the agent to end by itself, and returns its exit code.
-    pub(crate) fn ended(&mut self) -> i32 {
+    pub(crate) fn wait_for_end(&mut self) -> i32 {
         let ended = || self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned());
         let (status, _) = within(PATIENCE, ended);
         status.code().unwrap_or_else(|| panic!("the agent ended by a signal:\n{}", log_in(&self.dir)))

@@ -20,18 +20,25 @@ const MOST_BYTES: u64 = 600;
 /// Prints a time, in simulated seconds, and the cost so far: seconds of one processor, and the peak of memory.
 fn print_result(scenario: &str, count: usize, seed: u64, took: Duration) {
     let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
-    let (cpu_s, peak_mb) = cost();
+    let Cost { cpu_s, peak_mb } = cost();
     campaigns::print_result(&json!({
         "suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds,
         "cpu_s": cpu_s, "peak_mb": peak_mb,
     }));
 }
 
-/// Processor time of this thread in seconds, and the peak of this process's memory in MB.
-fn cost() -> (u64, u64) {
+struct Cost {
+    /// Processor time of this thread.
+    cpu_s: u64,
+    /// Peak of this process's memory.
+    peak_mb: u64,
+}
+
+/// The cost so far, as the kernel counts it.
+fn cost() -> Cost {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let cpu_ns: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
-    (cpu_ns / 1_000_000_000, peak_kb(process::id()) / 1_000)
+    Cost { cpu_s: cpu_ns / 1_000_000_000, peak_mb: peak_kb(process::id()) / 1_000 }
 }
 
 /// Starts `count` nodes within 50 ms, which know one seed; returns how long it takes until each lists all.

@@ -61,7 +61,7 @@ fn founded(seed: u64, count: usize, expect: u16, servers: Servers) -> (World, Ve
 }
 
 /// Stops all, lets months pass, and starts `those`.
-fn months_later(world: &mut World, all: &[Node], those: &[Node]) {
+fn restart_months_later(world: &mut World, all: &[Node], those: &[Node]) {
     world.run_for(5 * SECOND);
     all.iter().for_each(|node| world.crash(*node));
     world.unix_ms += 90 * 86_400_000;

@@ -165,7 +165,7 @@ fn members_that_stand_still_make_few_healthy_ones_fail() {
             assert!(outcome.all_s.is_some(), "{column:?}: a crash did not show");
         }
     }
-    assert_share(shipped.false_failed, swim.false_failed, "at anybody");
+    assert_share(shipped.false_failed, swim.false_failed, "by any member");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use chronik_agent::{
     quorum::QuorumStatus,
 };
 
-use super::{SECOND, Servers, all_told, assert_sound, founded, group, months_later};
+use super::{SECOND, Servers, all_told, assert_sound, founded, group, restart_months_later};
 use crate::sim::{Node, World, servers::Plan};
 
 fn assert_two_of_three(world: &World, nodes: &[Node]) {
@@ -23,7 +23,7 @@ fn assert_two_of_three(world: &World, nodes: &[Node]) {
 fn a_founder_dies_for_good_and_months_later_all_others_restart() {
     for (servers, word) in [(Servers::Attached, "resume"), (Servers::Silent, "bootstrap")] {
         let (mut world, nodes) = founded(1, 3, 3, servers);
-        months_later(&mut world, &nodes, &nodes[1..]);
+        restart_months_later(&mut world, &nodes, &nodes[1..]);
         let up = world.run_until(2 * SECOND, |world| {
             // Agents whose servers never report are given the same founding again.
             all_told(world, &nodes[1..], word)
@@ -39,7 +39,7 @@ fn a_founder_dies_for_good_and_months_later_all_others_restart() {
 fn two_of_three_go_on_with_a_lower_expect() {
     let (mut world, nodes) = founded(2, 3, 3, Servers::Attached);
     nodes.iter().for_each(|node| world.change_plan(*node, |plan| *plan = Plan::expect(2)));
-    months_later(&mut world, &nodes, &nodes[1..]);
+    restart_months_later(&mut world, &nodes, &nodes[1..]);
     let up =
         world.run_until(3 * SECOND, |world| nodes[1..].iter().all(|node| world.quorum(*node).expect_met));
     assert!(up.is_some());
@@ -51,7 +51,7 @@ fn two_of_three_go_on_with_a_lower_expect() {
 pub(crate) fn replaced_months_later(seed: u64) -> World {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     let fourth = world.add_server(Plan::expect(3), vec![World::addr_of(1)]);
-    months_later(&mut world, &nodes, &[1, 2, fourth]);
+    restart_months_later(&mut world, &nodes, &[1, 2, fourth]);
     let up = world.run_until(3 * SECOND, |world| {
         [1, 2, fourth].iter().all(|node| world.quorum(*node).expect_met) && world.word(fourth) == "join"
     });
@@ -71,7 +71,7 @@ fn a_replacement_joins_two_of_three_months_later() {
 fn the_majority_of_the_last_known_cluster_is_enough_and_less_is_not() {
     for (alive, status) in [(3, QuorumStatus::Quorate), (2, QuorumStatus::Lost)] {
         let (mut world, nodes) = founded(4, 5, 5, Servers::Attached);
-        months_later(&mut world, &nodes, &nodes[..alive]);
+        restart_months_later(&mut world, &nodes, &nodes[..alive]);
         world.run_for(60 * SECOND);
         let alive = &nodes[..alive];
         assert!(all_told(&world, alive, "resume"), "\n{}", world.describe());

@@ -28,7 +28,7 @@ impl World {
             return;
         }
         host.seen_index = process.gossip().index();
-        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
+        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed a member wrongly");
         self.history.version += 1;
         let now = self.now;
         for member in process.poll_changed().into_iter().filter(|member| member.since == now) {
