@@ -1,5 +1,5 @@
-//! What the local API does: whole member lists over one connection that stays open, and how soon a reader that waits
-//! for a change has it.
+//! The speed of the local API: whole member lists over one connection that stays open, and the time until a reader that
+//! waits for a change has it.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -37,13 +37,13 @@ use self::{
 /// Answers by the local API of one agent in a cluster of real ones.
 #[derive(Parser)]
 struct Args {
-    /// How many agents
+    /// Number of agents
     #[arg(long, default_value_t = 60)]
     members: usize,
-    /// How long to ask for members, in seconds
+    /// Time for which members are asked for, in seconds
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// How many changes to wait for
+    /// Number of changes to wait for
     #[arg(long, default_value_t = 500)]
     changes: usize,
     /// Passed by cargo
@@ -53,16 +53,16 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
-    let (agents, joined) = cluster_of(args.members);
+    let (agents, joined) = start_cluster(args.members);
     eprintln!("{} agents list each other {joined:?} after the last start", args.members);
     let line = Line::begin();
-    line.print("api", members(agents[0].http, &args));
+    line.print("api", measure_members(agents[0].http, &args));
     let line = Line::begin();
-    line.print("api", wakes(agents[0].http, &args));
+    line.print("api", measure_wakes(agents[0].http, &args));
 }
 
-/// Starts so many, and waits until the first and the last list all of them.
-fn cluster_of(count: usize) -> (Vec<Agent>, Duration) {
+/// Starts `count` agents, and waits until the first and the last list all of them.
+fn start_cluster(count: usize) -> (Vec<Agent>, Duration) {
     let (addrs, _) = cluster::addrs(count);
     let flags = ["--join", &addrs[0]];
     let agents: Vec<_> = (0..)
@@ -83,9 +83,9 @@ fn cluster_of(count: usize) -> (Vec<Agent>, Duration) {
 }
 
 /// Asks for all members, again and again, over one connection.
-fn members(http: SocketAddr, args: &Args) -> Value {
+fn measure_members(http: SocketAddr, args: &Args) -> Value {
     let mut connection = Connection::open(http);
-    // What is asked first finds nothing warm.
+    // The first request finds nothing warm, and is not measured.
     connection.get("/v1/members");
     let begin = now();
     let (mut micros, mut bytes) = (Vec::new(), 0);
@@ -102,9 +102,9 @@ fn members(http: SocketAddr, args: &Args) -> Value {
         "p99_us": quantile(&micros, 0.99), "worst_us": quantile(&micros, 1.0)})
 }
 
-/// Lets one connection wait for a change, makes one over another, and measures from before the request that makes it
-/// until the one that waits has its answer.
-fn wakes(http: SocketAddr, args: &Args) -> Value {
+/// Lets one connection wait for a change, makes the change over another, and measures from before the request that makes
+/// it until the waiting one has its answer.
+fn measure_wakes(http: SocketAddr, args: &Args) -> Value {
     let (mut reader, mut writer) = (Connection::open(http), Connection::open(http));
     let mut micros = Vec::new();
     let mut index = index_of(&reader.get("/v1/bootstrap"));

@@ -1,4 +1,4 @@
-//! What the hot paths of the core cost, driven by hand through its public interface as the running agent drives it.
+//! The cost of the hot paths of the core, driven by hand through its public interface as the running agent drives it.
 //!
 //! A loop and a clock, no framework: criterion brings 17 packages that would be compiled for the tests too, and the
 //! lighter ones print tables, not raw results.
@@ -33,10 +33,10 @@ use self::{
     nodes::Hub,
 };
 
-/// What the hot paths of the core cost.
+/// Cost of the hot paths of the core.
 #[derive(Parser)]
 struct Args {
-    /// Only what has this in its name
+    /// Part of the names of the measurements to make
     #[arg(default_value = "")]
     filter: String,
     /// Passed by cargo
@@ -45,9 +45,9 @@ struct Args {
 }
 
 const SAMPLES: usize = 30;
-/// A sample lasts at least this long, so that the clock's resolution does not show.
+/// Least length of a sample, so that the clock's resolution does not show.
 const SAMPLE: Duration = Duration::from_millis(5);
-/// Clusters small and large.
+/// Sizes of a small and a large cluster.
 const SIZES: [usize; 2] = [10, 1_000];
 const LARGE: usize = 1_000;
 
@@ -56,31 +56,31 @@ fn main() {
     let wanted = |name: &str| name.contains(&args.filter);
     for size in SIZES {
         if wanted("ping") {
-            ping("ping", size, Hub::of);
-            ping("ping_news", size, Hub::with_news);
+            measure_ping("ping", size, Hub::of);
+            measure_ping("ping_news", size, Hub::with_news);
         }
         if wanted("busy_second") {
-            busy_second(size);
+            measure_busy_second(size);
         }
     }
     if wanted("compare") {
-        compare(LARGE);
+        measure_compare(LARGE);
     }
     if wanted("exchange") {
-        exchange(LARGE);
+        measure_exchange(LARGE);
     }
     if wanted("publish") {
-        publish(LARGE);
+        measure_publish(LARGE);
     }
     if wanted("members") {
-        api::members(LARGE);
+        api::measure_members(LARGE);
     }
     if wanted("decision_turn") {
-        decision_turn(10);
+        measure_decision_turn(10);
     }
 }
 
-/// Takes samples of `work`, each over as many calls as last long enough, and prints what one call takes.
+/// Takes samples of `work`, each over as many calls as last `SAMPLE`, and prints the time of one call.
 fn measure(name: &str, size: usize, mut work: impl FnMut()) {
     let line = Line::begin();
     let begin = now();
@@ -99,7 +99,7 @@ fn measure(name: &str, size: usize, mut work: impl FnMut()) {
     print(&line, name, size, (0..SAMPLES).map(sample).collect());
 }
 
-/// Prints what one call took, in these seconds.
+/// Prints the times of one call, which are given in seconds.
 fn print(line: &Line, name: &str, size: usize, mut seconds: Vec<f64>) {
     seconds.sort_by(f64::total_cmp);
     let micros = |share| rounded(quantile(&seconds, share) * 1e6, 3);
@@ -110,22 +110,22 @@ fn print(line: &Line, name: &str, size: usize, mut seconds: Vec<f64>) {
     );
 }
 
-/// A probe comes in, its acknowledgement goes out, and nobody has any news; or the probe brings some that is known.
-fn ping(name: &str, size: usize, hub: fn(usize, Instant) -> Hub) {
+/// A probe comes in and its acknowledgement goes out, without any news, or with news that are known.
+fn measure_ping(name: &str, size: usize, hub: fn(usize, Instant) -> Hub) {
     let mut hub = hub(size, now());
-    let (from, ping) = hub.ping();
+    let (from, ping) = hub.next_ping();
     while hub.node.backlog() != chronik_agent::gossip::Backlog::default() {
         hub.node.handle_datagram(from, &ping, hub.now);
-        assert_eq!(hub.sent(), 1, "an acknowledgement and nothing else");
+        assert_eq!(hub.drain(), 1, "an acknowledgement and nothing else");
     }
     measure(name, size, || {
         hub.node.handle_datagram(from, &ping, hub.now);
-        assert_eq!(hub.sent(), 1);
+        assert_eq!(hub.drain(), 1);
     });
 }
 
-/// A second of a node's life in which everything is news: all have just joined, and rumours fill every packet.
-fn busy_second(size: usize) {
+/// A second of a node's life right after all have joined, while rumours fill every packet.
+fn measure_busy_second(size: usize) {
     let line = Line::begin();
     let second = |_| {
         let mut hub = Hub::of(size, now());
@@ -134,7 +134,7 @@ fn busy_second(size: usize) {
         let begin = now();
         while let Some(due) = hub.node.poll_timeout().filter(|due| *due <= end) {
             hub.node.handle_timeout(due);
-            hub.sent();
+            hub.drain();
             while hub.node.poll_dial().is_some() {}
         }
         begin.elapsed().as_secs_f64()
@@ -142,19 +142,19 @@ fn busy_second(size: usize) {
     print(&line, "busy_second", size, (0..SAMPLES / 3).map(second).collect());
 }
 
-/// Another node asks whether the states are equal, and they are.
-fn compare(size: usize) {
+/// Another node compares its state with ours, and they are equal.
+fn measure_compare(size: usize) {
     let mut hub = Hub::of(size - 1, now());
     let (mut last, addr) = hub.join(size);
-    let frame = nodes::comparison(&mut last, hub.now);
+    let frame = nodes::next_comparison(&mut last, hub.now);
     measure("compare", size, || {
         let reply = hub.node.handle_request(addr, &frame, hub.now).unwrap();
         assert!(reply.len() < 100, "the states differ");
     });
 }
 
-/// Two nodes that know the same exchange their whole states, both ends counted.
-fn exchange(size: usize) {
+/// Two nodes with equal states exchange them whole; both ends are counted.
+fn measure_exchange(size: usize) {
     let mut hub = Hub::of(size - 1, now());
     let (mut last, addr) = hub.join(size);
     let to = hub.node.me().addr();
@@ -168,8 +168,8 @@ fn exchange(size: usize) {
     });
 }
 
-/// What a reader's snapshot costs the core.
-fn publish(size: usize) {
+/// The core copies its members for a reader's snapshot.
+fn measure_publish(size: usize) {
     let hub = Hub::of(size, now());
     let mut membership = hub.node.membership();
     measure("publish", size, || {
@@ -178,8 +178,8 @@ fn publish(size: usize) {
     });
 }
 
-/// A second has passed: what the founding makes of ten servers, of which it waits for one more.
-fn decision_turn(size: usize) {
+/// A turn of the founding once a second, with ten servers, while it waits for one more.
+fn measure_decision_turn(size: usize) {
     let start = now();
     let expect = u16::try_from(size + 1).ok().and_then(NonZeroU16::new).unwrap();
     let mut machine = nodes::machine(size, expect, start);

@@ -1,5 +1,5 @@
-//! How long a founding takes: three real agents are started in any order, each when it likes, and from the start of the
-//! last one it is measured until all three have told their reader `bootstrap`, with the same cluster and founders.
+//! The time of a founding: three real agents are started in any order at random moments, and it is measured from the start
+//! of the last one until all three have told their readers `bootstrap`, with the same cluster and founders.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -34,20 +34,20 @@ use self::{
     line::{Line, quantile, rounded},
 };
 
-/// What users are told: from the last start to the decision on all, in seconds.
+/// Bound that users are told: from the last start to the decision on all, in seconds.
 const BOUND_S: f64 = 2.0;
 /// Servers that found together.
 const SERVERS: usize = 3;
-/// Nothing takes longer unless it has gone wrong for good.
+/// Time for any step: a founding that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts three agents at random moments, again and again, and measures how long the founding takes.
 #[derive(Parser)]
 struct Args {
-    /// How many foundings
+    /// Number of foundings
     #[arg(long, default_value_t = 50)]
     starts: u64,
-    /// Between the first and the last start of one founding, at most, in seconds
+    /// Longest time between the first and the last start of one founding, in seconds
     #[arg(long, default_value_t = 3.0)]
     spread_s: f64,
     /// Seed of the orders and moments
@@ -58,7 +58,7 @@ struct Args {
     bench: bool,
 }
 
-/// What one agent's reader saw.
+/// The decision of one agent, as its reader saw it.
 struct Told {
     started: Instant,
     decided: Instant,
@@ -68,7 +68,7 @@ struct Told {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut rng = StdRng::seed_from_u64(args.seed);
-    let mut took: Vec<f64> = (0..args.starts).map(|run| founding(run, &args, &mut rng)).collect();
+    let mut took: Vec<f64> = (0..args.starts).map(|run| measure_founding(run, &args, &mut rng)).collect();
     took.sort_by(f64::total_cmp);
     let Some(worst) = took.last().copied() else {
         return ExitCode::SUCCESS;
@@ -82,13 +82,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One founding, in seconds from the last start until all know.
-fn founding(run: u64, args: &Args, rng: &mut StdRng) -> f64 {
+/// Makes one founding; returns the seconds from the last start until all know.
+fn measure_founding(run: u64, args: &Args, rng: &mut StdRng) -> f64 {
     let line = Line::begin();
     let mut offsets: [f64; SERVERS] = std::array::from_fn(|_| rng.random_range(0.0..=args.spread_s));
     offsets[0] = 0.0;
     offsets.shuffle(rng);
-    let told = decisions(&offsets);
+    let told = read_decisions(&offsets);
     let answers: Vec<_> =
         told.iter().map(|told| [&told.answer["cluster_id"], &told.answer["founders"]]).collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]), "they found different clusters: {answers:?}");
@@ -104,8 +104,8 @@ fn founding(run: u64, args: &Args, rng: &mut StdRng) -> f64 {
     seconds
 }
 
-/// Starts an agent at each of these offsets, and reads what each decides. None ends before all have decided.
-fn decisions(offsets: &[f64]) -> Vec<Told> {
+/// Starts an agent at each of these offsets, and reads the decision of each. None ends before all have decided.
+fn read_decisions(offsets: &[f64]) -> Vec<Told> {
     let (addrs, seeds) = cluster::addrs(offsets.len());
     let begin = now();
     let done = AtomicUsize::new(0);
@@ -115,14 +115,14 @@ fn decisions(offsets: &[f64]) -> Vec<Told> {
             .map(|(number, (offset, addr))| {
                 let (done, seeds) = (&done, &seeds);
                 let start = begin + Duration::from_secs_f64(*offset);
-                scope.spawn(move || decision(number, addr, seeds, start, done))
+                scope.spawn(move || read_decision(number, addr, seeds, start, done))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
 }
 
-fn decision(number: usize, addr: &str, seeds: &str, start: Instant, done: &AtomicUsize) -> Told {
+fn read_decision(number: usize, addr: &str, seeds: &str, start: Instant, done: &AtomicUsize) -> Told {
     within(PATIENCE, || if now() >= start { Ok(()) } else { Err("too early".to_owned()) });
     let started = now();
     let expect = SERVERS.to_string();
@@ -140,7 +140,7 @@ fn decision(number: usize, addr: &str, seeds: &str, start: Instant, done: &Atomi
         index = answer["index"].as_u64().unwrap();
     };
     let decided = now();
-    // Nobody leaves before the others have decided; who has failed is not waited for without end.
+    // No agent ends before the others have decided; the wait is bounded in case one has failed.
     done.fetch_add(1, Ordering::Relaxed);
     within(PATIENCE, || match done.load(Ordering::Relaxed) {
         SERVERS => Ok(()),

@@ -27,7 +27,7 @@ impl Connection {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
         );
-        // In one packet, as a client that knows its body sends it.
+        // Head and body go in one packet, as from a client that knows its body.
         self.0.get_mut().write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
     }
 

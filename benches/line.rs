@@ -1,11 +1,11 @@
-//! A raw result as one line of JSON, with what a reader has to know beside the figure: the machine, its load, the date
-//! and the version.
+//! A raw result as one line of JSON, with the circumstances that a reader has to know: the machine, its load, the date and
+//! the version.
 
 use std::fs;
 
 use serde_json::{Map, Value, json};
 
-/// The moment before a measurement; [`Self::print`] ends it.
+/// A measurement that has begun; [`Self::print`] ends it.
 pub(crate) struct Line {
     load_before: Option<f64>,
 }
@@ -34,7 +34,7 @@ impl Line {
     }
 }
 
-/// The load average of the last minute.
+/// Load average of the last minute.
 fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
@@ -66,7 +66,7 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-/// To so many digits behind the point, as raw results keep them.
+/// The value with `digits` digits behind the point, as raw results keep it.
 pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
     let factor = 10_f64.powi(digits);
     (value * factor).round() / factor

@@ -1,4 +1,4 @@
-//! Makes docs/performance.md and its plots of the raw results in docs/performance.
+//! The program that makes docs/performance.md and its plots of the raw results in docs/performance.
 #![expect(clippy::print_stderr, reason = "it tells what is wrong with a raw result")]
 
 #[path = "report/page.rs"]

@@ -4,45 +4,48 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
-/// Inputs made of each corpus, beside those in it. The fuzzer does the searching; this finds what a change broke.
+/// Inputs made of each corpus, beside those in it: enough to notice what a change broke. The search is the fuzzer's.
 const MADE: usize = 2_000;
 /// Longest input made.
 const LONGEST: usize = 4096;
-/// The fuzzer calls a second slow; a development build on a busy machine has more time.
+/// Time from which an input is too slow: the fuzzer allows a second, and a development build on a busy machine has more.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Shows the input that a target stopped at.
-struct Shown<'a>(&'a str, &'a [u8]);
+/// Prints the input at which a target panicked.
+struct Running<'a> {
+    target: &'a str,
+    input: &'a [u8],
+}
 
-impl Drop for Shown<'_> {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let hex: String = self.1.iter().map(|byte| format!("{byte:02x}")).collect();
-            println!("{} stopped at {hex}", self.0);
+            let hex: String = self.input.iter().map(|byte| format!("{byte:02x}")).collect();
+            println!("{} stopped at {hex}", self.target);
         }
     }
 }
 
-/// Feeds `target` with the corpus of this name and with what can be made of it.
+/// Feeds `target` with the corpus of this name, and with inputs that are made of it.
 #[expect(clippy::disallowed_methods, reason = "real time is what a slow input takes")]
 pub(crate) fn replay(name: &str, target: fn(&[u8])) {
     let run = |input: &[u8]| {
-        let shown = Shown(name, input);
+        let running = Running { target: name, input };
         let start = std::time::Instant::now();
         target(input);
         assert!(start.elapsed() < SLOW, "{name} took {:?}", start.elapsed());
-        drop(shown);
+        drop(running);
     };
-    let corpus = corpus(name);
+    let corpus = read_corpus(name);
     assert!(!corpus.is_empty(), "fuzz/corpus/{name} is empty");
     corpus.iter().for_each(|input| run(input));
     let seed = 20_261_125;
     println!("{name}: {} inputs, {MADE} more from seed {seed}", corpus.len());
     let mut rng = StdRng::seed_from_u64(seed);
-    (0..MADE).for_each(|_| run(&made(&corpus, &mut rng)));
+    (0..MADE).for_each(|_| run(&make_input(&corpus, &mut rng)));
 }
 
-fn corpus(name: &str) -> Vec<Vec<u8>> {
+fn read_corpus(name: &str) -> Vec<Vec<u8>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut folders = root.ancestors().map(|place| place.join("fuzz/corpus").join(name));
     let folder = folders.find(|folder| folder.is_dir()).unwrap_or_else(|| panic!("no fuzz/corpus/{name}"));
@@ -52,7 +55,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// An input with some bytes changed, cut, repeated, or put before those of another.
-fn made(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
+fn make_input(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
     let mut input = corpus[rng.random_range(0..corpus.len())].clone();
     for _ in 0..rng.random_range(1..6) {
         let at = rng.random_range(0..=input.len());

@@ -29,8 +29,7 @@ fn one_socket_for_both_families_reaches_both() {
     let both = start("both", "[::]:0", &["--advertise", "[::1]"]);
     let four = start("four", &loopback().to_string(), &[]);
     let six = start("six", "[::1]:0", &["--join", &addr(&both)]);
-    // It dials an IPv4 address, and one that only has IPv4 cannot answer it at an IPv6 one: only the datagrams of
-    // the socket itself are of both families.
+    // `four` does not join: it has IPv4 alone, and could not answer `both` at the IPv6 address that `both` advertises.
     within(BOUND, || all_say([&both, &six], &[("both", "alive"), ("six", "alive")]));
     drop((four, six));
     let four = start("four", &loopback().to_string(), &[]);
@@ -56,7 +55,7 @@ fn the_agents_own_address_among_the_seeds_is_no_join() {
     let a = start("a", "0.0.0.0:0", &["--advertise", "lo", "--log-level", "debug"]);
     let answer = a.post("/v1/join", &format!("{{\"addrs\":[\"{}\"]}}", addr(&a))).json();
     assert_eq!(answer["results"][0]["error"], "this is the agent's own address", "{answer}");
-    // Known under another address than the one it gives to others.
+    // The address that it binds to, which is not the one that it advertises.
     let port = addr(&a).rsplit_once(':').unwrap().1.to_owned();
     let answer = a.post("/v1/join", &format!("{{\"addrs\":[\"{own}:{port}\"]}}")).json();
     assert_eq!(answer["results"][0]["error"], "this is the agent's own address", "{answer}");
@@ -89,7 +88,7 @@ fn two_clusters_with_each_others_seeds_never_merge_and_say_why() {
     }
     assert_eq!(all_say([&a], &[("a", "alive")]), Ok(()));
     assert_eq!(all_say([&b], &[("b", "alive")]), Ok(()));
-    // Counters are published once a second.
+    // The counters are published once a second.
     within(BOUND, || match a.get("/v1/info").json()["counters"]["foreign"].as_u64().unwrap() {
         0 => Err("nothing foreign was counted".to_owned()),
         _ => Ok(()),

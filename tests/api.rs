@@ -118,7 +118,7 @@ fn metrics_are_prometheus_text() {
 }
 
 #[test]
-fn whoever_opens_the_bare_address_gets_to_the_page() {
+fn the_bare_address_redirects_to_the_page() {
     let answer = agent().get("/");
     assert_eq!((answer.status(), answer.header("location")), (307, "/ui"));
 }
@@ -132,7 +132,7 @@ fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[test]
-fn what_the_client_has_is_not_sent_again() {
+fn an_answer_that_the_client_has_is_not_sent_again() {
     let agent = agent();
     for path in ["/v1/members", "/v1/quorum", "/v1/bootstrap", "/v1/discovery", "/v1/self"] {
         let etag = agent.get(path).header("etag").to_owned();
@@ -149,7 +149,7 @@ fn a_long_poll_ends_with_its_time_or_at_once_for_a_foreign_index() {
     let index = agent.get("/v1/discovery").header("x-chronik-index").to_owned();
     let waited = agent.get(&format!("/v1/discovery?index={index}&wait=20ms"));
     assert_eq!((waited.status(), waited.header("x-chronik-index")), (200, index.as_str()));
-    // Would take longer than the test is ready to wait.
+    // An answer that waited for a change would take longer than the test's client does.
     let future = agent.get("/v1/members?index=123456789&wait=10m");
     assert_eq!(future.status(), 200);
 }
@@ -271,7 +271,7 @@ fn a_page_of_another_origin_changes_nothing() {
 #[test]
 fn a_join_says_how_each_address_ended() {
     let agent = agent();
-    // Port 1 of loopback: nobody listens there.
+    // Nothing listens at port 1 of loopback.
     let answer = agent.post("/v1/join", r#"{"addrs":["127.0.0.1:1"]}"#);
     assert_eq!(answer.status(), 200);
     let answer = answer.json();
@@ -279,8 +279,14 @@ fn a_join_says_how_each_address_ended() {
     assert!(answer["results"][0]["error"].is_string());
 }
 
-/// The events of an agent as they come: name and data of each.
-fn events(agent: &Agent) -> impl Iterator<Item = (String, Value)> {
+/// An event of the stream.
+struct Event {
+    name: String,
+    data: Value,
+}
+
+/// The events of an agent as they come.
+fn events(agent: &Agent) -> impl Iterator<Item = Event> {
     let mut stream = TcpStream::connect(agent.http).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     write!(stream, "GET /v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
@@ -292,18 +298,19 @@ fn events(agent: &Agent) -> impl Iterator<Item = (String, Value)> {
     let field =
         |event: &[String], name| event.iter().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
     iter::from_fn(next).take_while(|event| !event.is_empty()).filter_map(move |event| {
-        Some((field(&event, "event: ")?, serde_json::from_str(&field(&event, "data: ")?).unwrap()))
+        let (name, data) = (field(&event, "event: ")?, field(&event, "data: ")?);
+        Some(Event { name, data: serde_json::from_str(&data).unwrap() })
     })
 }
 
 #[test]
-fn who_listens_is_told_who_is_there_and_who_failed_and_that_it_ends() {
+fn a_listener_is_told_of_members_and_failures_and_of_the_end() {
     let mut agent = agent();
     let addr = agent.get("/v1/members").json()["members"][0]["addr"].as_str().unwrap().to_owned();
     let mut other =
         Agent::launch(Dir::new(), &["--bind", "127.0.0.1:0", "--node-name", "other", "--join", &addr]);
     let mut events = events(&agent);
-    let first: Vec<_> = events.by_ref().take(3).map(|(name, _)| name).collect();
+    let first: Vec<_> = events.by_ref().take(3).map(|event| event.name).collect();
     assert_eq!(first, ["members", "quorum", "bootstrap"]);
     within(Duration::from_secs(30), || {
         match other.get("/v1/members").json()["members"].as_array().unwrap().len() {
@@ -312,17 +319,17 @@ fn who_listens_is_told_who_is_there_and_who_failed_and_that_it_ends() {
         }
     });
     other.kill();
-    let mut failed = |(name, data): &(String, Value)| {
+    let mut failed = |Event { name, data }: &Event| {
         name == "member" && data["name"] == "other" && data["status"] == "failed"
     };
-    let (_, told) = events.find(&mut failed).expect("it is told that a member failed");
+    let told = events.find(&mut failed).expect("it is told that a member failed").data;
     let members = agent.get("/v1/members").json();
     let listed = members["members"].as_array().unwrap().iter().find(|member| member["name"] == "other");
     assert_eq!((&told["id"], &told["since"]), (&listed.unwrap()["id"], &listed.unwrap()["since"]));
     agent.signal("TERM");
-    // And the stream ends.
+    // The stream ends too, or this would not return.
     events.for_each(drop);
-    assert_eq!(agent.ended(), 0);
+    assert_eq!(agent.wait_for_end(), 0);
 }
 
 #[test]
@@ -330,7 +337,7 @@ fn leaving_ends_the_agent_with_success() {
     let mut agent = agent();
     let answer = agent.post("/v1/leave", "");
     assert_eq!((answer.status(), answer.body.as_str()), (200, "{\"left\":true}\n"));
-    assert_eq!(agent.ended(), 0);
+    assert_eq!(agent.wait_for_end(), 0);
 }
 
 #[test]
@@ -339,11 +346,11 @@ fn a_unix_socket_is_for_owner_and_group_and_goes_with_the_agent() {
     let mut agent = Agent::start(&["--http", "unix:DIR/api.sock"]);
     let path = agent.dir.0.join("api.sock").display().to_string();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    // No browser can open it, so that any name will do.
+    // A browser cannot open a unix socket, so that any host name is accepted.
     let answer = over_unix(&path, "GET /livez HTTP/1.1\r\nHost: anything\r\n");
     assert_eq!((answer.status(), answer.body.as_str()), (200, "ok\n"));
     agent.post("/v1/leave", "");
-    agent.ended();
+    agent.wait_for_end();
     assert!(!std::path::Path::new(&path).exists());
 }
 
@@ -362,7 +369,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let expected =
         format!("--http {flag}: address in use: another agent answers there; choose another --http");
     assert!(log.contains(&expected), "{log}");
-    // What a crash leaves behind: a socket without a listener.
+    // A crash leaves a socket without a listener behind.
     let stale = agent.dir.0.join("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let third = Agent::start(&["--http", &format!("unix:{}", stale.display())]);

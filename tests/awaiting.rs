@@ -1,17 +1,17 @@
-//! Waiting for the thing itself, with a bound: the one place in the tests where a thread sleeps.
+//! Waiting for a condition, with a bound: the one place in the tests where a thread sleeps. And the real clock.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// How often a thing is looked at; well below every figure that a test measures.
+/// Interval between two looks; well below every time that a test measures.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Looks until it is so, and says what was found and how long that took.
+/// Looks until the condition holds; returns what was found and how long it took.
 ///
 /// # Panics
-/// With what was missing last, where it is not so within `bound`.
+/// With what was missing last, if the condition does not hold within `bound`.
 #[track_caller]
 pub(crate) fn within<T>(bound: Duration, mut look: impl FnMut() -> Result<T, String>) -> (T, Duration) {
     let begin = now();
@@ -25,7 +25,7 @@ pub(crate) fn within<T>(bound: Duration, mut look: impl FnMut() -> Result<T, Str
     }
 }
 
-/// Real time, which real processes are measured in.
+/// Real time: real processes are measured in it, and a simulation may begin at any instant.
 #[expect(clippy::disallowed_methods, reason = "the agents under test run on it")]
 pub(crate) fn now() -> Instant {
     Instant::now()

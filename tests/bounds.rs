@@ -1,5 +1,5 @@
 //! Clients that want too much, send too slowly or never read: each is bounded, and neither the agent nor its other
-//! clients notice. Prints what it costs.
+//! clients notice. The costs are printed.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -15,9 +15,9 @@ use crate::{
     running::Agent,
 };
 
-/// Head, body and answer have 10 s each; the machine may be busy.
+/// Time for a request: head, body and answer have 10 s each, and the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// 1,024 heads of 16 KiB, and what the allocator keeps beside them.
+/// Growth of memory that is allowed: 1,024 heads of 16 KiB, and twice as much for the allocator.
 const MAY_GROW_KB: u64 = 48 * 1024;
 
 fn agent() -> Agent {
@@ -27,7 +27,7 @@ fn agent() -> Agent {
     Agent::start(&[])
 }
 
-/// Of so many requests, each over a connection of its own.
+/// 99th percentile of the times of `requests` requests, each over a connection of its own.
 pub(crate) fn p99(agent: &Agent, requests: usize) -> Duration {
     let mut took: Vec<Duration> = (0..requests)
         .map(|_| {
@@ -46,17 +46,18 @@ fn connect(agent: &Agent) -> TcpStream {
     stream
 }
 
-/// What comes until the agent closes the connection.
-fn rest(stream: &mut TcpStream) -> String {
+/// Reads until the agent closes the connection.
+fn read_rest(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     match stream.read_to_end(&mut text) {
-        // Unread bytes of ours turn the end into a reset.
+        // Bytes that the agent has not read turn the end into a reset.
         Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
         _ => String::from_utf8_lossy(&text).into_owned(),
     }
 }
 
-/// Far above what is measured, and far below the seconds that slow clients are given.
+/// Longest time of an answer beside slow clients: far above the measured times, far below the seconds that slow clients
+/// are given.
 const PROMPT: Duration = Duration::from_secs(1);
 
 #[test]
@@ -65,7 +66,7 @@ fn a_head_is_bounded_in_bytes_and_headers() {
     let ask = |more: String| {
         let mut stream = connect(&agent);
         write!(stream, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n").ok();
-        rest(&mut stream).split(' ').nth(1).unwrap_or("closed").to_owned()
+        read_rest(&mut stream).split(' ').nth(1).unwrap_or("closed").to_owned()
     };
     let headers = |count: usize| (0..count).map(|number| format!("x{number}: y\r\n")).collect::<String>();
     assert_eq!(ask(headers(60)), "200");
@@ -92,7 +93,7 @@ fn a_thousand_long_polls_cost_little_and_wake_at_once() {
     let begin = now();
     let put = agent.put("/v1/server", r#"{"server_id":"s1","has_state":false,"cluster_id":null}"#);
     assert_eq!(put.status(), 200, "{}", put.body);
-    let answers: Vec<String> = polls.iter_mut().map(rest).collect();
+    let answers: Vec<String> = polls.iter_mut().map(read_rest).collect();
     let woken = begin.elapsed();
     let count = |status: &str| {
         answers.iter().filter(|answer| answer.starts_with(&format!("HTTP/1.1 {status} "))).count()
@@ -108,7 +109,7 @@ fn a_thousand_long_polls_cost_little_and_wake_at_once() {
 fn slow_clients_are_given_up_and_hold_nobody_up() {
     let agent = agent();
     let (before, quiet) = (resident_kb(agent.pid()), p99(&agent, 200));
-    // Heads that never end, as large as they may be, on all places but 64.
+    // Heads that never end and are as large as allowed; with the other slow clients they take all places but 64.
     let mut heads: Vec<_> = (0..900).map(|_| connect(&agent)).collect();
     for head in &mut heads {
         write!(head, "GET / HTTP/1.1\r\nx: {}", "y".repeat(15_000)).unwrap();
@@ -123,19 +124,19 @@ fn slow_clients_are_given_up_and_hold_nobody_up() {
     eprintln!("960 slow clients: RSS {before} -> {during} kB, p99 {quiet:?} -> {busy:?}");
     assert!(during < before + MAY_GROW_KB && busy < PROMPT);
     for body in &mut bodies {
-        let answer = rest(body);
+        let answer = read_rest(body);
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
-    heads.iter_mut().for_each(|head| assert!(!rest(head).starts_with("HTTP/1.1 2")));
+    heads.iter_mut().for_each(|head| assert!(!read_rest(head).starts_with("HTTP/1.1 2")));
     for stream in &mut deaf {
         within(PATIENCE, || match stream.write(b"x") {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Ok(()),
-            _ => Err("whoever does not read still has its place".to_owned()),
+            _ => Err("a client that does not read still has its place".to_owned()),
         });
     }
 }
 
-/// Asks, and never reads, until nothing more fits.
+/// Sends requests and never reads, until no more fit.
 fn fill(stream: &mut TcpStream) {
     stream.set_nonblocking(true).unwrap();
     let request = "GET /ui HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
@@ -148,7 +149,7 @@ fn fill(stream: &mut TcpStream) {
                 Ok(_) => full = None,
             }
         }
-        // Full at two looks: the agent has stopped to read, for its answers go nowhere.
+        // Full at two looks means that the agent has stopped reading, because its answers are not read.
         let looked = full.get_or_insert_with(now);
         (looked.elapsed() > Duration::from_millis(30)).then_some(()).ok_or_else(|| "room".to_owned())
     });
@@ -161,7 +162,7 @@ fn more_connections_than_there_are_places_wait_and_are_served_in_the_end() {
     let idle: Vec<_> = (0..1100).map(|_| connect(&agent)).collect();
     let during = resident_kb(agent.pid());
     let begin = now();
-    // Behind all of them in the queue, until those that say nothing are given up.
+    // This request waits behind all of them in the queue, until the silent ones are given up.
     assert_eq!(agent.get("/livez").status(), 200);
     eprintln!(
         "1,100 idle connections: RSS {before} -> {during} kB, the next was served after {:?}",

@@ -1,4 +1,4 @@
-//! Several running agents, each on a loopback address of its own, and what they say of each other.
+//! Several running agents, each on a loopback address of its own, and their lists of each other.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use crate::{
 /// A loopback address that no other test uses: the process gives two bytes, a counter the third. So every agent may
 /// have the default port, and the test knows its address before it starts.
 pub(crate) fn loopback() -> Ipv4Addr {
-    // EC2 gives away no address that ends in 0 to 3.
+    // Some addresses are EC2 instances of a test, and EC2 gives away none that ends in 0 to 3.
     static NEXT: AtomicU8 = AtomicU8::new(4);
     let [.., high, low] = std::process::id().to_be_bytes();
-    // 127.0 and 127.255 belong to others.
+    // 127.0 is taken by tests that bind to 127.0.0.1, and 127.255 holds the broadcast address.
     Ipv4Addr::new(127, high.clamp(1, 254), low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn addrs(count: usize) -> (Vec<String>, String) {
     (addrs, seeds)
 }
 
-/// Starts an agent of this name that gossips there.
+/// Starts an agent of this name that gossips at `bind`.
 pub(crate) fn start(name: &str, bind: &str, flags: &[&str]) -> Agent {
     Agent::launch(Dir::new(), &[&["--node-name", name, "--bind", bind], flags].concat())
 }
@@ -52,7 +52,7 @@ pub(crate) fn statuses(agent: &Agent) -> BTreeMap<String, String> {
     listed.iter().map(|member| (text(&member["name"]), text(&member["status"]))).collect()
 }
 
-/// Whether each of these agents lists exactly these members with this status.
+/// Checks that each of these agents lists exactly these members with these statuses.
 pub(crate) fn all_say<'a>(
     agents: impl IntoIterator<Item = &'a Agent>,
     wanted: &[(&str, &str)],
@@ -68,7 +68,7 @@ pub(crate) fn all_say<'a>(
     Ok(())
 }
 
-/// Whether the log of this agent ever said that a member had this status.
+/// True if the log of this agent ever said that a member had this status.
 pub(crate) fn ever_said(agent: &Agent, name: &str, status: &str) -> bool {
     let said =
         |line: &&str| line.contains(&format!("name={name} ")) && line.contains(&format!(" status={status}"));

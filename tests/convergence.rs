@@ -11,9 +11,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A cluster of `count` that has come together.
 pub(crate) fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
-    let nodes = world.hosts(count, "chronik");
+    let nodes = world.add_hosts(count, "chronik");
     world.start_all(&nodes);
-    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "seed {seed}: did not form");
+    assert!(
+        world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some(),
+        "seed {seed}: did not form"
+    );
     (world, nodes)
 }
 
@@ -23,12 +26,12 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
         for (loss, limit) in [(0.0, 2), (0.1, 5), (0.3, 20)] {
             for seed in 0..5 {
                 let mut world = World::new(seed);
-                world.loss = loss;
-                let nodes = world.hosts(count, "chronik");
+                world.network.loss = loss;
+                let nodes = world.add_hosts(count, "chronik");
                 world.start_all(&nodes);
-                // Where packets are lost, somebody is under suspicion at almost every moment.
+                // While packets are lost, some member is under suspicion at almost every moment.
                 let formed = world.run_until(limit * SECOND, |world| {
-                    if loss > 0.0 { world.know_each_other(&nodes) } else { world.agree(&nodes) }
+                    if loss > 0.0 { world.all_know_each_other(&nodes) } else { world.all_agree(&nodes) }
                 });
                 assert!(
                     formed.is_some(),
@@ -40,16 +43,16 @@ fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
 }
 
 #[test]
-fn whichever_packet_is_lost_at_first_the_cluster_forms() {
+fn the_cluster_forms_if_any_of_the_first_packets_is_lost() {
     for first in 1..=40 {
         for many in [1, 5, 20] {
             let mut world = World::new(first);
-            world.lose = first..=first + many - 1;
-            let nodes = world.hosts(3, "chronik");
+            world.network.lose = first..=first + many - 1;
+            let nodes = world.add_hosts(3, "chronik");
             world.start_all(&nodes);
-            // Each may be a stream that is given up after 3 s and dialled again after up to 8.
+            // Each lost packet may be a stream that is given up after 3 s and dialled again after up to 8.
             let limit = (5 + 11 * u32::try_from(many).unwrap()) * SECOND;
-            let formed = world.run_until(limit, |world| world.agree(&nodes));
+            let formed = world.run_until(limit, |world| world.all_agree(&nodes));
             assert!(formed.is_some(), "{many} lost from number {first} on: not formed within {limit:?}");
         }
     }
@@ -59,13 +62,13 @@ fn whichever_packet_is_lost_at_first_the_cluster_forms() {
 fn the_same_seed_gives_the_same_run_to_the_byte() {
     let run = |seed| {
         let mut world = World::new(seed);
-        world.loss = 0.1;
-        let nodes = world.hosts(10, "chronik");
+        world.network.loss = 0.1;
+        let nodes = world.add_hosts(10, "chronik");
         world.start_all(&nodes);
         world.run_for(10 * SECOND);
         world.crash(3);
         world.run_for(10 * SECOND);
-        (world.log, world.datagrams, world.changes)
+        (world.log, world.traffic.datagrams, world.history.changes)
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7).0, run(8).0);
@@ -74,11 +77,11 @@ fn the_same_seed_gives_the_same_run_to_the_byte() {
 #[test]
 fn a_node_that_starts_before_its_seed_joins_when_the_seed_comes() {
     let mut world = World::new(1);
-    let nodes = world.hosts(2, "chronik");
+    let nodes = world.add_hosts(2, "chronik");
     world.start(1);
     world.run_for(600 * SECOND);
     world.start(0);
-    assert!(world.run_until(9 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(9 * SECOND, |world| world.all_agree(&nodes)).is_some());
 }
 
 pub(crate) fn crash_and_restart(seed: u64) -> World {
@@ -90,7 +93,7 @@ pub(crate) fn crash_and_restart(seed: u64) -> World {
     assert!(known.is_some_and(|after| after < 3 * SECOND), "seed {seed}: {known:?}");
     let id = world.id(2);
     world.start(2);
-    let back = world.run_until(SECOND, |world| world.agree(&nodes));
+    let back = world.run_until(SECOND, |world| world.all_agree(&nodes));
     assert!(back.is_some(), "seed {seed}: not back within 1 s");
     assert_eq!(world.id(2), id, "it is the same node");
     world
@@ -105,16 +108,19 @@ fn a_crash_is_known_to_all_and_a_restart_too() {
 
 pub(crate) fn goodbye(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
-    world.loss = 0.1;
+    world.network.loss = 0.1;
     world.leave(9);
     let left = world.run_until(SECOND, |world| world.all_say(&nodes[..9], 9, Left));
     assert!(left.is_some(), "seed {seed}");
     world.run_for(60 * SECOND);
     assert!(world.all_say(&nodes[..9], 9, Left), "seed {seed}: it stays so");
-    assert!(!world.changes.iter().any(|change| change.2 == 9 && change.3 == Failed), "seed {seed}");
+    assert!(
+        !world.history.changes.iter().any(|change| change.subject == 9 && change.status == Failed),
+        "seed {seed}"
+    );
     world.start(9);
     assert!(
-        world.run_until(2 * SECOND, |world| world.agree(&nodes)).is_some(),
+        world.run_until(2 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "seed {seed}: it may come back"
     );
     world
@@ -135,13 +141,13 @@ fn two_nodes_parted_for_an_hour_find_each_other_again() {
         world.run_for(3_600 * SECOND);
         assert_eq!((world.status(0, 1), world.status(1, 0)), (Some(Failed), Some(Failed)));
         world.mend();
-        let healed = world.run_until(15 * SECOND, |world| world.agree(&nodes));
+        let healed = world.run_until(15 * SECOND, |world| world.all_agree(&nodes));
         assert!(healed.is_some(), "seed {seed}: not healed within 15 s");
     }
 }
 
 #[test]
-fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_last() {
+fn partitions_heal_and_no_member_calls_failed_one_of_its_own_side_meanwhile() {
     for (count, split) in [(3, 2), (10, 5)] {
         for seed in 0..10 {
             let (mut world, nodes) = cluster(seed, count);
@@ -153,13 +159,10 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
                 assert!(side.iter().all(|subject| world.all_say(side, *subject, Alive)), "seed {seed}");
             }
             let same_side = |a: Node, b: Node| one.contains(&a) == one.contains(&b);
-            let wrong = world
-                .changes
-                .iter()
-                .find(|(_, observer, subject, status)| *status == Failed && same_side(*observer, *subject));
+            let wrong = world.history.failures().find(|change| same_side(change.observer, change.subject));
             assert_eq!(wrong, None, "seed {seed}: failed on its own side");
             world.mend();
-            let healed = world.run_until(15 * SECOND, |world| world.agree(&nodes));
+            let healed = world.run_until(15 * SECOND, |world| world.all_agree(&nodes));
             assert!(healed.is_some(), "{split} against {}, seed {seed}: not healed", count - split);
         }
     }
@@ -167,10 +170,14 @@ fn partitions_heal_and_nobody_calls_failed_a_member_of_his_own_side_while_they_l
 
 pub(crate) fn lost_one_way(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 5);
-    world.udp_cuts.insert((0, 1));
+    world.network.udp_cuts.insert((0, 1));
     world.run_for(120 * SECOND);
-    assert!(!world.changes.iter().any(|change| change.3 == Failed), "{:?}", world.changes);
-    assert!(world.agree(&nodes));
+    assert!(
+        !world.history.changes.iter().any(|change| change.status == Failed),
+        "{:?}",
+        world.history.changes
+    );
+    assert!(world.all_agree(&nodes));
     world
 }
 
@@ -186,7 +193,7 @@ pub(crate) fn heard_by_nobody(seed: u64) -> World {
     }
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[1..], 0, Failed)).is_some());
     world.mend();
-    assert!(world.run_until(15 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some());
     world
 }
 
@@ -197,14 +204,14 @@ fn a_node_that_nobody_can_hear_is_failed_and_comes_back() {
 
 pub(crate) fn two_clusters(seed: u64) -> World {
     let mut world = World::new(seed);
-    let a: Vec<Node> = (0..3).map(|_| world.host("a", (0..6).map(World::addr_of).collect())).collect();
-    let b: Vec<Node> = (0..3).map(|_| world.host("b", (0..6).map(World::addr_of).collect())).collect();
+    let a: Vec<Node> = (0..3).map(|_| world.add_host("a", (0..6).map(World::addr_of).collect())).collect();
+    let b: Vec<Node> = (0..3).map(|_| world.add_host("b", (0..6).map(World::addr_of).collect())).collect();
     world.start_all(&[a.clone(), b.clone()].concat());
-    assert!(world.run_until(5 * SECOND, |world| world.agree(&a) && world.agree(&b)).is_some());
+    assert!(world.run_until(5 * SECOND, |world| world.all_agree(&a) && world.all_agree(&b)).is_some());
     world.run_for(300 * SECOND);
-    assert!(world.agree(&a) && world.agree(&b), "each still lists its own three and nobody else");
+    assert!(world.all_agree(&a) && world.all_agree(&b), "each still lists its own three and nobody else");
     assert!(world.gossip(0).counters().foreign > 0, "they did meet");
-    // Two of them swap addresses: what still goes to the old address is refused there.
+    // Two hosts are down, and the others go on dialling them: the members stay listed.
     world.crash(2);
     world.crash(5);
     world.run_for(60 * SECOND);
@@ -222,7 +229,7 @@ fn clusters_with_each_others_addresses_never_merge() {
 pub(crate) fn larger_metadata(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
     let long = "v".repeat(5_000);
-    world.with(0, |gossip, now| {
+    world.drive_gossip(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
         metadata.tags.insert("long".parse().unwrap(), long.clone());
         gossip.set_metadata(metadata, now).unwrap();
@@ -244,15 +251,15 @@ fn metadata_too_large_for_a_rumour_reaches_everyone() {
 
 pub(crate) fn dead_seeds(seed: u64) -> World {
     let mut world = World::new(seed);
-    let live = world.host("chronik", vec![]);
+    let live = world.add_host("chronik", vec![]);
     // Half of the dead hosts refuse, half are silent.
-    let refusing: Vec<_> = (0..25).map(|_| world.host("chronik", vec![])).map(World::addr_of).collect();
+    let refusing: Vec<_> = (0..25).map(|_| world.add_host("chronik", vec![])).map(World::addr_of).collect();
     let silent = (1..26_u8).map(|last| ([192, 0, 2, last], 7946).into());
     let seeds = refusing.into_iter().chain(silent).chain([World::addr_of(live)]).collect();
-    let joiner = world.host("chronik", seeds);
+    let joiner = world.add_host("chronik", seeds);
     world.start(live);
     world.start(joiner);
-    let joined = world.run_until(SECOND, |world| world.agree(&[live, joiner]));
+    let joined = world.run_until(SECOND, |world| world.all_agree(&[live, joiner]));
     assert!(joined.is_some(), "seed {seed}");
     world
 }

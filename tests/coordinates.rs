@@ -1,20 +1,20 @@
-//! Where nodes are in the network, by their own account, in the simulated world.
+//! The coordinates of nodes in the network, which each computes for itself, in the simulated world.
 
 use std::time::Duration;
 
 use chronik_agent::membership::Coordinate;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use crate::sim::{Node, World};
+use crate::sim::{Node, World, network::Liar};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The mean of both hosts' own delays, there and back.
+/// Mean of the delays of both hosts themselves, there and back, in seconds.
 const OWN: f64 = 0.0012;
 
-/// Twenty nodes somewhere in a square, 1 to 80 ms from each other.
+/// Twenty nodes at random places in a square, 1 to 80 ms from each other.
 fn plane(seed: u64) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
-    let nodes = world.hosts(20, "chronik");
+    let nodes = world.add_hosts(20, "chronik");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut places: Vec<[f64; 2]> = Vec::new();
     while places.len() < nodes.len() {
@@ -23,13 +23,13 @@ fn plane(seed: u64) -> (World, Vec<Node>) {
             places.push(place);
         }
     }
-    world.places = places.into_iter().enumerate().collect();
+    world.network.places = places.into_iter().enumerate().collect();
     world.start_all(&nodes);
     (world, nodes)
 }
 
-/// By how much the estimates of each of `nodes`, of the round trips between any two of the others, are wrong: a share
-/// of the round trip, the least first.
+/// Errors of the estimates by each of `nodes` of the round trips between any two of them, as shares of the round trips,
+/// the least first.
 fn errors(world: &mut World, nodes: &[Node]) -> Vec<f64> {
     let mut errors = Vec::new();
     for observer in nodes {
@@ -37,7 +37,7 @@ fn errors(world: &mut World, nodes: &[Node]) -> Vec<f64> {
             nodes.iter().map(|node| world.member(*observer, *node).unwrap().coordinate).collect();
         for (at, one) in nodes.iter().enumerate() {
             for (to, other) in nodes.iter().enumerate().skip(at + 1) {
-                let truth = world.distance(*one, *other).unwrap().as_secs_f64() + OWN;
+                let truth = world.network.distance(*one, *other).unwrap().as_secs_f64() + OWN;
                 let estimate = seen[at].unwrap().round_trip(&seen[to].unwrap()).as_secs_f64();
                 errors.push((estimate - truth).abs() / truth);
             }
@@ -64,16 +64,16 @@ fn within_a_minute_every_node_estimates_the_round_trip_between_any_two() {
 fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
     let far = Coordinate::new([1.9, 1.9, -1.9], 0.6, 0.0).unwrap().to_bytes();
     let elsewhere = Coordinate::new([-1.9, 0.0, 1.9], 0.0, 0.0).unwrap().to_bytes();
-    // Refused: nowhere in the space.
+    // A coordinate outside the space, which is refused.
     let nowhere = [0x7f; 12];
     for lies in [vec![far], vec![far, elsewhere], vec![nowhere]] {
         for seed in 0..3 {
             let (mut world, mut nodes) = plane(seed);
-            world.liar = Some((19, lies.clone()));
+            world.network.liar = Some(Liar { node: 19, lies: lies.clone() });
             world.run_for(60 * SECOND);
             let told = world.member(0, 19).unwrap().coordinate;
             assert_eq!(told.is_none(), lies == [nowhere], "seed {seed}: the lie is heard, or refused");
-            assert!(world.agree(&nodes), "seed {seed}: a lie costs nobody its life");
+            assert!(world.all_agree(&nodes), "seed {seed}: a lie costs nobody its life");
             nodes.truncate(19);
             let errors = errors(&mut world, &nodes);
             let median = errors[errors.len() / 2];
@@ -83,18 +83,18 @@ fn a_node_that_lies_about_where_it_is_does_not_move_the_others() {
     }
 }
 
-/// Two bytes of length, one of kind, twelve of coordinate.
+/// Bytes that a coordinate takes in a datagram: two of length, one of kind, twelve of coordinate.
 const ITEM: f64 = 15.0;
 
 #[test]
 fn coordinates_cost_a_quiet_node_a_few_bytes_a_second() {
     let mut world = World::new(1);
-    let nodes = world.hosts(10, "chronik");
+    let nodes = world.add_hosts(10, "chronik");
     world.start_all(&nodes);
     world.run_for(120 * SECOND);
-    world.coordinates = Some(0);
+    world.traffic.coordinates = Some(0);
     world.run_for(60 * SECOND);
-    let count = u32::try_from(world.coordinates.unwrap()).unwrap();
+    let count = u32::try_from(world.traffic.coordinates.unwrap()).unwrap();
     let each = f64::from(count) * ITEM / 60.0 / 10.0;
     println!("{each:.1} B/s");
     assert!(count > 0 && each < 15.0, "{each} B/s for each node");

@@ -1,11 +1,11 @@
-//! What `deploy/` ships and README.md says is what the program takes.
+//! The files in `deploy/` and the flags in README.md, against the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_agent::config::{FLAGS, Flag};
 use serde_json::{Value, json};
 
-use crate::running::{Agent, program, told};
+use crate::running::{Agent, Ended, program, run};
 
 fn shipped(file: &str) -> String {
     format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR"))
@@ -15,7 +15,7 @@ fn shipped(file: &str) -> String {
 fn the_example_configuration_is_accepted() {
     let file = shipped("chronik-agent.toml");
     let state = std::env::temp_dir().join("chronik-agent-none").display().to_string();
-    let (code, plan, error) = told([
+    let Ended { code, out: plan, error } = run([
         "--check",
         "--config",
         &file,
@@ -81,7 +81,7 @@ fn info_shows_every_flag() {
     let agent = Agent::start(&[]);
     let info = agent.get("/v1/info").json();
     let shown: BTreeSet<_> = info["config"].as_object().unwrap().keys().cloned().collect();
-    // Its addresses are one more entry of `retry_join`.
+    // The addresses of `join` are shown as one more entry of `retry_join`.
     let flags = FLAGS.iter().map(|flag| flag.name).filter(|name| *name != "join");
     assert_eq!(shown, flags.map(|name| name.replace('-', "_")).collect());
 }

@@ -60,7 +60,7 @@ async fn no_decision_comes_from_an_agent_that_has_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_servers_found_a_raft_group_lose_the_leader_and_go_on() {
     let mut told = Vec::new();
-    // It has a bound of its own.
+    // The example bounds its own time.
     let ended = example::story(&mut told).await;
     let told = String::from_utf8(told).unwrap();
     println!("{told}");

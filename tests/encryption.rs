@@ -1,5 +1,5 @@
-//! Gossip that is encrypted, between real agents: who is let in, who is answered, and how the keys of a running cluster
-//! change.
+//! Encrypted gossip between real agents: agents that are let in or kept out, packets that are answered or not, and changes
+//! of the keys of a running cluster.
 
 use std::{
     fs::{self, Permissions},
@@ -14,21 +14,26 @@ use chronik_agent::wire::{self, Kind};
 use crate::{
     awaiting::within,
     cluster::{addrs, all_say, loopback},
-    running::{Agent, Dir, told},
+    running::{Agent, Dir, Ended, run},
 };
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A new key, and its id.
-fn keygen() -> (String, String) {
-    let (code, key, _) = told(["keygen"]);
-    assert_eq!(code, 0);
-    let key = key.trim().to_owned();
-    let id = wire::Key::parse(&key).expect("keygen prints keys").id().to_string();
-    (key, id)
+/// A new key.
+struct NewKey {
+    text: String,
+    id: String,
 }
 
-fn key_file(dir: &Dir, keys: &[&str]) {
+fn keygen() -> NewKey {
+    let Ended { code, out: key, .. } = run(["keygen"]);
+    assert_eq!(code, 0);
+    let text = key.trim().to_owned();
+    let id = wire::Key::parse(&text).expect("keygen prints keys").id().to_string();
+    NewKey { text, id }
+}
+
+fn write_keys(dir: &Dir, keys: &[&str]) {
     let path = dir.file("keys", &keys.join("\n"));
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
@@ -39,7 +44,7 @@ fn start(name: &str, addr: &str, seeds: &str, keys: &[&str]) -> Agent {
     if keys.is_empty() {
         return Agent::launch(dir, &own);
     }
-    key_file(&dir, keys);
+    write_keys(&dir, keys);
     Agent::launch(
         dir,
         &[own.as_slice(), &["--encrypt-key-file", "DIR/keys", "--require-encryption"]].concat(),
@@ -56,7 +61,7 @@ fn trio(key: &str) -> ([Agent; 3], Vec<String>, String) {
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
 
-/// The keys of every member, by name: the one that sends first.
+/// The ids of each member's keys, by name; the first is the one that encrypts.
 fn keyrings(agent: &Agent) -> Vec<(String, Vec<String>)> {
     let answer = agent.get("/v1/keys").json();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -68,41 +73,43 @@ fn keyrings(agent: &Agent) -> Vec<(String, Vec<String>)> {
     rows
 }
 
-fn everybody_has(agent: &Agent, keys: &[&str]) -> Result<(), String> {
+/// Checks that three members have exactly these keys.
+fn all_have(agent: &Agent, keys: &[&str]) -> Result<(), String> {
     let found = keyrings(agent);
     let right = found.iter().all(|(_, found)| found == keys);
     if right && found.len() == 3 { Ok(()) } else { Err(format!("{found:?}")) }
 }
 
 #[test]
-fn the_keys_of_a_running_cluster_change_without_anybody_being_called_failed() {
-    let ((one, first), (two, second)) = (keygen(), keygen());
+fn the_keys_of_a_running_cluster_change_and_no_member_is_called_failed() {
+    let NewKey { text: one, id: first } = keygen();
+    let NewKey { text: two, id: second } = keygen();
     let ([a, b, mut c], ..) = trio(&one);
-    let keys = |args: &[&str]| told([&["keys"], args, &[&a.at()]].concat());
+    let keys = |args: &[&str]| run([&["keys"], args, &[&a.at()]].concat());
     let fresh = Dir::new();
     let file = fresh.file("new", &two);
-    let (code, table, error) = keys(&["install", &file]);
+    let Ended { code, out: table, error } = keys(&["install", &file]);
     assert_eq!((code, error.as_str()), (0, ""), "{table}");
-    everybody_has(&a, &[&first, &second]).unwrap();
-    // Nobody sends with a key that somebody lacks, so that is refused where it is asked for.
-    let (code, table, _) = keys(&["use", "00000000"]);
+    all_have(&a, &[&first, &second]).unwrap();
+    // A key must not encrypt before all members have it: to use one that is not installed is refused.
+    let Ended { code, out: table, .. } = keys(&["use", "00000000"]);
     assert!(
         code == 1 && table.matches("key 00000000 is not in the keyring: install it first").count() == 3,
         "{table}"
     );
-    let (code, table, _) = keys(&["use", &second]);
+    let Ended { code, out: table, .. } = keys(&["use", &second]);
     assert_eq!(code, 0, "{table}");
-    let (code, table, _) = keys(&["remove", &second]);
+    let Ended { code, out: table, .. } = keys(&["remove", &second]);
     assert!(code == 1 && table.contains("is the one that sends: use another one first"), "{table}");
-    // One that is away meanwhile is named, and not let down.
+    // A member that is away meanwhile is named, and gets its keys when it is back.
     c.kill();
-    let (code, table, _) = keys(&["list"]);
+    let Ended { code, out: table, .. } = keys(&["list"]);
     assert!(code == 1 && table.contains("connection refused: nothing listens there"), "{table}");
     c.restart();
     within(SOON, || all_say([&a, &b, &c], &ALL));
-    let (code, table, _) = keys(&["remove", &first]);
+    let Ended { code, out: table, .. } = keys(&["remove", &first]);
     assert_eq!(code, 0, "{table}");
-    everybody_has(&b, &[&second]).unwrap();
+    all_have(&b, &[&second]).unwrap();
     for agent in [&a, &b, &c] {
         let on_disk = fs::read_to_string(agent.dir.0.join("keys")).unwrap();
         assert_eq!(on_disk.trim(), two);
@@ -118,9 +125,10 @@ fn the_keys_of_a_running_cluster_change_without_anybody_being_called_failed() {
 
 #[test]
 fn a_member_that_cannot_write_its_keys_says_so_and_stays() {
-    let ((one, first), (two, second)) = (keygen(), keygen());
+    let NewKey { text: one, id: first } = keygen();
+    let NewKey { text: two, id: second } = keygen();
     let ([a, b, c], ..) = trio(&one);
-    // The same for root: a directory in the way of the new file.
+    // A directory in the way of the new file stops even root from writing it.
     fs::create_dir(c.dir.0.join("keys.new")).unwrap();
     let answer = a.post("/v1/keys/install", &format!("{{\"key\":\"{two}\"}}")).json();
     assert_eq!(answer["done"], false);
@@ -138,7 +146,8 @@ fn a_member_that_cannot_write_its_keys_says_so_and_stays() {
 
 #[test]
 fn another_key_is_named_on_both_sides_and_mended_by_the_file_alone() {
-    let ((one, first), (two, second)) = (keygen(), keygen());
+    let NewKey { text: one, id: first } = keygen();
+    let NewKey { text: two, id: second } = keygen();
     let ([a, b, c], _, seeds) = trio(&one);
     let d = start("d", &loopback().to_string(), &seeds, &[&two]);
     let sees = |agent: &Agent, id: &str| {
@@ -148,12 +157,12 @@ fn another_key_is_named_on_both_sides_and_mended_by_the_file_alone() {
         if error.starts_with(&wanted) { Ok(()) } else { Err(format!("{last}")) }
     };
     within(SOON, || sees(&a, &second));
-    let (code, text, _) = told(["join", &d.at(), seeds.split(',').next().unwrap()]);
+    let Ended { code, out: text, .. } = run(["join", &d.at(), seeds.split(',').next().unwrap()]);
     assert!(code == 1 && text.contains("wrong key, or no chronik-agent there"), "{text}");
     all_say([&a, &b, &c], &ALL).unwrap();
     all_say([&d], &[("d", "alive")]).unwrap();
-    // A bad file changes nothing, a good one everything, without a restart.
-    key_file(&d.dir, &["nonsense"]);
+    // A bad file changes nothing; a good one lets it join, without a restart.
+    write_keys(&d.dir, &["nonsense"]);
     d.signal("HUP");
     let trouble = || {
         let trouble = d.get("/v1/info").json()["encryption"]["trouble"].clone();
@@ -167,7 +176,7 @@ fn another_key_is_named_on_both_sides_and_mended_by_the_file_alone() {
         }
     };
     within(SOON, trouble);
-    key_file(&d.dir, &[&one]);
+    write_keys(&d.dir, &[&one]);
     within(SOON, || all_say([&a, &b, &c, &d], &[&ALL[..], &[("d", "alive")]].concat()));
     assert_eq!(d.get("/v1/info").json()["encryption"]["sends"], first);
     assert_eq!(d.get("/v1/info").json()["encryption"]["trouble"], serde_json::Value::Null);
@@ -175,7 +184,7 @@ fn another_key_is_named_on_both_sides_and_mended_by_the_file_alone() {
 
 #[test]
 fn without_the_key_nobody_is_answered_a_single_byte() {
-    let (one, _) = keygen();
+    let one = keygen().text;
     let ([a, b, c], addrs, _) = trio(&one);
     let to: SocketAddr = format!("{}:7946", addrs[0]).parse().unwrap();
     let socket = UdpSocket::bind((loopback(), 0)).unwrap();
@@ -186,7 +195,7 @@ fn without_the_key_nobody_is_answered_a_single_byte() {
             frames.push(wire::seal(&name.parse().unwrap(), kind, &[7; 60]).to_vec());
         }
         let mut sealed = wire::seal(&cluster, kind, &[9; 120]).to_vec();
-        // As if it were encrypted.
+        // The second byte is the version: this one says that the packet is encrypted.
         sealed[1] = 2;
         frames.push(sealed);
     }
@@ -202,7 +211,7 @@ fn without_the_key_nobody_is_answered_a_single_byte() {
         assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
         assert!(answer.is_empty(), "{frame:?} was answered {answer:?}");
     }
-    // Datagrams are taken in before streams are answered: what would have been answered has been.
+    // All frames have been read by now, so that an answer would have been sent.
     within(SOON, || {
         let refused = a.get("/v1/info").json()["counters"]["refused"].as_u64().unwrap() - before;
         if refused >= 2 * frames.len() as u64 { Ok(()) } else { Err(format!("{refused} refused")) }
@@ -217,7 +226,7 @@ fn without_the_key_nobody_is_answered_a_single_byte() {
 fn an_agent_that_is_to_encrypt_does_not_start_without_a_good_key() {
     let dir = Dir::new();
     let check = |more: &[&str]| {
-        let (code, _, error) = told([&["--check", "--bind", "127.0.0.1"], more].concat());
+        let Ended { code, error, .. } = run([&["--check", "--bind", "127.0.0.1"], more].concat());
         (code, error)
     };
     let (code, error) = check(&["--require-encryption"]);
@@ -251,6 +260,6 @@ fn an_agent_without_keys_says_how_to_get_them() {
         let (status, detail) = agent.post(path, body).problem();
         assert!(status == 400 && detail.starts_with(wanted) && !detail.contains("c2VjcmV0"), "{detail}");
     }
-    // Loopback alone needs no warning.
+    // An agent that binds to loopback alone needs no warning.
     assert!(!agent.log().contains("gossip is not encrypted"), "{}", agent.log());
 }

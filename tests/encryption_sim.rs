@@ -1,4 +1,4 @@
-//! Clusters that share a key, in the simulated world: they form, rotate their keys, and hear nobody else.
+//! Clusters that share a key, in the simulated world: they form, rotate their keys, and hear no node without the key.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ fn keyring(sends: u8, others: &[u8]) -> Keyring {
 fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     world.keyring = Some(keyring(1, &[]));
-    let nodes = world.hosts(count, "chronik");
+    let nodes = world.add_hosts(count, "chronik");
     world.start_all(&nodes);
-    let formed = world.run_until(10 * SECOND, |world| world.agree(&nodes));
+    let formed = world.run_until(10 * SECOND, |world| world.all_agree(&nodes));
     assert!(formed.is_some(), "{count} nodes, seed {seed}: did not form within 10 s");
     (world, nodes)
 }
@@ -37,11 +37,11 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
         for (loss, limit) in [(0.0, 3), (0.1, 10), (0.3, 30)] {
             for seed in 0..seeds {
                 let mut world = World::new(seed);
-                (world.loss, world.keyring) = (loss, Some(keyring(1, &[])));
-                let nodes = world.hosts(count, "chronik");
+                (world.network.loss, world.keyring) = (loss, Some(keyring(1, &[])));
+                let nodes = world.add_hosts(count, "chronik");
                 world.start_all(&nodes);
                 let formed = world.run_until(limit * SECOND, |world| {
-                    if loss > 0.0 { world.know_each_other(&nodes) } else { world.agree(&nodes) }
+                    if loss > 0.0 { world.all_know_each_other(&nodes) } else { world.all_agree(&nodes) }
                 });
                 assert!(formed.is_some(), "{count} nodes, {loss} lost, seed {seed}: not within {limit} s");
             }
@@ -53,8 +53,11 @@ fn clusters_with_a_key_form_as_others_do_whatever_is_lost() {
 fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     let (mut world, nodes) = cluster(7, 20);
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes));
-    assert!(!world.changes.iter().any(|change| change.3 == Failed), "somebody was called failed");
+    assert!(world.all_agree(&nodes));
+    assert!(
+        !world.history.changes.iter().any(|change| change.status == Failed),
+        "a member was called failed"
+    );
 }
 
 pub(crate) fn crash_and_restart(seed: u64) -> World {
@@ -63,7 +66,7 @@ pub(crate) fn crash_and_restart(seed: u64) -> World {
     let failed = |world: &World| nodes[..4].iter().all(|node| world.status(*node, 4) == Some(Failed));
     assert!(world.run_until(20 * SECOND, failed).is_some(), "the crash is not noticed");
     world.start(4);
-    assert!(world.run_until(10 * SECOND, |world| world.agree(&nodes)).is_some(), "it is not back");
+    assert!(world.run_until(10 * SECOND, |world| world.all_agree(&nodes)).is_some(), "it is not back");
     world
 }
 
@@ -78,7 +81,7 @@ pub(crate) fn parted(seed: u64) -> World {
     world.run_for(60 * SECOND);
     assert_eq!(world.status(0, 5), Some(Failed));
     world.mend();
-    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "they do not heal");
+    assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some(), "they do not heal");
     world
 }
 
@@ -91,10 +94,10 @@ pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
     let theirs = theirs.map(|key| keyring(key, &[]));
     let (mut world, nodes) = cluster(seed, 3);
     world.keyring = theirs.clone();
-    let stranger = world.host("chronik", vec![World::addr_of(0)]);
+    let stranger = world.add_host("chronik", vec![World::addr_of(0)]);
     world.start(stranger);
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes), "they see more than themselves");
+    assert!(world.all_agree(&nodes), "they see more than themselves");
     assert!(nodes.iter().all(|node| world.status(*node, stranger).is_none()));
     assert_eq!(world.gossip(stranger).membership().members.len(), 1);
     let seen = world.gossip(0).stranger().expect("it has knocked").why.to_string();
@@ -106,14 +109,14 @@ pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
 }
 
 #[test]
-fn whoever_has_another_key_or_none_stays_outside_and_both_sides_see_why() {
+fn a_node_with_another_key_or_none_stays_outside_and_both_sides_see_why() {
     for theirs in [Some(2), None] {
         stranger(5, theirs);
     }
 }
 
-/// The others have a new key since it went down, and send with it. It is let in all the same, as long as its key is
-/// known to them, and is told no other one; once the old key goes, both sides say why they do not hear each other.
+/// A member is down while the others change to a new key. It is let in all the same as long as the others hold its key,
+/// and is not given the new one. Once they remove the old key, both sides say why they do not hear each other.
 pub(crate) fn away_during_rotation(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 8);
     world.crash(7);
@@ -125,20 +128,20 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
         }
     }
     world.run_for(100 * SECOND);
-    assert!(world.agree(&nodes[..7]), "the rotation parts those who are there");
+    assert!(world.all_agree(&nodes[..7]), "the rotation parts those who are there");
     world.keyring = Some(keyring(1, &[]));
     world.start(7);
-    let back = world.run_until(10 * SECOND, |world| world.agree(&nodes));
+    let back = world.run_until(10 * SECOND, |world| world.all_agree(&nodes));
     assert!(back.is_some(), "seed {seed}: it is stranded");
-    let changes = world.changes.len();
+    let changes = world.history.changes.len();
     world.run_for(60 * SECOND);
-    assert!(world.agree(&nodes), "seed {seed}");
+    assert!(world.all_agree(&nodes), "seed {seed}");
     assert!(
-        !world.changes[changes..].iter().any(|change| change.3 == Failed),
+        !world.history.changes[changes..].iter().any(|change| change.status == Failed),
         "seed {seed}: it is not heard"
     );
     let keys = world.gossip(7).keyring().unwrap().ids().count();
-    assert_eq!(keys, 1, "whoever has the old key learns the new one");
+    assert_eq!(keys, 1, "a member with the old key has learnt the new one");
     for node in 0..7 {
         world.set_keyring(node, &keyring(2, &[]));
     }
@@ -154,7 +157,7 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
     why(7, 2);
     world.set_keyring(7, &keyring(2, &[]));
     assert!(
-        world.run_until(60 * SECOND, |world| world.agree(&nodes)).is_some(),
+        world.run_until(60 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "seed {seed}: it does not return"
     );
     world
@@ -169,19 +172,19 @@ fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
 
 pub(crate) fn replay(seed: u64, restarted: bool) -> World {
     let (mut world, nodes) = cluster(seed, 4);
-    world.tape = Some(Vec::new());
+    world.traffic.tape = Some(Vec::new());
     world.run_for(20 * SECOND);
-    // Its own goodbye and its death are on the tape, too.
+    // The tape contains its own goodbye and its end, too.
     world.leave(3);
     world.run_for(40 * SECOND);
-    let tape = world.tape.take().unwrap();
+    let tape = world.traffic.tape.take().unwrap();
     assert!(tape.len() > 100, "{} packets", tape.len());
     if restarted {
         world.crash(0);
         world.start(0);
         world.crash(1);
         world.start(1);
-        assert!(world.run_until(20 * SECOND, |world| world.agree(&nodes[..3])).is_some());
+        assert!(world.run_until(20 * SECOND, |world| world.all_agree(&nodes[..3])).is_some());
     }
     let before: Vec<_> = (0..3).map(|node| world.gossip(node).membership().index).collect();
     assert_eq!(world.play(&tape), 0, "old requests were answered");
@@ -199,10 +202,10 @@ fn datagrams_sent_again_change_nothing() {
     }
 }
 
-/// Over a network that loses a tenth, with a member that is down at the time and asked again when it is back.
+/// A change of keys over a network that loses a tenth, with a member that is down at first and is asked when it is back.
 pub(crate) fn change_of_keys(seed: u64) -> World {
     let (mut world, nodes) = cluster(seed, 10);
-    world.loss = 0.1;
+    world.network.loss = 0.1;
     world.crash(9);
     let settle = |world: &mut World, change: Option<&KeyChange>| {
         for _ in 0..20 {
@@ -225,12 +228,12 @@ pub(crate) fn change_of_keys(seed: u64) -> World {
     assert_eq!(missing.len(), 1, "{missing:?}");
     world.keyring = Some(keyring(1, &[]));
     world.start(9);
-    assert!(world.run_until(20 * SECOND, |world| world.know_each_other(&nodes)).is_some());
+    assert!(world.run_until(20 * SECOND, |world| world.all_know_each_other(&nodes)).is_some());
     for change in [KeyChange::Install(new.clone()), KeyChange::Use(new.id()), KeyChange::Remove(old)] {
         settle(&mut world, Some(&change));
     }
-    world.loss = 0.0;
-    assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some());
+    world.network.loss = 0.0;
+    assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some());
     for node in nodes {
         assert_eq!(world.gossip(node).key_state().unwrap().keys, [new.id()]);
     }

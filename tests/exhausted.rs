@@ -1,5 +1,5 @@
-//! No file descriptor left: gossip goes on, the log says so once, the processor stays free, and all is well as soon as
-//! there are some again.
+//! An agent without a free file descriptor: gossip goes on, the log says so once, the processor stays free, and the agent
+//! recovers as soon as there are descriptors again.
 
 use std::{fs, net::TcpStream, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
-/// What the agent opens by itself, and less than what its clients may have on top.
+/// Limit of descriptors: enough for those that the agent opens itself, too few for its clients.
 const FEW: usize = 24;
 const WATCHED: Duration = Duration::from_secs(4);
 
@@ -21,7 +21,7 @@ fn open(agent: &Agent) -> usize {
 /// Time on a processor, in hundredths of a second.
 fn ticks(agent: &Agent) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap();
-    // The name before may hold blanks; behind it, the 12th and 13th are user and system time.
+    // The name of the process may hold blanks; behind it, the 12th and 13th fields are user and system time.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
@@ -46,7 +46,7 @@ fn without_descriptors_it_gossips_on_and_serves_again_afterwards() {
     within(Duration::from_secs(10), used_up);
     let (before, begin) = (ticks(&c), now());
     while begin.elapsed() < WATCHED {
-        // Over datagrams, which need no new descriptor.
+        // Gossip needs no new descriptor: datagrams share one.
         within(Duration::from_secs(2), || all_say([&a, &b], &ALL));
     }
     let share = (ticks(&c) - before) as f64 / begin.elapsed().as_secs_f64();
@@ -64,7 +64,7 @@ fn without_descriptors_it_gossips_on_and_serves_again_afterwards() {
         if answers { Ok(()) } else { Err("no answer".to_owned()) }
     });
     within(Duration::from_secs(5), || all_say([&a, &b, &c], &ALL));
-    // Votes that could not be written for want of a descriptor are, now.
+    // Votes could not be written for want of a descriptor; now they can.
     within(Duration::from_secs(60), || {
         let said = c.get("/v1/bootstrap").json();
         if said["decision"] == "bootstrap" { Ok(()) } else { Err(said.to_string()) }

@@ -1,5 +1,5 @@
-//! A hundred thousand datagrams a second at one of three agents: rubbish, torn ones, and real ones again. Nobody is
-//! called failed, the API answers, and nothing grows; with keys nothing is answered either.
+//! A hundred thousand datagrams a second at one of three agents: rubbish, torn ones, and real ones again. No member is
+//! called failed, the API answers, and memory does not grow; with keys no datagram is answered either.
 //!
 //! `FLOOD_SECONDS=60 cargo nextest run --no-default-features --test all flood:: --no-capture` for figures.
 
@@ -20,21 +20,23 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use crate::{
     awaiting::{now, within},
     cluster::all_say,
-    hostile::{datagram, gossip_addr, nobody_was_ever_called_failed, rss_mb, tapped_trio},
-    running::{Agent, Dir, asked_for, told},
+    environment,
+    hostile::{assert_none_was_called_failed, datagram, gossip_addr, rss_mb, tapped_trio},
+    running::{Agent, Dir, Ended, run},
 };
 
-/// What every test run takes.
+/// Length of the flood in an ordinary test run.
 const SECONDS: u64 = 4;
+/// Datagrams a second, of all senders together.
 const A_SECOND: u64 = 100_000;
 const SENDERS: u64 = 2;
-/// A quiet agent has 10 to 15 MB resident in a development build.
+/// Most memory that may be resident; a quiet agent has 10 to 15 MB in a development build.
 const RSS_MB: u64 = 96;
-/// Of an answer while the senders, the agents and other tests share the processors.
+/// Longest time of an answer, while the senders, the agents and other tests share the processors.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// Sends its share of the flood until it is told to stop.
-fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> u64 {
+/// Sends one sender's share of the flood until `stop` is set; returns how many datagrams came back.
+fn send_flood(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> u64 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let begin = now();
     let mut mine = 0_u64;
@@ -42,7 +44,7 @@ fn sender(to: SocketAddr, datagrams: Vec<Vec<u8>>, stop: Arc<AtomicBool>, sent: 
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        // What the kernel drops is dropped.
+        // An error means that the kernel dropped it, which is part of a flood.
         socket.send_to(datagram, to).ok();
         mine += 1;
         while mine.is_multiple_of(64)
@@ -69,22 +71,22 @@ fn a_flood_at_one_of_three_is_no_failure() {
 #[test]
 fn a_flood_at_one_of_three_that_have_a_key_is_not_answered() {
     let dir = Dir::new();
-    let (_, key, _) = told(["keygen"]);
+    let Ended { out: key, .. } = run(["keygen"]);
     let keys = dir.file("keys", &key);
     fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
     let answered = flood(&["--encrypt-key-file", &keys]);
     assert_eq!(answered, 0, "answers to senders without the key");
 }
 
-/// Floods one of three agents with these flags; says how many datagrams the senders got back.
+/// Floods one of three agents with these flags; returns how many datagrams the senders got back.
 fn flood(flags: &[&str]) -> u64 {
-    let seconds = asked_for("FLOOD_SECONDS", SECONDS);
+    let seconds = environment::number("FLOOD_SECONDS", SECONDS);
     let seed = 20_261_126;
     eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let ([a, b, c], packets) = tapped_trio(flags);
     let to = gossip_addr(&a);
-    // Made before, for making them costs more than sending them; every fourth is one that was recorded.
+    // All made in advance, because making one costs more than sending it; every fourth is a recorded one.
     let mut many = |_| match rng.random_range(0..4) {
         0 => packets[rng.random_range(0..packets.len())].clone(),
         _ => datagram(&mut rng, &packets),
@@ -94,7 +96,7 @@ fn flood(flags: &[&str]) -> u64 {
     let senders: Vec<_> = (0..SENDERS)
         .map(|_| {
             let (datagrams, stop, sent) = (datagrams.clone(), stop.clone(), sent.clone());
-            thread::spawn(move || sender(to, datagrams, stop, sent))
+            thread::spawn(move || send_flood(to, datagrams, stop, sent))
         })
         .collect();
     let (before, begin) = (taken_in(&a), now());
@@ -126,6 +128,6 @@ fn flood(flags: &[&str]) -> u64 {
     within(Duration::from_secs(5), || {
         all_say([&a, &b, &c], &[("a", "alive"), ("b", "alive"), ("c", "alive")])
     });
-    nobody_was_ever_called_failed(&[&a, &b, &c]);
+    assert_none_was_called_failed(&[&a, &b, &c]);
     answered
 }

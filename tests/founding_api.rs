@@ -1,23 +1,19 @@
 //! The founding as servers and operators see it: real agents on loopback, asked over HTTP and by the command line.
 
-use std::{
-    net::TcpListener,
-    process::Stdio,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{net::TcpListener, process::Stdio, rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
+    awaiting::now,
     cluster::loopback,
-    running::{Agent, Dir, program, told},
+    running::{Agent, Dir, Ended, program, run},
 };
 
-/// Far more than any step takes, even where the machine is shared.
+/// Time for one step: far more than any takes, even if the machine is shared.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where an agent lives over its restarts.
+/// The directory, the addresses and the name that an agent keeps over restarts.
 struct Place {
     dir: Rc<Dir>,
     gossip: String,
@@ -32,15 +28,15 @@ impl Place {
         Agent::launch(self.dir.clone(), &[&own, flags].concat())
     }
 
-    fn server(&self, seeds: &str) -> Agent {
+    fn start_server(&self, seeds: &str) -> Agent {
         self.start(&["--bootstrap-expect", "3", "--join", seeds])
     }
 }
 
-/// So many places, each with a gossip address and an API's port of its own. Streams leave from the gossip address: that
-/// no other test uses it keeps them from taking a port that an agent is about to listen on.
+/// `count` places, each with a gossip address and a port of the API of its own. Outgoing streams leave from the gossip
+/// address: on a shared one, they could take a port that another agent is about to listen on.
 fn places(count: usize) -> Vec<Place> {
-    // All held until the last is found, so that none is given twice.
+    // All ports are held until the last is found, so that none is given twice.
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let place = |(at, held): (usize, &TcpListener)| Place {
         dir: Rc::new(Dir::new()),
@@ -55,9 +51,9 @@ fn seeds(places: &[Place]) -> String {
     places.iter().map(|place| place.gossip.as_str()).collect::<Vec<_>>().join(",")
 }
 
-/// The first answer of `path` that satisfies `met`, by long polls.
+/// Asks `path` by long polls until an answer satisfies `met`, and returns it.
 #[track_caller]
-pub(crate) fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn wait_until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> Value {
     let began = now();
     let mut answer = agent.get(path).json();
     while !met(&answer) {
@@ -67,14 +63,9 @@ pub(crate) fn until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool) -> 
     answer
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test of real programs measures real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 #[track_caller]
-pub(crate) fn decided(agent: &Agent, decision: &str) -> Value {
-    until(agent, "/v1/bootstrap", |answer| answer["decision"] == decision)
+pub(crate) fn wait_for_decision(agent: &Agent, decision: &str) -> Value {
+    wait_until(agent, "/v1/bootstrap", |answer| answer["decision"] == decision)
 }
 
 /// The code of the first reason.
@@ -82,11 +73,11 @@ fn code(answer: &Value) -> &str {
     answer["reasons"][0]["code"].as_str().unwrap()
 }
 
-/// Three agents that have agreed on a founding.
+/// Three agents that have agreed on a founding, and the answer of the first.
 fn founded(places: &[Place]) -> (Vec<Agent>, Value) {
     let seeds = seeds(places);
-    let agents: Vec<Agent> = places.iter().map(|place| place.server(&seeds)).collect();
-    let answers: Vec<Value> = agents.iter().map(|agent| decided(agent, "bootstrap")).collect();
+    let agents: Vec<Agent> = places.iter().map(|place| place.start_server(&seeds)).collect();
+    let answers: Vec<Value> = agents.iter().map(|agent| wait_for_decision(agent, "bootstrap")).collect();
     for answer in &answers {
         assert_eq!(
             (&answer["founders"], &answer["cluster_id"]),
@@ -96,12 +87,12 @@ fn founded(places: &[Place]) -> (Vec<Agent>, Value) {
     (agents, answers[0].clone())
 }
 
-/// Three agents whose group exists.
+/// Three agents to which the group was reported, and the answer of the first before that.
 fn established(places: &[Place]) -> (Vec<Agent>, Value) {
     let (agents, answer) = founded(places);
-    assert_eq!(told(["bootstrap", "complete", &agents[0].at()]).0, 0);
+    assert_eq!(run(["bootstrap", "complete", &agents[0].at()]).code, 0);
     for agent in &agents {
-        decided(agent, "resume");
+        wait_for_decision(agent, "resume");
     }
     (agents, answer)
 }
@@ -111,11 +102,11 @@ fn three_servers_start_in_any_order() {
     let places = places(3);
     let seeds = seeds(&places);
     for order in [[2, 0, 1], [1, 2, 0]] {
-        let mut agents: Vec<Agent> = order.iter().map(|at| places[*at].server(&seeds)).collect();
+        let mut agents: Vec<Agent> = order.iter().map(|at| places[*at].start_server(&seeds)).collect();
         let began = now();
-        let answers: Vec<Value> = agents.iter().map(|agent| decided(agent, "bootstrap")).collect();
+        let answers: Vec<Value> = agents.iter().map(|agent| wait_for_decision(agent, "bootstrap")).collect();
         let took = began.elapsed();
-        // Two seconds where the machine has time for three agents; the tests share theirs.
+        // On a machine with time for three agents it takes two seconds; the tests share theirs.
         assert!(took < Duration::from_secs(6), "{took:?}");
         let ids: Vec<&str> = answers[0]["founders"]
             .as_array()
@@ -133,10 +124,10 @@ fn three_servers_start_in_any_order() {
             assert_eq!(answer["cluster_id"], answers[0]["cluster_id"]);
             assert_eq!((&answer["established"], &answer["reasons"]), (&json!(false), &json!([])));
         }
-        // The next round is another cluster.
+        // The next round founds another cluster.
         for agent in &mut agents {
             assert_eq!(agent.post("/v1/leave", "").status(), 200);
-            assert_eq!(agent.ended(), 0);
+            assert_eq!(agent.wait_for_end(), 0);
         }
         for place in &places {
             std::fs::remove_dir_all(place.dir.0.join("state")).unwrap();
@@ -149,17 +140,17 @@ fn a_restart_changes_nothing_and_a_report_makes_it_resume() {
     let places = places(3);
     let (mut agents, answer) = founded(&places);
     drop(agents.remove(0));
-    let again = places[0].server(&seeds(&places));
-    assert_eq!(decided(&again, "bootstrap")["founders"], answer["founders"]);
+    let again = places[0].start_server(&seeds(&places));
+    assert_eq!(wait_for_decision(&again, "bootstrap")["founders"], answer["founders"]);
     agents.insert(0, again);
     let body = json!({"cluster_id": answer["cluster_id"], "config_index": 7,
                       "voters": [{"ordinal": 1}, {"id": answer["founders"][1]["id"]}, {"ordinal": 3}]});
     let taken = agents[1].put("/v1/bootstrap/established", &body.to_string());
     assert_eq!((taken.status(), &taken.json()["decision"]), (200, &json!("resume")));
     for agent in &agents {
-        let resumed = decided(agent, "resume");
+        let resumed = wait_for_decision(agent, "resume");
         assert_eq!((&resumed["established"], &resumed["config_index"]), (&json!(true), &json!(7)));
-        assert_eq!(told(["wait", "--for", "established", &agent.at()]).0, 0);
+        assert_eq!(run(["wait", "--for", "established", &agent.at()]).code, 0);
     }
     let metrics = agents[0].get("/metrics").body;
     for line in ["chronik_agent_bootstrap_decision{decision=\"resume\"} 1", "chronik_agent_established 1"] {
@@ -188,10 +179,10 @@ fn a_founder_that_is_another_server_now_is_told_to_wait() {
 fn a_fourth_server_joins() {
     let places = places(4);
     let (_agents, answer) = established(&places[..3]);
-    let fourth = places[3].server(&places[1].gossip);
+    let fourth = places[3].start_server(&places[1].gossip);
     let began = now();
-    let joins = decided(&fourth, "join");
-    // One second where the machine has time; the tests share theirs.
+    let joins = wait_for_decision(&fourth, "join");
+    // On a machine that has time it takes one second; the tests share theirs.
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(joins["voters"].as_array().unwrap().len(), 3);
     assert_eq!(joins["cluster_id"], answer["cluster_id"]);
@@ -204,10 +195,10 @@ fn a_founder_dies_for_good_and_the_others_restart() {
     let (agents, answer) = established(&places);
     drop(agents);
     let seeds = seeds(&places);
-    let two: Vec<Agent> = places[1..].iter().map(|place| place.server(&seeds)).collect();
+    let two: Vec<Agent> = places[1..].iter().map(|place| place.start_server(&seeds)).collect();
     for agent in &two {
-        assert_eq!(decided(agent, "resume")["cluster_id"], answer["cluster_id"]);
-        let quorum = until(agent, "/v1/quorum", |answer| answer["status"] == "quorate");
+        assert_eq!(wait_for_decision(agent, "resume")["cluster_id"], answer["cluster_id"]);
+        let quorum = wait_until(agent, "/v1/quorum", |answer| answer["status"] == "quorate");
         let counts = ["voters", "voters_alive", "required"].map(|key| quorum[key].as_u64().unwrap());
         assert_eq!((counts, &quorum["basis"]), ([3, 2, 2], &json!("voters")));
     }
@@ -219,19 +210,20 @@ fn an_operator_overrides_and_resets() {
     let (agents, before) = founded(&places);
     let id = |at: usize| before["founders"][at]["id"].as_str().unwrap();
     let two = format!("{},{}", id(0), id(1));
-    let (code, told_first, remark) =
-        told(["bootstrap", "override", &agents[0].at(), "--founders", &two, "--yes"]);
+    let Ended { code, out: told_first, error: remark } =
+        run(["bootstrap", "override", &agents[0].at(), "--founders", &two, "--yes"]);
     assert_eq!(code, 0, "{remark}");
     assert!(remark.starts_with("This bootstraps a new cluster in the place of cluster "), "{remark}");
     assert!(told_first.ends_with(" is to be bootstrapped\n"), "{told_first}");
     let another = |answer: &Value| answer["cluster_id"] != before["cluster_id"];
-    let answers: Vec<Value> = agents.iter().map(|agent| until(agent, "/v1/bootstrap", another)).collect();
+    let answers: Vec<Value> =
+        agents.iter().map(|agent| wait_until(agent, "/v1/bootstrap", another)).collect();
     let mut decisions: Vec<&str> =
         answers.iter().map(|answer| answer["decision"].as_str().unwrap()).collect();
     decisions.sort_unstable();
     assert_eq!(decisions, ["bootstrap", "bootstrap", "join"]);
 
-    assert_eq!(told(["bootstrap", "complete", &agents[0].at()]).0, 0);
+    assert_eq!(run(["bootstrap", "complete", &agents[0].at()]).code, 0);
     let cluster = answers[0]["cluster_id"].as_str().unwrap();
     let refused = agents[0].post("/v1/bootstrap/override", &json!({"founders": [id(0)]}).to_string());
     let expected =
@@ -240,22 +232,23 @@ fn an_operator_overrides_and_resets() {
     let refused = agents[0].post("/v1/bootstrap/reset", "{}");
     let expected = format!("cluster {cluster} is established: forgetting it needs \"i_will_lose_data\":true");
     assert_eq!(refused.problem(), (409, expected));
-    let (code, _, error) = told(["bootstrap", "reset", &agents[0].at(), "--yes"]);
+    let Ended { code, error, .. } = run(["bootstrap", "reset", &agents[0].at(), "--yes"]);
     assert!(code == 1 && error.contains("is established"), "{error}");
 
     let old = agents[0].get("/v1/self").json()["id"].clone();
-    let (code, out, error) = told(["bootstrap", "reset", &agents[0].at(), "--i-will-lose-data", "--yes"]);
+    let Ended { code, out, error } =
+        run(["bootstrap", "reset", &agents[0].at(), "--i-will-lose-data", "--yes"]);
     assert!(code == 0 && out.starts_with("the agent starts over as node "), "{out}{error}");
-    // The new life listens where the old one did, which may still be finishing its answers.
+    // The agent that starts over listens at the same address as before, where the old one may still finish its answers.
     let began = now();
     let is_new = || {
-        let (code, myself, _) = told(["self", &agents[0].at(), "--format", "json"]);
+        let Ended { code, out: myself, .. } = run(["self", &agents[0].at(), "--format", "json"]);
         code == 0 && serde_json::from_str::<Value>(&myself).unwrap()["id"] != old
     };
     while !is_new() {
         assert!(began.elapsed() < PATIENCE, "the agent has not started over");
     }
-    assert_eq!(decided(&agents[0], "join")["cluster_id"], cluster);
+    assert_eq!(wait_for_decision(&agents[0], "join")["cluster_id"], cluster);
 }
 
 #[test]
@@ -264,16 +257,16 @@ fn two_foundings_that_meet_are_a_conflict_everywhere() {
     let (mut agents, ours) = founded(&places[..3]);
     let (others, theirs) = founded(&places[3..]);
     agents.extend(others);
-    assert_eq!(told(["join", &agents[0].at(), &places[3].gossip]).0, 0);
+    assert_eq!(run(["join", &agents[0].at(), &places[3].gossip]).code, 0);
     for agent in &agents {
-        let answer = decided(agent, "conflict");
+        let answer = wait_for_decision(agent, "conflict");
         let mut clusters = answer["clusters"].as_array().unwrap().clone();
         clusters.sort_by_key(Value::to_string);
         let mut both = vec![ours["cluster_id"].clone(), theirs["cluster_id"].clone()];
         both.sort_by_key(Value::to_string);
         assert_eq!((clusters, code(&answer)), (both, "two_clusters"));
         assert_eq!((answer.get("founders"), answer.get("voters")), (None, None));
-        let (exit, _, error) = told(["wait", "--for", "bootstrap", &agent.at()]);
+        let Ended { code: exit, error, .. } = run(["wait", "--for", "bootstrap", &agent.at()]);
         assert!(exit == 1 && error.starts_with("conflict: cluster "), "{error}");
     }
 }
@@ -281,7 +274,7 @@ fn two_foundings_that_meet_are_a_conflict_everywhere() {
 #[test]
 fn a_different_expectation_is_named_with_its_owner() {
     let places = places(2);
-    let first = places[0].server(&seeds(&places));
+    let first = places[0].start_server(&seeds(&places));
     let _second = places[1].start(&["--bootstrap-expect", "2", "--join", &places[0].gossip]);
     let mismatch = |answer: &Value| {
         let reasons = answer["reasons"].as_array().unwrap();
@@ -291,23 +284,23 @@ fn a_different_expectation_is_named_with_its_owner() {
             }
         })
     };
-    assert_eq!(until(&first, "/v1/bootstrap", mismatch)["decision"], "wait");
+    assert_eq!(wait_until(&first, "/v1/bootstrap", mismatch)["decision"], "wait");
 }
 
 #[test]
 fn join_only_and_cluster_id_found_nothing() {
     let places = places(6);
     let patient = places[3].start(&["--join-only", "--bootstrap-expect", "1"]);
-    assert_eq!(code(&decided(&patient, "wait")), "join_only");
+    assert_eq!(code(&wait_for_decision(&patient, "wait")), "join_only");
     let (agents, answer) = established(&places[..3]);
-    assert_eq!(told(["join", &patient.at(), &places[0].gossip]).0, 0);
-    decided(&patient, "join");
+    assert_eq!(run(["join", &patient.at(), &places[0].gossip]).code, 0);
+    wait_for_decision(&patient, "join");
     let cluster = answer["cluster_id"].as_str().unwrap();
     let right = places[4].start(&["--cluster-id", cluster, "--join", &places[0].gossip]);
-    decided(&right, "join");
+    wait_for_decision(&right, "join");
     let other = "00000000-0000-0000-0000-000000000001";
     let wrong = places[5].start(&["--cluster-id", other]);
-    let alone = decided(&wrong, "wait");
+    let alone = wait_for_decision(&wrong, "wait");
     assert!(alone["reasons"][0]["message"].as_str().unwrap().contains(other), "{alone}");
     assert_eq!(wrong.get("/v1/info").json()["config"]["cluster_id"], other);
     drop(agents);
@@ -344,16 +337,16 @@ fn every_refusal_names_field_value_and_remedy() {
     assert_eq!(unknown.problem(), (409, expected));
 }
 
-/// A server that founds a cluster of its own.
-fn alone(flags: &[&str]) -> Agent {
+/// Starts a server that founds a cluster of its own.
+fn start_alone(flags: &[&str]) -> Agent {
     let agent = Agent::start(&[&["--bootstrap-expect", "1"], flags].concat());
-    decided(&agent, "bootstrap");
+    wait_for_decision(&agent, "bootstrap");
     agent
 }
 
 #[test]
 fn exec_becomes_the_command_with_everything_filled() {
-    let agent = alone(&["--endpoint", "peer=:2380"]);
+    let agent = start_alone(&["--endpoint", "peer=:2380"]);
     let data = agent.dir.0.join("data").display().to_string();
     let child = program()
         .args(["exec", &agent.at(), "--attest", &data, "--template", "etcd", "--timeout", "30s", "--"])
@@ -376,10 +369,10 @@ fn exec_becomes_the_command_with_everything_filled() {
 
 #[test]
 fn exec_writes_the_file_of_a_template() {
-    let agent = alone(&["--endpoint", "kafka=:9092,wal=:9291,raft=:5001"]);
+    let agent = start_alone(&["--endpoint", "kafka=:9092,wal=:9291,raft=:5001"]);
     let file = agent.dir.0.join("chronik.toml").display().to_string();
     let exec = ["exec", &agent.at(), "--template", "chronik", "--output", &file, "--", "cat", &file];
-    let (code, text, error) = told(exec);
+    let Ended { code, out: text, error } = run(exec);
     assert_eq!((code, error.as_str()), (0, ""));
     for line in ["node_id = 1", "[advertise]", "raft = \"127.0.0.1:5001\"", "[[peers]]", "id = 1"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
@@ -388,24 +381,24 @@ fn exec_writes_the_file_of_a_template() {
 
 #[test]
 fn exec_says_what_it_cannot_do() {
-    let agent = alone(&[]);
-    let exec = |more: &[&str]| told([&["exec", &agent.at(), "--timeout", "30s"], more].concat());
-    let (code, _, error) = exec(&["--", "echo", "{{ leader }}"]);
+    let agent = start_alone(&[]);
+    let exec = |more: &[&str]| run([&["exec", &agent.at(), "--timeout", "30s"], more].concat());
+    let Ended { code, error, .. } = exec(&["--", "echo", "{{ leader }}"]);
     assert!(code == 1 && error.contains("argument 1, line 1: `leader` is not defined"), "{error}");
-    let (code, _, error) = exec(&["--template", "etcd", "--", "echo"]);
+    let Ended { code, error, .. } = exec(&["--template", "etcd", "--", "echo"]);
     let expected = "chronik-agent: the etcd template, line ";
     let remedy =
         "box has no endpoint `etcd-peer` or `peer`: start its agent with --endpoint etcd-peer=[HOST]:PORT\n";
     assert!(code == 1 && error.starts_with(expected) && error.ends_with(remedy), "{error}");
-    let (code, _, error) = exec(&["--", "/nonexistent/server"]);
+    let Ended { code, error, .. } = exec(&["--", "/nonexistent/server"]);
     assert!(code == 1 && error.contains("cannot start \"/nonexistent/server\""), "{error}");
-    assert_eq!(exec(&["--template", "chronik", "--", "echo"]).0, 64);
-    assert_eq!(exec(&["--output", "/x", "--", "echo"]).0, 64);
+    assert_eq!(exec(&["--template", "chronik", "--", "echo"]).code, 64);
+    assert_eq!(exec(&["--output", "/x", "--", "echo"]).code, 64);
     let waits = Agent::start(&["--join-only"]);
-    let (code, _, error) = told(["exec", &waits.at(), "--timeout", "300ms", "--", "echo"]);
+    let Ended { code, error, .. } = run(["exec", &waits.at(), "--timeout", "300ms", "--", "echo"]);
     assert!(code == 3 && error.contains("waiting: no cluster is known"), "{error}");
     let data = agent.dir.0.join("data").display().to_string();
     let absent = ["exec", "--http", "127.0.0.1:1", "--attest", &data, "--timeout", "300ms", "--", "echo"];
-    let (code, _, error) = told(absent);
+    let Ended { code, error, .. } = run(absent);
     assert!(code == 3 && error.contains("timed out after 300ms: cannot reach the agent"), "{error}");
 }

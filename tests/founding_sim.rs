@@ -1,8 +1,8 @@
-//! Random campaigns against whole agents: gossip and founding, disks that fail, servers that speak or do not. Within the
-//! assumption, at most 2N − 1 servers with intact records, nobody is ever told of a second cluster, nothing that was
-//! told or written is taken back, and thirty quiet seconds bring a decision to everyone.
+//! Random campaigns against whole agents: gossip and founding, disks that fail, servers that attest or do not. Under the
+//! assumption of at most 2N − 1 servers with intact records, no agent is ever told of a second cluster, nothing that was
+//! told or written is taken back, and thirty quiet seconds bring a decision to every agent.
 //!
-//! A failing seed prints itself and what was done. More seeds, or one again (ten thousand take 7 minutes on one core):
+//! A failing seed is printed with everything that was done. More seeds, or one again (ten thousand take 7 minutes on one core):
 //!
 //! ```text
 //! FOUNDING_SEEDS=0..10000 cargo test --no-default-features --test all -- founding_sim::campaigns
@@ -13,32 +13,28 @@ use std::{fmt::Write as _, ops::Range, time::Duration};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
-    share,
+    environment, share,
     sim::{
         Node, World,
         servers::{Disk, Plan},
     },
 };
 
-/// Of a test run.
+/// Campaigns of a whole test run.
 const SEEDS: u64 = 300;
 
-/// The seeds to run: `FOUNDING_SEEDS=from..to`, or the share that every test run takes.
+/// The seeds to run.
 fn seeds() -> Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "the one knob, for whoever wants more seeds")]
-    let asked = std::env::var("FOUNDING_SEEDS");
-    let Ok(asked) = asked else { return 0..share::of(SEEDS) };
-    let (from, to) = asked.split_once("..").unwrap();
-    from.parse().unwrap()..to.parse().unwrap()
+    environment::range("FOUNDING_SEEDS", 0..share::of(SEEDS))
 }
 
-/// One run: servers that start, suffer, and are left in peace at last.
+/// One run: servers that start, suffer faults, and are left in peace at last.
 struct Campaign {
     world: World,
     rng: StdRng,
     expect: u16,
     nodes: Vec<Node>,
-    /// How many more identities the assumption bears.
+    /// Identities that may still be added without breaking the assumption.
     spare: usize,
     log: String,
 }
@@ -50,7 +46,7 @@ impl Campaign {
         let expect: u16 = rng.random_range(2..=5);
         let most = usize::from(2 * expect - 1);
         let count = rng.random_range(usize::from(expect).max(3)..=most.min(7));
-        // Addresses that nobody answers from count against the assumption, as they should.
+        // A seed that never answers counts as a server, as it does for the agents.
         let dead = rng.random_range(0..=(most - count).min(2));
         let addrs: Vec<_> = (0..count).chain(200..200 + dead).map(World::addr_of).collect();
         let listed_everywhere = rng.random_bool(0.5);
@@ -58,32 +54,33 @@ impl Campaign {
         for number in 0..count {
             let mut seeds = addrs.clone();
             if !listed_everywhere {
-                // The graph of who lists whom hangs together, and no more.
+                // Each server lists an earlier one, so that the graph of seeds is connected, and few others.
                 let earlier = number.checked_sub(1).map(|last| addrs[rng.random_range(0..=last)]);
                 seeds.retain(|addr| Some(*addr) == earlier || rng.random_bool(0.2));
             }
-            nodes.push(world.server(Plan::expect(expect), seeds));
+            nodes.push(world.add_server(Plan::expect(expect), seeds));
         }
         for node in &nodes {
-            world.skew(*node, rng.random_range(-3_600_000..3_600_000));
+            world.set_skew(*node, rng.random_range(-3_600_000..3_600_000));
             if rng.random_bool(0.5) {
-                world.attest(*node);
+                world.attach_server(*node);
             }
         }
         if count > usize::from(expect) && rng.random_bool(0.3) {
-            world.plan(nodes[0], |plan| *plan = Plan::expect(expect + 1));
+            world.change_plan(nodes[0], |plan| *plan = Plan::expect(expect + 1));
         }
-        world.loss = rng.random_range(0.0..0.3);
+        world.network.loss = rng.random_range(0.0..0.3);
         world.disk = disk;
-        let log = format!("expect {expect}, {count} servers, {dead} dead seeds, {:.2} lost\n", world.loss);
-        // Whoever keeps his id is no further server.
+        let log =
+            format!("expect {expect}, {count} servers, {dead} dead seeds, {:.2} lost\n", world.network.loss);
+        // A wiped server that keeps its id is no further identity.
         let spare = if world.disk.keeps_id { usize::MAX } else { most - count - dead };
         Self { world, rng, expect, nodes, spare, log }
     }
 
     fn note(&mut self, what: &str) {
         let words: Vec<_> = self.nodes.iter().map(|node| self.world.word(*node)).collect();
-        writeln!(self.log, "{:?} {what}: {}", self.world.passed(), words.join(" ")).unwrap();
+        writeln!(self.log, "{:?} {what}: {}", self.world.elapsed(), words.join(" ")).unwrap();
     }
 
     fn pick(&mut self) -> Node {
@@ -96,7 +93,7 @@ impl Campaign {
         }
     }
 
-    /// One thing happens.
+    /// Makes one random thing happen.
     fn act(&mut self) {
         let node = self.pick();
         let other = self.pick();
@@ -140,10 +137,10 @@ impl Campaign {
                 "all crash"
             }
             10 => {
-                self.world.skew(node, self.rng.random_range(-86_400_000..86_400_000));
+                self.world.set_skew(node, self.rng.random_range(-86_400_000..86_400_000));
                 "clock"
             }
-            11 if self.world.speaks(node) && self.rng.random_bool(0.2) => {
+            11 if self.world.has_server(node) && self.rng.random_bool(0.2) => {
                 self.world.lose_server_data(node);
                 "lose server data"
             }
@@ -167,7 +164,7 @@ impl Campaign {
         }
     }
 
-    fn chaos(&mut self) -> Result<(), String> {
+    fn run_chaos(&mut self) -> Result<(), String> {
         let mut order = self.nodes.clone();
         while !order.is_empty() {
             let node = order.swap_remove(self.rng.random_range(0..order.len()));
@@ -183,10 +180,10 @@ impl Campaign {
         Ok(())
     }
 
-    /// At least N of them stay connected; the others may be gone for ever.
-    fn peace(&mut self) -> Result<(), String> {
+    /// Ends all faults. At least N servers run and are connected; the others may be gone for ever.
+    fn run_peace(&mut self) -> Result<(), String> {
         self.world.mend();
-        self.world.loss = 0.05;
+        self.world.network.loss = 0.05;
         self.world.disk.crashes = 0;
         let mut gone = self.nodes.len() - usize::from(self.expect);
         for node in self.nodes.clone() {
@@ -196,7 +193,7 @@ impl Campaign {
             }
             if odd {
                 let expect = self.expect;
-                self.world.plan(node, |plan| *plan = Plan::expect(expect));
+                self.world.change_plan(node, |plan| *plan = Plan::expect(expect));
             } else if !self.world.runs(node) && gone > 0 && self.rng.random_bool(0.5) {
                 gone -= 1;
                 continue;
@@ -206,9 +203,9 @@ impl Campaign {
             }
             self.start(node);
         }
-        // Whoever knew the others through one that is gone learns of them from the provider at last.
+        // A server that knew the others only through one that is gone needs the provider to find them.
         let addrs: Vec<_> = self.nodes.iter().map(|node| World::addr_of(*node)).collect();
-        self.nodes.iter().for_each(|node| self.world.list(*node, addrs.clone()));
+        self.nodes.iter().for_each(|node| self.world.set_seeds(*node, addrs.clone()));
         self.note("peace");
         self.run(Duration::from_secs(30))?;
         let waiting = |node: &Node| {
@@ -226,10 +223,10 @@ impl Campaign {
     }
 }
 
-/// Runs one seed; what went wrong comes with everything that was done.
+/// Runs one seed. The error is what went wrong, after everything that was done.
 pub(crate) fn campaign(seed: u64, disk: Disk) -> Result<World, String> {
     let mut campaign = Campaign::new(seed, disk);
-    match campaign.chaos().and_then(|()| campaign.peace()) {
+    match campaign.run_chaos().and_then(|()| campaign.run_peace()) {
         Ok(()) => Ok(campaign.world),
         Err(problem) => Err(format!("seed {seed}: {}{problem}", campaign.log)),
     }
@@ -241,19 +238,19 @@ fn campaigns_found_once_forget_nothing_and_end_decided() {
     assert!(failed.is_empty(), "{} seeds fail; the first:\n{}", failed.len(), failed[0]);
 }
 
-/// How many of the first seeds go wrong on such disks.
-fn caught(seeds: u64, disk: impl Fn() -> Disk) -> usize {
+/// Number of the first `seeds` seeds that fail on such disks.
+fn count_failing(seeds: u64, disk: impl Fn() -> Disk) -> usize {
     (0..seeds).filter(|seed| campaign(*seed, disk()).is_err()).count()
 }
 
 #[test]
 fn the_campaigns_catch_a_wiped_disk_that_keeps_its_id() {
-    let caught = caught(100, || Disk { keeps_id: true, ..Disk::failing() });
+    let caught = count_failing(100, || Disk { keeps_id: true, ..Disk::failing() });
     assert!(caught >= 15, "{caught} of 100");
 }
 
 #[test]
 fn the_campaigns_catch_sending_before_saving() {
-    let caught = caught(300, || Disk { lies: true, crashes: 200, ..Disk::default() });
+    let caught = count_failing(300, || Disk { lies: true, crashes: 200, ..Disk::default() });
     assert!(caught >= 4, "{caught} of 300");
 }

@@ -1,4 +1,5 @@
-//! What strangers and damaged networks send to a running cluster: nobody is called failed, nothing ends, nothing grows.
+//! Packets of strangers and of damaged networks at a running cluster: no member is called failed, no agent ends, and memory
+//! does not grow.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -18,7 +19,7 @@ use crate::{
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
 const DATAGRAMS: u32 = 100_000;
-/// A quiet agent has 10 to 15 MB resident in a development build.
+/// Most memory that may be resident; a quiet agent has 10 to 15 MB in a development build.
 const RSS_MB: u64 = 96;
 
 pub(crate) fn rss_mb(agent: &Agent) -> u64 {
@@ -33,8 +34,8 @@ pub(crate) fn gossip_addr(agent: &Agent) -> SocketAddr {
     agent.get("/v1/self").json()["bound"].as_str().unwrap().parse().unwrap()
 }
 
-/// A suspicion is no verdict: on a busy machine one may come and be refuted.
-pub(crate) fn nobody_was_ever_called_failed(agents: &[&Agent]) {
+/// Asserts that no agent ever called a member failed. A suspicion may come and be refuted, on a busy machine.
+pub(crate) fn assert_none_was_called_failed(agents: &[&Agent]) {
     for agent in agents {
         for name in ["a", "b", "c"] {
             assert!(!ever_said(agent, name, "failed"), "{}", agent.log());
@@ -43,11 +44,12 @@ pub(crate) fn nobody_was_ever_called_failed(agents: &[&Agent]) {
     within(Duration::from_secs(5), || all_say(agents.iter().copied(), &ALL));
 }
 
-/// Hands streams on for ever, both ways: who asks whether a process listens at a tap's address asks the agent behind it.
-fn hand_streams_on(tap: TcpListener, to: SocketAddr) {
+/// Forwards streams for ever, both ways: a member that checks if a process listens at the tap's address is to find the
+/// agent behind it.
+fn forward_streams(tap: TcpListener, to: SocketAddr) {
     let pass = |mut from: TcpStream, mut to: TcpStream| {
         std::thread::spawn(move || {
-            // Whichever end closes, both are closed.
+            // If one end closes, both are closed.
             std::io::copy(&mut from, &mut to).ok();
             to.shutdown(Shutdown::Write).ok();
         })
@@ -60,7 +62,7 @@ fn hand_streams_on(tap: TcpListener, to: SocketAddr) {
     }
 }
 
-/// A trio whose first member gives others the address of a tap, which hands everything on and keeps the datagrams.
+/// A trio whose first member advertises the address of a tap, which forwards everything; returns the datagrams so far.
 pub(crate) fn tapped_trio(more: &[&str]) -> ([Agent; 3], Vec<Vec<u8>>) {
     let (addrs, seeds) = addrs(3);
     let tap = UdpSocket::bind((loopback(), 7946)).unwrap();
@@ -70,8 +72,8 @@ pub(crate) fn tapped_trio(more: &[&str]) -> ([Agent; 3], Vec<Vec<u8>>) {
     let a = start("a", &addrs[0], &[&flags[..], &["--advertise", &tap_addr]].concat());
     let (b, c) = (start("b", &addrs[1], &flags), start("c", &addrs[2], &flags));
     let to = gossip_addr(&a);
-    // Both of these end with the test's process.
-    std::thread::spawn(move || hand_streams_on(streams, to));
+    // The forwarding of streams and of datagrams ends with the test's process.
+    std::thread::spawn(move || forward_streams(streams, to));
     tap.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut packets = Vec::new();
     let mut buffer = [0; 2048];
@@ -88,7 +90,7 @@ pub(crate) fn tapped_trio(more: &[&str]) -> ([Agent; 3], Vec<Vec<u8>>) {
     ([a, b, c], packets)
 }
 
-/// One datagram of the kinds that a hostile or broken network may bring.
+/// A random datagram of the kinds that a hostile or broken network may bring.
 pub(crate) fn datagram(rng: &mut StdRng, packets: &[Vec<u8>]) -> Vec<u8> {
     let mut real = packets[rng.random_range(0..packets.len())].clone();
     match rng.random_range(0..5) {
@@ -131,14 +133,14 @@ fn a_hundred_thousand_datagrams_change_nothing() {
     let begin = now();
     for n in 0..DATAGRAMS {
         socket.send_to(&datagram(&mut rng, &packets), targets[n as usize % 3]).unwrap();
-        // As fast as the agents take them, or the kernel would drop most: an answer every now and then.
+        // Faster than the agents read, the kernel would drop most: an answer every now and then keeps pace.
         if n % 300 == 0 {
             assert_eq!(a.get("/livez").status(), 200);
         }
     }
     println!("{DATAGRAMS} datagrams sent in {:?}", begin.elapsed());
     within(Duration::from_secs(5), || all_say([&a, &b, &c], &ALL));
-    // The counters that are read may be those of a second ago.
+    // The counters are published once a second.
     let refused = within(Duration::from_secs(5), || {
         let refused = refused(&a) - before;
         (refused > u64::from(DATAGRAMS) / 6).then_some(refused).ok_or_else(|| format!("{refused} refused"))
@@ -148,7 +150,7 @@ fn a_hundred_thousand_datagrams_change_nothing() {
         println!("peak of resident memory: {} MB", rss_mb(agent));
         assert!(rss_mb(agent) < RSS_MB);
     }
-    nobody_was_ever_called_failed(&[&a, &b, &c]);
+    assert_none_was_called_failed(&[&a, &b, &c]);
 }
 
 #[test]
@@ -156,14 +158,14 @@ fn the_api_is_served_while_datagrams_pour_in() {
     let [a, b, c] = trio(&[]);
     let to = gossip_addr(&a);
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    // The dearest kind of rubbish: all of it is read before it is refused.
+    // The costliest kind of rubbish: all of it is read before it is refused.
     let rubbish = wire::seal(&"chronik".parse().unwrap(), wire::Kind::Swim, &[0xC7; 1100]);
     let flood = |_| {
         let (stop, rubbish) = (stop.clone(), rubbish.clone());
         std::thread::spawn(move || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                // What the kernel drops is sent again soon.
+                // An error means that the kernel dropped it; the next follows at once.
                 socket.send_to(&rubbish, to).ok();
             }
         })
@@ -185,10 +187,10 @@ fn the_api_is_served_while_datagrams_pour_in() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     println!("{} datagrams meanwhile", after - before);
-    nobody_was_ever_called_failed(&[&a, &b, &c]);
+    assert_none_was_called_failed(&[&a, &b, &c]);
 }
 
-/// A stream from this address of loopback.
+/// Opens a stream from this address of loopback.
 fn connect_from(host: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     runtime.block_on(async {
@@ -200,8 +202,8 @@ fn connect_from(host: Ipv4Addr, to: SocketAddr) -> TcpStream {
     })
 }
 
-/// Whether the other side has closed, or says nothing for now.
-fn closed(stream: &mut TcpStream) -> bool {
+/// True if the other side has closed; false if it is silent.
+fn is_closed(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 64];
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     match stream.read(&mut answer) {
@@ -234,7 +236,7 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
     for saying in sayings {
         let mut stream = TcpStream::connect(to).unwrap();
         stream.write_all(saying).unwrap();
-        let end = || closed(&mut stream).then_some(()).ok_or_else(|| format!("open after {saying:?}"));
+        let end = || is_closed(&mut stream).then_some(()).ok_or_else(|| format!("open after {saying:?}"));
         within(Duration::from_secs(2), end);
     }
     // The counters are published once a second.
@@ -243,13 +245,14 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
         count => Err(format!("{count} of {} refused", sayings.len())),
     };
     within(Duration::from_secs(3), counted);
-    // Slow ones: they claim the most that is allowed, send a little, and stay. One host alone would fill every place.
+    // Slow streams: they announce the longest frame, send a little, and stay. Without a bound one host would fill all
+    // places.
     let slow = |host, count: usize| -> Vec<_> {
         (0..count)
             .map(|_| {
                 let mut stream = connect_from(host, to);
                 stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
-                // What is closed at once may say so already.
+                // A stream over the bound may be closed already.
                 stream.write_all(&[0xC7, 1]).ok();
                 stream
             })
@@ -257,13 +260,13 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
     };
     let (one, other) = (loopback(), loopback());
     let mut greedy = slow(one, 300);
-    let mut end = || greedy.iter_mut().filter_map(|stream| closed(stream).then_some(())).count();
+    let mut end = || greedy.iter_mut().filter_map(|stream| is_closed(stream).then_some(())).count();
     within(Duration::from_secs(5), || match end() {
         236 => Ok(()),
         count => Err(format!("{count} of 300 streams of one host are closed")),
     });
     let slow: Vec<_> = greedy.into_iter().chain(slow(other, 64)).collect();
-    // Meanwhile life goes on: a crash, and a return that needs a stream.
+    // Meanwhile a crash is noticed, and so is a return, which needs a stream.
     b.kill();
     let gone = [("a", "alive"), ("b", "failed"), ("c", "alive")];
     within(Duration::from_secs(3), || all_say([&a, &c], &gone));
@@ -272,7 +275,7 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
     println!("peak of resident memory after {} slow streams: {} MB", slow.len(), rss_mb(&a));
     assert!(rss_mb(&a) < RSS_MB);
     for mut stream in slow {
-        let end = || closed(&mut stream).then_some(()).ok_or_else(|| "a slow stream is open".to_owned());
+        let end = || is_closed(&mut stream).then_some(()).ok_or_else(|| "a slow stream is open".to_owned());
         within(Duration::from_secs(15), end);
     }
 }
@@ -287,7 +290,7 @@ fn frames_as_long_as_allowed_do_not_fill_the_memory() {
                 let mut stream = TcpStream::connect(to).unwrap();
                 stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
                 let piece = vec![0xC7; 1 << 20];
-                // The last byte is never sent; closed in between is as good.
+                // The last byte is never sent; the agent may close before.
                 (0..15).try_for_each(|_| stream.write_all(&piece)).ok();
                 stream
             })
@@ -296,5 +299,5 @@ fn frames_as_long_as_allowed_do_not_fill_the_memory() {
     let streams: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
     println!("peak of resident memory with {} long frames: {} MB", streams.len(), rss_mb(&a));
     assert!(rss_mb(&a) < RSS_MB, "{} MB", rss_mb(&a));
-    nobody_was_ever_called_failed(&[&a, &b, &c]);
+    assert_none_was_called_failed(&[&a, &b, &c]);
 }

@@ -1,22 +1,18 @@
-//! The state directory: one agent each, kept over restarts, and what happens where it is locked, copied, damaged or
-//! not ours to write to.
+//! The state directory: it has one agent and is kept over restarts; an agent reports one that is locked, copied, damaged or
+//! not to be written to.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Output, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use crate::{
     awaiting::within,
     cluster::{addrs, all_say, loopback, start, trio},
-    running::{Agent, Dir, program},
+    running::{Agent, Dir, Ended, program},
 };
 
 /// Runs an agent that cannot start, to its end.
-fn refused(flags: &[&str]) -> (i32, String) {
+fn run_refused(flags: &[&str]) -> Ended {
     let bind = loopback().to_string();
-    ended(&program().args(["--bind", &bind, "--http", "127.0.0.1:0"]).args(flags).output().unwrap())
-}
-
-fn ended(output: &Output) -> (i32, String) {
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    program().args(["--bind", &bind, "--http", "127.0.0.1:0"]).args(flags).output().unwrap().into()
 }
 
 fn state(agent: &Agent) -> String {
@@ -26,7 +22,7 @@ fn state(agent: &Agent) -> String {
 #[test]
 fn a_state_directory_has_one_agent() {
     let agent = start("a", &loopback().to_string(), &[]);
-    let (code, log) = refused(&["--state-dir", &state(&agent)]);
+    let Ended { code, error: log, .. } = run_refused(&["--state-dir", &state(&agent)]);
     let expected = format!(
         "--state-dir {} is in use by another agent (process {}); stop that one, or give this one a directory of its own",
         state(&agent),
@@ -47,11 +43,11 @@ fn a_port_in_use_is_named_with_its_remedy() {
         .arg(&state)
         .output()
         .unwrap();
-    let (code, log) = ended(&output);
+    let Ended { code, error: log, .. } = output.into();
     assert_eq!(code, 1);
     let expected = format!("--bind {bind}:7946: cannot listen on TCP: ");
     assert!(log.contains(&expected) && log.contains("choose another --bind"), "{log}");
-    // The same for UDP alone.
+    // A port that is in use by UDP alone is named, too.
     let udp = std::net::UdpSocket::bind((loopback(), 7946)).unwrap();
     let addr = udp.local_addr().unwrap();
     let output = program()
@@ -59,7 +55,7 @@ fn a_port_in_use_is_named_with_its_remedy() {
         .arg(&state)
         .output()
         .unwrap();
-    let (code, log) = ended(&output);
+    let Ended { code, error: log, .. } = output.into();
     assert_eq!(code, 1);
     assert!(log.contains(&format!("--bind {addr}: cannot listen on UDP: ")), "{log}");
 }
@@ -74,7 +70,7 @@ fn a_directory_that_may_not_be_written_to_is_named() {
     let binary = program().get_program().to_owned();
     let state = closed.join("state").display().to_string();
     let args = ["--bind", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state-dir", &state];
-    // Root may write anywhere, and so becomes nobody, who in turn may not enter root's directories: a copy will do.
+    // Root may write anywhere, and so becomes the user nobody, which may not enter root's directories and runs a copy.
     let mut command = if rustix::process::geteuid().is_root() {
         let copy = dir.0.join("program");
         fs::copy(&binary, &copy).unwrap();
@@ -84,7 +80,7 @@ fn a_directory_that_may_not_be_written_to_is_named() {
     } else {
         std::process::Command::new(binary)
     };
-    let (code, log) = ended(&command.args(args).output().unwrap());
+    let Ended { code, error: log, .. } = command.args(args).output().unwrap().into();
     assert_eq!(code, 1, "{log}");
     let expected = format!("--state-dir {state}: cannot make the directory: Permission denied");
     assert!(
@@ -139,7 +135,7 @@ fn a_node_without_seeds_comes_back_by_its_memory() {
         peers.exists().then_some(()).ok_or_else(|| "no peers.json".to_owned())
     });
     b.signal("TERM");
-    assert_eq!(b.ended(), 0);
+    assert_eq!(b.wait_for_end(), 0);
     b.restart();
     within(Duration::from_secs(1), || all_say([&a, &b], &both));
 }
@@ -173,7 +169,7 @@ fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
             agent.log()
         );
     }
-    // Whoever the cluster knew stays, at its address.
+    // The members that the cluster knew stay, at their addresses.
     let all = [("a", "alive"), ("b", "alive"), ("c", "alive")];
     within(bound, || all_say([&a, &b, &c], &all));
     let at = |agent: &Agent| {

@@ -1,7 +1,7 @@
-//! SIGKILL at random moments, again and again: nothing that was voted, decided or acknowledged is lost, nobody becomes
-//! somebody else, and there is one cluster.
+//! SIGKILL at random moments, again and again: nothing that was voted, decided or acknowledged is lost, no agent changes
+//! its id, and there is one cluster.
 //!
-//! `KILLING_SECONDS=600 cargo test --no-default-features --test all -- killing::` takes longer than every run does.
+//! `KILLING_SECONDS=600 cargo test --no-default-features --test all -- killing::` takes ten minutes.
 
 use std::{fs, time::Duration};
 
@@ -11,22 +11,25 @@ use serde_json::Value;
 use crate::{
     awaiting::{now, within},
     cluster::addrs,
-    running::{Agent, Dir, asked_for},
+    environment,
+    running::{Agent, Dir},
 };
 
-/// What every test run takes.
+/// Seconds of killing in an ordinary test run.
 const SECONDS: u64 = 16;
-/// Each round founds a cluster anew, under kills from the first moment on.
+/// Length of a round, which founds a cluster anew, under kills from the first moment on.
 const ROUND: Duration = Duration::from_secs(4);
-/// After the last kill.
+/// Time to recover after the last kill.
 const RECOVERED: Duration = Duration::from_secs(30);
 
-/// An agent, and what it must not forget.
+/// An agent, and everything that it must not forget.
 struct Victim {
     agent: Agent,
     id: String,
     cluster: Option<String>,
+    /// Highest index of a report that it has acknowledged.
     acknowledged: u64,
+    /// Highest ballot that it has promised: its round, and the node that began it.
     promised: (u64, String),
 }
 
@@ -38,8 +41,8 @@ impl Victim {
         Self { agent, id, cluster: None, acknowledged: 0, promised: (0, String::new()) }
     }
 
-    /// Looks at what it says now: never less than before, never something else.
-    fn look(&mut self) -> Option<String> {
+    /// Checks that it knows everything that it knew before; returns its cluster.
+    fn check(&mut self) -> Option<String> {
         let said = self.agent.get("/v1/bootstrap").json();
         let cluster = said["cluster_id"].as_str().map(str::to_owned);
         if let Some(known) = &self.cluster {
@@ -52,7 +55,7 @@ impl Victim {
         self.cluster.clone()
     }
 
-    /// The server reports new voters; what is acknowledged is remembered.
+    /// Reports new voters, as the server would; remembers the index that is acknowledged.
     fn establish(&mut self, index: u64) {
         let Some(cluster) = &self.cluster else { return };
         let body = format!(
@@ -77,8 +80,8 @@ impl Victim {
             assert_eq!(self.promised.0, 0, "a promise is lost: {record}");
         }
         self.agent.restart();
-        assert_eq!(own_id(&self.agent), self.id, "somebody else");
-        self.look();
+        assert_eq!(own_id(&self.agent), self.id, "it has another id");
+        self.check();
     }
 }
 
@@ -86,14 +89,14 @@ fn own_id(agent: &Agent) -> String {
     agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned()
 }
 
-/// What is on disk: a line with the checksum, and JSON.
+/// The record on disk, which is JSON after a line with the checksum.
 fn record(agent: &Agent) -> Value {
     let text = fs::read_to_string(agent.dir.0.join("state/node.json")).unwrap();
     serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()
 }
 
-/// One cluster from its first moment on, and how many kills it took.
-fn round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
+/// Founds one cluster under kills; returns how many kills it took.
+fn run_round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
     let names = ["a", "b", "c"];
     let mut victims: Vec<_> =
         names.iter().zip(addrs).map(|(name, addr)| Victim::start(name, addr, seeds)).collect();
@@ -102,7 +105,7 @@ fn round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
         let (turn, pause) = (now(), Duration::from_millis(rng.random_range(0..400)));
         while turn.elapsed() < pause {
             for victim in &mut victims {
-                victim.look();
+                victim.check();
             }
             index += 1;
             let server = rng.random_range(0..3);
@@ -113,7 +116,7 @@ fn round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
         kills += 1;
     }
     within(RECOVERED, || {
-        let clusters: Vec<_> = victims.iter_mut().map(Victim::look).collect();
+        let clusters: Vec<_> = victims.iter_mut().map(Victim::check).collect();
         match &clusters[..] {
             [Some(one), Some(two), Some(three)] => {
                 assert!(one == two && two == three, "two clusters: {clusters:?}");
@@ -138,14 +141,14 @@ fn round(addrs: &[String], seeds: &str, rng: &mut StdRng) -> u32 {
 
 #[test]
 fn kills_at_any_moment_lose_nothing() {
-    let seconds = asked_for("KILLING_SECONDS", SECONDS);
+    let seconds = environment::number("KILLING_SECONDS", SECONDS);
     let seed = 20_261_125;
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let (addrs, seeds) = addrs(3);
     let (begin, mut kills, mut rounds) = (now(), 0, 0);
     while begin.elapsed() < Duration::from_secs(seconds) {
-        kills += round(&addrs, &seeds, &mut rng);
+        kills += run_round(&addrs, &seeds, &mut rng);
         rounds += 1;
     }
     eprintln!("{kills} kills, as many restarts, {rounds} clusters in {:.0?}", begin.elapsed());

@@ -1,4 +1,4 @@
-//! Agents in processes of their own: start, crash, return, goodbye, pause. The bounds are those that users are told;
+//! Agents in processes of their own: start, crash, return, goodbye, pause. The bounds are what users may expect;
 //! `--no-capture` shows the figures.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn three_in_any_order_are_three_within_a_second_of_the_last_start() {
         for n in &order[..2] {
             agents.push(start(names[*n], &addrs[*n], &flags));
         }
-        // The first two have long met when the last one comes.
+        // The first two have met before the last one starts.
         within(5 * SECOND, || match statuses(&agents[0]).len() {
             2 => Ok(()),
             count => Err(format!("{count} members")),
@@ -60,7 +60,7 @@ fn sigterm_is_a_goodbye_within_three_seconds_and_never_a_failure() {
     let [a, mut b, c] = trio(&[]);
     b.signal("TERM");
     let begin = now();
-    assert_eq!(b.ended(), 0);
+    assert_eq!(b.wait_for_end(), 0);
     let took = begin.elapsed();
     assert!(took < 3 * SECOND, "it took {took:?}");
     let (_, more) = within(SECOND, || all_say([&a, &c], &[("a", "alive"), ("b", "left"), ("c", "alive")]));
@@ -77,7 +77,7 @@ fn leave_by_the_api_is_a_goodbye_too() {
     let [a, mut b, c] = trio(&[]);
     let answer = b.post("/v1/leave", "");
     assert_eq!((answer.status(), answer.body.as_str()), (200, "{\"left\":true}\n"));
-    assert_eq!(b.ended(), 0);
+    assert_eq!(b.wait_for_end(), 0);
     within(SECOND, || all_say([&a, &c], &[("a", "alive"), ("b", "left"), ("c", "alive")]));
     assert!(!ever_said(&a, "b", "failed") && !ever_said(&c, "b", "failed"));
 }
@@ -86,17 +86,17 @@ fn leave_by_the_api_is_a_goodbye_too() {
 fn a_second_signal_aborts_the_goodbye() {
     let [_a, mut b, _c] = trio(&[]);
     b.signal("TERM");
-    // Caught, or the second signal would be the first.
+    // The first signal must have been caught, or the second would count as the first.
     within(SECOND, || b.log().contains("saying goodbye").then_some(()).ok_or_else(|| b.log()));
     b.signal("INT");
     let begin = now();
-    assert_eq!(b.ended(), 1);
+    assert_eq!(b.wait_for_end(), 1);
     assert!(begin.elapsed() < SECOND);
     assert!(b.log().contains("stopped by a second signal before the goodbye was said"), "{}", b.log());
 }
 
 #[test]
-fn one_that_stood_still_for_five_seconds_accuses_nobody() {
+fn an_agent_that_stood_still_for_five_seconds_accuses_no_other() {
     let [a, b, c] = trio(&[]);
     b.signal("STOP");
     let begin = now();
@@ -152,7 +152,7 @@ fn endpoints_and_tags_reach_the_others() {
 #[test]
 fn a_long_poll_wakes_when_a_member_dies() {
     let [a, mut b, c] = trio(&[]);
-    // Two waiters: the first change is the suspicion, the last the failure.
+    // The first change is the suspicion, the last the failure.
     let mut index = a.get("/v1/members").header("x-chronik-index").to_owned();
     b.kill();
     let killed = now();

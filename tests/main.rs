@@ -24,6 +24,7 @@ mod detection;
 mod embedded;
 mod encryption;
 mod encryption_sim;
+mod environment;
 mod exhausted;
 mod flood;
 mod founding;

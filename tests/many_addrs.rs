@@ -1,4 +1,4 @@
-//! Providers that list ten thousand addresses, nearly all of them wrong: who is there is found, and it costs little.
+//! Providers that list ten thousand addresses, nearly all of them dead: the live ones are found, and it costs little.
 
 use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, time::Duration};
 
@@ -12,12 +12,12 @@ use crate::{
 };
 
 const LISTED: usize = 10_000;
-/// The most that one `--retry-join` takes.
+/// Most addresses that one `--retry-join` takes.
 const A_LIST: usize = 250;
-/// A quiet agent has 10 to 15 MB in a development build.
+/// Most memory that may be resident; a quiet agent has 10 to 15 MB in a development build.
 const RSS_MB: u64 = 96;
 
-/// A file of `--retry-join` with as many addresses of loopback where nobody listens, and one where somebody does.
+/// A configuration file with `LISTED` addresses of loopback, at all but one of which nothing listens.
 fn lists(real: &str) -> String {
     let mut addrs: Vec<_> = (0..LISTED - 1).map(|n| format!("{real}:{}", 20_000 + n)).collect();
     addrs.insert(LISTED / 2, format!("{real}:7946"));
@@ -55,12 +55,12 @@ fn ten_thousand_addresses_are_listed_and_the_one_that_is_there_is_found() {
     );
     assert!(p99 < Duration::from_millis(500), "{p99:?}");
     assert!(rss_mb(&b) < RSS_MB, "{} MB", rss_mb(&b));
-    // Nobody reads ten thousand addresses in a sentence.
+    // A reader cannot use a sentence with ten thousand addresses.
     assert!(said.body.len() < 4_096, "{}", said.body);
     assert!(b.log().lines().all(|line| line.len() < 16_384), "a line of the log is too long");
 }
 
-/// An address of a host that answers nothing. 128 of them are dialled at once, for 1.5 s.
+/// An address of a host that does not answer. 128 of them are dialled at once, for 1.5 s.
 fn silent(number: u16) -> SocketAddr {
     let [high, low] = number.to_be_bytes();
     ([192, 0, high, low], 7946).into()
@@ -70,8 +70,8 @@ fn silent(number: u16) -> SocketAddr {
 fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
     let seeds: Vec<_> = (0..4_000).map(silent).collect();
     let mut world = World::new(1);
-    let alone = world.host("chronik", seeds.clone());
-    world.tape = Some(Vec::new());
+    let alone = world.add_host("chronik", seeds.clone());
+    world.traffic.tape = Some(Vec::new());
     world.start(alone);
     // Each round takes 4,000 / 128 * 1.5 s = 47 s, and a few for its beginning.
     for round in 0..3 {
@@ -79,41 +79,41 @@ fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
         let dialled: BTreeSet<_> = world.dialled().collect();
         let missed = seeds.iter().filter(|seed| !dialled.contains(seed)).count();
         assert_eq!(missed, 0, "of 4,000, in round {round}");
-        world.tape = Some(Vec::new());
+        world.traffic.tape = Some(Vec::new());
     }
 }
 
 #[test]
 fn among_thousands_of_silent_addresses_a_new_one_that_answers_is_found_at_once() {
     let mut world = World::new(2);
-    let there = world.host("chronik", vec![]);
-    let alone = world.host("chronik", (0..4_000).map(silent).collect());
+    let there = world.add_host("chronik", vec![]);
+    let alone = world.add_host("chronik", (0..4_000).map(silent).collect());
     let nodes = [there, alone];
     world.start(there);
     world.start(alone);
     world.run_for(Duration::from_secs(10));
-    world.with(alone, |gossip, now| {
+    world.drive_gossip(alone, |gossip, now| {
         gossip.set_seeds((0..4_000).map(silent).chain([World::addr_of(there)]), now);
     });
-    // What is open has to end first.
-    let joined = world.run_until(Duration::from_secs(2), |world| world.agree(&nodes));
+    // The dials under way have to end first.
+    let joined = world.run_until(Duration::from_secs(2), |world| world.all_agree(&nodes));
     assert!(joined.is_some());
 }
 
 #[test]
 fn a_node_that_learns_of_many_addresses_one_after_the_other_does_not_dial_ever_more_often() {
     let mut world = World::new(3);
-    // None of their processes runs, and their hosts say so.
-    let hosts = world.hosts(201, "chronik");
+    // None of their processes runs, and their hosts refuse connections.
+    let hosts = world.add_hosts(201, "chronik");
     let alone = hosts[200];
     world.start(alone);
     for seed in &hosts[..200] {
-        world.with(alone, |gossip, now| gossip.set_seeds([World::addr_of(*seed)], now));
+        world.drive_gossip(alone, |gossip, now| gossip.set_seeds([World::addr_of(*seed)], now));
         world.run_for(Duration::from_secs(1));
     }
-    world.tape = Some(Vec::new());
+    world.traffic.tape = Some(Vec::new());
     world.run_for(Duration::from_secs(60));
-    // Rounds are 1.5 s apart, four sequences of them go on, and once a second one that is missing is dialled.
+    // Four sequences of rounds go on, 1.5 s apart, and once a second a missing address is dialled.
     let dials = world.dialled().count();
     assert!((20..=320).contains(&dials), "{dials} in a minute");
 }

@@ -1,13 +1,13 @@
-//! What a process holds in memory, as the kernel counts it.
+//! The resident memory of a process, as the kernel counts it.
 
 use std::fs;
 
-/// Now, in kB.
+/// Resident memory now, in kB.
 pub(crate) fn resident_kb(pid: u32) -> u64 {
     status_kb(pid, "VmRSS:")
 }
 
-/// At its peak, in kB.
+/// Peak of resident memory, in kB.
 pub(crate) fn peak_kb(pid: u32) -> u64 {
     status_kb(pid, "VmHWM:")
 }

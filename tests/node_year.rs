@@ -1,9 +1,9 @@
-//! A node-year: thousands of clusters of three to ten whole agents, each from its seed, with an hour of life in which
-//! things go wrong every minute or two. What a fault does not explain must not be said of anybody, whoever is on the
-//! side of the majority keeps his identity and the quorum, and once a fault is over all agree again.
+//! A node-year: thousands of clusters of three to ten whole agents, each from its seed, with an hour of life in which a
+//! fault happens every minute or two. No member may be called failed if the fault does not explain it, members on the
+//! side of the majority keep their identities and the quorum, and once a fault is over all agree again.
 //!
-//! Then storms: several things at once. A failing seed prints itself and what was done. The year, one seed again, and more
-//! storms:
+//! Then storms: several faults at once. A failing seed is printed with everything that was done. The year, one seed again,
+//! and more storms:
 //!
 //! ```text
 //! tests/nightly node-year
@@ -33,26 +33,26 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IteratorRandom as _
 
 use self::{fault::Fault, tally::Tally};
 use crate::{
-    share,
-    sim::{Node, World},
+    environment, share,
+    sim::{Node, World, history::Change},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Hours in 365 days.
 const YEAR: u64 = 8_760;
-/// Everyone agrees so soon after a fault: the slowest are those that must be dialled first, with the backoff of a node
-/// that is alone and streams that are given up after three seconds.
+/// Time after a fault until all agree. Slowest are members that must be dialled first: a node that is alone dials with
+/// backoff, and a stream is given up after three seconds only.
 const LAN_AGREES: Duration = Duration::from_secs(20);
 const WAN_AGREES: Duration = Duration::from_secs(90);
 
-/// How many members the cluster of a seed has: three to ten, in turn.
+/// Size of the cluster of a seed: three to ten, in turn.
 fn members(seed: u64) -> u64 {
     3 + seed % 8
 }
 
-/// Half of the clusters live in several data centres, three in eight in one, one in eight on one host: an hour of the last
-/// takes five times as long to simulate as one of the first. Each size of cluster has a share of each.
+/// Profile of the cluster of a seed: half live in several data centres, three in eight in one, one in eight on one host.
+/// An hour of the last takes five times as long to simulate as one of the first. Each size has its share of each.
 fn timing(seed: u64) -> Timing {
     match (seed + seed / 8) % 8 {
         0 | 2 | 6 => Timing::LAN,
@@ -67,6 +67,7 @@ struct Life {
     rng: StdRng,
     nodes: Vec<Node>,
     voters: BTreeSet<Node>,
+    /// Time after a fault within which all must agree.
     agrees: Duration,
     tally: Tally,
     log: String,
@@ -81,15 +82,18 @@ impl Life {
         let wide = world.timing == Timing::WAN;
         let count = usize::try_from(members(seed)).unwrap();
         let expect = rng.random_range(count / 2 + 1..=count);
-        let nodes = world.servers(count, u16::try_from(expect).unwrap());
+        let nodes = world.add_servers(count, u16::try_from(expect).unwrap());
         for node in &nodes {
             if wide {
-                world.places.insert(*node, [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)]);
+                world
+                    .network
+                    .places
+                    .insert(*node, [rng.random_range(0.0..80.0), rng.random_range(0.0..80.0)]);
             }
             if seed.is_multiple_of(2) {
-                world.attest(*node);
+                world.attach_server(*node);
             }
-            world.skew(*node, rng.random_range(-60_000..60_000));
+            world.set_skew(*node, rng.random_range(-60_000..60_000));
         }
         let agrees = if wide { WAN_AGREES } else { LAN_AGREES };
         world.found(&nodes, agrees);
@@ -127,7 +131,7 @@ impl Life {
         let others: Vec<_> =
             self.nodes.iter().copied().filter(|node| !fault.faulty().contains(node)).collect();
         match fault {
-            Fault::Loss(share) => self.world.loss = *share,
+            Fault::Loss(share) => self.world.network.loss = *share,
             Fault::Pause(node) => self.world.pause(*node),
             Fault::Crash(node) => self.world.crash(*node),
             Fault::Restart(node) => {
@@ -142,10 +146,10 @@ impl Life {
         }
     }
 
-    /// Everything that went wrong is over.
+    /// Ends these faults: what was cut, paused or stopped is whole and runs again.
     fn end(&mut self, faults: &[Fault]) {
         self.world.mend();
-        self.world.loss = 0.0;
+        self.world.network.loss = 0.0;
         for node in self.nodes.clone() {
             if self.world.is_paused(node) {
                 self.world.resume(node);
@@ -153,7 +157,7 @@ impl Life {
         }
         let leaving = |fault: &Fault| if let Fault::Leave(node) = fault { Some(*node) } else { None };
         let leaving: Vec<_> = faults.iter().filter_map(leaving).collect();
-        // A goodbye takes its time.
+        // A goodbye takes some seconds.
         let all_left = |world: &World| leaving.iter().all(|node| !world.runs(*node));
         if !all_left(&self.world) {
             self.world.run_until(10 * SECOND, all_left).expect("they leave");
@@ -166,14 +170,14 @@ impl Life {
         }
     }
 
-    /// Within the time that it may take all agree, and that lasts, and all have the quorum.
-    fn come_together(&mut self) -> Result<(), String> {
+    /// Checks that all agree within the time, that this lasts, and that all have the quorum.
+    fn check_together(&mut self) -> Result<(), String> {
         let (world, nodes) = (&mut self.world, &self.nodes);
-        if world.run_until(self.agrees, |world| world.agree(nodes)).is_none() {
+        if world.run_until(self.agrees, |world| world.all_agree(nodes)).is_none() {
             return Err(format!("{}\nnot together again {:?} after it", world.describe(), self.agrees));
         }
         world.run_for(self.agrees / 3);
-        if !world.agree(nodes) {
+        if !world.all_agree(nodes) {
             return Err("it does not last".to_owned());
         }
         let without = nodes.iter().find(|node| !world.quorum(**node).has_quorum());
@@ -181,17 +185,17 @@ impl Life {
         without.map_or(Ok(()), |node| Err(silent(node)))
     }
 
-    /// Nothing that was decided was taken back.
-    fn keeps_its_word(&self) -> Result<(), String> {
+    /// Checks that nothing that was decided was taken back.
+    fn check_decisions(&self) -> Result<(), String> {
         self.world.judge.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
     }
 
-    /// How often each of `nodes` has done, since its process started, what `counter` counts.
+    /// One counter of each of `nodes`, which counts since the start of its process.
     fn counts(&self, nodes: &[Node], counter: impl Fn(Counters) -> u64) -> Vec<(Node, u64)> {
         nodes.iter().map(|node| (*node, counter(self.world.gossip(*node).counters()))).collect()
     }
 
-    /// Those who must notice nothing but that others are gone: the side of the majority, where there is one.
+    /// Members that must notice nothing but that others are gone: the side of the majority, if there is one.
     fn undisturbed(&self, fault: &Fault) -> Vec<Node> {
         let faulty = fault.faulty();
         let (gone, healthy): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|node| faulty.contains(node));
@@ -212,86 +216,87 @@ impl Life {
         sides.into_iter().find(is_majority).unwrap_or_default()
     }
 
-    /// One thing goes wrong, and is over.
+    /// Begins one fault, and ends it.
     fn suffer(&mut self) -> Result<(), String> {
         let fault = self.pick();
         let lasts = Duration::from_millis(self.rng.random_range(100..40_000));
-        self.log += &format!("{:?} {fault:?} for {lasts:?}\n", self.world.passed());
+        self.log += &format!("{:?} {fault:?} for {lasts:?}\n", self.world.elapsed());
         *self.tally.faults.entry(fault.name()).or_default() += 1;
         let undisturbed = self.undisturbed(&fault);
-        let from = self.world.changes.len();
+        let from = self.world.history.changes.len();
         let renewals = |life: &Self| life.counts(&undisturbed, |counters| counters.renewals);
         let stalls = |life: &Self| life.counts(&undisturbed, |counters| counters.stalls);
         let (renewed, stalled) = (renewals(self), stalls(self));
         self.begin(&fault);
         self.world.run_for(lasts);
-        // By then everybody has been seen to be gone, or not to be.
+        // By then the members that are gone have been found out.
         if lasts > 20 * SECOND && !matches!(fault, Fault::Loss(_)) {
             let silent = undisturbed.iter().find(|node| !self.world.quorum(**node).has_quorum());
             if let Some(node) = silent {
                 return Err(format!("n{node} has no quorum: {:?}", self.world.quorum(*node)));
             }
         }
-        // Where a partition ends before its larger side has judged the smaller one, that may have judged first, and the one
-        // whom it called failed renews himself.
+        // If a partition ends before its larger side has judged the smaller one, the smaller may have judged first, and the
+        // member that it called failed renews itself.
         let judged = undisturbed.iter().all(|node| {
             let gone = |of: &&Node| fault.faulty().contains(of) != fault.faulty().contains(node);
             self.nodes.iter().filter(gone).all(|of| self.world.status(*node, *of) == Some(Failed))
         });
         self.end(std::slice::from_ref(&fault));
-        self.come_together()?;
+        self.check_together()?;
         let after = renewals(self);
         if renewed != after && (judged || !matches!(fault, Fault::Partition(_))) {
             return Err(format!("on the side of the majority renewed itself: {renewed:?}, {after:?}"));
         }
         let after = stalls(self);
         if stalled != after {
-            return Err(format!("somebody says that it was paused: {stalled:?}, {after:?}"));
+            return Err(format!("a member says that it was paused: {stalled:?}, {after:?}"));
         }
-        self.judge(&fault, &undisturbed, from)
+        self.check_changes(&fault, &undisturbed, from)
     }
 
-    /// Whether what was said since `from` is explained by what went wrong.
-    fn judge(&mut self, fault: &Fault, undisturbed: &[Node], from: usize) -> Result<(), String> {
-        let said = &self.world.changes[from..];
-        self.tally.suspicions += said.iter().filter(|change| change.3 == Suspect).count();
-        self.tally.failures += said.iter().filter(|change| change.3 == Failed).count();
+    /// Checks that the fault explains the changes since `from`.
+    fn check_changes(&mut self, fault: &Fault, undisturbed: &[Node], from: usize) -> Result<(), String> {
+        let said = &self.world.history.changes[from..];
+        self.tally.suspicions += said.iter().filter(|change| change.status == Suspect).count();
+        self.tally.failures += said.iter().filter(|change| change.status == Failed).count();
         // One side calls the other failed, and after a short partition the smaller side hears that of itself.
         let beside = |node: Node| undisturbed.contains(&node);
-        let wrong = said.iter().filter(|change| change.3 == Failed).find(|(_, observer, subject, _)| {
-            !fault.explains(*observer, *subject) || (beside(*observer) && beside(*subject))
+        let wrong = said.iter().filter(|change| change.status == Failed).find(|change| {
+            let Change { observer, subject, .. } = **change;
+            !fault.explains(observer, subject) || (beside(observer) && beside(subject))
         });
-        if let Some((at, observer, subject, _)) = wrong {
+        if let Some(Change { at, observer, subject, .. }) = wrong {
             return Err(format!("at {at:?} n{observer} called n{subject} failed, which nothing explains"));
         }
-        self.keeps_its_word()
+        self.check_decisions()
     }
 
-    /// Nothing is wrong for a while, and nobody is called failed.
+    /// Lets a while pass without faults, in which no member may be called failed.
     fn rest(&mut self) -> Result<(), String> {
-        let from = self.world.changes.len();
+        let from = self.world.history.changes.len();
         self.world.run_for(Duration::from_millis(self.rng.random_range(5_000..180_000)));
-        let said = self.world.changes[from..].iter().find(|change| change.3 == Failed);
-        said.map_or(Ok(()), |said| Err(format!("at rest somebody says {said:?}")))
+        let said = self.world.history.changes[from..].iter().find(|change| change.status == Failed);
+        said.map_or(Ok(()), |said| Err(format!("at rest a member says {said:?}")))
     }
 
     fn live(&mut self, time: Duration) -> Result<(), String> {
-        while self.world.passed() < time {
+        while self.world.elapsed() < time {
             self.rest()?;
-            let from = self.world.changes.len();
+            let from = self.world.history.changes.len();
             let suffered = self.suffer();
-            suffered.map_err(|problem| format!("{:?}\n{problem}", &self.world.changes[from..]))?;
+            suffered.map_err(|problem| format!("{:?}\n{problem}", &self.world.history.changes[from..]))?;
         }
-        self.tally.node_time = self.nodes.iter().map(|_| self.world.passed()).sum();
+        self.tally.node_time = self.nodes.iter().map(|_| self.world.elapsed()).sum();
         Ok(())
     }
 }
 
-/// How a cluster lives for some time.
+/// A way for a cluster to live for some time.
 type Live = fn(&mut Life, Duration) -> Result<(), String>;
 
-/// The life of one seed; what went wrong comes with everything that was done.
-fn life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
+/// Runs the life of one seed. The error is what went wrong, after everything that was done.
+fn run_life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let mut life = Life::new(seed);
         match live(&mut life, time) {
@@ -304,7 +309,7 @@ fn life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
         .map_err(|problem| format!("seed {seed}: {problem}"))
 }
 
-/// The world after so long a life of storms.
+/// The world after storms for `time`.
 pub(crate) fn stormy(seed: u64, time: Duration) -> World {
     let mut life = Life::new(seed);
     let lived = life.live_in_storms(time);
@@ -312,8 +317,8 @@ pub(crate) fn stormy(seed: u64, time: Duration) -> World {
     life.world
 }
 
-/// All of these lives, on as many threads as there are cores.
-fn lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
+/// Runs the lives of all these seeds, on one thread for each core.
+fn run_lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
     let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let worker = || {
@@ -323,7 +328,7 @@ fn lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
             if seed >= end {
                 return (tally, failed);
             }
-            match life(seed, live, time) {
+            match run_life(seed, live, time) {
                 Ok(lived) => tally.add(lived),
                 Err(problem) => failed.push(problem),
             }
@@ -349,16 +354,7 @@ fn lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
     sum
 }
 
-/// The seeds that `NODE_YEAR_SEEDS=from..to` names, or the usual ones.
-fn seeds(usual: impl FnOnce() -> Range<u64>) -> Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "the one knob, for whoever wants one seed again")]
-    let asked = std::env::var("NODE_YEAR_SEEDS");
-    let Ok(asked) = asked else { return usual() };
-    let (from, to) = asked.split_once("..").unwrap();
-    from.parse().unwrap()..to.parse().unwrap()
-}
-
-/// The seeds whose lives of an hour make a year together.
+/// The first seeds whose lives of an hour make a year together.
 fn year() -> Range<u64> {
     let mut hours = 0;
     let enough = (0..).find(|seed| {
@@ -371,7 +367,7 @@ fn year() -> Range<u64> {
 #[test]
 fn a_share_of_the_year_goes_well() {
     let seeds = 0..share::of(24);
-    let tally = lives(seeds.clone(), Life::live, HOUR / 12);
+    let tally = run_lives(seeds.clone(), Life::live, HOUR / 12);
     eprintln!("{tally:?}");
     let least = 3 * usize::try_from(seeds.end).unwrap();
     assert!(tally.suspicions > least && tally.failures > least, "nothing happened: {tally:?}");
@@ -379,8 +375,8 @@ fn a_share_of_the_year_goes_well() {
 
 #[test]
 fn after_storms_all_are_together_again() {
-    let seeds = seeds(|| 0..share::of(100));
-    let tally = lives(seeds.clone(), Life::live_in_storms, HOUR / 12);
+    let seeds = environment::range("NODE_YEAR_SEEDS", 0..share::of(100));
+    let tally = run_lives(seeds.clone(), Life::live_in_storms, HOUR / 12);
     tally.print("storms", &seeds);
     assert!(tally.failures as u64 > seeds.end - seeds.start, "nothing happened: {tally:?}");
 }
@@ -388,7 +384,7 @@ fn after_storms_all_are_together_again() {
 #[test]
 #[ignore = "takes minutes: `tests/nightly node-year`"]
 fn a_year_of_nodes_goes_well() {
-    let seeds = seeds(year);
-    let tally = lives(seeds.clone(), Life::live, HOUR);
+    let seeds = environment::range("NODE_YEAR_SEEDS", year());
+    let tally = run_lives(seeds.clone(), Life::live, HOUR);
     tally.print("node-year", &seeds);
 }

@@ -1,4 +1,4 @@
-//! What needs parts from outside this repository: etcd, name servers, an imitation of EC2, a tracer, a library that shifts
+//! Tests that need parts from outside this repository: etcd, name servers, an imitation of EC2, a tracer, a library that shifts
 //! the clock, and root. `cargo nextest run` leaves these tests out, so that it passes anywhere; `tests/run` installs the
 //! parts and runs them. A part that is missing is a failure that says how to get it.
 
@@ -10,7 +10,7 @@ mod disk;
 mod etcd;
 mod wall_clock;
 
-/// Each of these commands must be there, beside the Debian package that has it.
+/// Asserts that each of these commands is installed; each is named with the Debian package that has it.
 #[track_caller]
 fn need(commands: &[(&str, &str)]) {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -25,7 +25,7 @@ fn need(commands: &[(&str, &str)]) {
     );
 }
 
-/// Only root may mount, and trace other processes.
+/// Asserts that root runs the test: only root may mount, and trace other processes.
 #[track_caller]
 fn need_root() {
     let is_root = rustix::process::geteuid().is_root();

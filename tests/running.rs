@@ -1,4 +1,4 @@
-//! The real program, started and asked.
+//! The real program: its commands run to their end, and its agents, which are asked over HTTP.
 
 use std::{
     ffi::OsStr,
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::awaiting::within;
 
-/// Nothing on loopback takes longer, even on a busy machine.
+/// Time for one step of an agent on loopback, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A directory that goes with the test.
+/// A directory that is removed with the test.
 pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
@@ -45,12 +45,12 @@ impl Drop for Dir {
     }
 }
 
-/// The program, without what the environment of the test would tell it.
+/// The program, without variables of the environment that it would read.
 pub(crate) fn program() -> Command {
     program_by(&[])
 }
 
-/// The program as another one runs it, which becomes it in the end.
+/// The program, run by a wrapper that ends in executing it.
 fn program_by(wrapper: &[String]) -> Command {
     let ours = env!("CARGO_BIN_EXE_chronik-agent");
     let mut command = match wrapper {
@@ -69,22 +69,38 @@ fn program_by(wrapper: &[String]) -> Command {
     command
 }
 
-/// A number that the environment may set, for a test that takes longer where it is asked to.
-#[expect(clippy::disallowed_methods, reason = "only whoever runs the tests knows how long they may take")]
-pub(crate) fn asked_for(name: &str, usually: u64) -> u64 {
-    std::env::var(name).map_or(usually, |asked| asked.parse().unwrap())
+/// The end of a command: its exit code, and what it wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) out: String,
+    /// Standard error.
+    pub(crate) error: String,
+}
+
+impl Ended {
+    /// An end with success and nothing on standard error.
+    pub(crate) fn succeeded(out: impl Into<String>) -> Self {
+        Self { code: 0, out: out.into(), error: String::new() }
+    }
+
+    /// An end with nothing on standard output.
+    pub(crate) fn failed(code: i32, error: impl Into<String>) -> Self {
+        Self { code, out: String::new(), error: error.into() }
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+    }
 }
 
 /// Runs a command to its end.
-pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
-    program().args(args).stdin(Stdio::null()).output().unwrap()
-}
-
-/// What a command said and how it ended: exit code, standard output, standard error.
-pub(crate) fn told<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, String, String) {
-    let output = run(args);
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
+    program().args(args).stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// A running agent, or one that has been killed and can be started again.
@@ -97,18 +113,18 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts one on free ports of loopback.
+    /// Starts an agent on free ports of loopback.
     pub(crate) fn start(flags: &[&str]) -> Self {
         let own = ["--bind", "127.0.0.1:0", "--node-name", "box"];
         Self::launch(Dir::new(), &[&own, flags].concat())
     }
 
-    /// Starts one with its state and its log in `dir`, for which `DIR` stands in `flags`.
+    /// Starts an agent with its state and its log in `dir`; `DIR` in `flags` is replaced by its path.
     pub(crate) fn launch(dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
         Self::launch_by(&[], dir, flags)
     }
 
-    /// Has `wrapper` start one, which becomes it in the end, as `env` and `unshare` do. `DIR` stands for `dir` there, too.
+    /// Starts an agent by a wrapper that ends in executing it, as `env` and `unshare` do; `DIR` is replaced in it, too.
     pub(crate) fn launch_by(wrapper: &[&str], dir: impl Into<Rc<Dir>>, flags: &[&str]) -> Self {
         let dir = dir.into();
         let place = dir.0.to_str().unwrap();
@@ -121,13 +137,13 @@ impl Agent {
         Self { child, wrapper, args, http, dir }
     }
 
-    /// Kills it, as SIGKILL does, and waits until it is gone.
+    /// Kills the agent with SIGKILL, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again with the same flags, after it has ended.
+    /// Starts the agent again with the same flags, after it has ended.
     pub(crate) fn restart(&mut self) {
         (self.child, self.http) = spawn(&self.dir, &self.wrapper, &self.args);
     }
@@ -138,11 +154,12 @@ impl Agent {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Everything it has logged, in all its lives.
+    /// Everything that the agent has logged, over all its restarts.
     pub(crate) fn log(&self) -> String {
         log_in(&self.dir)
     }
 
+    /// The flag that makes a command ask this agent.
     pub(crate) fn at(&self) -> String {
         format!("--http={}", self.http)
     }
@@ -172,8 +189,8 @@ impl Agent {
         exchange(&mut stream, head, body)
     }
 
-    /// Waits for the agent to end by itself, and gives its exit code.
-    pub(crate) fn ended(&mut self) -> i32 {
+    /// Waits for the agent to end by itself, and returns its exit code.
+    pub(crate) fn wait_for_end(&mut self) -> i32 {
         let ended = || self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned());
         let (status, _) = within(PATIENCE, ended);
         status.code().unwrap_or_else(|| panic!("the agent ended by a signal:\n{}", log_in(&self.dir)))
@@ -257,7 +274,7 @@ impl Response {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The status and the whole problem document, checked for its shape.
+    /// The status and the detail of a problem document, whose shape is checked.
     pub(crate) fn problem(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let document = self.json();

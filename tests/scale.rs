@@ -10,119 +10,126 @@ use crate::{
     campaigns,
     memory::peak_kb,
     share,
-    sim::{Node, World, seen::come_to_know_each_other},
+    sim::{Node, World, history::Change, seen::come_to_know_each_other},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// That may be sent for each member that each node learns of: an entry of a state takes some 125.
+/// Bytes that may be sent for each member that each node learns of; an entry of a state takes some 125.
 const MOST_BYTES: u64 = 600;
 
-/// `seconds` are simulated ones. What it has cost so far: seconds of one processor, and the most memory held.
-fn result(scenario: &str, count: usize, seed: u64, took: Duration) {
+/// Prints a time, in simulated seconds, and the cost so far: seconds of one processor, and the peak of memory.
+fn print_result(scenario: &str, count: usize, seed: u64, took: Duration) {
     let seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
-    let (cpu_s, peak_mb) = cost();
-    campaigns::result(&json!({
+    let Cost { cpu_s, peak_mb } = cost();
+    campaigns::print_result(&json!({
         "suite": "sim", "scenario": scenario, "n": count, "seed": seed, "seconds": seconds,
         "cpu_s": cpu_s, "peak_mb": peak_mb,
     }));
 }
 
-/// Of this thread, and of this process, as the kernel counts them.
-fn cost() -> (u64, u64) {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let cpu_ns: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
-    (cpu_ns / 1_000_000_000, peak_kb(process::id()) / 1_000)
+struct Cost {
+    /// Processor time of this thread.
+    cpu_s: u64,
+    /// Peak of this process's memory.
+    peak_mb: u64,
 }
 
-/// All start within 50 ms and know one seed; how long until everybody lists everybody.
+/// The cost so far, as the kernel counts it.
+fn cost() -> Cost {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let cpu_ns: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
+    Cost { cpu_s: cpu_ns / 1_000_000_000, peak_mb: peak_kb(process::id()) / 1_000 }
+}
+
+/// Starts `count` nodes within 50 ms, which know one seed; returns how long it takes until each lists all.
 pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
-    world.only_failures = true;
-    let nodes = world.hosts(count, "chronik");
-    let begin = world.passed();
+    world.history.only_failures = true;
+    let nodes = world.add_hosts(count, "chronik");
+    let begin = world.elapsed();
     world.start_all(&nodes);
     let joined = world.run_until(60 * SECOND, come_to_know_each_other(&nodes));
     assert!(joined.is_some(), "{count} nodes, seed {seed}: not together after a minute");
-    let took = world.passed() - begin;
-    result("join", count, seed, took);
-    let each = world.bytes / (count * count) as u64;
+    let took = world.elapsed() - begin;
+    print_result("join", count, seed, took);
+    let each = world.traffic.bytes / (count * count) as u64;
     eprintln!("{each} bytes sent for each member that each has learnt of");
-    // 541 at most of a hundred, in two hundred clusters, fewer of more; where whole states were exchanged for want of
-    // metadata it was 809, and more of more.
+    // Two hundred clusters of a hundred took at most 541, larger ones fewer. When whole states were exchanged for want of
+    // metadata, a hundred took 809, and larger ones more.
     assert!(count < 100 || each <= MOST_BYTES, "{count} nodes, seed {seed}: {each} bytes");
     (world, nodes, took)
 }
 
-/// One crashes; how long until all others know it.
+/// Crashes the last node; returns how long it takes until all others know.
 pub(crate) fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
     let (gone, others) = nodes.split_last().unwrap();
     world.crash(*gone);
     let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));
     let known = known.unwrap_or_else(|| panic!("seed {seed}: not known after a minute"));
-    result("crash", nodes.len(), seed, known);
+    print_result("crash", nodes.len(), seed, known);
     known
 }
 
-/// How long until nobody has a rumour left to pass on, and after 20 s nobody has.
-fn quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str) {
-    let (begin, mut quiet) = (world.passed(), None);
-    while world.passed() < begin + 20 * SECOND {
+/// Measures the time until no node has a rumour left to pass on, and asserts that none has one after 20 s.
+fn wait_for_quiet(world: &mut World, nodes: &[Node], count: usize, seed: u64, after: &str) {
+    let (begin, mut quiet) = (world.elapsed(), None);
+    while world.elapsed() < begin + 20 * SECOND {
         if quiet.is_none() && nodes.iter().all(|node| world.gossip(*node).backlog() == Backlog::default()) {
-            quiet = Some(world.passed() - begin);
+            quiet = Some(world.elapsed() - begin);
         }
         world.run_for(SECOND / 4);
     }
     let waiting = nodes.iter().find(|node| world.gossip(**node).backlog() != Backlog::default());
     assert_eq!(waiting, None, "seed {seed}: rumours that never end");
     let took = quiet.unwrap_or(20 * SECOND);
-    result(&format!("quiet after a {after}"), count, seed, took);
+    print_result(&format!("quiet after a {after}"), count, seed, took);
 }
 
-/// Both, for many seeds; and what was told of them is told at last.
-fn all(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration) {
+/// Joins and crashes clusters of `count` for many seeds, and waits until the rumours about both have ended.
+fn join_and_lose_one(count: usize, seeds: u64, joins_within: Duration, knows_within: Duration) {
     for seed in 0..share::of(seeds) {
         let (mut world, nodes, joined) = join(count, seed);
         assert!(joined <= joins_within, "seed {seed}: {count} joined after {joined:?}");
-        quiet(&mut world, &nodes, count, seed, "join");
+        wait_for_quiet(&mut world, &nodes, count, seed, "join");
         let known = crash(&mut world, &nodes, seed);
         assert!(known <= knows_within, "seed {seed}: a crash among {count} known after {known:?}");
-        quiet(&mut world, &nodes[..count - 1], count, seed, "crash");
-        let failed = |change: &&(Duration, Node, Node, _)| change.3 == Failed && change.2 != count - 1;
+        wait_for_quiet(&mut world, &nodes[..count - 1], count, seed, "crash");
+        let failed = |change: &&Change| change.status == Failed && change.subject != count - 1;
         assert_eq!(
-            world.changes.iter().find(failed),
+            world.history.changes.iter().find(failed),
             None,
-            "seed {seed}: somebody healthy was called failed"
+            "seed {seed}: a healthy member was called failed"
         );
     }
 }
 
 #[test]
 fn a_hundred_join_and_lose_one() {
-    all(100, 2, 5 * SECOND, 5 * SECOND);
+    join_and_lose_one(100, 2, 5 * SECOND, 5 * SECOND);
 }
 
-/// Ten of a hundred fall silent at once: three accusers of each confirm all suspicions, and are soon told. When all passed
-/// on whomever they heard, it took 160,000 bytes a node, and went on for two seconds after all knew.
+/// Ten of a hundred fall silent at once: three accusers of each confirm its suspicion, and that spreads soon. Without a
+/// bound on the accusers that are passed on it took 160,000 bytes a node, and went on for two seconds after all knew.
 #[test]
 fn enough_accusers_are_passed_on_and_no_more() {
     let (mut world, nodes, _) = join(100, 0);
     world.run_for(10 * SECOND);
     let (others, silent) = nodes.split_at(90);
     world.cut(others, silent);
-    let (begin, sent) = (world.passed(), world.bytes);
+    let (begin, sent) = (world.elapsed(), world.traffic.bytes);
     let all_know = |world: &World| silent.iter().all(|node| world.all_say(others, *node, Failed));
     world.run_until(60 * SECOND, all_know).expect("all ten are called failed");
-    let known = world.passed() - begin;
+    let known = world.elapsed() - begin;
     let is_quiet = |world: &World| others.iter().all(|node| world.gossip(*node).backlog().items == 0);
     world.run_until(60 * SECOND, is_quiet).expect("rumours that end");
-    let (quiet, each) = (world.passed() - begin, (world.bytes - sent) / 100);
+    let (quiet, each) = (world.elapsed() - begin, (world.traffic.bytes - sent) / 100);
     eprintln!("known after {known:?}, quiet after {quiet:?}, {each} bytes a node");
     assert!(quiet < 4 * SECOND && each < 60_000, "quiet after {quiet:?}, {each} bytes a node");
 }
 
-/// Where many join at once, most metadata comes by stream; as a rumour it is no news after that.
+/// When many join at once, most metadata comes by stream; as a rumour it is no news after that.
 #[test]
-fn what_streams_have_brought_is_not_passed_on() {
+fn metadata_that_streams_have_brought_is_not_passed_on() {
     let (mut world, nodes, _) = join(300, 0);
     world.run_for(5 * SECOND);
     let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != Backlog::default()).count();
@@ -131,35 +138,35 @@ fn what_streams_have_brought_is_not_passed_on() {
 
 #[test]
 fn a_thousand_members_in_forty_clusters_join_and_lose_one_each() {
-    all(25, 40, 3 * SECOND, 3 * SECOND);
+    join_and_lose_one(25, 40, 3 * SECOND, 3 * SECOND);
 }
 
 #[test]
 #[ignore = "takes a minute: a measurement"]
 fn a_hundred_join_and_lose_one_in_two_hundred_clusters() {
-    all(100, 200, 5 * SECOND, 5 * SECOND);
+    join_and_lose_one(100, 200, 5 * SECOND, 5 * SECOND);
 }
 
 #[test]
 #[ignore = "takes minutes: a measurement"]
 fn three_hundred_join_and_lose_one() {
-    all(300, 8, 5 * SECOND, 5 * SECOND);
+    join_and_lose_one(300, 8, 5 * SECOND, 5 * SECOND);
 }
 
 #[test]
 #[ignore = "takes minutes: a measurement"]
 fn a_thousand_join_and_lose_one() {
-    all(1_000, 1, 5 * SECOND, 5 * SECOND);
+    join_and_lose_one(1_000, 1, 5 * SECOND, 5 * SECOND);
 }
 
 #[test]
 #[ignore = "takes many minutes: a measurement"]
 fn two_thousand_join_and_lose_one() {
-    all(2_000, 1, 5 * SECOND, 5 * SECOND);
+    join_and_lose_one(2_000, 1, 5 * SECOND, 5 * SECOND);
 }
 
 #[test]
 #[ignore = "takes forty minutes: a measurement"]
 fn ten_thousand_join_and_lose_one() {
-    all(10_000, 1, 10 * SECOND, 7 * SECOND);
+    join_and_lose_one(10_000, 1, 10 * SECOND, 7 * SECOND);
 }

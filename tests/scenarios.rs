@@ -21,27 +21,36 @@ fn group(world: &World, node: Node) -> &Group {
     group.unwrap()
 }
 
-/// Whether each of `nodes` is told `word`.
+/// True if the decision of each of `nodes` is `word`.
 fn all_told(world: &World, nodes: &[Node], word: &str) -> bool {
     nodes.iter().all(|node| world.word(*node) == word)
 }
 
-/// Nothing went wrong, and at most one cluster was founded.
+/// Asserts that at most one cluster was founded, and nothing taken back.
 fn assert_sound(world: &World) {
     assert_eq!(world.judge.violations, [""; 0], "\n{}", world.describe());
 }
 
-/// Servers that have founded, and whose groups exist where they speak.
-fn founded(seed: u64, count: usize, expect: u16, speaking: bool) -> (World, Vec<Node>) {
+/// The servers beside the agents.
+#[derive(Clone, Copy, PartialEq)]
+enum Servers {
+    /// They send heartbeats, and report that the group exists.
+    Attached,
+    /// None ever sends anything.
+    Silent,
+}
+
+/// Agents that have founded a cluster; if their servers are attached, the group exists.
+fn founded(seed: u64, count: usize, expect: u16, servers: Servers) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
-    let nodes = world.servers(count, expect);
-    if speaking {
-        nodes.iter().for_each(|node| world.attest(*node));
+    let nodes = world.add_servers(count, expect);
+    if servers == Servers::Attached {
+        nodes.iter().for_each(|node| world.attach_server(*node));
     }
     world.start_all(&nodes);
     let settled = world.run_until(20 * SECOND, |world| {
         let done = |node: &Node| match world.decision(*node) {
-            Decision::Bootstrap(_) => !speaking,
+            Decision::Bootstrap(_) => servers == Servers::Silent,
             Decision::Resume(_) | Decision::Join(_) => true,
             Decision::Wait { .. } | Decision::Conflict(_) => false,
         };
@@ -52,7 +61,7 @@ fn founded(seed: u64, count: usize, expect: u16, speaking: bool) -> (World, Vec<
 }
 
 /// Stops all, lets months pass, and starts `those`.
-fn months_later(world: &mut World, all: &[Node], those: &[Node]) {
+fn restart_months_later(world: &mut World, all: &[Node], those: &[Node]) {
     world.run_for(5 * SECOND);
     all.iter().for_each(|node| world.crash(*node));
     world.unix_ms += 90 * 86_400_000;

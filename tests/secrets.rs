@@ -1,5 +1,5 @@
-//! Every secret that an agent can be given, and everything that it can be made to say: no secret is in it, at any level of
-//! the log, whether the provider is answered or refused.
+//! Every secret that an agent can be given, and everything that it can be made to say: no secret is in any of it, at any
+//! level of the log.
 
 use std::{
     fs::{self, Permissions},
@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     awaiting::within,
-    running::{Agent, Dir, request, told},
+    running::{Agent, Dir, Ended, request, run},
 };
 
 const TOKEN: &str = "tokentoken-9d1f2c3b4a59687786";
@@ -23,7 +23,7 @@ const SESSION: &str = "sessionSESSIONsessionSESSION1234567";
 const FILE_ID: &str = "AKIAFILEFILEFILEFIL1";
 const FILE_KEY: &str = "fileSECRETfileSECRETfileSECRETfile123456";
 const FILE_SESSION: &str = "fileSESSIONfileSESSIONfileSESSION12";
-/// None is a part of another, or of a word that is said anyway.
+/// All secrets. None is a part of another, or of a word that is said anyway.
 const SECRETS: [(&str, &str); 8] = [
     ("the token", TOKEN),
     ("a wrong token that a client guessed", GUESS),
@@ -50,11 +50,11 @@ const PATHS: [&str; 12] = [
     "/v1/nothing",
 ];
 
-/// An imitation of EC2 that refuses every key.
+/// Starts an imitation of EC2 that refuses every key.
 fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    // Ends with the test's process.
+    // The thread ends with the test's process.
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut head = [0; 16 * 1024];
@@ -72,13 +72,13 @@ fn refusing() -> SocketAddr {
     addr
 }
 
-fn secret_file(dir: &Dir, name: &str, secret: &str) {
+fn write_secret(dir: &Dir, name: &str, secret: &str) {
     let path = dir.file(name, &format!("{secret}\n"));
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Fails where a secret is in what was said.
-fn clean(place: &str, said: &str) {
+/// Asserts that no secret is in `said`.
+fn assert_clean(place: &str, said: &str) {
     for (what, secret) in SECRETS {
         let at = said.find(secret);
         let around = at.map(|at| said.get(at.saturating_sub(200)..at).unwrap_or_default());
@@ -90,7 +90,7 @@ fn clean(place: &str, said: &str) {
 fn nothing_that_an_agent_says_holds_a_secret() {
     let dir = Dir::new();
     for (name, secret) in [("token", TOKEN), ("id", FILE_ID), ("key", FILE_KEY), ("session", FILE_SESSION)] {
-        secret_file(&dir, name, secret);
+        write_secret(&dir, name, secret);
     }
     let (place, ec2) = (dir.0.display().to_string(), refusing());
     let common =
@@ -113,15 +113,15 @@ fn nothing_that_an_agent_says_holds_a_secret() {
         if all { Ok(()) } else { Err(said.to_string()) }
     });
     for path in PATHS {
-        clean(path, &agent.get(path).body);
+        assert_clean(path, &agent.get(path).body);
         for token in [TOKEN, GUESS] {
             let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
-            clean(path, &agent.send(&head, "").body);
+            assert_clean(path, &agent.send(&head, "").body);
             let head = format!(
                 "POST /v1/join HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
             );
             let answer = request(&mut TcpStream::connect(agent.http).unwrap(), &head, r#"{"addrs":[]}"#);
-            clean("the answer to a join", &answer.body);
+            assert_clean("the answer to a join", &answer.body);
         }
     }
     let token = format!("--http-token-file={place}/token");
@@ -136,20 +136,20 @@ fn nothing_that_an_agent_says_holds_a_secret() {
         &["discovery", &agent.at(), &token, "--format", "json"],
     ];
     for command in commands {
-        let (_, out, error) = told(command);
-        clean(command[0], &out);
-        clean(command[0], &error);
+        let Ended { out, error, .. } = run(command);
+        assert_clean(command[0], &out);
+        assert_clean(command[0], &error);
     }
     let process = format!("/proc/{}", agent.pid());
     for file in ["cmdline", "comm"] {
-        clean(file, &fs::read_to_string(format!("{process}/{file}")).unwrap());
+        assert_clean(file, &fs::read_to_string(format!("{process}/{file}")).unwrap());
     }
     agent.signal("TERM");
-    agent.ended();
+    agent.wait_for_end();
     let log = agent.log();
     assert!(log.contains("DEBUG") && log.contains("AuthFailure"), "nothing was asked or logged");
-    clean("the log", &log);
+    assert_clean("the log", &log);
     for file in ["node.json", "lock"] {
-        clean(file, &fs::read_to_string(agent.dir.0.join("state").join(file)).unwrap_or_default());
+        assert_clean(file, &fs::read_to_string(agent.dir.0.join("state").join(file)).unwrap_or_default());
     }
 }

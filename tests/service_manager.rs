@@ -1,10 +1,10 @@
-//! What systemd hears, over the socket that it would listen on.
+//! The notifications to systemd, received at the socket at which it would listen.
 
 use std::{os::unix::net::UnixDatagram, process::Stdio, time::Duration};
 
 use crate::running::{Dir, program};
 
-/// Two refreshes of the agent's task, on a busy machine.
+/// Time for two refreshes of the agent's task, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
@@ -13,7 +13,7 @@ fn systemd_hears_ready_then_signs_of_life_then_stopping() {
     let path = dir.0.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hear = || {
+    let receive = || {
         let mut buffer = [0; 256];
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
@@ -27,11 +27,11 @@ fn systemd_hears_ready_then_signs_of_life_then_stopping() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    assert_eq!(hear(), "READY=1\nWATCHDOG=1\n");
-    assert_eq!(hear(), "WATCHDOG=1\n");
+    assert_eq!(receive(), "READY=1\nWATCHDOG=1\n");
+    assert_eq!(receive(), "WATCHDOG=1\n");
     std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    // A sign of life may have been on its way.
-    let last = std::iter::repeat_with(hear).find(|heard| heard != "WATCHDOG=1\n");
+    // A sign of life may have been sent before the signal came.
+    let last = std::iter::repeat_with(receive).find(|heard| heard != "WATCHDOG=1\n");
     assert_eq!(last.as_deref(), Some("STOPPING=1\nWATCHDOG=1\n"));
     assert!(child.wait().unwrap().success());
 }

@@ -1,30 +1,30 @@
 //! A simulated network and clock around the shipped core: latency, loss, partitions, crashes, restarts, pauses. A host
-//! runs the gossip half alone, or the whole machine with its founding, its disk and its server. The same seed gives the
+//! runs the gossip half alone, or the whole machine with its founding, its disk and its server. One seed always gives the
 //! same run, to the byte.
 
 mod alike;
 pub(crate) mod bare;
 mod blocked;
+pub(crate) mod history;
 mod hosts;
 pub(crate) mod judge;
 pub(crate) mod log;
-mod network;
+pub(crate) mod network;
 mod process;
+mod queue;
 mod recorder;
 pub(crate) mod seen;
 pub(crate) mod servers;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
-    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
 use chronik_agent::{
     bootstrap::NodeRecord,
     gossip::{Event, Gossip, NoAnswer, Timing, Transmit},
-    membership::MemberStatus,
     node::ClusterName,
     wire::Keyring,
 };
@@ -32,153 +32,113 @@ use rand::{SeedableRng as _, rngs::StdRng};
 
 use self::{
     blocked::Blocked,
+    history::History,
     judge::Judge,
     log::{Log, Sent},
-    network::Happening,
+    network::{Happening, Network},
     process::Process,
-    recorder::Recorded,
+    queue::Queue,
+    recorder::Traffic,
     servers::{Disk, Plan, Server},
 };
+use crate::awaiting;
 
 /// Datagrams that a socket of a paused process holds: 212 KB of the smallest.
 const SOCKET_BUFFER: usize = 280;
 
-/// A node's place in the world.
+/// A host, by its number in the world.
 pub(crate) type Node = usize;
 
-/// One host: what survives on its disk, and the process if it runs.
+/// One host: its disk, which survives a crash, and the process if it runs.
 struct Host {
     name: String,
     addr: SocketAddr,
     cluster: ClusterName,
     seeds: Vec<SocketAddr>,
     disk: Option<NodeRecord>,
-    cached: Vec<SocketAddr>,
-    /// How it founds; nothing where only the gossip half runs.
+    /// Flags of the founding; `None` if the gossip half runs alone.
     plan: Option<Plan>,
-    /// The server beside the agent, where it speaks.
+    /// The server beside the agent, if it sends heartbeats.
     server: Option<Server>,
-    /// How far its wall clock is ahead.
+    /// Lead of its wall clock over the world's.
     skew_ms: i64,
     process: Option<Process>,
+    /// Number of the current process, counted over restarts.
     boot: u32,
-    /// Waits in the sockets while the process is stopped.
+    /// Input that waits in the sockets while the process is paused.
     paused: Option<Vec<Happening>>,
-    /// Waits on the way in and out while nothing but its timers works.
+    /// Input and output that wait while only the timers of the process run.
     blocked: Option<Blocked>,
+    /// Version of the member list that the history has last taken in.
     seen_index: u64,
+    /// Version of the founding and the quorum that the judge has last looked at.
     decided_index: u64,
-    /// For when it is to be woken next; later wake-ups that are still queued are void.
+    /// Time of its next wake-up; later ones that are still queued are void.
     alarm: Option<Instant>,
-    left: bool,
-    /// It said what it had not written; it crashes before it does.
+    /// Set once it has sent something that is not on its disk: it crashes at the end of the turn. For the mutant only.
     doomed: bool,
 }
 
-/// The world.
+/// A simulated network with its hosts and one clock.
 pub(crate) struct World {
     pub(crate) now: Instant,
     start: Instant,
-    /// What the hosts' wall clocks say at `start`, in milliseconds since 1970.
+    /// Wall clock at `start`, in milliseconds since 1970.
     pub(crate) unix_ms: u64,
     pub(crate) timing: Timing,
-    /// The engine alone runs on the hosts that start from now on.
+    /// Keys of the processes that start from now on.
+    pub(crate) keyring: Option<Keyring>,
+    /// If set, processes that start from now on are the SWIM engine alone.
     pub(crate) bare: Option<foca::Config>,
-    /// Share of datagrams lost.
-    pub(crate) loss: f64,
-    /// Share of what these send that is lost, where it is another.
-    pub(crate) egress_loss: BTreeMap<Node, f64>,
-    /// Share of datagrams that come once more, and how late the latest of those are.
-    pub(crate) again: Option<(f64, Duration)>,
-    /// Directed pairs that cannot reach each other.
-    cuts: BTreeSet<(Node, Node)>,
-    /// Datagrams, and datagrams only, are lost between these.
-    pub(crate) udp_cuts: BTreeSet<(Node, Node)>,
-    /// Which of the datagrams and streams are lost, counted from 1 over all.
-    pub(crate) lose: RangeInclusive<u64>,
-    sent: u64,
-    /// Where hosts are in a plane, in milliseconds of round trip; the others are all in one place.
-    pub(crate) places: BTreeMap<Node, [f64; 2]>,
-    /// Tells all others this instead of its coordinate.
-    pub(crate) liar: Option<(Node, Vec<[u8; 12]>)>,
+    pub(crate) network: Network,
+    /// Failures of the disks.
+    pub(crate) disk: Disk,
     hosts: Vec<Host>,
     by_addr: BTreeMap<SocketAddr, Node>,
-    queue: BTreeMap<(Instant, u64), Happening>,
-    sequence: u64,
+    queue: Queue,
     rng: StdRng,
-    /// Every change of a status anywhere: when, who sees it, of whom, which.
-    pub(crate) changes: Vec<(Duration, Node, Node, MemberStatus)>,
-    /// Of the changes, only those to `Failed` are noted: of 10,000 nodes that join, 100 million become alive.
-    pub(crate) only_failures: bool,
+    /// Everything that the hosts have shown to their readers.
+    pub(crate) history: History,
     /// Everything sent, in order, as a running hash.
     pub(crate) log: Log,
-    /// Datagrams sent.
-    pub(crate) datagrams: u64,
-    /// Coordinates in them, counted on demand.
-    pub(crate) coordinates: Option<u64>,
-    /// Bytes sent, by datagram and by stream.
-    pub(crate) bytes: u64,
-    pub(crate) events: Vec<(Node, Event)>,
-    /// Grows with everything that a condition of `run_until` can depend on.
-    version: u64,
-    /// How the disks fail.
-    pub(crate) disk: Disk,
-    /// What must never happen, watched.
+    /// Counts of what was sent.
+    pub(crate) traffic: Traffic,
+    /// Watches for what must never happen.
     pub(crate) judge: Judge,
-    /// With what those encrypt that start from now on.
-    pub(crate) keyring: Option<Keyring>,
-    /// Everything sent, where somebody records it.
-    pub(crate) tape: Option<Vec<Recorded>>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-        let start = Instant::now();
+        let start = awaiting::now();
         Self {
             now: start,
             start,
             unix_ms: 1_700_000_000_000,
             timing: Timing::LAN,
+            keyring: None,
             bare: None,
-            loss: 0.0,
-            egress_loss: BTreeMap::new(),
-            again: None,
-            cuts: BTreeSet::new(),
-            udp_cuts: BTreeSet::new(),
-            lose: 0..=0,
-            sent: 0,
-            places: BTreeMap::new(),
-            liar: None,
+            network: Network::default(),
+            disk: Disk::default(),
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
-            queue: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::default(),
             rng: StdRng::seed_from_u64(seed),
-            changes: Vec::new(),
-            only_failures: false,
+            history: History::default(),
             log: Log::default(),
-            datagrams: 0,
-            coordinates: None,
-            bytes: 0,
-            events: Vec::new(),
-            version: 0,
-            disk: Disk::default(),
+            traffic: Traffic::default(),
             judge: Judge::default(),
-            keyring: None,
-            tape: None,
         }
     }
 
-    /// `count` hosts of one cluster that all know the first as their seed; none runs yet.
-    pub(crate) fn hosts(&mut self, count: usize, cluster: &str) -> Vec<Node> {
+    /// Adds `count` hosts of one cluster that all know the first as their seed; none runs yet.
+    pub(crate) fn add_hosts(&mut self, count: usize, cluster: &str) -> Vec<Node> {
         let first = self.hosts.len();
         let seed = Self::addr_of(first);
-        (0..count).map(|_| self.host(cluster, vec![seed])).collect()
+        (0..count).map(|_| self.add_host(cluster, vec![seed])).collect()
     }
 
-    /// One host that knows `seeds`; it does not run yet.
-    pub(crate) fn host(&mut self, cluster: &str, seeds: Vec<SocketAddr>) -> Node {
+    /// Adds a host that knows `seeds`; it does not run yet.
+    pub(crate) fn add_host(&mut self, cluster: &str, seeds: Vec<SocketAddr>) -> Node {
         let node = self.hosts.len();
         let addr = Self::addr_of(node);
         self.by_addr.insert(addr, node);
@@ -188,7 +148,6 @@ impl World {
             cluster: cluster.parse().unwrap(),
             seeds,
             disk: None,
-            cached: vec![],
             plan: None,
             server: None,
             skew_ms: 0,
@@ -199,14 +158,13 @@ impl World {
             seen_index: 0,
             decided_index: 0,
             alarm: None,
-            left: false,
             doomed: false,
         });
         node
     }
 
-    /// Another address at which a host is reached, which it does not know of.
-    pub(crate) fn alias(&mut self, node: Node, addr: SocketAddr) {
+    /// Adds an address at which a host is reached and which it does not know.
+    pub(crate) fn add_alias(&mut self, node: Node, addr: SocketAddr) {
         self.by_addr.insert(addr, node);
     }
 
@@ -221,8 +179,8 @@ impl World {
         self.drain(node);
     }
 
-    /// Has `input` done to the gossip of a running node, and sends what follows from it.
-    pub(crate) fn with<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
+    /// Calls `input` with the gossip of a running node, and sends what follows from it.
+    pub(crate) fn drive_gossip<R>(&mut self, node: Node, input: impl FnOnce(&mut Gossip, Instant) -> R) -> R {
         let now = self.now;
         let gossip = self.hosts[node].process.as_mut().and_then(Process::gossip_mut).unwrap();
         let result = input(gossip, now);
@@ -230,14 +188,14 @@ impl World {
         result
     }
 
-    /// Runs until `done`, and says how long that took; `None` if it is not so within `limit`.
+    /// Runs until `done`, and returns how long that took; `None` if `limit` is over before.
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (begin, end) = (self.now, self.now + limit);
         while !done(self) {
-            // Looked at a millisecond after a change, for some conditions take long to check.
-            let (version, checked) = (self.version, self.now);
-            while self.version == version || self.now < checked + Duration::from_millis(1) {
-                if self.queue.first_key_value().is_none_or(|((at, _), _)| *at > end) {
+            // Checked at most once a millisecond, and only after a change: some conditions take long to check.
+            let (version, checked) = (self.history.version, self.now);
+            while self.history.version == version || self.now < checked + Duration::from_millis(1) {
+                if self.queue.next_at().is_none_or(|at| at > end) {
                     self.now = end;
                     return None;
                 }
@@ -252,14 +210,14 @@ impl World {
     }
 
     fn run_until_time(&mut self, end: Instant) {
-        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= end) {
+        while self.queue.next_at().is_some_and(|at| at <= end) {
             self.step();
         }
         self.now = end;
     }
 
     fn step(&mut self) {
-        let Some(((at, _), happening)) = self.queue.pop_first() else {
+        let Some((at, happening)) = self.queue.pop() else {
             return;
         };
         self.now = self.now.max(at);
@@ -308,7 +266,7 @@ impl World {
                 }
             }
             Happening::Wake(_) => return self.wake(node),
-            Happening::Heartbeat(_, life) => return self.heartbeat(node, life),
+            Happening::Heartbeat(_, life) => return self.send_heartbeat(node, life),
         }
         self.drain(node);
     }
@@ -326,7 +284,7 @@ impl World {
             process.handle_timeout(now);
             return self.drain(node);
         }
-        // What it was to be woken for has been put off.
+        // The timer for which it was woken has been put off.
         let due = process.poll_timeout(now);
         self.set_alarm(node, due);
     }
@@ -340,7 +298,7 @@ impl World {
         }
     }
 
-    /// Sends what the node produced, and notes what its readers can see.
+    /// Ends a turn of a node: writes, sends what it produced, and notes what its readers can see.
     fn drain(&mut self, node: Node) {
         if !self.save(node) {
             return self.crash(node);
@@ -350,20 +308,18 @@ impl World {
         let Some(gossip) = host.process.as_mut() else {
             return;
         };
-        let mut transmits = Vec::new();
-        let mut dials = Vec::new();
+        let (mut transmits, mut dials, mut left) = (Vec::new(), Vec::new(), false);
         while let Some(event) = gossip.poll_event() {
             match &event {
                 Event::SaveEpoch(epoch) => host.disk.as_mut().unwrap().epoch = *epoch,
-                Event::Left => host.left = true,
+                Event::Left => left = true,
                 Event::ChangeKeys(change) => gossip.change_keys(change),
                 Event::Founding(..)
                 | Event::JoinEnded(..)
                 | Event::KeysAnswered(..)
                 | Event::DuplicateId { .. } => {}
             }
-            self.events.push((node, event));
-            self.version += 1;
+            self.history.add_event(node, event);
         }
         while let Some(transmit) = gossip.poll_transmit() {
             transmits.push(transmit);
@@ -385,13 +341,12 @@ impl World {
         }
         self.set_alarm(node, due);
         let host = &mut self.hosts[node];
-        if std::mem::take(&mut host.left) | std::mem::take(&mut host.doomed) {
+        if left | std::mem::take(&mut host.doomed) {
             self.crash(node);
         }
     }
 
     fn push(&mut self, at: Instant, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), happening);
+        self.queue.push(at.max(self.now), happening);
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/members` of a large cluster, by the real server: with an answer that is there already, and with a snapshot
-//! that nobody has asked for yet.
+//! `GET /v1/members` of a large cluster, by the real server: with an answer that is kept from an earlier request, and with a
+//! new snapshot for which there is none yet.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{awaiting::now, keep_alive::Connection, measure, nodes::Hub};
 
 /// Measures both, with the way over loopback and back.
-pub(super) fn members(size: usize) {
+pub(super) fn measure_members(size: usize) {
     let hub = Hub::of(size, now());
     let membership = hub.node.membership().clone();
     let me = *hub.node.me();

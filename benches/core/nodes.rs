@@ -1,4 +1,4 @@
-//! Nodes joined by hand: no network, no clock, no waiting.
+//! Nodes of a cluster that are joined by hand, without network, clock or waiting.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use chronik_agent::{
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 
-/// A probe comes every 300 ms; whoever sends none in this time never will.
+/// Time in which a node sends its next probe: one comes every 300 ms.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn addr(number: usize) -> SocketAddr {
@@ -30,7 +30,7 @@ fn id(number: usize) -> NodeId {
     NodeId::generate(1, random)
 }
 
-/// A node as one of a real cluster describes itself: an endpoint and a tag.
+/// A node that describes itself as one of a real cluster does: with an endpoint and a tag.
 fn node(number: usize, now: Instant) -> Gossip {
     let addr = addr(number);
     let metadata = Metadata {
@@ -54,8 +54,8 @@ fn node(number: usize, now: Instant) -> Gossip {
     Gossip::new(settings, now).unwrap()
 }
 
-/// Carries what `from` dials to `answer`, until it dials no more.
-fn dials(from: &mut Gossip, now: Instant, mut answer: impl FnMut(SocketAddr, &[u8]) -> Option<Bytes>) {
+/// Carries requests that `from` dials to `answer`, until it dials no more.
+fn carry_dials(from: &mut Gossip, now: Instant, mut answer: impl FnMut(SocketAddr, &[u8]) -> Option<Bytes>) {
     while let Some(dial) = from.poll_dial() {
         let reply = answer(from.me().addr(), &dial.frame);
         from.handle_reply(
@@ -66,7 +66,7 @@ fn dials(from: &mut Gossip, now: Instant, mut answer: impl FnMut(SocketAddr, &[u
     }
 }
 
-/// A node that all others have joined, so that it knows each of them; and the first of those, which knows nobody else.
+/// A node that all others have joined, so that it knows each of them; and the first of those, which knows no other.
 pub(super) struct Hub {
     pub(super) node: Gossip,
     first: Gossip,
@@ -74,7 +74,7 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// One in a cluster of `size`. What it has heard of all but the first is still news to it.
+    /// The hub of a cluster of `size`. It still passes on news of all but the first.
     pub(super) fn of(size: usize, now: Instant) -> Self {
         let mut hub = Self::pair(now);
         hub.settle();
@@ -82,10 +82,10 @@ impl Hub {
         hub
     }
 
-    /// The same, but that the first still has its own coming to tell.
+    /// As `of`, but the first node still has to tell that it has come.
     pub(super) fn with_news(size: usize, now: Instant) -> Self {
         let mut hub = Self::pair(now);
-        dials(&mut hub.first, now, |from, frame| hub.node.handle_request(from, frame, now));
+        carry_dials(&mut hub.first, now, |from, frame| hub.node.handle_request(from, frame, now));
         hub.grow(size);
         hub
     }
@@ -100,7 +100,7 @@ impl Hub {
         for number in 2..size {
             self.join(number);
         }
-        self.sent();
+        self.drain();
         let known = self.node.membership().active().count();
         assert_eq!(known, size, "all have joined");
     }
@@ -119,24 +119,24 @@ impl Hub {
         assert_eq!([self.first.backlog(), self.node.backlog()], [Backlog::default(); 2], "nothing is news");
     }
 
-    /// Has one more node join. It learns of all before it.
+    /// Joins one more node, which learns of all before it.
     pub(super) fn join(&mut self, number: usize) -> (Gossip, SocketAddr) {
         let mut joining = node(number, self.now);
         joining.set_seeds([self.node.me().addr()], self.now);
-        dials(&mut joining, self.now, |from, frame| self.node.handle_request(from, frame, self.now));
+        carry_dials(&mut joining, self.now, |from, frame| self.node.handle_request(from, frame, self.now));
         (joining, addr(number))
     }
 
-    /// A probe by the first node, and where it comes from.
-    pub(super) fn ping(&mut self) -> (SocketAddr, Bytes) {
+    /// Lets the first node run until it probes; returns its address and the probe.
+    pub(super) fn next_ping(&mut self) -> (SocketAddr, Bytes) {
         let (from, hub) = (self.first.me().addr(), self.node.me().addr());
-        // It gossips besides; a probe is what is answered.
+        // Not all of its datagrams are probes: those that are answered are.
         while let Some(due) = self.first.poll_timeout().filter(|due| *due < self.now + PATIENCE) {
             self.first.handle_timeout(due);
             while let Some(Transmit { to, payload }) = self.first.poll_transmit() {
                 assert_eq!(to, hub, "it knows nobody else");
                 self.node.handle_datagram(from, &payload, self.now);
-                if self.sent() > 0 {
+                if self.drain() > 0 {
                     return (from, payload);
                 }
             }
@@ -144,25 +144,25 @@ impl Hub {
         panic!("no probe in {PATIENCE:?}");
     }
 
-    /// Takes what waits to be sent, and says how many datagrams it was.
-    pub(super) fn sent(&mut self) -> usize {
+    /// Discards the datagrams that wait to be sent; returns how many there were.
+    pub(super) fn drain(&mut self) -> usize {
         std::iter::from_fn(|| self.node.poll_transmit()).count()
     }
 }
 
-/// Does what is due at one node, and carries what it sends to the other.
+/// Does what is due at one node, and carries its packets to the other.
 fn talk(from: &mut Gossip, to: &mut Gossip, now: Instant) {
     if from.poll_timeout().is_some_and(|due| due <= now) {
         from.handle_timeout(now);
     }
-    dials(from, now, |addr, frame| to.handle_request(addr, frame, now));
+    carry_dials(from, now, |addr, frame| to.handle_request(addr, frame, now));
     while let Some(transmit) = from.poll_transmit() {
         to.handle_datagram(from.me().addr(), &transmit.payload, now);
     }
 }
 
-/// What a node that has just joined asks soon: whether it knows all by now.
-pub(super) fn comparison(node: &mut Gossip, now: Instant) -> Bytes {
+/// Runs a node that has just joined until it compares states; returns the request.
+pub(super) fn next_comparison(node: &mut Gossip, now: Instant) -> Bytes {
     while let Some(due) = node.poll_timeout().filter(|due| *due < now + PATIENCE) {
         node.handle_timeout(due);
         while node.poll_transmit().is_some() {}
@@ -196,7 +196,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
     for number in 1..size {
         let mut joining = node(number, now);
         joining.set_seeds([machine.me().addr()], now);
-        dials(&mut joining, now, |from, frame| machine.handle_request(from, frame, now));
+        carry_dials(&mut joining, now, |from, frame| machine.handle_request(from, frame, now));
     }
     machine.finish_input(now);
     assert_eq!(machine.membership().active().count(), size, "all have joined");

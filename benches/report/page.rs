@@ -1,4 +1,4 @@
-//! The page: tables and plots of whatever raw results there are, and no figure that is not in them.
+//! The page on performance: tables and plots of the raw results, and no figure that is not in them.
 
 mod plot;
 mod raw;
@@ -94,7 +94,7 @@ of the suites `sim`, `campaign` and `tradeoff` come from the simulator:
 simulated time, any machine; CONTRIBUTING.md has the commands.
 ";
 
-/// What a table does not say itself.
+/// The text below a table, for what the table does not say itself.
 fn note(heading: &str) -> &'static str {
     match heading {
         "What a longer suspicion costs, simulated" => TRADEOFF,
@@ -105,10 +105,10 @@ fn note(heading: &str) -> &'static str {
     }
 }
 
-/// Everything, in memory.
+/// All files of the page, in memory.
 ///
 /// # Errors
-/// Names the raw result that does not read.
+/// If a raw result does not read; the error names it.
 pub(crate) fn make(root: &Path) -> Result<Vec<File>, String> {
     let rows = rows(&root.join(FOLDER))?;
     let mut plots = Plots { files: vec![], links: BTreeMap::new() };
@@ -169,7 +169,7 @@ fn named(agent: &str) -> &str {
     if agent == "serf" { "Serf" } else { "chronik-agent" }
 }
 
-/// What was measured at each size, of each kind; medians where there is more than one value.
+/// Measured values by kind and size; a plot shows the median if there is more than one.
 type Values = BTreeMap<String, BTreeMap<u64, Vec<f64>>>;
 
 fn by_size(title: &'static str, y: &'static str, values: Values) -> Drawing {
@@ -208,17 +208,17 @@ fn steady(rows: &[Row], path: &str) -> Values {
     values
 }
 
-/// How long until a silent host is known, against the longest pause that is not taken for a failure.
+/// The time until a silent host is known, against the longest pause that is not taken for a failure.
 fn tradeoff(rows: &[Row]) -> Drawing {
     let mut lines = BTreeMap::<&str, Vec<(f64, f64)>>::new();
     let rows: Vec<_> = rows.iter().filter(|row| row.is("tradeoff", "tradeoff")).collect();
-    let most = |path: &str| {
-        // What most points share is the shipped value, and the other knob is what was turned.
+    let shipped = |path: &str| {
+        // Most points share the shipped value of one constant; the other constant was varied.
         let values: Vec<_> = rows.iter().filter_map(|row| row.number(path)).collect();
         let often = |value: &f64| values.iter().filter(|other| *other == value).count();
         values.iter().copied().max_by_key(often)
     };
-    let (suspicion, probe) = (most("/suspicion_ms"), most("/probe_ms"));
+    let (suspicion, probe) = (shipped("/suspicion_ms"), shipped("/probe_ms"));
     for row in &rows {
         let Some(point) = row.number("/silent_s").zip(row.number("/pause_ms").map(|ms| ms / 1e3)) else {
             continue;

@@ -17,20 +17,20 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// What a plot shows.
+/// A plot: its words and its lines.
 pub(super) struct Plot<'a> {
     pub(super) title: &'a str,
     pub(super) x: &'a str,
     pub(super) y: &'a str,
-    /// Clusters grow by factors.
+    /// True if the x axis is logarithmic, as for sizes of clusters.
     pub(super) logarithmic: bool,
     pub(super) series: &'a [Series],
 }
 
-/// Beside the smallest and the largest size, in powers of ten.
+/// Room beside the smallest and the largest size, in powers of ten.
 const MARGIN: f64 = 0.05;
 
-/// Told apart in every common kind of colour blindness (Okabe and Ito, "Color Universal Design", 2008).
+/// Colours that are told apart in every common kind of colour blindness (Okabe and Ito, "Color Universal Design", 2008).
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -41,10 +41,10 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 impl Plot<'_> {
-    /// The SVG.
+    /// The plot as SVG.
     ///
     /// # Errors
-    /// Where the points cannot be drawn.
+    /// If the points cannot be drawn.
     pub(super) fn svg(&self) -> Result<String, String> {
         let mut svg = String::new();
         self.draw(&mut svg).map_err(|error| format!("{}: {error}", self.title))?;
@@ -95,7 +95,7 @@ impl Plot<'_> {
     }
 }
 
-/// Along the bottom: seconds, or sizes by their logarithm, of which exactly those are marked that were measured.
+/// The x axis: seconds, or sizes by their logarithm, of which exactly the measured ones are marked.
 struct Axis {
     range: Range<f64>,
     sizes: Vec<f64>,

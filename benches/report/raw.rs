@@ -1,4 +1,4 @@
-//! The raw results: lines of JSON, and what is picked out of them.
+//! The raw results: lines of JSON, and the values in them.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +15,7 @@ pub(super) struct Row {
 /// Reads every line of every raw file, in the order of names and lines.
 ///
 /// # Errors
-/// Names the file and the line that does not read, and what is wrong with it.
+/// If a line does not read; the error names the file, the line and what is wrong with it.
 pub(super) fn rows(folder: &Path) -> Result<Vec<Row>, String> {
     let listed = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let files: BTreeSet<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -61,22 +61,22 @@ fn row(line: &str) -> Result<Row, String> {
 }
 
 impl Row {
-    /// Whether this suite and this scenario wrote it.
+    /// True if this suite and this scenario wrote the line.
     pub(super) fn is(&self, suite: &str, scenario: &str) -> bool {
         self.line["suite"] == suite && self.line["scenario"] == scenario
     }
 
-    /// A text; empty where the line has none.
+    /// A text; empty if the line has none.
     pub(super) fn text(&self, key: &str) -> &str {
         self.line[key].as_str().unwrap_or_default()
     }
 
-    /// How many members there were.
+    /// Number of members.
     pub(super) fn members(&self) -> u64 {
         self.line["n"].as_u64().unwrap_or_default()
     }
 
-    /// What was measured: ours where the line does not say.
+    /// The agent that was measured; ours if the line does not say.
     pub(super) fn agent(&self) -> &str {
         self.line["agent"].as_str().unwrap_or("chronik")
     }
@@ -92,8 +92,8 @@ impl Row {
         repetitions.filter_map(|repetition| repetition[key].as_f64()).collect()
     }
 
-    /// How many repetitions the line holds.
-    pub(super) fn tried(&self) -> usize {
+    /// Number of repetitions that the line holds.
+    pub(super) fn repetition_count(&self) -> usize {
         self.line["reps"].as_array().map_or(1, Vec::len)
     }
 

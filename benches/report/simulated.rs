@@ -1,4 +1,4 @@
-//! The tables of what was simulated.
+//! The tables of simulated results.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) fn large_clusters(rows: &[Row]) -> String {
     }
     for ((scenario, size), rows) in groups {
         let tail = tail(rows.iter().filter_map(|row| row.number("/seconds")).collect());
-        table.line(&[&[scenario.to_owned(), size.to_string()], &tail[..]].concat(), rows.len(), &rows);
+        table.add_line(&[&[scenario.to_owned(), size.to_string()], &tail[..]].concat(), rows.len(), &rows);
     }
     table.text()
 }
@@ -47,7 +47,7 @@ pub(super) fn tradeoffs(rows: &[Row]) -> String {
         let false_ones = ["/false_25", "/false_40", "/false_50"].into_iter().map(|path| one(row, path));
         let knobs = [row.members().to_string(), one(row, "/suspicion_ms"), one(row, "/probe_ms")];
         let cells: Vec<_> = knobs.into_iter().chain(known).chain([pause]).chain(false_ones).collect();
-        table.line(&cells, 10, &[row]);
+        table.add_line(&cells, 10, &[row]);
     }
     table.text()
 }
@@ -102,7 +102,7 @@ pub(super) fn anomalies(rows: &[Row]) -> String {
                 share("/datagrams"),
                 share("/bytes"),
             ];
-            table.line(&cells, rows.len(), rows);
+            table.add_line(&cells, rows.len(), rows);
         }
     }
     table.text()
@@ -124,7 +124,7 @@ pub(super) fn asymmetric(rows: &[Row]) -> String {
             let paths = ["/faulty", "/faulty_called_failed", "/healthy_called_failed", "/flips"];
             let cells = [they.to_owned(), row.members().to_string()].into_iter();
             let cells: Vec<_> = cells.chain(paths.into_iter().map(|path| one(row, path))).collect();
-            table.line(&cells, 1, &[row]);
+            table.add_line(&cells, 1, &[row]);
         }
     }
     table.text()
@@ -146,7 +146,11 @@ pub(super) fn node_years(rows: &[Row]) -> String {
             let [faults, suspicions, failed] =
                 ["/faults_in_all", "/suspicions", "/called_failed"].map(|path| one(row, path));
             let members = format!("3 to {}", row.members());
-            table.line(&[many.to_owned(), hours, clusters, members, faults, suspicions, failed], 1, &[row]);
+            table.add_line(
+                &[many.to_owned(), hours, clusters, members, faults, suspicions, failed],
+                1,
+                &[row],
+            );
         }
     }
     table.text()

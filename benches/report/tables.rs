@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{named, raw::Row, simulated};
 
-/// Each table with its heading, and the plots that belong below it; an empty one where nothing was measured.
+/// Each table with its heading and the plots that belong below it; a table without measurements is empty.
 pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static str])> {
     vec![
         ("A founding", foundings(rows), &["founding"]),
@@ -28,7 +28,7 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
     ]
 }
 
-/// A table with these columns, and what all tables end with.
+/// A table: its own columns, and the ones that all tables end with.
 pub(super) struct Table {
     head: Vec<&'static str>,
     lines: Vec<String>,
@@ -42,8 +42,8 @@ impl Table {
         }
     }
 
-    /// A line of these figures, which `rows` were measured for, in so many repetitions.
-    pub(super) fn line(&mut self, cells: &[String], times: usize, rows: &[&Row]) {
+    /// Adds a line of figures that are made of `rows`, measured `times` times.
+    pub(super) fn add_line(&mut self, cells: &[String], times: usize, rows: &[&Row]) {
         let loads: Vec<f64> = rows.iter().flat_map(|row| row.loads()).collect();
         let load = extremes(&loads).map_or("-".to_owned(), |(low, high)| format!("{low} to {high}"));
         let of = |text: fn(&Row) -> String| {
@@ -71,7 +71,7 @@ impl Table {
     }
 }
 
-/// Three digits that matter, and no more behind the point than needed.
+/// The value with three significant digits, and no more behind the point than needed.
 pub(super) fn figure(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,
@@ -91,7 +91,7 @@ fn extremes(values: &[f64]) -> Option<(f64, f64)> {
     Some((low, values.iter().copied().max_by(f64::total_cmp)?))
 }
 
-/// The middle of sorted values, or the mean of the two there.
+/// The middle one of sorted values, or the mean of the two in the middle.
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let high = sorted.get(sorted.len() / 2)?;
     let low = sorted[(sorted.len() - 1) / 2];
@@ -131,7 +131,7 @@ fn foundings(rows: &[Row]) -> String {
     }
     for (size, rows) in sizes {
         let tail = tail(rows.iter().filter_map(|row| row.number("/seconds")).collect());
-        table.line(&[&[size.to_string()], &tail[..]].concat(), rows.len(), &rows);
+        table.add_line(&[&[size.to_string()], &tail[..]].concat(), rows.len(), &rows);
     }
     table.text()
 }
@@ -144,7 +144,7 @@ fn repeated(rows: &[Row], scenario: &str, columns: &[(&'static str, &str)]) -> S
     for row in picked(rows, "peers", scenario) {
         let own = columns.iter().map(|(_, key)| spread(row.repetitions(key)));
         let cells = [named(row.agent()).to_owned(), row.members().to_string()].into_iter().chain(own);
-        table.line(&cells.collect::<Vec<_>>(), row.tried(), &[row]);
+        table.add_line(&cells.collect::<Vec<_>>(), row.repetition_count(), &[row]);
     }
     table.text()
 }
@@ -181,13 +181,13 @@ fn single(rows: &[Row], suite: &str, scenario: &str, columns: &[(&'static str, &
     for row in picked(rows, suite, scenario) {
         let own = columns.iter().map(|(_, path)| one(row, path));
         let cells = [named(row.agent()).to_owned(), row.members().to_string()].into_iter().chain(own);
-        table.line(&cells.collect::<Vec<_>>(), row.tried(), &[row]);
+        table.add_line(&cells.collect::<Vec<_>>(), row.repetition_count(), &[row]);
     }
     table
 }
 
-/// A line for the raw ones that agree in agent, members and what `of` names, then these columns, each the spread of a
-/// figure of the lines.
+/// A line for the raw ones that agree in agent, members and the figures that `of` names, then these columns, each the
+/// spread of a figure of the lines.
 fn grouped(
     rows: &[Row],
     scenario: &str,
@@ -205,7 +205,7 @@ fn grouped(
         let own =
             columns.iter().map(|(_, path)| spread(rows.iter().filter_map(|row| row.number(path)).collect()));
         let cells = [named(agent).to_owned(), members.to_string()].into_iter().chain(key).chain(own);
-        table.line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
+        table.add_line(&cells.collect::<Vec<_>>(), rows.len(), &rows);
     }
     table.text()
 }
@@ -272,7 +272,7 @@ fn api(rows: &[Row]) -> String {
             let cells = [&[what.to_owned(), row.members().to_string()], &figures[..]].concat();
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
             let times = row.number(&format!("/{times}")).unwrap_or_default() as usize;
-            table.line(&cells, times, &[row]);
+            table.add_line(&cells, times, &[row]);
         }
     }
     table.text()
@@ -309,7 +309,7 @@ fn core(rows: &[Row]) -> String {
             let figures = ["/min_us", "/median_us", "/max_us"].map(|path| one(row, path));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
             let samples = row.number("/samples").unwrap_or_default() as usize;
-            table.line(
+            table.add_line(
                 &[&[what.to_owned(), row.members().to_string()], &figures[..]].concat(),
                 samples,
                 &[row],

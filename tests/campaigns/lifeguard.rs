@@ -1,6 +1,6 @@
-//! The campaign of Lifeguard (Dadgar, Phillips and Currey, DSN 2018): of 128 members some stand still, once or again and
-//! again, and the question is how many healthy ones are called failed for it. Beside the shipped core runs the engine
-//! alone, which is SWIM with a suspicion, with the same constants and with memberlist's.
+//! The campaign of Lifeguard (Dadgar, Phillips and Currey, DSN 2018): some of 128 members stand still, once or again and
+//! again, and the healthy members that are called failed for it are counted. Beside the shipped core runs the engine
+//! alone, which is SWIM with suspicions, with the same constants and with memberlist's.
 
 use std::{collections::BTreeSet, num::NonZeroU8, time::Duration};
 
@@ -8,10 +8,10 @@ use chronik_agent::{gossip::Timing, membership::MemberStatus::Failed};
 use foca::Config;
 use serde_json::json;
 
-use super::{SECOND, result};
+use super::{SECOND, print_result};
 use crate::sim::{Node, World, bare::like_memberlist};
 
-/// What runs on the hosts.
+/// The software on the hosts.
 #[derive(Debug, Clone, Copy)]
 enum Column {
     /// The shipped core.
@@ -22,33 +22,35 @@ enum Column {
     Memberlist,
 }
 
-/// How the anomalous members stand still.
+/// The anomaly: members that stand still.
 #[derive(Debug, Clone, Copy)]
 struct Anomaly {
-    /// How many.
+    /// Number of anomalous members.
     members: usize,
+    /// Time for which they stand still.
     still: Duration,
-    /// How long they run in between; once only where there is none.
+    /// Time for which they run in between; `None` if they stand still once only.
     between: Option<Duration>,
 }
 
-/// What came of it.
+/// The verdicts and the cost of one run.
 #[derive(Debug, Default, Clone, Copy)]
 struct Outcome {
-    /// Times that somebody called a healthy member failed; the paper's FP.
+    /// Times that any member called a healthy one failed; the paper's FP.
     false_failed: usize,
-    /// Those of them where the one who did was healthy; the paper's FP-.
+    /// Times that a healthy member called a healthy one failed; the paper's FP-.
     false_failed_by_healthy: usize,
-    /// Times that somebody called an anomalous member failed, which had not crashed either.
+    /// Times that any member called an anomalous one failed, which had not crashed either.
     anomalous_failed: usize,
-    /// From a crash until the first and until all healthy ones know.
+    /// Seconds from a crash until the first healthy member knows.
     first_s: Option<f64>,
+    /// Seconds from a crash until all healthy members know.
     all_s: Option<f64>,
     datagrams: u64,
     bytes: u64,
 }
 
-/// The engine's constants as the core sets them: probes, suspicion, gossip, and as many repetitions of a rumour.
+/// The engine's constants as the core sets them: probes, suspicion, gossip, and repetitions of a rumour.
 fn same_constants(size: u32) -> Config {
     let timing = Timing::LAN;
     let mut config = like_memberlist(size);
@@ -67,60 +69,62 @@ fn together(column: Column, seed: u64, count: usize) -> (World, Vec<Node>) {
     let size = u32::try_from(count).unwrap();
     let nodes = match column {
         Column::Shipped => {
-            let nodes = world.hosts(count, "chronik");
+            let nodes = world.add_hosts(count, "chronik");
             world.start_all(&nodes);
-            assert!(world.run_until(30 * SECOND, |world| world.agree(&nodes)).is_some(), "not together");
+            assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some(), "not together");
             nodes
         }
-        Column::Swim => world.bare_hosts(count, same_constants(size)),
-        Column::Memberlist => world.bare_hosts(count, like_memberlist(size)),
+        Column::Swim => world.add_bare_hosts(count, same_constants(size)),
+        Column::Memberlist => world.add_bare_hosts(count, like_memberlist(size)),
     };
     world.run_for(10 * SECOND);
     (world, nodes)
 }
 
-/// Has the first members stand still while the last one crashes.
+/// Makes the first members stand still while the last one crashes.
 fn run(column: Column, seed: u64, count: usize, anomaly: Anomaly, lasts: Duration) -> Outcome {
     let (mut world, nodes) = together(column, seed, count);
     let anomalous: BTreeSet<_> = nodes[..anomaly.members].iter().copied().collect();
     let (crashed, others) = nodes.split_last().unwrap();
     let healthy = &others[anomaly.members..];
-    let (begin, datagrams, bytes, seen) = (world.passed(), world.datagrams, world.bytes, world.changes.len());
+    let (begin, datagrams, bytes, seen) =
+        (world.elapsed(), world.traffic.datagrams, world.traffic.bytes, world.history.changes.len());
     world.crash(*crashed);
     loop {
         anomalous.iter().for_each(|node| world.block(*node));
         world.run_for(anomaly.still);
         anomalous.iter().for_each(|node| world.unblock(*node));
-        let Some(between) = anomaly.between.filter(|_| world.passed() - begin < lasts) else { break };
+        let Some(between) = anomaly.between.filter(|_| world.elapsed() - begin < lasts) else { break };
         world.run_for(between);
     }
-    // What it leads to shows within half a minute.
+    // All consequences show within half a minute.
     world.run_for(30 * SECOND);
-    let changes = &world.changes[seen..];
-    let failed = || changes.iter().filter(|change| change.3 == Failed && change.2 != *crashed);
-    let wrong = || failed().filter(|change| !anomalous.contains(&change.2));
+    let changes = &world.history.changes[seen..];
+    let failed = || changes.iter().filter(|change| change.status == Failed && change.subject != *crashed);
+    let wrong = || failed().filter(|change| !anomalous.contains(&change.subject));
     let known: Vec<_> = healthy
         .iter()
         .filter_map(|node| {
-            let mut known = changes.iter().filter(|change| change.1 == *node && change.2 == *crashed);
-            Some((known.find(|change| change.3 == Failed)?.0 - begin).as_secs_f64())
+            let mut known =
+                changes.iter().filter(|change| change.observer == *node && change.subject == *crashed);
+            Some((known.find(|change| change.status == Failed)?.at - begin).as_secs_f64())
         })
         .collect();
     Outcome {
         false_failed: wrong().count(),
-        false_failed_by_healthy: wrong().filter(|change| !anomalous.contains(&change.1)).count(),
+        false_failed_by_healthy: wrong().filter(|change| !anomalous.contains(&change.observer)).count(),
         anomalous_failed: failed().count() - wrong().count(),
         first_s: known.iter().copied().reduce(f64::min),
         all_s: known.iter().copied().reduce(f64::max).filter(|_| known.len() == healthy.len()),
-        datagrams: world.datagrams - datagrams,
-        bytes: world.bytes - bytes,
+        datagrams: world.traffic.datagrams - datagrams,
+        bytes: world.traffic.bytes - bytes,
     }
 }
 
 fn measure(scenario: &str, column: Column, seed: u64, count: usize, anomaly: Anomaly) -> Outcome {
     let outcome = run(column, seed, count, anomaly, 120 * SECOND);
     let rounded = |seconds: Option<f64>| seconds.map(|seconds| (seconds * 1_000.0).round() / 1_000.0);
-    result(&json!({
+    print_result(&json!({
         "suite": "campaign", "scenario": scenario, "n": count, "seed": seed,
         "agent": match column {
             Column::Shipped => "chronik",
@@ -137,7 +141,7 @@ fn measure(scenario: &str, column: Column, seed: u64, count: usize, anomaly: Ano
     outcome
 }
 
-/// At most 1.5 % of what SWIM does with the same constants, as of Lifeguard's published 1.53 %.
+/// Asserts at most 1.5 % of the false failures of SWIM with the same constants; Lifeguard's published share is 1.53 %.
 fn assert_share(shipped: usize, swim: usize, what: &str) {
     assert!(swim >= 67, "{what}: the anomalies were too kind to show anything: {swim}");
     assert!(shipped * 1_000 <= swim * 15, "{what}: {shipped} of SWIM's {swim}");
@@ -161,7 +165,7 @@ fn members_that_stand_still_make_few_healthy_ones_fail() {
             assert!(outcome.all_s.is_some(), "{column:?}: a crash did not show");
         }
     }
-    assert_share(shipped.false_failed, swim.false_failed, "at anybody");
+    assert_share(shipped.false_failed, swim.false_failed, "by any member");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What a shorter or longer suspicion costs: how soon a crash and a silent host are known, against the pauses that are
-//! never taken for failures and the false failures where packets are lost. The suspicion and the probe period of each
+//! The cost of a shorter or longer suspicion: the time until a crash and a silent host are known, against the pauses that
+//! are never taken for failures and the false failures under loss of packets. The suspicion and the probe period of each
 //! point are the LAN profile's, times a factor.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use chronik_agent::{gossip::Timing, membership::MemberStatus::Failed};
 use serde_json::json;
 
-use super::{SECOND, result};
+use super::{SECOND, print_result};
 use crate::sim::{Node, World};
 
 const COUNT: usize = 10;
@@ -15,15 +15,21 @@ const COUNT: usize = 10;
 fn settled(timing: Timing, seed: u64) -> (World, Vec<Node>) {
     let mut world = World::new(seed);
     world.timing = timing;
-    let nodes = world.hosts(COUNT, "chronik");
+    let nodes = world.add_hosts(COUNT, "chronik");
     world.start_all(&nodes);
-    assert!(world.run_until(60 * SECOND, |world| world.agree(&nodes)).is_some());
+    assert!(world.run_until(60 * SECOND, |world| world.all_agree(&nodes)).is_some());
     world.run_for(20 * SECOND + Duration::from_millis(seed * 37));
     (world, nodes)
 }
 
-/// Median and worst, in seconds, of how long until all know that one is gone.
-fn known(timing: Timing, end: impl Fn(&mut World, &[Node], Node)) -> (f64, f64) {
+/// Time until all know that a member is gone.
+struct Known {
+    median_s: f64,
+    worst_s: f64,
+}
+
+/// Measures ten clusters of which one member is ended by `end`.
+fn measure_known(timing: Timing, end: impl Fn(&mut World, &[Node], Node)) -> Known {
     let mut took: Vec<_> = (0..10)
         .map(|seed| {
             let (mut world, nodes) = settled(timing, seed);
@@ -33,15 +39,15 @@ fn known(timing: Timing, end: impl Fn(&mut World, &[Node], Node)) -> (f64, f64) 
         })
         .collect();
     took.sort_unstable();
-    (took[took.len() / 2].as_secs_f64(), took[took.len() - 1].as_secs_f64())
+    Known { median_s: took[took.len() / 2].as_secs_f64(), worst_s: took[took.len() - 1].as_secs_f64() }
 }
 
-fn is_failed(world: &World) -> usize {
-    world.changes.iter().filter(|change| change.3 == Failed).count()
+fn count_failures(world: &World) -> usize {
+    world.history.failures().count()
 }
 
-/// The longest of these pauses that nobody took for a failure, in ten tries each.
-fn survived(timing: Timing) -> Duration {
+/// The longest pause that is not taken for a failure in ten tries.
+fn longest_survived_pause(timing: Timing) -> Duration {
     let mut longest = Duration::ZERO;
     for step in 1..=40 {
         let pause = Duration::from_millis(250 * step);
@@ -51,7 +57,7 @@ fn survived(timing: Timing) -> Duration {
             world.run_for(pause);
             world.resume(3);
             world.run_for(5 * SECOND);
-            is_failed(&world) > 0
+            count_failures(&world) > 0
         });
         if fails {
             break;
@@ -61,18 +67,19 @@ fn survived(timing: Timing) -> Duration {
     longest
 }
 
-/// False failures in half an hour of simulated time with this share of packets lost.
+/// Number of false failures in half an hour of simulated time with this share of packets lost.
 fn false_failures(timing: Timing, loss: f64) -> usize {
     let one = |seed| {
         let (mut world, _) = settled(timing, seed);
-        world.loss = loss;
+        world.network.loss = loss;
         world.run_for(360 * SECOND);
-        is_failed(&world)
+        count_failures(&world)
     };
     (0..5).map(one).sum()
 }
 
-fn point(suspicion: f64, period: f64) {
+/// Measures and prints one point.
+fn print_point(suspicion: f64, period: f64) {
     let lan = Timing::LAN;
     let timing = Timing {
         suspicion: lan.suspicion.mul_f64(suspicion),
@@ -80,14 +87,15 @@ fn point(suspicion: f64, period: f64) {
         probe_rtt: lan.probe_rtt.mul_f64(period),
         ..lan
     };
-    let crash = known(timing, |world, _, gone| world.crash(gone));
-    let silent = known(timing, |world, others, gone| world.cut(others, &[gone]));
+    let crash = measure_known(timing, |world, _, gone| world.crash(gone));
+    let silent = measure_known(timing, |world, others, gone| world.cut(others, &[gone]));
     let [quarter, two_fifths, half] = [0.25, 0.4, 0.5].map(|loss| false_failures(timing, loss));
-    result(&json!({
+    print_result(&json!({
         "suite": "tradeoff", "scenario": "tradeoff", "n": COUNT, "agent": "chronik",
         "suspicion_ms": timing.suspicion.as_millis() as u64, "probe_ms": timing.probe_period.as_millis() as u64,
-        "crash_s": crash.0, "crash_worst_s": crash.1, "silent_s": silent.0, "silent_worst_s": silent.1,
-        "pause_ms": survived(timing).as_millis() as u64,
+        "crash_s": crash.median_s, "crash_worst_s": crash.worst_s,
+        "silent_s": silent.median_s, "silent_worst_s": silent.worst_s,
+        "pause_ms": longest_survived_pause(timing).as_millis() as u64,
         "false_25": quarter, "false_40": two_fifths, "false_50": half,
     }));
 }
@@ -96,9 +104,9 @@ fn point(suspicion: f64, period: f64) {
 #[ignore = "takes minutes: a measurement"]
 fn suspicion_and_period_against_false_failures() {
     for suspicion in [0.25, 0.5, 1.0, 2.0, 4.0] {
-        point(suspicion, 1.0);
+        print_point(suspicion, 1.0);
     }
     for period in [0.5, 2.0, 4.0] {
-        point(1.0, period);
+        print_point(1.0, period);
     }
 }

@@ -1,18 +1,18 @@
-//! What must come true of many machines, for many seeds. A failure names its seed.
+//! Scenarios of many founding machines, each under many seeds. A failure names its seed.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::world::World;
+use super::world::FoundingWorld;
 use crate::share;
 
 const SEEDS: u64 = 1_000;
 
-/// Runs `scenario` under so many seeds, or the share of them that this run takes.
-fn every_seed(seeds: u64, scenario: impl Fn(&mut World)) {
+/// Runs `scenario` under each of `seeds` seeds, or the share of them that this run takes.
+fn run_seeds(seeds: u64, scenario: impl Fn(&mut FoundingWorld)) {
     for seed in 0..share::of(seeds) {
-        let mut world = World::new(seed);
+        let mut world = FoundingWorld::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scenario(&mut world)));
         assert!(outcome.is_ok(), "seed {seed}");
     }
@@ -22,8 +22,8 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Exactly one founding, known to every server that runs.
-fn assert_founded(world: &World) {
+/// Asserts exactly one founding, known to every server that runs.
+fn assert_founded(world: &FoundingWorld) {
     let reasons: Vec<_> = (0..world.servers.len()).map(|server| world.reasons(server)).collect();
     assert_eq!(world.told.len(), 1, "foundings: {:?}, waiting: {reasons:?}", world.told);
     assert!(!world.decisions().contains("wait"), "waiting: {reasons:?}");
@@ -31,7 +31,7 @@ fn assert_founded(world: &World) {
 
 #[test]
 fn three_servers_found_one_cluster() {
-    every_seed(SEEDS, |world| {
+    run_seeds(SEEDS, |world| {
         world.add_all(&[3; 3]);
         world.run(seconds(8));
         assert_founded(world);
@@ -41,7 +41,7 @@ fn three_servers_found_one_cluster() {
 
 #[test]
 fn more_servers_than_expected_found_one_cluster_and_the_rest_joins() {
-    every_seed(SEEDS / 4, |world| {
+    run_seeds(SEEDS / 4, |world| {
         world.add_all(&[3; 5]);
         world.run(seconds(30));
         assert_founded(world);
@@ -54,7 +54,7 @@ fn more_servers_than_expected_found_one_cluster_and_the_rest_joins() {
 
 #[test]
 fn after_any_chaos_thirty_quiet_seconds_found_one_cluster() {
-    every_seed(SEEDS, |world| {
+    run_seeds(SEEDS, |world| {
         let expect = world.rng.random_range(2..=3);
         let count = usize::from(world.rng.random_range(expect..=2 * expect - 1));
         world.add_all(&vec![expect; count]);
@@ -92,7 +92,7 @@ fn after_any_chaos_thirty_quiet_seconds_found_one_cluster() {
 
 #[test]
 fn a_founder_that_dies_in_the_middle_does_not_block_the_others() {
-    every_seed(SEEDS, |world| {
+    run_seeds(SEEDS, |world| {
         world.add_all(&[3; 4]);
         let moment = world.rng.random_range(900..1_800);
         world.run(Duration::from_millis(moment));
@@ -105,7 +105,7 @@ fn a_founder_that_dies_in_the_middle_does_not_block_the_others() {
 
 #[test]
 fn twice_as_many_servers_as_expected_are_refused() {
-    every_seed(SEEDS / 4, |world| {
+    run_seeds(SEEDS / 4, |world| {
         world.add_all(&[3; 6]);
         world.run(seconds(30));
         assert!(world.told.is_empty());
@@ -115,12 +115,12 @@ fn twice_as_many_servers_as_expected_are_refused() {
 
 #[test]
 fn different_expects_wait_until_they_agree() {
-    every_seed(SEEDS / 4, |world| {
+    run_seeds(SEEDS / 4, |world| {
         world.add_all(&[3, 3, 2]);
         world.run(seconds(20));
         assert!(world.told.is_empty());
         assert!((0..3).all(|server| world.reasons(server).contains(&"expect_mismatch")));
-        world.expect(2, 3);
+        world.change_expect(2, 3);
         world.run(seconds(30));
         assert_founded(world);
     });
@@ -128,8 +128,8 @@ fn different_expects_wait_until_they_agree() {
 
 #[test]
 fn two_halves_that_never_met_found_twice_and_say_so_once_they_meet() {
-    // What a count cannot prevent, and only a provider that lists all six, or named founders, would.
-    every_seed(SEEDS / 10, |world| {
+    // A count cannot prevent this; a provider that lists all six can, and so can named founders.
+    run_seeds(SEEDS / 10, |world| {
         world.add_all(&[3; 6]);
         (3..6).for_each(|server| world.servers[server].side = 1);
         world.run(seconds(20));

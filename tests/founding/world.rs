@@ -14,20 +14,23 @@ use chronik_agent::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// How often a node looks at gossip, and hears from those it is connected to.
+use crate::awaiting;
+
+/// Interval at which a server's machine is shown the view of gossip.
 const GOSSIP: Duration = Duration::from_millis(200);
-/// After what silence gossip takes a node for failed.
+/// Silence after which gossip takes a node for failed.
 const DETECTION: Duration = Duration::from_secs(2);
 
-/// One server: what it is while it runs, and what survives it.
+/// One server: its machine while it runs, and its disk.
 pub(crate) struct Server {
     pub(crate) machine: Option<Bootstrap>,
     disk: FoundingRecord,
     expect: u16,
+    /// Other servers as they were last heard.
     seen: BTreeMap<NodeId, Heard>,
-    /// Partition: only servers of the same side hear each other.
+    /// Side of a partition: only servers of the same side hear each other.
     pub(crate) side: u8,
-    /// Nobody hears it, but it hears everybody.
+    /// Set if no other server hears it, though it hears them.
     pub(crate) mute: bool,
 }
 
@@ -38,34 +41,32 @@ struct Heard {
 }
 
 enum Event {
-    Deliver(NodeId, Message),
+    Deliver { from: NodeId, message: Message },
     Timeout,
     Gossip,
 }
 
-/// All servers, the network between them, and what they were ever told.
-pub(crate) struct World {
+/// All servers, the network between them, and the foundings that they were ever told of.
+pub(crate) struct FoundingWorld {
     pub(crate) now: Instant,
     pub(crate) rng: StdRng,
     pub(crate) servers: Vec<Server>,
-    /// In the order of time; the number breaks ties.
+    /// Events and their servers, in the order of time; the number breaks ties.
     queue: BTreeMap<(Instant, u64), (usize, Event)>,
     events: u64,
-    /// Out of a hundred messages.
+    /// Messages out of a hundred that are lost.
     pub(crate) loss: u32,
-    /// Out of a thousand writes, how many end in a crash before, and as many after them.
+    /// Writes out of a thousand that end in a crash before them, and as many again right after.
     pub(crate) crashes: u32,
-    /// Every cluster that a server was told of, with what it was told.
+    /// Every cluster that a server was told of, with its founders.
     pub(crate) told: BTreeMap<ClusterId, Vec<Founder>>,
     ids: u8,
 }
 
-impl World {
+impl FoundingWorld {
     pub(crate) fn new(seed: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "some instant to start from; only differences matter")]
-        let now = Instant::now();
         Self {
-            now,
+            now: awaiting::now(),
             rng: StdRng::seed_from_u64(seed),
             servers: Vec::new(),
             queue: BTreeMap::new(),
@@ -77,7 +78,7 @@ impl World {
         }
     }
 
-    /// An id that nobody has had. Its order says nothing about its age, which is harder than a real one.
+    /// A new node id. Unlike a real one it is not ordered by age, which is harder for the machines.
     fn fresh_id(&mut self) -> NodeId {
         self.ids += 1;
         let mut bytes: [u8; 16] = self.rng.random();
@@ -139,7 +140,7 @@ impl World {
         self.servers[server].machine = None;
     }
 
-    /// Kills a server, and its disk: it comes back as somebody else.
+    /// Kills a server, wipes its disk and starts it again: it is another server then.
     pub(crate) fn wipe(&mut self, server: usize) {
         self.kill(server);
         self.servers[server].disk = FoundingRecord::blank(self.fresh_id());
@@ -148,7 +149,7 @@ impl World {
     }
 
     /// Changes what a server expects, with a restart.
-    pub(crate) fn expect(&mut self, server: usize, expect: u16) {
+    pub(crate) fn change_expect(&mut self, server: usize, expect: u16) {
         self.servers[server].expect = expect;
         self.start(server);
     }
@@ -181,7 +182,7 @@ impl World {
                 let jitter = Duration::from_millis(self.rng.random_range(0..50));
                 self.schedule(server, GOSSIP + jitter, Event::Gossip);
             }
-            Event::Deliver(from, message) => self.machine(server).handle_message(from, &message, now),
+            Event::Deliver { from, message } => self.machine(server).handle_message(from, &message, now),
             Event::Timeout => self.machine(server).handle_timeout(now),
         }
         self.drain(server);
@@ -191,12 +192,12 @@ impl World {
         self.servers[server].machine.as_mut().unwrap()
     }
 
-    fn connected(&self, from: usize, to: usize) -> bool {
+    fn is_connected(&self, from: usize, to: usize) -> bool {
         let (from, to) = (&self.servers[from], &self.servers[to]);
         from.side == to.side && !from.mute
     }
 
-    /// What gossip would know by now: whoever is connected was just heard.
+    /// The view that gossip would have by now: servers that are connected have just been heard.
     fn view(&mut self, server: usize) -> Sightings {
         for other in 0..self.servers.len() {
             let founder = self.founder(other);
@@ -205,7 +206,7 @@ impl World {
             let Some(machine) = node.machine.as_ref().filter(|_| other != server) else {
                 continue;
             };
-            if self.connected(other, server) {
+            if self.is_connected(other, server) {
                 let sighting = Sighting {
                     founder,
                     zone,
@@ -236,7 +237,7 @@ impl World {
         }
     }
 
-    /// What the shell does after every input: disk, then network, then clock. It may crash in between.
+    /// Ends a turn as the shell does: disk, then network, then clock. It may crash in between.
     fn drain(&mut self, server: usize) {
         let now = self.now;
         while let Some(unsaved) = self.machine(server).poll_save() {
@@ -254,14 +255,18 @@ impl World {
             let Some(to) = self.servers.iter().position(|other| other.disk.node_id == to) else {
                 continue;
             };
-            if !self.connected(server, to) {
+            if !self.is_connected(server, to) {
                 continue;
             }
             for _ in 0..self.rng.random_range(1..=2) {
                 if !self.rng.random_ratio(self.loss, 100) {
                     let late = self.rng.random_ratio(1, 20);
                     let delay = self.rng.random_range(1..if late { 3_000 } else { 30 });
-                    self.schedule(to, Duration::from_millis(delay), Event::Deliver(from, message.clone()));
+                    self.schedule(
+                        to,
+                        Duration::from_millis(delay),
+                        Event::Deliver { from, message: message.clone() },
+                    );
                 }
             }
         }
@@ -269,11 +274,11 @@ impl World {
             assert!(at > now, "a timeout that is due already was not served");
             self.schedule(server, at - now, Event::Timeout);
         }
-        self.note(server);
+        self.check_decision(server);
     }
 
-    /// Whatever a server is told, it is told for ever and everywhere.
-    fn note(&mut self, server: usize) {
+    /// Checks that no two servers, and no two moments, have different founders for one cluster.
+    fn check_decision(&mut self, server: usize) {
         let group = match self.machine(server).decision() {
             Decision::Wait { .. } => return,
             Decision::Conflict(conflict) => {

@@ -1,8 +1,8 @@
-//! What goes wrong in a life, and what that explains.
+//! Faults in the life of a cluster, and the verdicts that they explain.
 
 use crate::sim::Node;
 
-/// What goes wrong for a while.
+/// A fault that lasts for a while.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
     /// This share of all datagrams is lost.
@@ -13,11 +13,11 @@ pub(super) enum Fault {
     Crash(Node),
     /// A process is killed and started again at once.
     Restart(Node),
-    /// These are cut off from the others.
+    /// These members are cut off from the others.
     Partition(Vec<Node>),
-    /// Nobody hears it.
+    /// No other member hears it.
     Mute(Node),
-    /// It hears nobody.
+    /// It hears no other member.
     Deaf(Node),
     /// It says goodbye, and comes back when the fault is over.
     Leave(Node),
@@ -40,7 +40,7 @@ impl Fault {
         }
     }
 
-    /// Those whose fault it is.
+    /// Members that the fault is at.
     pub(super) fn faulty(&self) -> Vec<Node> {
         match self {
             Self::Loss(_) | Self::Blackout => vec![],
@@ -54,7 +54,8 @@ impl Fault {
         }
     }
 
-    /// Whether it explains that `observer` calls `subject` failed. A paused one that judges others is not explained.
+    /// True if the fault explains that `observer` calls `subject` failed. A paused member that judges others is not
+    /// explained.
     pub(super) fn explains(&self, observer: Node, subject: Node) -> bool {
         match self {
             Self::Loss(_) | Self::Leave(_) => false,

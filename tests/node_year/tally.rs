@@ -1,12 +1,12 @@
-//! What was seen in lives.
+//! Counts of what happened in lives.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde_json::json;
 
-use crate::campaigns::result;
+use crate::campaigns::print_result;
 
-/// What was seen in a life, or in many.
+/// Counts of one life, or of many.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) node_time: Duration,
@@ -25,9 +25,9 @@ impl Tally {
         }
     }
 
-    /// As a line of results.
+    /// Prints the counts as a line of results.
     pub(super) fn print(&self, scenario: &str, seeds: &Range<u64>) {
-        result(&json!({
+        print_result(&json!({
             "suite": "campaign", "scenario": scenario, "n": 10, "agent": "chronik", "clusters": seeds.end - seeds.start,
             "node_hours": self.node_time.as_secs() / 3_600,
             "faults": self.faults, "faults_in_all": self.faults.values().sum::<u64>(),

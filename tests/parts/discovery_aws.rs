@@ -18,13 +18,13 @@ use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, start},
     moto::Moto,
-    running::{Agent, told},
+    running::{Agent, Ended, run},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
 
-/// A way to a server that can be barred.
+/// A forwarder to a server that can be barred.
 struct Gate {
     addr: SocketAddr,
     barred: Arc<AtomicBool>,
@@ -35,13 +35,13 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let gate = Self { addr: listener.local_addr().unwrap(), barred: Arc::default() };
         let barred = gate.barred.clone();
-        // Ends with the test's process.
+        // The thread ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if !barred.load(Ordering::Relaxed) {
                     let onward = TcpStream::connect(server).unwrap();
-                    pass(stream.try_clone().unwrap(), onward.try_clone().unwrap(), &barred);
-                    pass(onward, stream, &barred);
+                    forward(stream.try_clone().unwrap(), onward.try_clone().unwrap(), &barred);
+                    forward(onward, stream, &barred);
                 }
             }
         });
@@ -49,8 +49,8 @@ impl Gate {
     }
 }
 
-/// Passes on what comes, until the gate is barred.
-fn pass(mut from: TcpStream, mut to: TcpStream, barred: &Arc<AtomicBool>) {
+/// Forwards bytes until the gate is barred.
+fn forward(mut from: TcpStream, mut to: TcpStream, barred: &Arc<AtomicBool>) {
     let barred = barred.clone();
     thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -80,14 +80,14 @@ fn instances_find_each_other_for_ever_though_ec2_fails_for_a_while() {
          secret_access_key=hunter2",
         gate.addr
     );
-    // With five expected the agents ask as often as they may.
+    // While five are expected and three are there, the agents ask as often as they may.
     let flags = ["--retry-join", &spec, "--bootstrap-expect", "5"];
     let begin = now();
     let [a, b, c] = std::array::from_fn(|n| start(["a", "b", "c"][n], &addrs[n], &flags));
     within(5 * SECOND, || all_say([&a, &b, &c], &ALL));
     println!("all list three {:?} after the first start", begin.elapsed());
 
-    // It has no seeds: only the others can find it.
+    // `d` has no seeds: only the others can find it.
     let d = start("d", &addrs[3], &[]);
     moto.fill("servers", &instances[3..]);
     let all = [&ALL[..], &[("d", "alive")]].concat();
@@ -129,5 +129,5 @@ fn instances_find_each_other_for_ever_though_ec2_fails_for_a_while() {
 fn a_mistyped_key_is_a_suggestion_before_anything_starts() {
     let spec = "provider=aws tag_kye=chronik tag_value=server";
     let expected = "chronik-agent: --retry-join number 1: unknown key `tag_kye` for provider=aws; did you mean `tag_key`?\n";
-    assert_eq!(told(["--retry-join", spec]), (64, String::new(), expected.to_owned()));
+    assert_eq!(run(["--retry-join", spec]), Ended::failed(64, expected));
 }

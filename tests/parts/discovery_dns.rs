@@ -15,8 +15,8 @@ const NAME: &str = "_chronik._udp.svc.test";
 const SECOND: Duration = Duration::from_secs(1);
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
 
-/// Lists an agent, with a time to live of a second.
-fn list(knot: &Knot, name: &str, addr: &str) {
+/// Adds the records of an agent, with a time to live of a second.
+fn add_records(knot: &Knot, name: &str, addr: &str) {
     knot.update(&format!("add {name}.svc.test. 1 A {addr}"));
     knot.update(&format!("add {NAME}. 1 SRV 0 0 7946 {name}.svc.test."));
 }
@@ -26,7 +26,7 @@ fn trio(knot: &Knot, expect: &str) -> ([Agent; 3], Duration) {
     let (addrs, _) = addrs(3);
     let names = ["a", "b", "c"];
     for (name, addr) in names.iter().zip(&addrs) {
-        list(knot, name, addr);
+        add_records(knot, name, addr);
     }
     let spec = knot.spec(NAME);
     let flags = ["--retry-join", &spec, "--bootstrap-expect", expect];
@@ -41,14 +41,14 @@ fn provider(agent: &Agent) -> Value {
 }
 
 #[test]
-fn one_that_is_listed_later_is_found_by_those_that_run() {
+fn an_agent_that_is_listed_later_is_found_by_those_that_run() {
     let knot = Knot::start();
     let ([a, b, c], took) = trio(&knot, "4");
     println!("all list three {took:?} after the first start");
     let (addr, _) = addrs(1);
-    // It has no seeds: only the others can find it.
+    // `d` has no seeds: only the others can find it.
     let d = start("d", &addr[0], &[]);
-    list(&knot, "d", &addr[0]);
+    add_records(&knot, "d", &addr[0]);
     let all = [&ALL[..], &[("d", "alive")]].concat();
     let (_, took) = within(20 * SECOND, || all_say([&a, &b, &c, &d], &all));
     println!("found {took:?} after it was listed");

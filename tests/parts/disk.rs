@@ -1,5 +1,5 @@
 //! Disks that are full, read-only, slow or broken, under real agents: they go on, say what is wrong and what to do,
-//! promise nothing that is not on disk, and need nobody once the disk is whole again.
+//! acknowledge nothing that is not on disk, and recover by themselves once the disk is whole again.
 //!
 //! Each disk fails for one agent alone, in a mount namespace or under a tracer of its own. Both need root.
 
@@ -15,18 +15,19 @@ use std::{
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, start},
+    environment,
     parts::{need, need_root},
-    running::{Agent, Dir, asked_for, request},
+    running::{Agent, Dir, request},
 };
 
 const ALL: [(&str, &str); 3] = [("a", "alive"), ("b", "alive"), ("c", "alive")];
-/// What was refused is tried again every 5 s, and then the servers agree.
+/// Time to recover: a refused write is tried again every 5 s, and then the servers agree.
 const RECOVERED: Duration = Duration::from_secs(30);
 const BOUND: Duration = Duration::from_secs(20);
 
 /// A mount namespace of its own.
 const APART: [&str; 5] = ["unshare", "--mount", "sh", "-c", "exec \"$0\" \"$@\""];
-/// In it, a disk of its own, which is soon full.
+/// A mount namespace with a disk for the state, which is soon full.
 const SMALL_DISK: [&str; 5] = [
     "unshare",
     "--mount",
@@ -40,13 +41,13 @@ fn need_what_breaks_disks() {
     need(&[("unshare", "util-linux"), ("nsenter", "util-linux"), ("strace", "strace")]);
 }
 
-/// The state directory as the agent sees it.
+/// The state directory in the agent's mount namespace.
 fn state(agent: &Agent) -> PathBuf {
     let dir = agent.dir.0.join("state");
     PathBuf::from(format!("/proc/{}/root{}", agent.pid(), dir.display()))
 }
 
-/// Takes all the room that is left, and gives it back where it is removed.
+/// Takes all the room that is left on the disk; removing the file gives it back.
 fn fill(agent: &Agent) -> PathBuf {
     let path = state(agent).join("filler");
     let mut file = fs::File::create(&path).unwrap();
@@ -55,15 +56,15 @@ fn fill(agent: &Agent) -> PathBuf {
     path
 }
 
-/// Runs a command where the agent's mounts are.
-fn beside(agent: &Agent, script: &str) {
+/// Runs a script in the agent's mount namespace; `$0` is the state directory.
+fn run_beside(agent: &Agent, script: &str) {
     let (pid, dir) = (agent.pid().to_string(), agent.dir.0.join("state"));
     let mut command = Command::new("nsenter");
     command.args(["--mount", "--target", &pid, "sh", "-c", script]).arg(dir);
     assert!(command.status().unwrap().success(), "{script}");
 }
 
-/// A tracer that spoils what the agent asks of its disk, until it is dropped.
+/// A tracer that makes the agent's syncs fail or last, until it is dropped.
 struct Spoiled(Child);
 
 impl Spoiled {
@@ -76,7 +77,7 @@ impl Spoiled {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(line.contains("attached"), "{line}");
-        // Who nobody listens to, stops.
+        // A tracer whose output is not read would stop.
         std::thread::spawn(move || said.lines().for_each(drop));
         Self(tracer)
     }
@@ -94,7 +95,7 @@ fn bootstrap(agent: &Agent) -> serde_json::Value {
     agent.get("/v1/bootstrap").json()
 }
 
-/// The sentence of a fault.
+/// The message of the fault that the agent reports.
 fn fault(agent: &Agent) -> Result<String, String> {
     let said = bootstrap(agent);
     let reasons = said["reasons"].as_array().unwrap();
@@ -106,7 +107,7 @@ fn no_fault(agent: &Agent) -> Result<(), String> {
     fault(agent).map_or(Ok(()), Err)
 }
 
-/// The cluster that all of these are told to found.
+/// The cluster that all of these agents are told to found.
 fn founded(agents: &[&Agent]) -> Result<String, String> {
     let mut ids = Vec::new();
     for agent in agents {
@@ -121,7 +122,7 @@ fn founded(agents: &[&Agent]) -> Result<String, String> {
     Ok(ids.remove(0))
 }
 
-/// Reports that the group exists: the status, and what is said where that is not good.
+/// Reports that the group exists; returns the status, and the detail of the problem if there is one.
 fn establish(at: SocketAddr, cluster: &str, index: u32) -> (u16, String) {
     let head =
         "PUT /v1/bootstrap/established HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -136,14 +137,15 @@ fn config_index(agent: &Agent) -> u64 {
     bootstrap(agent)["config_index"].as_u64().unwrap()
 }
 
-/// `a` and `b` with healthy disks and `c` as `wrapper` starts it, with its seeds.
-fn beginning(wrapper: &[&str]) -> (Agent, Vec<String>, String) {
+/// Starts `c` by `wrapper`; returns the addresses and the seeds of all three agents, too.
+fn start_c(wrapper: &[&str]) -> (Agent, Vec<String>, String) {
     let (addrs, seeds) = addrs(3);
     let flags = ["--node-name", "c", "--bind", &addrs[2], "--join", &seeds, "--bootstrap-expect", "3"];
     (Agent::launch_by(wrapper, Dir::new(), &flags), addrs, seeds)
 }
 
-fn others(addrs: &[String], seeds: &str) -> [Agent; 2] {
+/// Starts `a` and `b`, with healthy disks.
+fn start_others(addrs: &[String], seeds: &str) -> [Agent; 2] {
     let flags = ["--join", seeds, "--bootstrap-expect", "3"];
     [start("a", &addrs[0], &flags), start("b", &addrs[1], &flags)]
 }
@@ -151,11 +153,11 @@ fn others(addrs: &[String], seeds: &str) -> [Agent; 2] {
 #[test]
 fn a_full_disk_is_named_with_its_remedy_and_nothing_is_voted_until_there_is_room() {
     need_what_breaks_disks();
-    let (c, addrs, seeds) = beginning(&SMALL_DISK);
+    let (c, addrs, seeds) = start_c(&SMALL_DISK);
     let filler = fill(&c);
     let record = || fs::read(state(&c).join("node.json")).unwrap();
     let before = record();
-    let [a, b] = others(&addrs, &seeds);
+    let [a, b] = start_others(&addrs, &seeds);
     let (said, _) = within(BOUND, || fault(&c));
     let path = c.dir.0.join("state/node.json");
     let expected = format!(
@@ -179,7 +181,7 @@ fn a_full_disk_is_named_with_its_remedy_and_nothing_is_voted_until_there_is_room
     assert_ne!(record(), before);
     assert!(c.log().contains("the record is written: this agent votes again"), "{}", c.log());
     assert_eq!(c.log().matches("ERROR").count(), 1, "told once, not at every attempt");
-    // After the founding: what is not on disk is not acknowledged.
+    // After the founding, a report that is not on disk is not acknowledged.
     let (filler, before) = (fill(&c), record());
     let (status, detail) = establish(c.http, &cluster, 1);
     assert_eq!(status, 503, "{detail}");
@@ -188,11 +190,11 @@ fn a_full_disk_is_named_with_its_remedy_and_nothing_is_voted_until_there_is_room
     fs::remove_file(filler).unwrap();
     within(RECOVERED, || if config_index(&c) == 1 { no_fault(&c) } else { Err("not written".to_owned()) });
     assert_eq!(bootstrap(&c)["decision"], "resume");
-    forgets_only_where_that_can_be_written(&c);
+    assert_resets_only_if_written(&c);
 }
 
-/// A reset that the disk refuses forgets nothing and says so; one that was told as done is done.
-fn forgets_only_where_that_can_be_written(agent: &Agent) {
+/// Asserts that a reset that the disk refuses forgets nothing and says so, and that one that is acknowledged is done.
+fn assert_resets_only_if_written(agent: &Agent) {
     let id = || agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned();
     let reset = || agent.post("/v1/bootstrap/reset", r#"{"i_will_lose_data":true}"#);
     let (filler, before) = (fill(agent), id());
@@ -212,21 +214,26 @@ fn forgets_only_where_that_can_be_written(agent: &Agent) {
 #[test]
 fn a_disk_that_is_read_only_broken_or_slow_loses_nothing_that_was_acknowledged() {
     need_what_breaks_disks();
-    let (mut c, addrs, seeds) = beginning(&APART);
-    let [a, b] = others(&addrs, &seeds);
+    let (mut c, addrs, seeds) = start_c(&APART);
+    let [a, b] = start_others(&addrs, &seeds);
     let (cluster, _) = within(BOUND, || founded(&[&a, &b, &c]));
     let id = c.get("/v1/self").json()["id"].clone();
     assert_eq!(establish(c.http, &cluster, 1), (200, String::new()));
-    // Read-only, as the kernel makes it after an error.
-    beside(&c, "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"");
-    refused(&c, &cluster, 2, "Read-only file system (os error 30); find out why it is mounted read-only");
+    // The disk is read-only, as the kernel makes it after an error.
+    run_beside(&c, "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"");
+    assert_refused(
+        &c,
+        &cluster,
+        2,
+        "Read-only file system (os error 30); find out why it is mounted read-only",
+    );
     assert!(c.get("/v1/bootstrap").json()["decision"] == "resume", "the server goes on with its data");
-    beside(&c, "umount \"$0\"");
+    run_beside(&c, "umount \"$0\"");
     within(RECOVERED, || no_fault(&c));
     assert_eq!(config_index(&c), 2, "what was in doubt is done");
-    // Broken; and a crash before it is whole again.
+    // The disk is broken, and the agent crashes before it is whole again.
     let broken = Spoiled::new(&c, "error=EIO");
-    refused(&c, &cluster, 3, "Input/output error (os error 5); look at the disk");
+    assert_refused(&c, &cluster, 3, "Input/output error (os error 5); look at the disk");
     within(BOUND, || all_say([&a, &b, &c], &ALL));
     c.kill();
     drop(broken);
@@ -235,11 +242,11 @@ fn a_disk_that_is_read_only_broken_or_slow_loses_nothing_that_was_acknowledged()
     assert!(config_index(&c) >= 2, "an acknowledged report is lost");
     assert_eq!(founded(&[&c]), Ok(cluster.clone()));
     let broken = Spoiled::new(&c, "error=EIO");
-    refused(&c, &cluster, 4, "Input/output error");
+    assert_refused(&c, &cluster, 4, "Input/output error");
     drop(broken);
     within(RECOVERED, || no_fault(&c));
     assert_eq!(config_index(&c), 4);
-    // Slow: the file and its directory are synced, 2 s each, and nobody waits for that but who asked.
+    // The disk is slow: the file and its directory are synced, 2 s each, and only the caller waits for that.
     let slow = Spoiled::new(&c, "delay_exit=2s");
     let (at, cluster) = (c.http, cluster.as_str());
     let asked = std::thread::scope(|scope| {
@@ -264,8 +271,8 @@ fn a_disk_that_is_read_only_broken_or_slow_loses_nothing_that_was_acknowledged()
     }
 }
 
-/// A report is not acknowledged, and the fault is told with its remedy while everything else goes on.
-fn refused(agent: &Agent, cluster: &str, index: u32, why: &str) {
+/// Asserts that a report is not acknowledged, and that the fault is told with its remedy while everything else goes on.
+fn assert_refused(agent: &Agent, cluster: &str, index: u32, why: &str) {
     let (status, detail) = establish(agent.http, cluster, index);
     assert_eq!(status, 503, "{detail}");
     assert!(detail.contains(why), "{detail}");
@@ -276,10 +283,10 @@ fn refused(agent: &Agent, cluster: &str, index: u32, why: &str) {
 #[test]
 fn a_cluster_is_founded_on_a_slow_disk_and_nobody_is_called_failed() {
     need_what_breaks_disks();
-    let (c, addrs, seeds) = beginning(&[]);
-    let sync_ms = asked_for("DISK_SYNC_MS", 1_000);
+    let (c, addrs, seeds) = start_c(&[]);
+    let sync_ms = environment::number("DISK_SYNC_MS", 1_000);
     let _slow = Spoiled::new(&c, &format!("delay_exit={sync_ms}ms"));
-    let [a, b] = others(&addrs, &seeds);
+    let [a, b] = start_others(&addrs, &seeds);
     let (_, took) = within(Duration::from_secs(240), || founded(&[&a, &b, &c]));
     eprintln!("founded in {took:.2?} where each sync of one disk takes {sync_ms} ms");
     assert!(took > Duration::from_millis(4 * sync_ms), "the disk was not slow");

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::{
     awaiting::within,
     cluster,
-    founding_api::{decided, until},
+    founding_api::{wait_for_decision, wait_until},
     parts::need,
-    running::{Agent, program, told},
+    running::{Agent, Ended, program, run},
 };
 
 const PARTS: [(&str, &str); 2] = [("etcd", "etcd-server"), ("etcdctl", "etcd-client")];
-/// Elections, and the five seconds for which etcd wants its members connected before it takes another.
+/// Time for an election, and for the five seconds that etcd wants its members connected before it takes another.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An agent and its etcd, on an address of their own, where both have their default ports.
@@ -39,7 +39,7 @@ impl Pair {
         Self { agent, server: None, addr: addr.to_owned() }
     }
 
-    /// Starts etcd by `exec`: the process waits for the decision, and then is etcd.
+    /// Starts etcd by `exec`: the process waits for the decision, and then becomes etcd.
     fn exec(&mut self) {
         let data = self.agent.dir.0.join("etcd").display().to_string();
         let clients = self.client();
@@ -71,7 +71,7 @@ impl Pair {
         format!("http://{}:2380", self.addr)
     }
 
-    /// What exec and etcd have logged, in all their lives.
+    /// Everything that exec and etcd have logged, over all their restarts.
     fn log(&self) -> String {
         fs::read_to_string(self.agent.dir.0.join("etcd.log")).unwrap_or_default()
     }
@@ -89,7 +89,7 @@ impl Drop for Pair {
     }
 }
 
-/// What `etcdctl` prints, asking this one alone; its error where it fails.
+/// Runs `etcdctl` against this etcd alone; returns its output, or its error if it fails.
 fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3").args(["--command-timeout=5s", "--endpoints", &pair.client()]);
@@ -100,9 +100,9 @@ fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
 
 /// Waits until each of these answers reads and writes that need a leader.
 #[track_caller]
-fn healthy<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
+fn wait_for_health<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
     for pair in pairs {
-        // One that does not listen yet is asked again soon.
+        // An etcd that does not listen yet is asked again soon.
         within(PATIENCE, || etcdctl(pair, &["--command-timeout=1s", "endpoint", "health"]));
     }
 }
@@ -116,8 +116,8 @@ fn members(pair: &Pair) -> Result<Vec<Value>, String> {
     Ok(members)
 }
 
-/// Their names and peer URLs.
-fn named(pairs: &[&Pair], members: &[Value]) -> Result<(), String> {
+/// Checks that `members` have the names and peer URLs of `pairs`.
+fn check_names(pairs: &[&Pair], members: &[Value]) -> Result<(), String> {
     let found: Vec<Value> =
         members.iter().map(|member| json!([member["name"], member["peerURLs"]])).collect();
     let name = |pair: &Pair| pair.agent.get("/v1/self").json()["name"].clone();
@@ -125,14 +125,14 @@ fn named(pairs: &[&Pair], members: &[Value]) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
 }
 
-fn quorate(pair: &Pair, voters: u64, alive: u64) {
-    until(&pair.agent, "/v1/quorum", |quorum| {
+fn wait_for_quorum(pair: &Pair, voters: u64, alive: u64) {
+    wait_until(&pair.agent, "/v1/quorum", |quorum| {
         (&quorum["status"], &quorum["voters"], &quorum["voters_alive"])
             == (&json!("quorate"), &json!(voters), &json!(alive))
     });
 }
 
-/// What an operator, or a hook of theirs, does where a member is lost for good and a new one is to take its place:
+/// Replaces a member that is lost for good by a new one, as an operator does:
 /// `etcdctl member remove`, a report of the voters that are left, and `etcdctl member add`. The report comes before
 /// the new one starts: etcd refuses an `--initial-cluster` that lists other members than the cluster has.
 fn replace(dead: &str, left: &[Pair], fourth: &Pair) {
@@ -143,8 +143,8 @@ fn replace(dead: &str, left: &[Pair], fourth: &Pair) {
     let voters: Vec<String> = left.iter().map(|pair| format!("--voter=peer={}:2380", pair.addr)).collect();
     let at = left[0].agent.at();
     let report = ["bootstrap", "complete", &at, "--config-index", "2", &voters[0], &voters[1]];
-    assert_eq!(told(report).0, 0);
-    until(&fourth.agent, "/v1/bootstrap", |answer| {
+    assert_eq!(run(report).code, 0);
+    wait_until(&fourth.agent, "/v1/bootstrap", |answer| {
         answer["decision"] == "join" && answer["voters"].as_array().unwrap().len() == 2
     });
     let peers = format!("--peer-urls={}", fourth.peer());
@@ -160,17 +160,17 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
     for pair in &mut pairs {
         pair.exec();
     }
-    healthy(&pairs);
-    named(&pairs.iter().collect::<Vec<_>>(), &members(&pairs[0]).unwrap()).unwrap();
+    wait_for_health(&pairs);
+    check_names(&pairs.iter().collect::<Vec<_>>(), &members(&pairs[0]).unwrap()).unwrap();
     assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
     assert_eq!(etcdctl(&pairs[2], &["get", "key"]).unwrap(), "key\nbefore\n");
-    let cluster = decided(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
-    assert_eq!(told(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).0, 0);
+    let cluster = wait_for_decision(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
+    assert_eq!(run(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).code, 0);
     for pair in &pairs {
-        decided(&pair.agent, "resume");
+        wait_for_decision(&pair.agent, "resume");
     }
 
-    // All die, and one does not come back.
+    // All are killed, and one does not come back.
     for pair in &mut pairs {
         pair.kill();
     }
@@ -179,35 +179,35 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
         pair.agent.restart();
         pair.exec();
     }
-    healthy(&pairs);
+    wait_for_health(&pairs);
     for pair in &pairs {
-        assert_eq!(decided(&pair.agent, "resume")["cluster_id"], cluster);
+        assert_eq!(wait_for_decision(&pair.agent, "resume")["cluster_id"], cluster);
         assert_eq!(etcdctl(pair, &["get", "key"]).unwrap(), "key\nbefore\n");
-        quorate(pair, 3, 2);
+        wait_for_quorum(pair, 3, 2);
     }
 
     let mut fourth = Pair::new("d", &cluster::loopback().to_string(), &seeds);
-    assert_eq!(decided(&fourth.agent, "join")["cluster_id"], cluster);
+    assert_eq!(wait_for_decision(&fourth.agent, "join")["cluster_id"], cluster);
     replace("a", &pairs, &fourth);
     fourth.exec();
-    healthy([&fourth]);
+    wait_for_health([&fourth]);
     // A member has a name from its start on.
-    within(PATIENCE, || named(&[&pairs[0], &pairs[1], &fourth], &members(&fourth)?));
+    within(PATIENCE, || check_names(&[&pairs[0], &pairs[1], &fourth], &members(&fourth)?));
     assert_eq!(etcdctl(&fourth, &["get", "key"]).unwrap(), "key\nbefore\n");
     let log = fourth.log();
     assert!(log.contains("This server joins: a member of the cluster must have added it"), "{log}");
     let voter = |pair: &Pair| format!("--voter=peer={}:2380", pair.addr);
     let report = [voter(&pairs[0]), voter(&pairs[1]), voter(&fourth)];
     let complete = ["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "3"].map(str::to_owned);
-    assert_eq!(told(complete.iter().chain(&report)).0, 0);
-    decided(&fourth.agent, "resume");
-    quorate(&fourth, 3, 3);
+    assert_eq!(run(complete.iter().chain(&report)).code, 0);
+    wait_for_decision(&fourth.agent, "resume");
+    wait_for_quorum(&fourth, 3, 3);
 }
 
-/// All but one lose everything. Beside the survivor, whom they cannot reach at first, enough fresh servers for a new
-/// cluster come up; strictly gated they wait for it, and join it once it is back.
+/// All but one lose everything. Beside the survivor, which is down at first, enough fresh servers for a new cluster come
+/// up; with the strict seed gate they wait for it, and join it once it is back.
 #[test]
-fn beside_one_survivor_nobody_founds_a_second_cluster() {
+fn beside_one_survivor_no_second_cluster_is_founded() {
     need(&PARTS);
     let (addrs, seeds) = cluster::addrs(3);
     let mut pairs: Vec<Pair> =
@@ -215,16 +215,16 @@ fn beside_one_survivor_nobody_founds_a_second_cluster() {
     for pair in &mut pairs {
         pair.exec();
     }
-    healthy(&pairs);
+    wait_for_health(&pairs);
     assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
-    let cluster = decided(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
-    assert_eq!(told(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).0, 0);
-    decided(&pairs[0].agent, "resume");
+    let cluster = wait_for_decision(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
+    assert_eq!(run(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).code, 0);
+    wait_for_decision(&pairs[0].agent, "resume");
     for pair in &mut pairs {
         pair.kill();
     }
     let mut survivor = pairs.remove(0);
-    // Their directories go with them.
+    // The directories of the others go with them.
     drop(pairs);
 
     let fresh = [("b", addrs[1].clone()), ("c", addrs[2].clone()), ("d", cluster::loopback().to_string())];
@@ -235,24 +235,26 @@ fn beside_one_survivor_nobody_founds_a_second_cluster() {
         reasons.iter().any(|reason| reason["code"] == "unheard_seeds" && reason.to_string().contains(&seed))
     };
     for pair in &fresh {
-        until(&pair.agent, "/v1/bootstrap", gated);
+        wait_until(&pair.agent, "/v1/bootstrap", gated);
     }
     // Longer than the patience, after which the gate would let them pass if it were not strict.
-    let (code, ..) = told(["wait", "--for", "bootstrap", "--timeout", "12s", &fresh[0].agent.at()]);
-    assert_ne!(code, 0, "somebody has decided");
+    let Ended { code, .. } = run(["wait", "--for", "bootstrap", "--timeout", "12s", &fresh[0].agent.at()]);
+    assert_ne!(code, 0, "a server has decided");
     for pair in &fresh {
         assert_eq!(pair.agent.get("/v1/bootstrap").json()["decision"], "wait");
     }
 
     survivor.agent.restart();
     survivor.exec();
-    assert_eq!(decided(&survivor.agent, "resume")["cluster_id"], cluster);
+    assert_eq!(wait_for_decision(&survivor.agent, "resume")["cluster_id"], cluster);
     for pair in &mut fresh {
-        assert_eq!(decided(&pair.agent, "join")["cluster_id"], cluster);
+        assert_eq!(wait_for_decision(&pair.agent, "join")["cluster_id"], cluster);
         pair.exec();
     }
-    until(&survivor.agent, "/v1/quorum", |quorum| quorum["has_quorum"] == false && quorum["voters"] == 3);
-    // One of three elects nobody, and the others are no members of it.
+    wait_until(&survivor.agent, "/v1/quorum", |quorum| {
+        quorum["has_quorum"] == false && quorum["voters"] == 3
+    });
+    // One of three elects no leader, and the fresh servers are no members of its group.
     assert!(etcdctl(&survivor, &["put", "key", "after"]).is_err());
     for pair in &fresh {
         assert!(etcdctl(pair, &["put", "key", "after"]).is_err(), "{} has founded", pair.addr);

@@ -1,5 +1,5 @@
-//! A wall clock that is set back a day and forward a year under a running agent: it counts by the other clock, so nobody
-//! is called failed, no vote is lost, and its answers keep the times that were right when it started.
+//! A wall clock that is set back a day and forward a year under a running agent: the agent counts by the monotonic clock,
+//! so that no member is called failed, no vote is lost, and its answers keep the times that were right when it started.
 
 use std::{fs, time::Duration};
 
@@ -27,12 +27,12 @@ fn libfaketime() -> String {
 }
 
 fn set_clock(agent: &Agent, shift: &str) {
-    // Replaced in one step: it may be read at any moment.
+    // Renamed into place, because the library may read it at any moment.
     agent.dir.file("clock.new", shift);
     fs::rename(agent.dir.0.join("clock.new"), agent.dir.0.join("clock")).unwrap();
 }
 
-/// How far its log is from now, in hours: what the agent's wall clock says.
+/// Hours by which the agent's wall clock is ahead, by the last line of its log.
 fn hours_in_log(agent: &Agent) -> i64 {
     let log = agent.log();
     let last = log.lines().rev().find_map(|line| line.split(' ').next()?.parse::<Timestamp>().ok()).unwrap();
@@ -50,8 +50,8 @@ fn real_now() -> Timestamp {
         .unwrap()
 }
 
-/// Every time in the answers is at most an hour off, and no age is absurd.
-fn stamps_are_sane(agent: &Agent) {
+/// Asserts that every time in the answers is less than an hour off, and that no age is absurd.
+fn assert_sane_times(agent: &Agent) {
     for path in ["/v1/self", "/v1/members", "/v1/discovery", "/v1/info", "/v1/quorum"] {
         let body = agent.get(path).body;
         for word in body.split('"') {
@@ -101,17 +101,17 @@ fn a_clock_that_jumps_by_a_day_or_a_year_changes_nothing() {
         let begin = now();
         while begin.elapsed() < WATCHED {
             all_say([&a, &b, &c], &ALL).unwrap();
-            stamps_are_sane(&c);
+            assert_sane_times(&c);
         }
-        // It has seen the jump: what it logs now has the shifted time.
+        // A new line in the log shows that the agent has seen the jump.
         b.signal("TERM");
-        assert_eq!(b.ended(), 0);
+        assert_eq!(b.wait_for_end(), 0);
         within(Duration::from_secs(5), || all_say([&c], &[("a", "alive"), ("b", "left"), ("c", "alive")]));
         assert!((hours_in_log(&c) - hours).abs() <= 1, "it saw no jump: {} h", hours_in_log(&c));
         b.restart();
         within(Duration::from_secs(10), || all_say([&a, &b, &c], &ALL));
         assert_eq!(started(&c), 0, "the start does not move");
-        // What starts anew believes the clock, and its epoch grows nevertheless.
+        // A restarted agent believes the clock, and its epoch grows nevertheless.
         let earlier = epoch(&c);
         c.kill();
         c.restart();
@@ -125,7 +125,7 @@ fn a_clock_that_jumps_by_a_day_or_a_year_changes_nothing() {
         c.kill();
         c.restart();
         within(Duration::from_secs(10), || all_say([&a, &b, &c], &ALL));
-        stamps_are_sane(&c);
+        assert_sane_times(&c);
     }
     for agent in [&a, &b] {
         assert_eq!(founded(agent), Ok(cluster.clone()));

@@ -1,4 +1,4 @@
-//! How a cluster comes to be: in any order, with too many, with too few, with seeds that never answer.
+//! Foundings: servers that start in any order, too many or too few servers, seeds that never answer.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -7,11 +7,11 @@ use chronik_agent::{
     gossip::Timing,
 };
 
-use super::{SECOND, all_told, assert_sound, founded, group};
+use super::{SECOND, Servers, all_told, assert_sound, founded, group};
 use crate::sim::{Node, World, servers::Plan};
 
-/// Addresses where nobody is.
-fn nobody(count: u8) -> Vec<SocketAddr> {
+/// Addresses at which no host is.
+fn dead_addrs(count: u8) -> Vec<SocketAddr> {
     (1..=count).map(|last| ([192, 0, 2, last], 7946).into()).collect()
 }
 
@@ -20,7 +20,7 @@ fn three_servers_start_in_any_order() {
     for seed in 0..6 {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let mut world = World::new(seed);
-            let nodes = world.servers(3, 3);
+            let nodes = world.add_servers(3, 3);
             for (node, pause) in order.into_iter().zip([5, 17 * (seed + 1), 0]) {
                 world.start(node);
                 world.run_for(Duration::from_secs(pause));
@@ -44,13 +44,13 @@ fn three_servers_start_in_any_order() {
 #[test]
 fn a_fourth_server_with_one_address_joins() {
     for (seed, member) in [(1, 0), (2, 1), (3, 2)] {
-        let (mut world, nodes) = founded(seed, 3, 3, true);
+        let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
         world.run_for(5 * SECOND);
         let before: Vec<_> = nodes.iter().map(|node| group(&world, *node).clone()).collect();
-        let fourth = world.server(Plan::expect(3), vec![World::addr_of(member)]);
+        let fourth = world.add_server(Plan::expect(3), vec![World::addr_of(member)]);
         world.start(fourth);
         let joined = world.run_until(SECOND, |world| {
-            world.word(fourth) == "join" && world.know_each_other(&[0, 1, 2, fourth])
+            world.word(fourth) == "join" && world.all_know_each_other(&[0, 1, 2, fourth])
         });
         assert!(joined.is_some(), "seed {seed}: not within a second\n{}", world.describe());
         let voters: BTreeSet<_> = group(&world, fourth).voters.iter().map(|voter| voter.id).collect();
@@ -64,7 +64,7 @@ fn a_fourth_server_with_one_address_joins() {
 
 pub(crate) fn more_than_expected(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(5, 3);
+    let nodes = world.add_servers(5, 3);
     world.start_all(&nodes);
     let told = |world: &World, word| nodes.iter().filter(|node| world.word(**node) == word).count();
     let decided =
@@ -83,7 +83,7 @@ fn more_servers_than_expected_start_at_once() {
 
 pub(crate) fn too_many(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(6, 3);
+    let nodes = world.add_servers(6, 3);
     world.start_all(&nodes);
     world.run_for(30 * SECOND);
     for node in &nodes {
@@ -104,8 +104,8 @@ fn twice_as_many_servers_as_expected_are_too_many() {
 
 pub(crate) fn different_expects(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(3, 3);
-    world.plan(2, |plan| *plan = Plan::expect(2));
+    let nodes = world.add_servers(3, 3);
+    world.change_plan(2, |plan| *plan = Plan::expect(2));
     world.start_all(&nodes);
     world.run_for(20 * SECOND);
     let differs = |node: Node| {
@@ -124,7 +124,7 @@ pub(crate) fn different_expects(seed: u64) -> World {
         assert_eq!(differs(node), others, "\n{}", world.describe());
     }
     world.crash(2);
-    world.plan(2, |plan| *plan = Plan::expect(3));
+    world.change_plan(2, |plan| *plan = Plan::expect(3));
     world.start(2);
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
@@ -145,7 +145,7 @@ fn seeds_of_both_address_families_do_not_block() {
         ["[2001:db8::1]:7946", "[2001:db8::2]:7946", "[2001:db8::3]:7946"]
             .map(|v6| v6.parse::<SocketAddr>().unwrap()),
     );
-    let nodes: Vec<Node> = (0..3).map(|_| world.server(Plan::expect(3), seeds.clone())).collect();
+    let nodes: Vec<Node> = (0..3).map(|_| world.add_server(Plan::expect(3), seeds.clone())).collect();
     world.start_all(&nodes);
     let decided = world.run_until(2 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
@@ -153,13 +153,13 @@ fn seeds_of_both_address_families_do_not_block() {
 
 pub(crate) fn silent_seed(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     let mut seeds: Vec<_> = (0..3).map(World::addr_of).collect();
-    seeds.extend(nobody(1));
-    nodes.iter().for_each(|node| world.list(*node, seeds.clone()));
+    seeds.extend(dead_addrs(1));
+    nodes.iter().for_each(|node| world.set_seeds(*node, seeds.clone()));
     world.start_all(&nodes);
     world.run_for(9 * SECOND);
-    let unheard = Reason::UnheardSeeds { addrs: Listing(nobody(1)) };
+    let unheard = Reason::UnheardSeeds { addrs: Listing(dead_addrs(1)) };
     assert!(nodes.iter().all(|node| world.reasons(*node) == [unheard.clone()]), "\n{}", world.describe());
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
@@ -175,23 +175,23 @@ fn a_listed_seed_that_never_answers_delays_by_the_patience_and_no_more() {
 #[test]
 fn a_strict_seed_gate_waits_for_every_listed_seed() {
     let mut world = World::new(1);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     let all: Vec<_> = (0..3).map(World::addr_of).collect();
     for node in &nodes {
-        world.plan(*node, |plan| plan.seed_gate = SeedGate::Strict);
-        world.list(*node, [all.clone(), nobody(1)].concat());
+        world.change_plan(*node, |plan| plan.seed_gate = SeedGate::Strict);
+        world.set_seeds(*node, [all.clone(), dead_addrs(1)].concat());
     }
     world.start_all(&nodes);
     world.run_for(120 * SECOND);
     assert!(nodes.iter().all(|node| world.codes(*node) == ["unheard_seeds"]), "\n{}", world.describe());
-    nodes.iter().for_each(|node| world.list(*node, all.clone()));
+    nodes.iter().for_each(|node| world.set_seeds(*node, all.clone()));
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 
 pub(crate) fn crash_loop(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     world.start(0);
     for _ in 0..10 {
         world.start(2);
@@ -214,7 +214,7 @@ fn a_crash_loop_with_fresh_ids_at_one_address_does_not_block_the_founding() {
 }
 
 pub(crate) fn forgotten_records(seed: u64) -> World {
-    let (mut world, nodes) = founded(seed, 3, 3, true);
+    let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
     let cluster = group(&world, 0).cluster_id;
     // The agents' directories are lost, the servers' data is not.
@@ -240,9 +240,10 @@ fn ballots(round_trip_ms: f64, gossip: Timing, timing: BallotTiming) -> u64 {
     let ballots = |seed| {
         let mut world = World::new(seed);
         world.timing = gossip;
-        let nodes = world.servers(3, 3);
-        world.places = nodes.iter().copied().zip(corners.map(|at| at.map(|x| x * round_trip_ms))).collect();
-        nodes.iter().for_each(|node| world.plan(*node, |plan| plan.timing = timing));
+        let nodes = world.add_servers(3, 3);
+        world.network.places =
+            nodes.iter().copied().zip(corners.map(|at| at.map(|x| x * round_trip_ms))).collect();
+        nodes.iter().for_each(|node| world.change_plan(*node, |plan| plan.timing = timing));
         world.start_all(&nodes);
         let decided = world.run_until(30 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
         assert!(decided.is_some(), "seed {seed}\n{}", world.describe());

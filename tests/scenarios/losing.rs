@@ -8,7 +8,7 @@ use chronik_agent::{
     quorum::QuorumStatus,
 };
 
-use super::{SECOND, all_told, assert_sound, founded, group, months_later};
+use super::{SECOND, Servers, all_told, assert_sound, founded, group, restart_months_later};
 use crate::sim::{Node, World, servers::Plan};
 
 fn assert_two_of_three(world: &World, nodes: &[Node]) {
@@ -21,11 +21,11 @@ fn assert_two_of_three(world: &World, nodes: &[Node]) {
 
 #[test]
 fn a_founder_dies_for_good_and_months_later_all_others_restart() {
-    for (speaking, word) in [(true, "resume"), (false, "bootstrap")] {
-        let (mut world, nodes) = founded(1, 3, 3, speaking);
-        months_later(&mut world, &nodes, &nodes[1..]);
+    for (servers, word) in [(Servers::Attached, "resume"), (Servers::Silent, "bootstrap")] {
+        let (mut world, nodes) = founded(1, 3, 3, servers);
+        restart_months_later(&mut world, &nodes, &nodes[1..]);
         let up = world.run_until(2 * SECOND, |world| {
-            // Servers that never speak are given the founding again, the same one.
+            // Agents whose servers never report are given the same founding again.
             all_told(world, &nodes[1..], word)
                 && nodes[1..].iter().all(|node| world.quorum(*node).voters_alive == 2)
         });
@@ -36,10 +36,10 @@ fn a_founder_dies_for_good_and_months_later_all_others_restart() {
 }
 
 #[test]
-fn option_a_the_expected_number_is_lowered() {
-    let (mut world, nodes) = founded(2, 3, 3, true);
-    nodes.iter().for_each(|node| world.plan(*node, |plan| *plan = Plan::expect(2)));
-    months_later(&mut world, &nodes, &nodes[1..]);
+fn two_of_three_go_on_with_a_lower_expect() {
+    let (mut world, nodes) = founded(2, 3, 3, Servers::Attached);
+    nodes.iter().for_each(|node| world.change_plan(*node, |plan| *plan = Plan::expect(2)));
+    restart_months_later(&mut world, &nodes, &nodes[1..]);
     let up =
         world.run_until(3 * SECOND, |world| nodes[1..].iter().all(|node| world.quorum(*node).expect_met));
     assert!(up.is_some());
@@ -49,9 +49,9 @@ fn option_a_the_expected_number_is_lowered() {
 }
 
 pub(crate) fn replaced_months_later(seed: u64) -> World {
-    let (mut world, nodes) = founded(seed, 3, 3, true);
-    let fourth = world.server(Plan::expect(3), vec![World::addr_of(1)]);
-    months_later(&mut world, &nodes, &[1, 2, fourth]);
+    let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
+    let fourth = world.add_server(Plan::expect(3), vec![World::addr_of(1)]);
+    restart_months_later(&mut world, &nodes, &[1, 2, fourth]);
     let up = world.run_until(3 * SECOND, |world| {
         [1, 2, fourth].iter().all(|node| world.quorum(*node).expect_met) && world.word(fourth) == "join"
     });
@@ -63,15 +63,15 @@ pub(crate) fn replaced_months_later(seed: u64) -> World {
 }
 
 #[test]
-fn option_b_a_replacement_takes_the_place_of_the_dead_server() {
+fn a_replacement_joins_two_of_three_months_later() {
     replaced_months_later(3);
 }
 
 #[test]
-fn option_c_the_majority_of_the_last_known_cluster_is_enough() {
+fn the_majority_of_the_last_known_cluster_is_enough_and_less_is_not() {
     for (alive, status) in [(3, QuorumStatus::Quorate), (2, QuorumStatus::Lost)] {
-        let (mut world, nodes) = founded(4, 5, 5, true);
-        months_later(&mut world, &nodes, &nodes[..alive]);
+        let (mut world, nodes) = founded(4, 5, 5, Servers::Attached);
+        restart_months_later(&mut world, &nodes, &nodes[..alive]);
         world.run_for(60 * SECOND);
         let alive = &nodes[..alive];
         assert!(all_told(&world, alive, "resume"), "\n{}", world.describe());
@@ -82,7 +82,7 @@ fn option_c_the_majority_of_the_last_known_cluster_is_enough() {
 
 pub(crate) fn founder_dies_after_the_vote(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(4, 3);
+    let nodes = world.add_servers(4, 3);
     world.start_all(&nodes);
     let voted = |world: &World, node: Node| world.record(node).founding.accepted.is_some();
     let begun = world.run_until(5 * SECOND, |world| nodes.iter().any(|node| voted(world, *node)));
@@ -113,14 +113,14 @@ fn a_founder_dies_between_the_vote_and_the_founding() {
 
 pub(crate) fn replaced_founder(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     world.start_all(&nodes);
     let voted = |world: &World| nodes.iter().any(|node| world.record(*node).founding.accepted.is_some());
     assert!(world.run_until(5 * SECOND, voted).is_some(), "seed {seed}");
     let victim = usize::try_from(seed).unwrap() % 3;
     world.crash(victim);
     world.run_for(40 * SECOND);
-    let replacement = world.server(Plan::expect(3), (0..3).map(World::addr_of).collect());
+    let replacement = world.add_server(Plan::expect(3), (0..3).map(World::addr_of).collect());
     world.start(replacement);
     let alive: Vec<Node> =
         nodes.iter().copied().chain([replacement]).filter(|node| *node != victim).collect();
@@ -139,8 +139,8 @@ fn without_a_spare_a_replacement_completes_what_a_dead_founder_left() {
 
 #[test]
 fn a_server_comes_back_with_a_wiped_disk() {
-    for (seed, speaking) in [(1, true), (2, false)] {
-        let (mut world, nodes) = founded(seed, 3, 3, speaking);
+    for (seed, servers) in [(1, Servers::Attached), (2, Servers::Silent)] {
+        let (mut world, nodes) = founded(seed, 3, 3, servers);
         world.run_for(5 * SECOND);
         let before = world.id(1);
         world.crash(1);
@@ -160,7 +160,7 @@ fn a_server_comes_back_with_a_wiped_disk() {
 #[test]
 fn all_but_one_are_wiped_and_nobody_founds_beside_the_survivor() {
     for (seed, hidden) in [(1, false), (2, true), (3, false), (4, true)] {
-        let (mut world, nodes) = founded(seed, 3, 3, false);
+        let (mut world, nodes) = founded(seed, 3, 3, Servers::Silent);
         world.run_for(5 * SECOND);
         world.crash(1);
         world.crash(2);
@@ -185,7 +185,7 @@ fn all_but_one_are_wiped_and_nobody_founds_beside_the_survivor() {
 }
 
 pub(crate) fn lost_data(seed: u64) -> World {
-    let (mut world, nodes) = founded(seed, 3, 3, true);
+    let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
     world.crash(1);
     world.lose_server_data(1);
@@ -203,7 +203,7 @@ fn a_server_that_lost_its_data_is_never_told_to_found_again() {
 }
 
 pub(crate) fn all_leave(seed: u64) -> World {
-    let (mut world, nodes) = founded(seed, 3, 3, true);
+    let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     for node in &nodes {
         world.leave(*node);
         world.run_for(5 * SECOND);
@@ -225,9 +225,9 @@ fn all_leave_one_after_the_other_and_start_again() {
 }
 
 pub(crate) fn other_addresses(seed: u64) -> World {
-    let (mut world, nodes) = founded(seed, 3, 3, true);
+    let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
-    let moved = world.servers(3, 3);
+    let moved = world.add_servers(3, 3);
     for (from, to) in nodes.iter().zip(&moved) {
         world.crash(*from);
         world.clone_disk(*from, *to);
@@ -247,8 +247,8 @@ fn all_restart_with_other_addresses() {
 }
 
 pub(crate) fn copied_record(seed: u64) -> World {
-    let (mut world, _) = founded(seed, 3, 3, false);
-    let copy = world.server(Plan::expect(3), vec![World::addr_of(0)]);
+    let (mut world, _) = founded(seed, 3, 3, Servers::Silent);
+    let copy = world.add_server(Plan::expect(3), vec![World::addr_of(0)]);
     world.clone_disk(2, copy);
     world.run_for(SECOND);
     world.start(copy);
@@ -265,7 +265,7 @@ fn a_copied_state_directory_decides_nothing_more() {
 
 pub(crate) fn crashes_at_every_write(seed: u64) -> World {
     let mut world = World::new(seed);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     world.disk.crashes = 150;
     world.start_all(&nodes);
     for _ in 0..60 {
@@ -293,12 +293,12 @@ fn servers_that_crash_at_every_write_still_found_once() {
 #[test]
 fn an_agent_whose_record_cannot_be_written_gossips_on_and_votes_nothing() {
     let mut world = World::new(1);
-    let nodes = world.servers(3, 3);
+    let nodes = world.add_servers(3, 3);
     world.start_all(&nodes[1..]);
     world.run_for(60 * SECOND);
     let before = world.epoch_on_disk(2);
     world.crash(2);
-    // Behind its own later life, it has to renew itself, and would write that.
+    // Its epoch is behind the one that the others know, so that it has to renew itself, and would write that.
     world.set_epoch_on_disk(2, Epoch(before.0 - 3_600_000));
     world.unix_ms -= 86_400_000;
     world.start(2);
@@ -309,8 +309,8 @@ fn an_agent_whose_record_cannot_be_written_gossips_on_and_votes_nothing() {
     assert!(world.gossip(2).me().epoch() > kept.epoch, "it did renew itself");
     assert_eq!(*world.record(2), kept);
     assert!(matches!(world.reasons(2), [Reason::Fault { .. }, ..]), "\n{}", world.describe());
-    assert!(world.agree(&nodes) && all_told(&world, &nodes, "wait"), "\n{}", world.describe());
-    // Two and a fresh one are enough.
+    assert!(world.all_agree(&nodes) && all_told(&world, &nodes, "wait"), "\n{}", world.describe());
+    // The two others and a fresh server are enough.
     world.crash(2);
     world.wipe(2);
     world.start(2);
@@ -322,7 +322,7 @@ fn an_agent_whose_record_cannot_be_written_gossips_on_and_votes_nothing() {
 #[test]
 fn a_server_that_crashed_often_and_is_gone_does_not_block_others() {
     let mut world = World::new(2);
-    let nodes = world.servers(4, 3);
+    let nodes = world.add_servers(4, 3);
     world.start(0);
     for _ in 0..6 {
         world.start(1);

@@ -1,5 +1,5 @@
-//! The SWIM engine alone, as the baseline of a comparison: none of what the core puts around it. One guard is there, for
-//! without it the baseline would show a fault of foca 2.0.0 and not SWIM: a suspicion that was refuted ends in silence.
+//! The SWIM engine alone, as the baseline of a comparison, without all that the core puts around it. One guard is there,
+//! because without it the baseline would show a fault of foca 2.0.0 and not SWIM: a refuted suspicion ends in silence.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,7 +26,7 @@ pub(crate) struct Bare {
     timers: BTreeMap<(Instant, u8, u64), Timer<Peer>>,
     armed: u64,
     pub(super) transmits: VecDeque<Transmit>,
-    /// Whom it has begun to call what, since somebody last asked.
+    /// Changes of status since the world last took them.
     pub(super) changes: Vec<(SocketAddr, MemberStatus)>,
 }
 
@@ -42,7 +42,7 @@ impl Bare {
         }
     }
 
-    /// Begins with these members.
+    /// Tells the engine at its start of these members.
     pub(super) fn meet(&mut self, members: impl Iterator<Item = Peer>, now: Instant) {
         let me = self.foca.identity().id;
         let members = members.filter(|peer| peer.id != me).map(Member::alive);
@@ -77,7 +77,7 @@ impl Bare {
         self.timers.first_key_value().map(|((at, ..), _)| *at)
     }
 
-    /// What it holds a member for.
+    /// The status that it gives to a member.
     pub(super) fn status(&self, id: NodeId) -> Option<MemberStatus> {
         let member = self.foca.iter_membership_state().find(|member| member.id().id == id)?;
         Some(match member.state() {
@@ -95,7 +95,7 @@ impl Bare {
             &mut AccumulatingRuntime<Peer>,
         ) -> Result<(), foca::Error>,
     ) {
-        // Late or foreign packets are refused; that is all there is to it.
+        // An error is a late or foreign packet that was refused; nothing follows from it.
         call(&mut self.foca, &mut self.runtime).ok();
         while let Some((after, timer)) = self.runtime.to_schedule() {
             self.armed += 1;
@@ -123,7 +123,7 @@ impl Bare {
     }
 }
 
-/// What memberlist runs with by default but for Lifeguard, which it cannot switch off: `SuspicionMult` 4.
+/// memberlist's default configuration, with `SuspicionMult` 4, and without Lifeguard, which memberlist cannot switch off.
 pub(crate) fn like_memberlist(size: u32) -> Config {
     let mut config = Config::new_lan(size.try_into().unwrap());
     config.suspect_to_down_after = Duration::from_secs(4).mul_f64(f64::from(size).log10().max(1.0));

@@ -5,7 +5,7 @@ use chronik_agent::gossip::{Dial, Transmit};
 
 use super::{Node, SOCKET_BUFFER, World, network::Happening, process::Process};
 
-/// What waits.
+/// Input and output that wait for the end of an anomaly.
 #[derive(Default)]
 pub(super) struct Blocked {
     came: Vec<Happening>,
@@ -30,7 +30,7 @@ impl World {
         self.hosts[node].blocked = Some(Blocked::default());
     }
 
-    /// Ends it: what was to be sent goes out, then what came is taken in.
+    /// Ends the anomaly: first the output goes out, then the input is taken in.
     pub(crate) fn unblock(&mut self, node: Node) {
         let Blocked { came, transmits, dials } = self.hosts[node].blocked.take().unwrap();
         for Transmit { to, payload } in transmits {
@@ -44,7 +44,7 @@ impl World {
         }
     }
 
-    /// Keeps what comes for a blocked member; gives back what may go on.
+    /// Keeps input for a blocked member; returns what is to be delivered now.
     pub(super) fn hold_back(&mut self, node: Node, happening: Happening) -> Option<Happening> {
         let Some(blocked) = &mut self.hosts[node].blocked else { return Some(happening) };
         match happening {
@@ -58,10 +58,10 @@ impl World {
         }
     }
 
-    /// `count` hosts on which nothing but the engine runs, and which all know each other from the start.
-    pub(crate) fn bare_hosts(&mut self, count: usize, config: foca::Config) -> Vec<Node> {
+    /// Adds and starts `count` hosts that run nothing but the engine and know each other from the start.
+    pub(crate) fn add_bare_hosts(&mut self, count: usize, config: foca::Config) -> Vec<Node> {
         self.bare = Some(config);
-        let nodes = self.hosts(count, "bare");
+        let nodes = self.add_hosts(count, "bare");
         nodes.iter().for_each(|node| self.start(*node));
         let peers: Vec<_> = nodes.iter().map(|node| self.peer(*node)).collect();
         let now = self.now;

@@ -1,4 +1,4 @@
-//! What happens to hosts and their disks: processes start, stop, are killed, and start again.
+//! The life of hosts and their disks: processes start, stop, are killed, and start again.
 
 use std::{num::NonZeroU16, time::Duration};
 
@@ -29,7 +29,6 @@ impl World {
         host.boot += 1;
         host.alarm = None;
         host.seen_index = 0;
-        host.left = false;
         let me = Peer::new(id, host.addr, epoch, 0);
         if let Some(config) = &self.bare {
             let bare = bare::Bare::new(me, config.clone(), self.rng.random());
@@ -49,7 +48,7 @@ impl World {
             timing: self.timing,
             me,
             metadata,
-            cached: host.cached.clone(),
+            cached: vec![],
             encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),
             read_record: alike::read,
             seed: self.rng.random(),
@@ -75,13 +74,13 @@ impl World {
         }
     }
 
-    /// Kills a process; its host goes on answering with refusals.
+    /// Kills a process; its host goes on and refuses connections.
     pub(crate) fn crash(&mut self, node: Node) {
         self.hosts[node].process = None;
         self.hosts[node].paused = None;
     }
 
-    /// Destroys what is on the disk of a host whose process does not run.
+    /// Wipes the disk of a host whose process does not run.
     pub(crate) fn wipe(&mut self, node: Node) {
         assert!(self.hosts[node].process.is_none());
         self.hosts[node].disk = None;
@@ -111,7 +110,7 @@ impl World {
         self.hosts[node].paused = Some(Vec::new());
     }
 
-    /// Lets it go on: what waited in its sockets comes first, as the driving contract says.
+    /// Lets a paused process go on: the input in its sockets comes before its timers, as the contract of `Gossip` says.
     pub(crate) fn resume(&mut self, node: Node) {
         for happening in self.hosts[node].paused.take().unwrap() {
             self.deliver(node, happening);

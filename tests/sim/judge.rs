@@ -1,4 +1,4 @@
-//! What must never happen, whatever does: two foundings, a founding that changes, a record that goes back.
+//! A judge over every run: two foundings, a founding that changes and a record that goes back must never happen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,18 @@ use chronik_agent::{
 /// Watches every decision that is shown and every record that is written.
 #[derive(Default)]
 pub(crate) struct Judge {
-    /// Every cluster that anybody was told of.
+    /// Every cluster of which any server was told.
     pub(crate) clusters: BTreeSet<ClusterId>,
-    /// The founders that somebody was told to found with.
+    /// The founders with which a server was told to found.
     told: BTreeMap<(NodeId, ClusterId), Vec<Founder>>,
-    /// Who was told of a cluster; that is never taken back.
+    /// Servers that were told of a cluster; that is never taken back.
     decided: BTreeSet<NodeId>,
-    /// What happened that must not.
+    /// Sentences about what happened and must not.
     pub(crate) violations: Vec<String>,
 }
 
 impl Judge {
-    pub(super) fn decided(&mut self, who: NodeId, decision: &Decision) {
+    pub(super) fn check_decision(&mut self, who: NodeId, decision: &Decision) {
         match decision {
             Decision::Wait { reasons } => {
                 let taken_back =
@@ -48,7 +48,7 @@ impl Judge {
         }
     }
 
-    pub(super) fn wrote(&mut self, before: &NodeRecord, after: &NodeRecord) {
+    pub(super) fn check_record(&mut self, before: &NodeRecord, after: &NodeRecord) {
         let (was, is) = (&before.founding, &after.founding);
         let known = was.cluster.as_ref().zip(is.cluster.as_ref());
         let went_back = [

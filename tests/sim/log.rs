@@ -1,23 +1,23 @@
-//! Everything that is sent, in its order, as one number: two runs that have the same are the same run. It depends on
-//! nothing but what is sent, so that it can be written down, and compared by another build on another machine.
+//! Everything that is sent, in its order, as one number: two runs with one number are the same run. It depends on nothing
+//! but what is sent, so that it can be written down, and compared by another build on another machine.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Node, World};
 
-/// Of FNV-1, with words of 64 bits.
+/// Constants of FNV-1 with words of 64 bits.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
-/// What is sent.
+/// Kinds of packets.
 #[derive(Clone, Copy)]
 pub(super) enum Sent {
     Datagram = 1,
-    /// A stream is opened, with this request.
+    /// A stream that is opened with this request.
     Dial,
-    /// The answer to such a request.
+    /// The answer to the request of a stream.
     Reply,
-    /// No answer to it: whoever was dialled has closed the stream.
+    /// A stream that the dialled host closes without an answer.
     Close,
 }
 
@@ -38,7 +38,7 @@ impl Log {
         }
     }
 
-    /// Lengths go before what has no fixed one: where one field ends and the next begins makes a difference, too.
+    /// Adds a packet. Its length is hashed before its bytes, so that the border between two packets makes a difference, too.
     fn add_sent(&mut self, sent: Sent, from: Node, to: SocketAddr, bytes: &[u8]) {
         self.add(&[sent as u8]);
         self.add(&(from as u64).to_le_bytes());
@@ -51,7 +51,7 @@ impl Log {
         self.add(bytes);
     }
 
-    /// All of these runs as one.
+    /// One number for all of these runs.
     pub(crate) fn of_all(logs: impl IntoIterator<Item = Self>) -> u64 {
         let mut all = Self::default();
         logs.into_iter().for_each(|log| all.add(&log.0.to_le_bytes()));

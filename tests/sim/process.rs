@@ -1,4 +1,4 @@
-//! What runs on a host: the gossip half alone, the whole machine with the founding, or for comparison the SWIM engine
+//! The process of a host: the gossip half alone, the whole machine with the founding, or for comparison the SWIM engine
 //! with nothing around it.
 
 use std::{
@@ -32,8 +32,8 @@ impl Process {
         }
     }
 
-    /// The members whose entries have changed.
-    pub(super) fn changed(&mut self) -> Vec<Member> {
+    /// Takes the members whose entries have changed since the last call; of a whole machine, all members.
+    pub(super) fn poll_changed(&mut self) -> Vec<Member> {
         match self {
             Self::Gossip(gossip) => {
                 let ids = std::iter::from_fn(|| gossip.poll_change()).collect::<Vec<_>>();
@@ -58,7 +58,7 @@ impl Process {
         }
     }
 
-    /// Where gossip runs alone, it may be changed at will.
+    /// The gossip half, if it runs alone: only then may a test change it at will.
     pub(super) fn gossip_mut(&mut self) -> Option<&mut Gossip> {
         match self {
             Self::Gossip(gossip) => Some(gossip),
@@ -117,7 +117,7 @@ impl Process {
         }
     }
 
-    /// Whether something is to be done now.
+    /// True if something is due.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         match self {
             Self::Gossip(gossip) => gossip.poll_timeout().is_some_and(|due| due <= now),
@@ -126,7 +126,7 @@ impl Process {
         }
     }
 
-    /// The founding hears of time that passes at least once a second, as in the running agent.
+    /// Time of the next wake-up: at most a second away for a whole machine, as in the running agent.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         match self {
             Self::Gossip(gossip) => gossip.poll_timeout(),
@@ -146,7 +146,7 @@ impl Process {
         }
     }
 
-    /// Does to the keys what a member asks for, as the running agent does to its file.
+    /// Changes the keys as a member asks, as the running agent changes its file.
     pub(super) fn change_keys(&mut self, change: &KeyChange) {
         let Some(gossip) = self.gossip_mut() else { return };
         let mut keyring = gossip.keyring().unwrap().clone();

@@ -1,4 +1,4 @@
-//! What the hosts see of each other.
+//! Questions to the hosts: their picture of each other, and what they agree on.
 
 use std::cell::Cell;
 
@@ -8,17 +8,18 @@ use chronik_agent::{
     node::NodeId,
 };
 
-use super::{Node, World, process::Process};
+use super::{Node, World, history::Change, process::Process};
 
 impl World {
-    /// Notes what has changed in what the readers of `node` see.
+    /// Adds to the history what has changed in the list that the readers of `node` see.
     pub(super) fn note_changes(&mut self, node: Node) {
         let at = self.now.duration_since(self.start);
         let host = &mut self.hosts[node];
         if let Some(bare) = host.process.as_mut().and_then(Process::bare_mut) {
             for (addr, status) in bare.changes.drain(..) {
-                self.changes.push((at, node, self.by_addr[&addr], status));
-                self.version += 1;
+                let change = Change { at, observer: node, subject: self.by_addr[&addr], status };
+                self.history.add_change(change);
+                self.history.version += 1;
             }
             return;
         }
@@ -27,16 +28,12 @@ impl World {
             return;
         }
         host.seen_index = process.gossip().index();
-        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed somebody wrongly");
-        self.version += 1;
+        assert_eq!(process.gossip().counters().overlooked, 0, "n{node} showed a member wrongly");
+        self.history.version += 1;
         let now = self.now;
-        let only_failures = self.only_failures;
-        let noted = |member: &Member| {
-            member.since == now && (!only_failures || member.status == MemberStatus::Failed)
-        };
-        for member in process.changed().into_iter().filter(noted) {
+        for member in process.poll_changed().into_iter().filter(|member| member.since == now) {
             let subject = self.by_addr[&member.addr];
-            self.changes.push((at, node, subject, member.status));
+            self.history.add_change(Change { at, observer: node, subject, status: member.status });
         }
     }
 
@@ -48,7 +45,7 @@ impl World {
         self.hosts[node].disk.as_ref().unwrap().founding.node_id
     }
 
-    /// A node as others have it from the start.
+    /// The identity of a node before it has renewed itself.
     pub(super) fn peer(&self, node: Node) -> Peer {
         let epoch = self.hosts[node].disk.as_ref().unwrap().epoch;
         Peer::new(self.id(node), self.hosts[node].addr, epoch, 0)
@@ -61,27 +58,27 @@ impl World {
         self.gossip(observer).status(self.id(subject))
     }
 
-    /// What `observer` knows of `subject` now.
+    /// The entry of `subject` in the list of `observer`.
     pub(crate) fn member(&self, observer: Node, subject: Node) -> Option<Member> {
         self.gossip(observer).member(self.id(subject))
     }
 
-    /// Whether `observer` has the metadata of `subject`.
+    /// True if `observer` has the metadata of `subject`.
     fn has_name(&self, observer: Node, subject: Node) -> bool {
         let metadata = self.gossip(observer).metadata(self.id(subject));
         metadata.is_some_and(|metadata| metadata.name.as_str() == self.hosts[subject].name)
     }
 
-    /// Whether each of `nodes` lists exactly those of them as alive, with their metadata.
-    pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
+    /// True if each of `nodes` lists exactly `nodes` as alive, with their metadata.
+    pub(crate) fn all_agree(&self, nodes: &[Node]) -> bool {
         nodes.iter().all(|observer| {
             let alive = self.gossip(*observer).statuses().filter(|status| *status == MemberStatus::Alive);
             alive.count() == nodes.len() && nodes.iter().all(|subject| self.has_name(*observer, *subject))
         })
     }
 
-    /// Whether each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
-    pub(crate) fn know_each_other(&self, nodes: &[Node]) -> bool {
+    /// True if each of `nodes` lists all of them, with their metadata, as alive or at worst suspected.
+    pub(crate) fn all_know_each_other(&self, nodes: &[Node]) -> bool {
         nodes.iter().all(|observer| self.knows_all(*observer, nodes))
     }
 
@@ -94,14 +91,14 @@ impl World {
             })
     }
 
-    /// Whether each of `observers` gives `subject` this status.
+    /// True if each of `observers` gives `subject` this status.
     pub(crate) fn all_say(&self, observers: &[Node], subject: Node, status: MemberStatus) -> bool {
         observers.iter().all(|observer| self.status(*observer, subject) == Some(status))
     }
 }
 
-/// [`World::know_each_other`], to be asked again and again: it begins where it last ended, and says yes only after all in
-/// one go.
+/// [`World::all_know_each_other`] as a condition that is checked again and again: each check begins at the node at which
+/// the last one ended, and the condition holds only after all nodes in one go.
 pub(crate) fn come_to_know_each_other(nodes: &[Node]) -> impl Fn(&World) -> bool {
     let doubtful = Cell::new(0);
     move |world| {
@@ -111,6 +108,6 @@ pub(crate) fn come_to_know_each_other(nodes: &[Node]) -> impl Fn(&World) -> bool
             return false;
         }
         doubtful.set(0);
-        world.know_each_other(nodes)
+        world.all_know_each_other(nodes)
     }
 }

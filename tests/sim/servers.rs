@@ -1,5 +1,5 @@
-//! Hosts that found: the whole machine, a disk that may fail between any two writes, and a server beside the agent that
-//! may speak, crash and lose its data.
+//! Hosts with the whole machine: a disk that may fail between any two writes, and a server beside the agent that sends
+//! heartbeats, crashes with it and may lose its data.
 
 use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
@@ -17,7 +17,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{Node, World, network::Happening, process::Process};
 
-/// How often a server speaks.
+/// Interval of a server's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// The flags of an agent that founds.
@@ -42,33 +42,34 @@ impl Plan {
     }
 }
 
-/// How disks fail.
+/// Failures of the disks.
 #[derive(Default)]
 pub(crate) struct Disk {
-    /// Out of a thousand writes, how many end in a crash before they are durable, and as many after it.
+    /// Writes out of a thousand that end in a crash before they are durable, and as many again right after.
     pub(crate) crashes: u32,
-    /// The mutant: it sends first, and the crash comes before the write.
+    /// Mutant: the agent sends before it writes, and crashes between the two.
     pub(crate) lies: bool,
-    /// The mutant: a wiped disk forgets everything but the id.
+    /// Mutant: a wiped disk keeps the node id.
     pub(crate) keeps_id: bool,
 }
 
 impl Disk {
-    /// Now and then a write ends in a crash.
+    /// The usual share of writes that end in a crash: 2 % before, 2 % after.
     pub(crate) fn failing() -> Self {
         Self { crashes: 20, ..Self::default() }
     }
 }
 
-/// A server that speaks to its agent.
+/// A server that sends heartbeats to its agent.
 pub(crate) struct Server {
+    /// Part of its id; grows when it loses its data, because it is another server then.
     number: u32,
-    /// The cluster that it holds data of.
+    /// The cluster of which it holds data.
     cluster: Option<ClusterId>,
 }
 
 impl Server {
-    /// The next one is another server, and blank.
+    /// Makes it another server, which is blank.
     pub(super) fn lose_data(&mut self) {
         self.number += 1;
         self.cluster = None;
@@ -76,37 +77,37 @@ impl Server {
 }
 
 impl World {
-    /// A host that founds; it does not run yet.
-    pub(crate) fn server(&mut self, plan: Plan, seeds: Vec<SocketAddr>) -> Node {
-        let node = self.host("chronik", seeds);
+    /// Adds a host with the whole machine, which does not run yet.
+    pub(crate) fn add_server(&mut self, plan: Plan, seeds: Vec<SocketAddr>) -> Node {
+        let node = self.add_host("chronik", seeds);
         self.hosts[node].plan = Some(plan);
         node
     }
 
-    /// `count` hosts that found, each with all of them as its seeds; none runs yet.
-    pub(crate) fn servers(&mut self, count: usize, expect: u16) -> Vec<Node> {
+    /// Adds `count` hosts with the whole machine, each with all of them as its seeds; none runs yet.
+    pub(crate) fn add_servers(&mut self, count: usize, expect: u16) -> Vec<Node> {
         let first = self.hosts.len();
         let seeds: Vec<_> = (first..first + count).map(Self::addr_of).collect();
-        (0..count).map(|_| self.server(Plan::expect(expect), seeds.clone())).collect()
+        (0..count).map(|_| self.add_server(Plan::expect(expect), seeds.clone())).collect()
     }
 
-    /// Starts servers that are new, and waits until they have founded a cluster and have come to rest.
+    /// Starts new servers, and waits until they have founded a cluster and have come to rest.
     pub(crate) fn found(&mut self, nodes: &[Node], limit: Duration) {
         self.start_all(nodes);
         let founded = self.run_until(limit, |world| {
             let decided = |node: &Node| !matches!(world.decision(*node), Decision::Wait { .. });
-            nodes.iter().all(decided) && world.agree(nodes)
+            nodes.iter().all(decided) && world.all_agree(nodes)
         });
         assert!(founded.is_some(), "not founded\n{}", self.describe());
         self.run_for(Duration::from_secs(30));
     }
 
-    /// Puts a server that speaks beside an agent that does not run yet.
-    pub(crate) fn attest(&mut self, node: Node) {
+    /// Puts a server that sends heartbeats beside an agent that does not run yet.
+    pub(crate) fn attach_server(&mut self, node: Node) {
         self.hosts[node].server = Some(Server { number: 1, cluster: None });
     }
 
-    /// Has the server beside this agent lose its data; the agent keeps its record.
+    /// Destroys the data of the server beside this agent; the agent keeps its record.
     pub(crate) fn lose_server_data(&mut self, node: Node) {
         self.hosts[node].server.as_mut().unwrap().lose_data();
     }
@@ -116,20 +117,20 @@ impl World {
         self.hosts[node].disk = None;
     }
 
-    /// From now on this host's record cannot be written.
+    /// Reports to this host that its record cannot be written.
     pub(crate) fn fail_disk(&mut self, node: Node) {
         let now = self.now;
         self.machine_mut(node).unwrap().handle_fault("no space left on device".to_owned(), now);
         self.drain(node);
     }
 
-    /// Other flags, from the next start on.
-    pub(crate) fn plan(&mut self, node: Node, change: impl FnOnce(&mut Plan)) {
+    /// Changes the flags of a host for its next start.
+    pub(crate) fn change_plan(&mut self, node: Node, change: impl FnOnce(&mut Plan)) {
         change(self.hosts[node].plan.as_mut().unwrap());
     }
 
-    /// What the provider lists for this host, from now on.
-    pub(crate) fn list(&mut self, node: Node, seeds: Vec<SocketAddr>) {
+    /// Sets the addresses that the provider lists for this host from now on.
+    pub(crate) fn set_seeds(&mut self, node: Node, seeds: Vec<SocketAddr>) {
         let now = self.now;
         self.hosts[node].seeds.clone_from(&seeds);
         if let Some(machine) = self.machine_mut(node) {
@@ -139,7 +140,7 @@ impl World {
     }
 
     /// Sets a host's wall clock, for its next start.
-    pub(crate) fn skew(&mut self, node: Node, ms: i64) {
+    pub(crate) fn set_skew(&mut self, node: Node, ms: i64) {
         self.hosts[node].skew_ms = ms;
     }
 
@@ -165,12 +166,12 @@ impl World {
         self.hosts[node].disk.is_none()
     }
 
-    pub(crate) fn speaks(&self, node: Node) -> bool {
+    pub(crate) fn has_server(&self, node: Node) -> bool {
         self.hosts[node].server.is_some()
     }
 
     /// Simulated time since the beginning.
-    pub(crate) fn passed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now.duration_since(self.start)
     }
 
@@ -194,7 +195,7 @@ impl World {
         self.machine(node).quorum()
     }
 
-    /// The decision in one word; `down` where no agent runs.
+    /// The decision in one word; `down` if no agent runs.
     pub(crate) fn word(&self, node: Node) -> &'static str {
         if !self.runs(node) {
             return "down";
@@ -266,7 +267,7 @@ impl World {
         }
     }
 
-    /// Makes durable what must be before anything is sent, and says whether the host survived it.
+    /// Writes what must be durable before anything is sent. Returns false if the host crashed in the middle.
     pub(super) fn save(&mut self, node: Node) -> bool {
         let now = self.now;
         let Some(machine) = self.machine_mut(node) else {
@@ -282,7 +283,7 @@ impl World {
             self.hosts[node].doomed |= lost;
             if !self.hosts[node].doomed {
                 let before = self.hosts[node].disk.replace(save.record()).unwrap();
-                self.judge.wrote(&before, &save.record());
+                self.judge.check_record(&before, &save.record());
                 if crashes(self) {
                     return false;
                 }
@@ -296,15 +297,15 @@ impl World {
         let id = self.hosts[node].disk.as_ref().map(|disk| disk.founding.node_id);
         if let (Some(Process::Whole(machine)), Some(id)) = (&self.hosts[node].process, id) {
             let index = machine.founding().index + machine.quorum().index;
-            self.judge.decided(id, &machine.founding().decision);
+            self.judge.check_decision(id, &machine.founding().decision);
             let seen = &mut self.hosts[node].decided_index;
-            self.version += u64::from(*seen != index);
+            self.history.version += u64::from(*seen != index);
             *seen = index;
         }
     }
 
-    /// The server speaks, and does what it is told.
-    pub(super) fn heartbeat(&mut self, node: Node, life: u32) {
+    /// Sends the server's heartbeat, and carries out the decision that it reads.
+    pub(super) fn send_heartbeat(&mut self, node: Node, life: u32) {
         let now = self.now;
         let host = &mut self.hosts[node];
         let (Some(Process::Whole(machine)), Some(server)) = (&mut host.process, &mut host.server) else {
