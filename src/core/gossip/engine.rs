@@ -423,9 +423,9 @@ mod tests {
         let mut engine = View::of([2]).engine;
         let token = engine.token;
         engine.run_timer(Timer::ProbeRandomMember(token));
-        let pinged = drain(&mut engine).into_iter().find_map(|output| match output {
-            Output::Send(sent) if matches!(sent.header.message, Message::Ping(_)) => Some(sent.to),
-            _ => None,
+        let pinged = drain(&mut engine).into_iter().find_map(|output| {
+            let Output::Send(sent) = output else { return None };
+            matches!(sent.header.message, Message::Ping(_)).then_some(sent.to)
         });
         assert_eq!(pinged, Some(peer(2)));
         engine.take_touched();

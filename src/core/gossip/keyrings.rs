@@ -154,9 +154,9 @@ mod tests {
     }
 
     fn answered(out: &[Action]) -> Option<usize> {
-        out.iter().find_map(|action| match action {
-            Action::Emit(Event::KeysAnswered(_, answers)) => Some(answers.len()),
-            _ => None,
+        out.iter().find_map(|action| {
+            let Action::Emit(Event::KeysAnswered(_, answers)) = action else { return None };
+            Some(answers.len())
         })
     }
 
