@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use super::{
     client::Client,
-    demo_screen::{Row, Screen},
+    demo_screen::{Medium, Row, Screen},
     error::{CliError, DemoError},
     output::{Outcome, Output},
 };
@@ -143,7 +143,7 @@ async fn watch(
     output: &mut Output<'_>,
     mut interrupt: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), CliError> {
-    let mut screen = Screen::new(output.terminal);
+    let mut screen = Screen::new(if output.terminal { Medium::Terminal } else { Medium::Pipe });
     let victim = nodes.last().map_or(0, |node| node.pid);
     writeln!(
         output.out,

@@ -26,13 +26,23 @@ pub(super) struct Row {
 /// The place where the table is drawn, and its last content.
 #[derive(Debug)]
 pub(super) struct Screen {
-    terminal: bool,
+    on: Medium,
     drawn: BTreeMap<String, Row>,
 }
 
+/// Place to which rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// A terminal, on which rows can be drawn over.
+    Terminal,
+    /// A pipe or a file.
+    Pipe,
+}
+
 impl Screen {
-    pub(super) fn new(terminal: bool) -> Self {
-        Self { terminal, drawn: BTreeMap::new() }
+    /// A screen that draws over its last rows on a terminal, and else adds new ones.
+    pub(super) fn new(on: Medium) -> Self {
+        Self { on, drawn: BTreeMap::new() }
     }
 
     /// Shows `rows`, if they differ from what is shown.
@@ -41,7 +51,7 @@ impl Screen {
         if changed.is_empty() {
             return Ok(());
         }
-        if self.terminal {
+        if self.on == Medium::Terminal {
             if !self.drawn.is_empty() {
                 // Up to the heading of the last drawing, and clear what is below.
                 write!(out, "\x1b[{}A\x1b[J", rows.len() + 1)?;
@@ -90,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_a_line_for_each_change() {
-        let (mut screen, mut out) = (Screen::new(false), Vec::new());
+        let (mut screen, mut out) = (Screen::new(Medium::Pipe), Vec::new());
         screen.draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")]).unwrap();
         screen.draw(&mut out, &[row("a", "1 alive"), row("b", "1 alive")]).unwrap();
         screen.draw(&mut out, &[row("a", "2 alive"), row("b", "1 alive")]).unwrap();
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_terminal_is_redrawn_in_place() {
-        let (mut screen, mut out) = (Screen::new(true), Vec::new());
+        let (mut screen, mut out) = (Screen::new(Medium::Terminal), Vec::new());
         screen.draw(&mut out, &[row("a", "1 alive")]).unwrap();
         screen.draw(&mut out, &[row("a", "2 alive")]).unwrap();
         let text = String::from_utf8(out).unwrap();

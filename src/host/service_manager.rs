@@ -29,6 +29,15 @@ enum Said {
     Stopping,
 }
 
+/// Stage of the agent's life, as a service manager sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The sockets are bound and the API answers.
+    Running,
+    /// The agent says goodbye, and the process ends.
+    Stopping,
+}
+
 impl ServiceManager {
     /// The one that the environment names. An agent inside another program must not speak for that program, and has the
     /// default, which sends nothing.
@@ -41,11 +50,14 @@ impl ServiceManager {
     }
 
     /// Sends a new state, and that the task is alive. The task calls this about once a second.
-    pub fn tell(&mut self, stopping: bool) {
+    pub fn tell(&mut self, stage: Stage) {
         if !self.there {
             return;
         }
-        let now = if stopping { Said::Stopping } else { Said::Ready };
+        let now = match stage {
+            Stage::Running => Said::Ready,
+            Stage::Stopping => Said::Stopping,
+        };
         let news = match now {
             Said::Stopping => NotifyState::Stopping,
             Said::Nothing | Said::Ready => NotifyState::Ready,

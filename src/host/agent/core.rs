@@ -28,7 +28,7 @@ use crate::{
     machine::Machine,
     node::NodeId,
     retry_join::Update,
-    service_manager::ServiceManager,
+    service_manager::{ServiceManager, Stage},
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
     transport::{self, Datagrams, Request},
@@ -333,7 +333,8 @@ impl Core {
         }
         let leaving = self.leave_by.is_some();
         // A new start is no end: the service manager would kill the node that follows.
-        self.service_manager.tell(leaving && !self.saving.starts_over());
+        let ends = leaving && !self.saving.starts_over();
+        self.service_manager.tell(if ends { Stage::Stopping } else { Stage::Running });
         self.machine.refresh_contact();
         self.publisher.publish(&self.machine, self.leave_by, now);
         if !leaving {
