@@ -84,7 +84,7 @@ fn a_node_that_starts_before_its_seed_joins_when_the_seed_comes() {
     assert!(world.run_until(9 * SECOND, |world| world.all_agree(&nodes)).is_some());
 }
 
-pub(crate) fn crash_and_restart(seed: u64) -> World {
+fn crash_and_restart(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     world.run_for(5 * SECOND);
     let others = &nodes[..2];
@@ -96,7 +96,6 @@ pub(crate) fn crash_and_restart(seed: u64) -> World {
     let back = world.run_until(SECOND, |world| world.all_agree(&nodes));
     assert!(back.is_some(), "seed {seed}: not back within 1 s");
     assert_eq!(world.id(2), id, "it is the same node");
-    world
 }
 
 #[test]
@@ -106,7 +105,7 @@ fn a_crash_is_known_to_all_and_a_restart_too() {
     }
 }
 
-pub(crate) fn goodbye(seed: u64) -> World {
+fn goodbye(seed: u64) {
     let (mut world, nodes) = cluster(seed, 10);
     world.network.loss = 0.1;
     world.leave(9);
@@ -123,7 +122,6 @@ pub(crate) fn goodbye(seed: u64) -> World {
         world.run_until(2 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "seed {seed}: it may come back"
     );
-    world
 }
 
 #[test]
@@ -168,7 +166,7 @@ fn partitions_heal_and_no_member_calls_failed_one_of_its_own_side_meanwhile() {
     }
 }
 
-pub(crate) fn lost_one_way(seed: u64) -> World {
+fn lost_one_way(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     world.network.udp_cuts.insert((0, 1));
     world.run_for(120 * SECOND);
@@ -178,7 +176,6 @@ pub(crate) fn lost_one_way(seed: u64) -> World {
         world.history.changes
     );
     assert!(world.all_agree(&nodes));
-    world
 }
 
 #[test]
@@ -186,7 +183,7 @@ fn one_way_loss_between_two_is_got_round_by_the_others() {
     lost_one_way(4);
 }
 
-pub(crate) fn heard_by_nobody(seed: u64) -> World {
+fn heard_by_nobody(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     for other in 1..5 {
         world.cut_one_way(0, other);
@@ -194,7 +191,6 @@ pub(crate) fn heard_by_nobody(seed: u64) -> World {
     assert!(world.run_until(10 * SECOND, |world| world.all_say(&nodes[1..], 0, Failed)).is_some());
     world.mend();
     assert!(world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some());
-    world
 }
 
 #[test]
@@ -202,7 +198,7 @@ fn a_node_that_nobody_can_hear_is_failed_and_comes_back() {
     heard_by_nobody(5);
 }
 
-pub(crate) fn two_clusters(seed: u64) -> World {
+fn two_clusters(seed: u64) {
     let mut world = World::new(seed);
     let a: Vec<Node> = (0..3).map(|_| world.add_host("a", (0..6).map(World::addr_of).collect())).collect();
     let b: Vec<Node> = (0..3).map(|_| world.add_host("b", (0..6).map(World::addr_of).collect())).collect();
@@ -218,7 +214,6 @@ pub(crate) fn two_clusters(seed: u64) -> World {
     for nodes in [&a, &b] {
         assert!(nodes[..2].iter().all(|node| world.gossip(*node).membership().members.len() == 3));
     }
-    world
 }
 
 #[test]
@@ -226,7 +221,7 @@ fn clusters_with_each_others_addresses_never_merge() {
     two_clusters(6);
 }
 
-pub(crate) fn larger_metadata(seed: u64) -> World {
+fn larger_metadata(seed: u64) {
     let (mut world, nodes) = cluster(seed, 10);
     let long = "v".repeat(5_000);
     world.drive_gossip(0, |gossip, now| {
@@ -241,7 +236,6 @@ pub(crate) fn larger_metadata(seed: u64) -> World {
         })
     });
     assert!(everywhere.is_some());
-    world
 }
 
 #[test]
@@ -249,7 +243,7 @@ fn metadata_too_large_for_a_rumour_reaches_everyone() {
     larger_metadata(8);
 }
 
-pub(crate) fn dead_seeds(seed: u64) -> World {
+fn dead_seeds(seed: u64) {
     let mut world = World::new(seed);
     let live = world.add_host("chronik", vec![]);
     // Half of the dead hosts refuse, half are silent.
@@ -261,7 +255,6 @@ pub(crate) fn dead_seeds(seed: u64) -> World {
     world.start(joiner);
     let joined = world.run_until(SECOND, |world| world.all_agree(&[live, joiner]));
     assert!(joined.is_some(), "seed {seed}");
-    world
 }
 
 #[test]

@@ -60,14 +60,13 @@ fn nobody_in_a_healthy_cluster_is_suspected_for_want_of_a_proof() {
     );
 }
 
-pub(crate) fn crash_and_restart(seed: u64) -> World {
+fn crash_and_restart(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     world.crash(4);
     let failed = |world: &World| nodes[..4].iter().all(|node| world.status(*node, 4) == Some(Failed));
     assert!(world.run_until(20 * SECOND, failed).is_some(), "the crash is not noticed");
     world.start(4);
     assert!(world.run_until(10 * SECOND, |world| world.all_agree(&nodes)).is_some(), "it is not back");
-    world
 }
 
 #[test]
@@ -75,14 +74,13 @@ fn a_member_that_crashes_is_called_failed_and_one_that_restarts_is_back() {
     crash_and_restart(3);
 }
 
-pub(crate) fn parted(seed: u64) -> World {
+fn parted(seed: u64) {
     let (mut world, nodes) = cluster(seed, 6);
     world.cut(&nodes[..3], &nodes[3..]);
     world.run_for(60 * SECOND);
     assert_eq!(world.status(0, 5), Some(Failed));
     world.mend();
     assert!(world.run_until(30 * SECOND, |world| world.all_agree(&nodes)).is_some(), "they do not heal");
-    world
 }
 
 #[test]
@@ -90,7 +88,7 @@ fn halves_that_were_parted_heal() {
     parted(4);
 }
 
-pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
+fn stranger(seed: u64, theirs: Option<u8>) {
     let theirs = theirs.map(|key| keyring(key, &[]));
     let (mut world, nodes) = cluster(seed, 3);
     world.keyring = theirs.clone();
@@ -105,7 +103,6 @@ pub(crate) fn stranger(seed: u64, theirs: Option<u8>) -> World {
         Some(keys) => assert!(seen.contains(&keys.sending().id().to_string()), "{seen}"),
         None => assert!(seen.starts_with("it is not encrypted"), "{seen}"),
     }
-    world
 }
 
 #[test]
@@ -117,7 +114,7 @@ fn a_node_with_another_key_or_none_stays_outside_and_both_sides_see_why() {
 
 /// A member is down while the others change to a new key. It is let in all the same as long as the others hold its key,
 /// and is not given the new one. Once they remove the old key, both sides say why they do not hear each other.
-pub(crate) fn away_during_rotation(seed: u64) -> World {
+fn away_during_rotation(seed: u64) {
     let (mut world, nodes) = cluster(seed, 8);
     world.crash(7);
     for step in [keyring(1, &[2]), keyring(2, &[1])] {
@@ -160,7 +157,6 @@ pub(crate) fn away_during_rotation(seed: u64) -> World {
         world.run_until(60 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "seed {seed}: it does not return"
     );
-    world
 }
 
 #[test]
@@ -170,7 +166,7 @@ fn a_member_that_is_away_during_a_rotation_is_not_stranded() {
     }
 }
 
-pub(crate) fn replay(seed: u64, restarted: bool) -> World {
+fn replay(seed: u64, restarted: bool) {
     let (mut world, nodes) = cluster(seed, 4);
     world.traffic.tape = Some(Vec::new());
     world.run_for(20 * SECOND);
@@ -192,7 +188,6 @@ pub(crate) fn replay(seed: u64, restarted: bool) -> World {
     assert_eq!(before, after, "restarted: {restarted}");
     let replayed: u64 = (0..3).map(|node| world.gossip(node).counters().replayed).sum();
     assert!(replayed > 100, "only {replayed} were recognised");
-    world
 }
 
 #[test]
@@ -203,7 +198,7 @@ fn datagrams_sent_again_change_nothing() {
 }
 
 /// A change of keys over a network that loses a tenth, with a member that is down at first and is asked when it is back.
-pub(crate) fn change_of_keys(seed: u64) -> World {
+fn change_of_keys(seed: u64) {
     let (mut world, nodes) = cluster(seed, 10);
     world.network.loss = 0.1;
     world.crash(9);
@@ -237,7 +232,6 @@ pub(crate) fn change_of_keys(seed: u64) -> World {
     for node in nodes {
         assert_eq!(world.gossip(node).key_state().unwrap().keys, [new.id()]);
     }
-    world
 }
 
 #[test]

@@ -224,12 +224,10 @@ impl Campaign {
 }
 
 /// Runs one seed. The error is what went wrong, after everything that was done.
-pub(crate) fn campaign(seed: u64, disk: Disk) -> Result<World, String> {
+fn campaign(seed: u64, disk: Disk) -> Result<(), String> {
     let mut campaign = Campaign::new(seed, disk);
-    match campaign.run_chaos().and_then(|()| campaign.run_peace()) {
-        Ok(()) => Ok(campaign.world),
-        Err(problem) => Err(format!("seed {seed}: {}{problem}", campaign.log)),
-    }
+    let ran = campaign.run_chaos().and_then(|()| campaign.run_peace());
+    ran.map_err(|problem| format!("seed {seed}: {}{problem}", campaign.log))
 }
 
 #[test]

@@ -47,7 +47,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Five members that lose packets for five minutes.
-pub(crate) fn much_lost(seed: u64) -> (World, Vec<Node>) {
+fn much_lost(seed: u64) -> (World, Vec<Node>) {
     let (mut world, nodes) = cluster(seed, 5);
     world.network.loss = 0.15;
     world.run_for(300 * SECOND);
@@ -77,7 +77,7 @@ fn a_refuted_suspicion_makes_nobody_renew() {
 }
 
 /// Without the core's join loop the engine falls idle for ever once it is alone.
-pub(crate) fn all_alone(seed: u64) -> World {
+fn all_alone(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     for node in &nodes {
         let others: Vec<_> = nodes.iter().copied().filter(|other| other != node).collect();
@@ -86,7 +86,6 @@ pub(crate) fn all_alone(seed: u64) -> World {
     world.run_for(120 * SECOND);
     world.mend();
     assert!(world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some());
-    world
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn all_who_are_alone_find_each_other_again() {
 
 /// With the engine's own number of transmissions (5 for twenty members) every eighth crash leaves a member with a ghost,
 /// until its own probe finds out many periods later.
-pub(crate) fn rumour(seed: u64) -> World {
+fn rumour(seed: u64) {
     let (mut world, nodes) = cluster(seed, 20);
     world.crash(19);
     let first = world.run_until(10 * SECOND, |world| {
@@ -105,7 +104,6 @@ pub(crate) fn rumour(seed: u64) -> World {
     assert!(first.is_some(), "seed {seed}: no member noticed");
     let all = world.run_until(SECOND, |world| world.all_say(&nodes[..19], 19, Failed));
     assert!(all.is_some(), "seed {seed}: a member keeps a ghost");
-    world
 }
 
 #[test]
@@ -116,7 +114,7 @@ fn a_rumour_reaches_everyone() {
 }
 
 /// A restart with an older clock: the epoch on disk wins over the clock.
-pub(crate) fn older_clock(seed: u64) -> World {
+fn older_clock(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     world.crash(2);
     world.run_for(5 * SECOND);
@@ -125,7 +123,6 @@ pub(crate) fn older_clock(seed: u64) -> World {
     world.start(2);
     assert!(world.run_until(SECOND, |world| world.all_agree(&nodes)).is_some());
     assert!(world.traffic.datagrams - before < 80, "{} datagrams: a storm", world.traffic.datagrams - before);
-    world
 }
 
 #[test]
@@ -135,7 +132,7 @@ fn a_restart_with_an_older_clock_joins_at_once() {
 
 /// An old volume restored: the disk is behind the cluster by an hour. Without the jump the node renews itself at the
 /// rate of the round trip, millions of times.
-pub(crate) fn older_disk(seed: u64) -> World {
+fn older_disk(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     let before = world.epoch_on_disk(2);
     world.run_for(3_600 * SECOND);
@@ -151,7 +148,6 @@ pub(crate) fn older_disk(seed: u64) -> World {
     assert!(world.traffic.datagrams - sent < 150, "{} datagrams: a storm", world.traffic.datagrams - sent);
     assert!(world.gossip(2).counters().renewals <= 3);
     assert!(world.epoch_on_disk(2) > Epoch(before.0 + 3_500_000), "the jump is on the disk");
-    world
 }
 
 #[test]
@@ -160,7 +156,7 @@ fn a_node_whose_disk_went_back_jumps_past_its_later_life() {
 }
 
 /// Two processes with one node id: both report it, the later one stops, the cluster keeps the earlier one.
-pub(crate) fn copied_disk(seed: u64) -> World {
+fn copied_disk(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     let copy = world.add_host("chronik", nodes.iter().map(|node| World::addr_of(*node)).collect());
     world.clone_disk(2, copy);
@@ -178,7 +174,6 @@ pub(crate) fn copied_disk(seed: u64) -> World {
             .any(|(at, event)| *at == node && matches!(event, Event::DuplicateId { .. }))
     };
     assert!(told(2) && told(copy), "both say so");
-    world
 }
 
 #[test]
@@ -187,7 +182,7 @@ fn a_copied_state_directory_is_reported_and_the_copy_stops() {
 }
 
 /// Five members, of which one has a tag of `length` bytes.
-pub(crate) fn long_metadata(seed: u64, length: usize) -> World {
+fn long_metadata(seed: u64, length: usize) -> World {
     let (mut world, _) = cluster(seed, 5);
     world.drive_gossip(0, |gossip, now| {
         let mut metadata = gossip.own_metadata().clone();
@@ -229,7 +224,7 @@ fn version_at(world: &World, node: Node) -> u32 {
 
 /// Every third datagram comes once more, up to ten seconds late: rumours that are old by then, in any order. One member
 /// is cut off meanwhile, and brings old news of the first back to the others by itself.
-pub(crate) fn old_rumours(seed: u64) -> World {
+fn old_rumours(seed: u64) {
     let (mut world, nodes) = cluster(seed, 6);
     world.network.repeat = Some(Repeat { share: 0.3, latest: 10 * SECOND });
     let from = world.history.changes.len();
@@ -273,7 +268,6 @@ pub(crate) fn old_rumours(seed: u64) -> World {
     // Probes and their answers alone, as for the cluster at rest.
     let sent = world.traffic.datagrams - before;
     assert!(sent <= 2_412, "seed {seed}: old rumours go round for ever, {sent} datagrams in a minute");
-    world
 }
 
 #[test]
@@ -284,7 +278,7 @@ fn the_newest_rumour_wins_however_late_and_however_often_old_ones_come() {
 }
 
 /// The node's seeds contain its own address, since providers list all nodes, and another address that leads to it.
-pub(crate) fn own_seed(seed: u64) -> World {
+fn own_seed(seed: u64) {
     let mut world = World::new(seed);
     let alias = ([192, 0, 2, 7], 7946).into();
     let alone = world.add_host("chronik", vec![World::addr_of(0), alias]);
@@ -309,7 +303,6 @@ pub(crate) fn own_seed(seed: u64) -> World {
     world.run_for(60 * SECOND);
     assert!(world.all_agree(&[0, 1, 2]), "it lasts");
     assert!((0..3).all(|node| world.gossip(node).counters().renewals == 0));
-    world
 }
 
 #[test]
@@ -319,7 +312,7 @@ fn a_node_that_is_its_own_seed_is_no_member_to_itself() {
 
 /// A node that gives way starts its engine afresh. Timers of the old engine would drive the new one a second time: twice
 /// the probes, and stages of probes that it never began.
-pub(crate) fn discarded_engines(seed: u64) -> World {
+fn discarded_engines(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     for _ in 0..3 {
         world.cut(&nodes[..2], &nodes[2..]);
@@ -336,7 +329,6 @@ pub(crate) fn discarded_engines(seed: u64) -> World {
     let sent = world.traffic.datagrams - sent;
     assert!(sent <= 2_010, "seed {seed}: {sent} datagrams in a minute of rest");
     assert_eq!(refused(&world), odd, "seed {seed}: the engine refused a timer");
-    world
 }
 
 #[test]
@@ -347,7 +339,7 @@ fn the_timers_of_a_discarded_engine_are_never_delivered() {
 }
 
 /// A late packet about its own death makes the engine rejoin, if it gets to see it.
-pub(crate) fn late_news_of_death(seed: u64) -> World {
+fn late_news_of_death(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     world.pause(4);
     // The others have called it failed, and packets that say so wait in its socket when it leaves.
@@ -360,7 +352,6 @@ pub(crate) fn late_news_of_death(seed: u64) -> World {
         world.history.changes[before..].iter().any(|change| change.subject == 4 && change.status == Alive);
     assert!(!rejoined, "{:?}", &world.history.changes[before..]);
     assert!(world.all_say(&nodes[..4], 4, Left));
-    world
 }
 
 #[test]
@@ -369,7 +360,7 @@ fn a_member_that_has_left_stays_away_whatever_it_hears() {
 }
 
 /// A process that was stopped and goes on must not call members failed because it did not hear them meanwhile.
-pub(crate) fn pause(seed: u64, seconds: u32) -> World {
+fn pause(seed: u64, seconds: u32) {
     let (mut world, nodes) = cluster(seed, 5);
     // A little loss leaves the paused member with suspicions to come back to.
     world.network.loss = 0.05;
@@ -389,7 +380,6 @@ pub(crate) fn pause(seed: u64, seconds: u32) -> World {
         world.run_until(15 * SECOND, |world| world.all_agree(&nodes)).is_some(),
         "{seconds} s, seed {seed}"
     );
-    world
 }
 
 #[test]
@@ -402,7 +392,7 @@ fn a_pause_makes_nobody_healthy_fail() {
 }
 
 /// A suspicion that ran out during the pause: the suspect could not be heard meanwhile, so it gets its time once more.
-pub(crate) fn pause_under_suspicion(seed: u64) -> World {
+fn pause_under_suspicion(seed: u64) {
     let (mut world, nodes) = cluster(seed, 5);
     world.network.loss = 0.4;
     let suspects = |world: &World| nodes.iter().any(|node| world.status(4, *node) == Some(Suspect));
@@ -420,7 +410,6 @@ pub(crate) fn pause_under_suspicion(seed: u64) -> World {
     let accused =
         world.history.changes[before..].iter().find(|change| change.subject != 4 && change.status == Failed);
     assert_eq!(accused, None, "seed {seed}");
-    world
 }
 
 #[test]
@@ -431,7 +420,7 @@ fn a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted() {
 }
 
 /// A restart while the member is still suspected is only a change of name to the engine; readers must still see it.
-pub(crate) fn quick_restart(seed: u64) -> World {
+fn quick_restart(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     let epoch = |world: &World| world.gossip(0).membership().members[&world.id(2)].epoch;
     let before = epoch(&world);
@@ -441,7 +430,6 @@ pub(crate) fn quick_restart(seed: u64) -> World {
     let shown = world.run_until(SECOND, |world| epoch(world) > before && world.all_agree(&nodes));
     assert!(shown.is_some());
     assert!(!world.history.changes.iter().any(|change| change.status == Failed));
-    world
 }
 
 #[test]
@@ -450,7 +438,7 @@ fn a_quick_restart_shows_as_a_new_epoch() {
 }
 
 /// An address that a dead node had and a new one gets: the dead one is called failed, the new one is another member.
-pub(crate) fn reused_address(seed: u64) -> World {
+fn reused_address(seed: u64) {
     let (mut world, nodes) = cluster(seed, 3);
     let dead = world.id(2);
     world.crash(2);
@@ -461,7 +449,6 @@ pub(crate) fn reused_address(seed: u64) -> World {
         world.all_agree(&nodes) && world.gossip(0).membership().members[&dead].status == Failed
     });
     assert!(settled.is_some(), "the new one is alive, the dead one failed");
-    world
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn renewals(world: &World, nodes: &[Node]) -> Vec<u64> {
 }
 
 /// Parts `count` nodes into the first `left` and the rest for `time`, and returns how long all took to agree again.
-pub(crate) fn heals(seed: u64, count: usize, left: usize, time: Duration) -> (World, Duration) {
+fn heals(seed: u64, count: usize, left: usize, time: Duration) -> Duration {
     let (mut world, nodes) = cluster(seed, count);
     world.run_for(10 * SECOND);
     let (one, other) = nodes.split_at(left);
@@ -45,7 +45,7 @@ pub(crate) fn heals(seed: u64, count: usize, left: usize, time: Duration) -> (Wo
     if left * 2 != count {
         assert_eq!(renewals(&world, larger), before, "seed {seed}: the larger side has renewed itself");
     }
-    (world, healed)
+    healed
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
     {
         for time in if count < 50 { &[30, 90][..] } else { &[30][..] } {
             let mut took: Vec<_> =
-                (0..share::of(seeds)).map(|seed| heals(seed, count, left, *time * SECOND).1).collect();
+                (0..share::of(seeds)).map(|seed| heals(seed, count, left, *time * SECOND)).collect();
             took.sort_unstable();
             let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
             eprintln!("{left} of {count} parted for {time} s: healed after {median:.2?}, worst {worst:.2?}");
@@ -67,7 +67,7 @@ fn a_partition_heals_within_three_seconds_and_disturbs_nobody() {
 #[test]
 fn two_that_lost_each_other_find_each_other_again() {
     for seed in 0..20 {
-        let (_, took) = heals(seed, 2, 1, 90 * SECOND);
+        let took = heals(seed, 2, 1, 90 * SECOND);
         assert!(took <= 4 * SECOND, "seed {seed}: {took:?}");
     }
 }
@@ -109,7 +109,7 @@ fn assert_agreement(
 /// A member that hears the others and is not heard learns that it is called failed, begins a new life, and after half a
 /// minute calls all others failed. Without the guard, when it is heard again the others take that life for a new member
 /// and believe its verdicts.
-pub(crate) fn mute(seed: u64, timing: Timing) -> World {
+fn mute(seed: u64, timing: Timing) {
     let (mut world, nodes) = founded(seed, timing, 3 + usize::try_from(seed % 8).unwrap());
     let (mute, others) = nodes.split_first().unwrap();
     let (from, before) = (world.history.changes.len(), renewals(&world, others));
@@ -119,7 +119,6 @@ pub(crate) fn mute(seed: u64, timing: Timing) -> World {
     let what = format!("{:?}, seed {seed}", timing.probe_period);
     assert_agreement(&mut world, 20 * SECOND, &nodes, others, from, &what);
     assert_eq!(renewals(&world, others), before, "{what}: others renew themselves");
-    world
 }
 
 #[test]
@@ -133,7 +132,7 @@ fn a_member_that_was_not_heard_disturbs_no_other_when_it_is_back() {
 
 /// Verdicts fall one after the other, each after another time. If the partition ends meanwhile, the smaller side seems
 /// large to its members that have not judged all others, and verdicts of both sides are on their way.
-pub(crate) fn ends_while_verdicts_fall(seed: u64) -> World {
+fn ends_while_verdicts_fall(seed: u64) {
     let (mut world, nodes) = founded(seed, Timing::WAN, 4 + usize::try_from(seed % 7).unwrap());
     let (smaller, larger) = nodes.split_at((nodes.len() - 1) / 2);
     let (from, before) = (world.history.changes.len(), renewals(&world, larger));
@@ -146,7 +145,6 @@ pub(crate) fn ends_while_verdicts_fall(seed: u64) -> World {
     if judged {
         assert_eq!(renewals(&world, larger), before, "{what}: the larger side renews itself");
     }
-    world
 }
 
 #[test]
@@ -158,7 +156,7 @@ fn a_partition_that_ends_while_verdicts_fall_makes_no_member_fail_on_its_own_sid
 
 /// A member that is not heard suspects the members that do not answer it, and that is not heard either. Without the guard
 /// the suspicion lasts for as long as the patience with the suspect does.
-pub(crate) fn untold_suspect(seed: u64) -> World {
+fn untold_suspect(seed: u64) {
     let (mut world, nodes) = founded(seed, Timing::WAN, 3);
     let (mute, others) = nodes.split_first().unwrap();
     let from = world.history.changes.len();
@@ -166,7 +164,6 @@ pub(crate) fn untold_suspect(seed: u64) -> World {
     world.run_for(5 * SECOND + SECOND / 20 * u32::try_from(seed).unwrap());
     world.mend();
     assert_agreement(&mut world, 15 * SECOND, &nodes, others, from, &format!("seed {seed}"));
-    world
 }
 
 #[test]

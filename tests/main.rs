@@ -59,5 +59,4 @@ mod share;
 mod sim;
 mod tidy;
 mod token;
-mod unchanged;
 mod watchdog;

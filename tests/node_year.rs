@@ -309,14 +309,6 @@ fn run_life(seed: u64, live: Live, time: Duration) -> Result<Tally, String> {
         .map_err(|problem| format!("seed {seed}: {problem}"))
 }
 
-/// The world after storms for `time`.
-pub(crate) fn stormy(seed: u64, time: Duration) -> World {
-    let mut life = Life::new(seed);
-    let lived = life.live_in_storms(time);
-    assert!(lived.is_ok(), "seed {seed}: {}{lived:?}", life.log);
-    life.world
-}
-
 /// Runs the lives of all these seeds, on one thread for each core.
 fn run_lives(seeds: Range<u64>, live: Live, time: Duration) -> Tally {
     let (next, end) = (AtomicU64::new(seeds.start), seeds.end);

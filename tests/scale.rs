@@ -42,7 +42,7 @@ fn cost() -> Cost {
 }
 
 /// Starts `count` nodes within 50 ms, which know one seed; returns how long it takes until each lists all.
-pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
+fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     let mut world = World::new(seed);
     world.history.only_failures = true;
     let nodes = world.add_hosts(count, "chronik");
@@ -61,7 +61,7 @@ pub(crate) fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
 }
 
 /// Crashes the last node; returns how long it takes until all others know.
-pub(crate) fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
+fn crash(world: &mut World, nodes: &[Node], seed: u64) -> Duration {
     let (gone, others) = nodes.split_last().unwrap();
     world.crash(*gone);
     let known = world.run_until(60 * SECOND, |world| world.all_say(others, *gone, Failed));

@@ -62,7 +62,7 @@ fn a_fourth_server_with_one_address_joins() {
     }
 }
 
-pub(crate) fn more_than_expected(seed: u64) -> World {
+fn more_than_expected(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(5, 3);
     world.start_all(&nodes);
@@ -71,7 +71,6 @@ pub(crate) fn more_than_expected(seed: u64) -> World {
         world.run_until(5 * SECOND, |world| (told(world, "bootstrap"), told(world, "join")) == (3, 2));
     assert!(decided.is_some(), "seed {seed}\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn more_servers_than_expected_start_at_once() {
     }
 }
 
-pub(crate) fn too_many(seed: u64) -> World {
+fn too_many(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(6, 3);
     world.start_all(&nodes);
@@ -92,7 +91,6 @@ pub(crate) fn too_many(seed: u64) -> World {
     }
     assert_sound(&world);
     assert!(world.judge.clusters.is_empty());
-    world
 }
 
 #[test]
@@ -102,7 +100,7 @@ fn twice_as_many_servers_as_expected_are_too_many() {
     }
 }
 
-pub(crate) fn different_expects(seed: u64) -> World {
+fn different_expects(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);
     world.change_plan(2, |plan| *plan = Plan::expect(2));
@@ -129,7 +127,6 @@ pub(crate) fn different_expects(seed: u64) -> World {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -151,7 +148,7 @@ fn seeds_of_both_address_families_do_not_block() {
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 
-pub(crate) fn silent_seed(seed: u64) -> World {
+fn silent_seed(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);
     let mut seeds: Vec<_> = (0..3).map(World::addr_of).collect();
@@ -164,7 +161,6 @@ pub(crate) fn silent_seed(seed: u64) -> World {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -189,7 +185,7 @@ fn a_strict_seed_gate_waits_for_every_listed_seed() {
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 
-pub(crate) fn crash_loop(seed: u64) -> World {
+fn crash_loop(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);
     world.start(0);
@@ -205,7 +201,6 @@ pub(crate) fn crash_loop(seed: u64) -> World {
     let decided = world.run_until(10 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "{:?}\n{}", world.reasons(0), world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -213,7 +208,7 @@ fn a_crash_loop_with_fresh_ids_at_one_address_does_not_block_the_founding() {
     crash_loop(1);
 }
 
-pub(crate) fn forgotten_records(seed: u64) -> World {
+fn forgotten_records(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
     let cluster = group(&world, 0).cluster_id;
@@ -226,7 +221,6 @@ pub(crate) fn forgotten_records(seed: u64) -> World {
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "resume"));
     assert!(decided.is_some(), "\n{}", world.describe());
     assert!(nodes.iter().all(|node| group(&world, *node).cluster_id == cluster));
-    world
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn two_of_three_go_on_with_a_lower_expect() {
     assert_sound(&world);
 }
 
-pub(crate) fn replaced_months_later(seed: u64) -> World {
+fn replaced_months_later(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     let fourth = world.add_server(Plan::expect(3), vec![World::addr_of(1)]);
     restart_months_later(&mut world, &nodes, &[1, 2, fourth]);
@@ -59,7 +59,6 @@ pub(crate) fn replaced_months_later(seed: u64) -> World {
     assert!(all_told(&world, &nodes[1..], "resume"));
     assert_two_of_three(&world, &nodes[1..]);
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -80,7 +79,7 @@ fn the_majority_of_the_last_known_cluster_is_enough_and_less_is_not() {
     }
 }
 
-pub(crate) fn founder_dies_after_the_vote(seed: u64) -> World {
+fn founder_dies_after_the_vote(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(4, 3);
     world.start_all(&nodes);
@@ -101,7 +100,6 @@ pub(crate) fn founder_dies_after_the_vote(seed: u64) -> World {
     world.start(victim);
     assert!(world.run_until(3 * SECOND, |world| world.word(victim) != "wait").is_some(), "seed {seed}");
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -111,7 +109,7 @@ fn a_founder_dies_between_the_vote_and_the_founding() {
     }
 }
 
-pub(crate) fn replaced_founder(seed: u64) -> World {
+fn replaced_founder(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);
     world.start_all(&nodes);
@@ -127,7 +125,6 @@ pub(crate) fn replaced_founder(seed: u64) -> World {
     let decided = world.run_until(30 * SECOND, |world| alive.iter().all(|node| world.word(*node) != "wait"));
     assert!(decided.is_some(), "seed {seed}: blocked\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -184,7 +181,7 @@ fn all_but_one_are_wiped_and_nobody_founds_beside_the_survivor() {
     }
 }
 
-pub(crate) fn lost_data(seed: u64) -> World {
+fn lost_data(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
     world.crash(1);
@@ -194,7 +191,6 @@ pub(crate) fn lost_data(seed: u64) -> World {
     assert!(matches!(world.reasons(1), [Reason::ServerStateLost { .. }]), "\n{}", world.describe());
     assert!(all_told(&world, &[nodes[0], nodes[2]], "resume"));
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -202,7 +198,7 @@ fn a_server_that_lost_its_data_is_never_told_to_found_again() {
     lost_data(1);
 }
 
-pub(crate) fn all_leave(seed: u64) -> World {
+fn all_leave(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     for node in &nodes {
         world.leave(*node);
@@ -216,7 +212,6 @@ pub(crate) fn all_leave(seed: u64) -> World {
     });
     assert!(up.is_some(), "\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -224,7 +219,7 @@ fn all_leave_one_after_the_other_and_start_again() {
     all_leave(1);
 }
 
-pub(crate) fn other_addresses(seed: u64) -> World {
+fn other_addresses(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Attached);
     world.run_for(5 * SECOND);
     let moved = world.add_servers(3, 3);
@@ -238,7 +233,6 @@ pub(crate) fn other_addresses(seed: u64) -> World {
     });
     assert!(up.is_some(), "\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -246,7 +240,7 @@ fn all_restart_with_other_addresses() {
     other_addresses(1);
 }
 
-pub(crate) fn copied_record(seed: u64) -> World {
+fn copied_record(seed: u64) {
     let (mut world, _) = founded(seed, 3, 3, Servers::Silent);
     let copy = world.add_server(Plan::expect(3), vec![World::addr_of(0)]);
     world.clone_disk(2, copy);
@@ -255,7 +249,6 @@ pub(crate) fn copied_record(seed: u64) -> World {
     let told = world.run_until(30 * SECOND, |world| all_told(world, &[2, copy], "conflict"));
     assert!(told.is_some(), "\n{}", world.describe());
     assert_eq!(world.word(0), "bootstrap", "the others go on");
-    world
 }
 
 #[test]
@@ -263,7 +256,7 @@ fn a_copied_state_directory_decides_nothing_more() {
     copied_record(1);
 }
 
-pub(crate) fn crashes_at_every_write(seed: u64) -> World {
+fn crashes_at_every_write(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);
     world.disk.crashes = 150;
@@ -280,7 +273,6 @@ pub(crate) fn crashes_at_every_write(seed: u64) -> World {
     let up = world.run_until(20 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(up.is_some(), "seed {seed}\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]

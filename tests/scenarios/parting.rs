@@ -64,7 +64,7 @@ fn a_partition_after_the_founding_leaves_quorum_to_the_majority_alone() {
     }
 }
 
-pub(crate) fn minority_with_new_servers(seed: u64) -> World {
+fn minority_with_new_servers(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Silent);
     world.run_for(5 * SECOND);
     let fresh = world.add_servers(2, 3);
@@ -75,7 +75,6 @@ pub(crate) fn minority_with_new_servers(seed: u64) -> World {
     world.run_for(60 * SECOND);
     assert!(all_told(&world, &fresh, "join"), "seed {seed}\n{}", world.describe());
     assert_sound(&world);
-    world
 }
 
 #[test]
@@ -137,7 +136,7 @@ fn a_node_that_is_cut_off_before_the_founding_counts_itself_alone() {
     assert_sound(&world);
 }
 
-pub(crate) fn paused_agent(seed: u64) -> World {
+fn paused_agent(seed: u64) {
     let (mut world, nodes) = founded(seed, 3, 3, Servers::Silent);
     world.run_for(5 * SECOND);
     assert!(!world.quorum(2).stale);
@@ -150,7 +149,6 @@ pub(crate) fn paused_agent(seed: u64) -> World {
     });
     assert!(fresh.is_some(), "{:?}", world.quorum(2));
     assert_sound(&world);
-    world
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Everything that is sent, in its order, as one number: two runs with one number are the same run. It depends on nothing
-//! but what is sent, so that it can be written down, and compared by another build on another machine.
+//! but what is sent.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,13 +49,6 @@ impl Log {
         self.add(&to.port().to_le_bytes());
         self.add(&(bytes.len() as u64).to_le_bytes());
         self.add(bytes);
-    }
-
-    /// One number for all of these runs.
-    pub(crate) fn of_all(logs: impl IntoIterator<Item = Self>) -> u64 {
-        let mut all = Self::default();
-        logs.into_iter().for_each(|log| all.add(&log.0.to_le_bytes()));
-        all.0
     }
 }
 
