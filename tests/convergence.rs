@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chronik_agent::membership::MemberStatus::{Alive, Failed, Left};
 
-use crate::sim::{Node, World};
+use crate::{
+    share,
+    sim::{Node, World},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,7 +27,7 @@ pub(crate) fn cluster(seed: u64, count: usize) -> (World, Vec<Node>) {
 fn clusters_of_every_size_form_through_one_seed_whatever_is_lost() {
     for count in [1, 2, 3, 5, 10, 50] {
         for (loss, limit) in [(0.0, 2), (0.1, 5), (0.3, 20)] {
-            for seed in 0..5 {
+            for seed in 0..share::of(5) {
                 let mut world = World::new(seed);
                 world.network.loss = loss;
                 let nodes = world.add_hosts(count, "chronik");
@@ -126,7 +129,7 @@ fn goodbye(seed: u64) {
 
 #[test]
 fn a_goodbye_is_known_at_once_and_is_no_failure() {
-    for seed in 0..20 {
+    for seed in 0..share::of(20) {
         goodbye(seed);
     }
 }

@@ -41,6 +41,7 @@ use chronik_agent::{
 
 use crate::{
     convergence::cluster,
+    share,
     sim::{Node, World, history::Change, network::Repeat},
 };
 
@@ -60,7 +61,7 @@ fn much_lost(seed: u64) -> (World, Vec<Node>) {
 #[test]
 fn a_refuted_suspicion_makes_nobody_renew() {
     let (mut suspicions, mut renewals) = (0, 0);
-    for seed in 0..10 {
+    for seed in 0..share::of(10) {
         let (mut world, nodes) = much_lost(seed);
         suspicions += world.history.changes.iter().filter(|change| change.status == Suspect).count();
         let failures = world.history.changes.iter().filter(|change| change.status == Failed).count();
@@ -108,7 +109,7 @@ fn rumour(seed: u64) {
 
 #[test]
 fn a_rumour_reaches_everyone() {
-    for seed in 0..60 {
+    for seed in 0..share::of(60) {
         rumour(seed);
     }
 }
@@ -385,7 +386,7 @@ fn pause(seed: u64, seconds: u32) {
 #[test]
 fn a_pause_makes_nobody_healthy_fail() {
     for seconds in [1, 2, 5, 20, 60] {
-        for seed in 0..10 {
+        for seed in 0..share::of(10) {
             pause(seed, seconds);
         }
     }
@@ -414,7 +415,7 @@ fn pause_under_suspicion(seed: u64) {
 
 #[test]
 fn a_suspicion_that_ran_out_during_a_pause_may_still_be_refuted() {
-    for seed in 0..30 {
+    for seed in 0..share::of(30) {
         pause_under_suspicion(seed);
     }
 }

@@ -358,7 +358,7 @@ fn year() -> Range<u64> {
 
 #[test]
 fn a_share_of_the_year_goes_well() {
-    let seeds = 0..share::of(24);
+    let seeds = 0..share::of(48);
     let tally = run_lives(seeds.clone(), Life::live, HOUR / 12);
     eprintln!("{tally:?}");
     let least = 3 * usize::try_from(seeds.end).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::environment;
 
-/// The loop of editing and testing takes one seed in eight, the first ones: no test may cost it much more than a second.
-const ONE_IN: u64 = 8;
+/// The loop of editing and testing takes one seed in sixteen, the first ones: no test may cost it much more than a second.
+const ONE_IN: u64 = 16;
 
 /// All seeds, or the loop's share, which is at least one. nextest says which of its profiles runs: the default one is the
 /// loop; `tests/run` has another, and `cargo test` has none.
