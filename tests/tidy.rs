@@ -11,7 +11,7 @@ use std::{
 
 /// The folder of what is told the time and the dice. Its manifest keeps runtimes and formats out of reach.
 const CORE: &str = "src/core/";
-/// What it must not name: sockets, files, the environment.
+/// Names that are forbidden in it: sockets, files, the environment.
 const IMPURE: &[&str] =
     &["tokio", "UdpSocket", "TcpStream", "TcpListener", "UnixStream", "UnixListener", "fs", "env"];
 /// Clocks.

@@ -151,9 +151,9 @@ fn replace(dead: &str, left: &[Pair], fourth: &Pair) {
     within(PATIENCE, || etcdctl(&left[0], &["member", "add", "d", &peers]));
 }
 
-#[test]
-fn etcd_is_founded_survives_a_loss_and_is_joined() {
-    need(&PARTS);
+/// Founds a cluster of a, b and c; returns them and the seeds with which they found each other.
+#[track_caller]
+fn found_three() -> (Vec<Pair>, String) {
     let (addrs, seeds) = cluster::addrs(3);
     let mut pairs: Vec<Pair> =
         ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();
@@ -161,6 +161,13 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
         pair.exec();
     }
     wait_for_health(&pairs);
+    (pairs, seeds)
+}
+
+#[test]
+fn etcd_is_founded_survives_a_loss_and_is_joined() {
+    need(&PARTS);
+    let (mut pairs, seeds) = found_three();
     check_names(&pairs.iter().collect::<Vec<_>>(), &members(&pairs[0]).unwrap()).unwrap();
     assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
     assert_eq!(etcdctl(&pairs[2], &["get", "key"]).unwrap(), "key\nbefore\n");
@@ -209,13 +216,8 @@ fn etcd_is_founded_survives_a_loss_and_is_joined() {
 #[test]
 fn beside_one_survivor_no_second_cluster_is_founded() {
     need(&PARTS);
-    let (addrs, seeds) = cluster::addrs(3);
-    let mut pairs: Vec<Pair> =
-        ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| Pair::new(name, addr, &seeds)).collect();
-    for pair in &mut pairs {
-        pair.exec();
-    }
-    wait_for_health(&pairs);
+    let (mut pairs, seeds) = found_three();
+    let addrs: Vec<_> = pairs.iter().map(|pair| pair.addr.clone()).collect();
     assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
     let cluster = wait_for_decision(&pairs[0].agent, "bootstrap")["cluster_id"].clone();
     assert_eq!(run(["bootstrap", "complete", &pairs[0].agent.at(), "--config-index", "1"]).code, 0);

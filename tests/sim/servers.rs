@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) expect: Option<NonZeroU16>,
     pub(crate) seed_gate: SeedGate,
     pub(crate) admission: Admission,
-    /// What `--profile` means for ballots.
+    /// Times of a ballot, by `--profile`.
     pub(crate) timing: BallotTiming,
 }
 

@@ -1,4 +1,4 @@
-//! Wishes of the parts, as data. A part pushes them; only the conductor carries them out, one after the other.
+//! Wishes of the parts, as data. A part pushes them; only `Parts::pump` carries them out, one after the other.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::node::NodeId;
 
-/// Work for the conductor. Each variant names the part that it is for, if that is not the engine.
+/// Work for `Parts::pump`. Each variant names the part that it is for, if that is not the engine.
 #[derive(Debug)]
 pub(super) enum Action {
     /// Hands states of members to the engine.

@@ -158,8 +158,8 @@ impl Parts {
 
     /// Tells the other parts of changes in the view.
     pub(super) fn follow(&mut self, refreshed: &Refreshed, now: Instant) {
-        let confirmed = self.timing.suspicion(self.roster.len());
         for change in &refreshed.changes {
+            let confirmed = self.timing.suspicion(self.roster.len());
             let id = change.after.peer.id;
             if let Some(until) = self.detector.note_change(change, confirmed, now) {
                 self.clock.schedule(until, Tick::Refresh(id));
