@@ -190,6 +190,7 @@ impl Gossip {
         self.carry_out(ask, now);
     }
 
+    /// Carries out actions, and what follows from them.
     fn carry_out(
         &mut self,
         actions: impl IntoIterator<Item = Action, IntoIter: DoubleEndedIterator>,
@@ -366,7 +367,7 @@ impl Gossip {
         Some(member)
     }
 
-    /// All of them.
+    /// Entries of all members.
     pub fn membership(&self) -> Membership {
         let ids = self.parts.roster.statuses().map(|(id, _)| id);
         let members = ids.filter_map(|id| Some((id, self.member(id)?)));

@@ -89,8 +89,7 @@ impl Gossip {
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. If this node alone was wrong about itself it learns that, too.
         if packet.header.message == Message::TurnUndead {
-            self.parts.agenda.put_first([Action::exchange(src.addr())]);
-            return self.parts.pump(now);
+            return self.carry_out([Action::exchange(src.addr())], now);
         }
         let is_shown_well = matches!(
             self.parts.roster.state(&src),
@@ -173,8 +172,7 @@ impl Gossip {
                 // Without keys nobody has shown that it may ask.
                 let mut out = Vec::new();
                 let reply = self.parts.keyrings.answer(&request, self.parts.link.keyring()?, &mut out);
-                self.parts.agenda.put_first(out);
-                self.parts.pump(now);
+                self.carry_out(out, now);
                 reply.map(Reply::Keys)
             }
             Some(Request::Swim(message)) => Some(self.answer_swim(&message, now)),
@@ -226,8 +224,7 @@ impl Gossip {
             let answer = keyrings::read_answer(member, to, ended.answer);
             let (own, me) = (self.parts.link.keyring(), self.parts.engine.me());
             self.parts.keyrings.end(question, answer, own, &me, &mut out);
-            self.parts.agenda.put_first(out);
-            return self.parts.pump(now);
+            return self.carry_out(out, now);
         }
         let outcome = ended.answer.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
@@ -257,8 +254,7 @@ impl Gossip {
             | Purpose::Founding
             | Purpose::Keys(..) => {}
         }
-        self.parts.agenda.put_first(out);
-        self.parts.pump(now);
+        self.carry_out(out, now);
         self.parts.settle(now);
     }
 
@@ -315,8 +311,7 @@ impl Gossip {
             Told::Peer => {
                 self.parts.joining.mark_answered(to);
                 if joins {
-                    self.parts.agenda.put_first([Action::Gossip, Action::CompareSoon]);
-                    self.parts.pump(now);
+                    self.carry_out([Action::Gossip, Action::CompareSoon], now);
                 }
                 Ok(())
             }
@@ -335,10 +330,7 @@ impl Gossip {
         let offer = self.parts.state_of(|id| difference.lacking.contains(id)).encode();
         let wanted = state::put_hashes(difference.wanted.into_iter());
         let question = Question::Ready(Request::Trade(offer, wanted));
-        self.parts
-            .agenda
-            .put_first([Action::Ask { to, question, purpose: Purpose::Trade }, Action::CompareSoon]);
-        self.parts.pump(now);
+        self.carry_out([Action::Ask { to, question, purpose: Purpose::Trade }, Action::CompareSoon], now);
     }
 
     /// Does what is due. Everything that waits on the sockets must have been taken in before.
@@ -437,8 +429,7 @@ impl Gossip {
         let facts = facts!(self.parts, now);
         leaving::say(&facts, self.parts.clock.rng(), &mut out);
         out.extend([Action::Leave, leaving::next_after(0, &facts)]);
-        self.parts.agenda.put_first(out);
-        self.parts.pump(now);
+        self.carry_out(out, now);
         self.parts.settle(now);
     }
 
