@@ -45,10 +45,10 @@ pub fn open<'a>(cluster: &ClusterName, packet: &'a [u8]) -> Result<(Kind, &'a [u
     }
     let name: ClusterName =
         std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(WireError::Foreign)?;
+    let kind = Kind::from_byte(*kind).ok_or(WireError::Foreign)?;
     if name != *cluster {
         return Err(WireError::OtherCluster(name.into()));
     }
-    let kind = Kind::from_byte(*kind).ok_or(WireError::Foreign)?;
     Ok((kind, payload))
 }
 
@@ -73,6 +73,16 @@ mod tests {
         let packet = seal(&cluster("a"), Kind::Swim, b"payload");
         assert_eq!(open(&cluster("a"), &packet), Ok((Kind::Swim, &b"payload"[..])));
         assert_eq!(open(&cluster("b"), &packet), Err(WireError::OtherCluster("a".into())));
+    }
+
+    #[test]
+    fn a_packet_of_no_known_kind_is_foreign_to_every_cluster() {
+        let mut packet = seal(&cluster("a"), Kind::Swim, b"payload").to_vec();
+        packet[2] = 0xff;
+        let sum = checksum(&packet[..5], b"payload").to_be_bytes();
+        packet[5..5 + CHECKSUM].copy_from_slice(&sum);
+        assert_eq!(open(&cluster("a"), &packet), Err(WireError::Foreign));
+        assert_eq!(open(&cluster("b"), &packet), Err(WireError::Foreign));
     }
 
     #[test]
