@@ -5,6 +5,7 @@ mod at;
 pub mod bootstrap;
 mod client;
 mod condition;
+mod consent;
 mod data_dir;
 pub mod demo;
 mod demo_screen;

@@ -10,7 +10,7 @@ use chronik_agent::{
     agent::Agent,
     bootstrap::Decision,
     config::{Config, Draft, Host, HttpAddr},
-    handle::Stopped,
+    handle::{NotDone, Stopped},
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -54,7 +54,7 @@ async fn no_decision_comes_from_an_agent_that_has_stopped() {
     let agent = Agent::bind(config).await.unwrap();
     let handle = agent.handle();
     drop(agent);
-    assert_eq!(timeout(PATIENCE, handle.decision()).await.unwrap(), Err(Stopped));
+    assert_eq!(timeout(PATIENCE, handle.decision()).await.unwrap(), Err(NotDone::Stopped(Stopped)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

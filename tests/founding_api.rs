@@ -13,6 +13,9 @@ use crate::{
 /// Time for one step: far more than any takes, even if the machine is shared.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The path of the decision, without the server's own question.
+const LOOK: &str = "/v1/bootstrap?look=true";
+
 /// The directory, the addresses and the name that an agent keeps over restarts.
 struct Place {
     dir: Rc<Dir>,
@@ -58,7 +61,8 @@ pub(crate) fn wait_until(agent: &Agent, path: &str, met: impl Fn(&Value) -> bool
     let mut answer = agent.get(path).json();
     while !met(&answer) {
         assert!(began.elapsed() < PATIENCE, "{path} is still {answer}");
-        answer = agent.get(&format!("{path}?wait=1s&index={}", answer["index"])).json();
+        let joint = if path.contains('?') { '&' } else { '?' };
+        answer = agent.get(&format!("{path}{joint}wait=1s&index={}", answer["index"])).json();
     }
     answer
 }
@@ -84,6 +88,15 @@ fn founded(places: &[Place]) -> (Vec<Agent>, Value) {
             (&answers[0]["founders"], &answers[0]["cluster_id"])
         );
     }
+    (agents, answers[0].clone())
+}
+
+/// Three agents that have agreed on a founding of which no server was told, and the answer of the first.
+fn founded_unasked(places: &[Place]) -> (Vec<Agent>, Value) {
+    let seeds = seeds(places);
+    let agents: Vec<Agent> = places.iter().map(|place| place.start_server(&seeds)).collect();
+    let met = |answer: &Value| answer["decision"] == "bootstrap";
+    let answers: Vec<Value> = agents.iter().map(|agent| wait_until(agent, LOOK, met)).collect();
     (agents, answers[0].clone())
 }
 
@@ -122,7 +135,7 @@ fn three_servers_start_in_any_order() {
         for answer in &answers {
             assert_eq!(answer["founders"], answers[0]["founders"]);
             assert_eq!(answer["cluster_id"], answers[0]["cluster_id"]);
-            assert_eq!((&answer["established"], &answer["reasons"]), (&json!(false), &json!([])));
+            assert_eq!((&answer["established"], code(answer)), (&json!(false), "server_unknown"));
         }
         // The next round founds another cluster.
         for agent in &mut agents {
@@ -162,17 +175,68 @@ fn a_restart_changes_nothing_and_a_report_makes_it_resume() {
 #[test]
 fn a_founder_that_is_another_server_now_is_told_to_wait() {
     let places = places(3);
-    let (agents, _) = founded(&places);
+    let (agents, _) = founded_unasked(&places);
     let attest = |id: &str| {
-        agents[0].put("/v1/server", &json!({"server_id": id, "has_state": false}).to_string()).json()
+        let body = json!({"server_id": id, "has_state": false, "once": true});
+        agents[0].put("/v1/server", &body.to_string()).json()
     };
     assert_eq!(attest("first")["decision"], "bootstrap");
+    assert_eq!(agents[0].get("/v1/bootstrap?server_id=first").json()["decision"], "bootstrap");
     let lost = attest("second");
     assert_eq!((&lost["decision"], code(&lost)), (&json!("wait"), "server_state_lost"));
     assert_eq!((lost.get("founders"), lost.get("voters"), lost.get("me")), (None, None, None));
     assert_eq!(attest("first")["decision"], "bootstrap");
     let server = agents[0].get("/v1/self").json()["server"].clone();
-    assert_eq!(server, json!({"server_id": "first", "has_state": false, "cluster_id": null, "up": true}));
+    assert_eq!(server, json!({"server_id": "first", "has_state": false, "cluster_id": null, "up": null}));
+}
+
+/// A server that sends heartbeats is the one beside its agent: another one waits, and takes none of its notes.
+#[test]
+fn a_second_server_beside_one_that_runs_is_told_to_wait() {
+    let places = places(3);
+    let (agents, _) = founded_unasked(&places);
+    let attest = |id: &str| {
+        agents[0].put("/v1/server", &json!({"server_id": id, "has_state": false}).to_string()).json()
+    };
+    assert_eq!(attest("first")["decision"], "bootstrap");
+    assert_eq!(code(&attest("second")), "another_server");
+    assert_eq!(code(&agents[0].get("/v1/bootstrap?server_id=second").json()), "another_server");
+    assert_eq!(agents[0].get("/v1/bootstrap?server_id=first").json()["decision"], "bootstrap");
+}
+
+/// Three servers whose first start failed come up together: each is blank again, all are seen to be, and they try again. With
+/// one of them away nobody does.
+#[test]
+fn a_first_start_that_failed_on_all_is_tried_again_once_all_are_seen_to_be_blank() {
+    let places = places(3);
+    let (agents, _) = founded_unasked(&places);
+    let data = |at: usize| places[at].dir.0.join("data").display().to_string();
+    let exec = |at: usize, timeout: &str, command: &[&str]| {
+        let data = data(at);
+        let exec = ["exec", &agents[at].at(), "--attest", &data, "--timeout", timeout, "--"];
+        program()
+            .args([&exec, command].concat())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for at in 0..3 {
+        assert_eq!(exec(at, "30s", &["false"]).wait().unwrap().code(), Some(1), "the first start of {at}");
+    }
+    let alone = exec(0, "3s", &["echo", "STARTED"]).wait_with_output().unwrap();
+    let error = String::from_utf8(alone.stderr).unwrap();
+    assert!(alone.status.code() == Some(3) && error.contains("are not all seen to be blank"), "{error}");
+    let again: Vec<_> = (0..3).map(|at| exec(at, "30s", &["echo", "STARTED"])).collect();
+    for child in again {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            "STARTED\n",
+            "{:?}",
+            String::from_utf8(output.stderr)
+        );
+    }
 }
 
 #[test]
@@ -251,24 +315,43 @@ fn an_operator_overrides_and_resets() {
     assert_eq!(wait_for_decision(&agents[0], "join")["cluster_id"], cluster);
 }
 
+/// A server that was told to found its cluster goes on, and sees the other one; whoever is of neither has to wait until an
+/// operator says which is meant.
 #[test]
-fn two_foundings_that_meet_are_a_conflict_everywhere() {
-    let places = places(6);
+fn two_foundings_that_meet_stop_nobody_but_those_who_are_of_neither() {
+    let places = places(7);
     let (mut agents, ours) = founded(&places[..3]);
-    let (others, theirs) = founded(&places[3..]);
+    let (others, theirs) = founded(&places[3..6]);
     agents.extend(others);
+    let fresh =
+        places[6].start(&["--join-only", "--join", &format!("{},{}", places[0].gossip, places[3].gossip)]);
     assert_eq!(run(["join", &agents[0].at(), &places[3].gossip]).code, 0);
-    for agent in &agents {
-        let answer = wait_for_decision(agent, "conflict");
-        let mut clusters = answer["clusters"].as_array().unwrap().clone();
-        clusters.sort_by_key(Value::to_string);
-        let mut both = vec![ours["cluster_id"].clone(), theirs["cluster_id"].clone()];
-        both.sort_by_key(Value::to_string);
-        assert_eq!((clusters, code(&answer)), (both, "two_clusters"));
-        assert_eq!((answer.get("founders"), answer.get("voters")), (None, None));
-        let Ended { code: exit, error, .. } = run(["wait", "--for", "bootstrap", &agent.at()]);
-        assert!(exit == 1 && error.starts_with("conflict: cluster "), "{error}");
+    for (at, agent) in agents.iter().enumerate() {
+        let shown = |answer: &Value| {
+            answer["reasons"].as_array().unwrap().iter().any(|reason| reason["code"] == "two_clusters")
+        };
+        let answer = wait_until(agent, LOOK, shown);
+        let own = if at < 3 { &ours } else { &theirs };
+        assert_eq!((&answer["decision"], &answer["cluster_id"]), (&json!("bootstrap"), &own["cluster_id"]));
     }
+    let answer = wait_for_decision(&fresh, "conflict");
+    let mut clusters = answer["clusters"].as_array().unwrap().clone();
+    clusters.sort_by_key(Value::to_string);
+    let mut both = vec![ours["cluster_id"].clone(), theirs["cluster_id"].clone()];
+    both.sort_by_key(Value::to_string);
+    assert_eq!((clusters, code(&answer)), (both, "two_clusters"));
+    assert_eq!((answer.get("founders"), answer.get("voters")), (None, None));
+    assert!(answer["reasons"][0]["message"].as_str().unwrap().contains("node-1, node-2, node-3"), "{answer}");
+    let Ended { code: exit, error, .. } = run(["wait", "--for", "bootstrap", &fresh.at()]);
+    assert!(exit == 1 && error.starts_with("conflict: cluster "), "{error}");
+    let kept = ours["cluster_id"].as_str().unwrap();
+    let Ended { code: exit, out, error } =
+        run(["bootstrap", "resolve", "--keep", kept, "--yes", &fresh.at()]);
+    assert!(
+        exit == 0 && out.contains("without --encrypt-key-file say it on every other one"),
+        "{out}{error}"
+    );
+    assert_eq!(wait_for_decision(&fresh, "join")["cluster_id"], ours["cluster_id"]);
 }
 
 #[test]
@@ -340,7 +423,7 @@ fn every_refusal_names_field_value_and_remedy() {
 /// Starts a server that founds a cluster of its own.
 fn start_alone(flags: &[&str]) -> Agent {
     let agent = Agent::start(&[&["--bootstrap-expect", "1"], flags].concat());
-    wait_for_decision(&agent, "bootstrap");
+    wait_until(&agent, LOOK, |answer| answer["decision"] == "bootstrap");
     agent
 }
 
@@ -357,7 +440,7 @@ fn exec_becomes_the_command_with_everything_filled() {
         .unwrap();
     let pid = child.id();
     let output = child.wait_with_output().unwrap();
-    let cluster = agent.get("/v1/bootstrap").json()["cluster_id"].as_str().unwrap().to_owned();
+    let cluster = agent.get(LOOK).json()["cluster_id"].as_str().unwrap().to_owned();
     let expected = format!(
         "{pid}\nnumber 1\n{cluster}\n--name=box\n--initial-advertise-peer-urls=http://127.0.0.1:2380\n\
          --initial-cluster=box=http://127.0.0.1:2380\n--initial-cluster-token={cluster}\n--initial-cluster-state=new\n"
@@ -371,7 +454,9 @@ fn exec_becomes_the_command_with_everything_filled() {
 fn exec_writes_the_file_of_a_template() {
     let agent = start_alone(&["--endpoint", "kafka=:9092,wal=:9291,raft=:5001"]);
     let file = agent.dir.0.join("chronik.toml").display().to_string();
-    let exec = ["exec", &agent.at(), "--template", "chronik", "--output", &file, "--", "cat", &file];
+    let data = format!("data_dir={}", agent.dir.0.join("data").display());
+    let exec =
+        ["exec", &agent.at(), "--template", "chronik", "--output", &file, "--set", &data, "--", "cat", &file];
     let Ended { code, out: text, error } = run(exec);
     assert_eq!((code, error.as_str()), (0, ""));
     for line in ["node_id = 1", "[advertise]", "raft = \"127.0.0.1:5001\"", "[[peers]]", "id = 1"] {
@@ -382,7 +467,11 @@ fn exec_writes_the_file_of_a_template() {
 #[test]
 fn exec_says_what_it_cannot_do() {
     let agent = start_alone(&[]);
-    let exec = |more: &[&str]| run([&["exec", &agent.at(), "--timeout", "30s"], more].concat());
+    let data = agent.dir.0.join("data").display().to_string();
+    let exec =
+        |more: &[&str]| run([&["exec", &agent.at(), "--timeout", "30s", "--attest", &data], more].concat());
+    let Ended { code, error, .. } = run(["exec", &agent.at(), "--template", "etcd", "--", "etcd"]);
+    assert!(code == 64 && error.contains("name it with --attest DIR"), "{error}");
     let Ended { code, error, .. } = exec(&["--", "echo", "{{ leader }}"]);
     assert!(code == 1 && error.contains("argument 1, line 1: `leader` is not defined"), "{error}");
     let Ended { code, error, .. } = exec(&["--template", "etcd", "--", "echo"]);
@@ -395,9 +484,9 @@ fn exec_says_what_it_cannot_do() {
     assert_eq!(exec(&["--template", "chronik", "--", "echo"]).code, 64);
     assert_eq!(exec(&["--output", "/x", "--", "echo"]).code, 64);
     let waits = Agent::start(&["--join-only"]);
-    let Ended { code, error, .. } = run(["exec", &waits.at(), "--timeout", "300ms", "--", "echo"]);
+    let Ended { code, error, .. } =
+        run(["exec", &waits.at(), "--timeout", "300ms", "--attest", &data, "--", "echo"]);
     assert!(code == 3 && error.contains("waiting: no cluster is known"), "{error}");
-    let data = agent.dir.0.join("data").display().to_string();
     let absent = ["exec", "--http", "127.0.0.1:1", "--attest", &data, "--timeout", "300ms", "--", "echo"];
     let Ended { code, error, .. } = run(absent);
     assert!(code == 3 && error.contains("timed out after 300ms: cannot reach the agent"), "{error}");

@@ -187,7 +187,8 @@ impl Campaign {
         self.world.disk.crashes = 0;
         let mut gone = self.nodes.len() - usize::from(self.expect);
         for node in self.nodes.clone() {
-            let odd = self.world.record(node).founding.cluster.is_none() && node == self.nodes[0];
+            let odd =
+                self.world.record(node).founding.knowledge.foundings.is_empty() && node == self.nodes[0];
             if odd || (gone > 0 && self.rng.random_bool(0.3)) {
                 self.world.crash(node);
             }

@@ -80,6 +80,7 @@ fn snapshot(
             cluster: None,
             server: None,
             fault: None,
+            remarks: vec![],
         }),
         discovery: Arc::new(Discovery::default()),
         counters: Counters::default(),

@@ -189,6 +189,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         terms: Some(Terms::Count(expect)),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
+        words: bootstrap::Words::Here,
         timing: bootstrap::BallotTiming::LAN,
     };
     let record = NodeRecord { epoch: Epoch(1), founding: FoundingRecord::blank(id(0)) };

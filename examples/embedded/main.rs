@@ -13,6 +13,7 @@ mod store;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt::Display,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
@@ -308,7 +309,8 @@ async fn report_established(handle: &Handle, raft: &Raft<KeyValue>, group: &Grou
     let report = EstablishedReport {
         cluster_id: group.cluster_id,
         // openraft counts from 0, which to the agent means that nothing has been reported.
-        config_index: voters.log_id().map_or(0, |id| id.index) + 1,
+        config_index: Some(voters.log_id().map_or(0, |id| id.index) + 1),
+        adopt: false,
         voters: voters.voter_ids().map(VoterRef::Ordinal).collect(),
     };
     Ok(handle.establish(report).await?)
@@ -345,6 +347,8 @@ pub(crate) enum Failed {
     Stopped(#[from] Stopped),
     #[error(transparent)]
     NotDone(#[from] NotDone<ReportRefused>),
+    #[error("no decision: {0}")]
+    Undecided(#[from] NotDone<Infallible>),
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error("{name} was to bootstrap a group of three, but its agent decided otherwise: {decision:?}")]

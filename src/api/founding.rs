@@ -159,6 +159,9 @@ pub struct ServerRequest {
     /// True if it will not report again: its silence does not count as its end.
     #[serde(default)]
     pub once: bool,
+    /// True if it is started now, by the decision in the answer: that is noted before the answer is given.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 /// `PUT /v1/bootstrap/established`.
@@ -167,12 +170,16 @@ pub struct ServerRequest {
 pub struct EstablishedRequest {
     /// The cluster whose group exists.
     pub cluster_id: String,
-    /// The index of the list of voters; the highest wins.
-    #[serde(default)]
-    pub config_index: u64,
-    /// The voters; an empty list leaves those that are known.
+    /// The index of the list of voters, as the server counts; the highest wins. Without one the list counts as newer than all that
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_index: Option<u64>,
+    /// The voters, each once; an empty list leaves those that are known.
     #[serde(default)]
     pub voters: Vec<VoterRequest>,
+    /// Brings the cluster under this agent, though no server with data has attested itself.
+    #[serde(default)]
+    pub adopt: bool,
 }
 
 /// A voter, named by exactly one of these fields.
@@ -196,6 +203,9 @@ pub struct VoterRequest {
 pub struct OverrideRequest {
     /// The ids of the founders.
     pub founders: Vec<String>,
+    /// Consent to found beside an established cluster, or where a server has begun.
+    #[serde(default)]
+    pub i_will_lose_data: bool,
 }
 
 /// The answer to `POST /v1/bootstrap/override`.
@@ -206,29 +216,36 @@ pub struct OverrideAnswer {
 }
 
 /// `POST /v1/bootstrap/reset`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResetRequest {
     /// Consent to forget an established cluster.
     #[serde(default)]
     pub i_will_lose_data: bool,
+    /// The cluster that is over; without it, this agent starts over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
 }
 
 /// The answer to `POST /v1/bootstrap/reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetAnswer {
-    /// The part that was forgotten.
-    pub forgotten: Forgotten,
     /// The id under which the agent starts over; null if it goes on.
     pub new_id: Option<NodeId>,
 }
 
-/// The part of its memory that a reset made the agent forget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Forgotten {
-    /// The second cluster of the same name; the established one stays.
-    Rival,
-    /// Everything: the agent starts over as a new node.
-    Everything,
+/// `POST /v1/bootstrap/resolve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRequest {
+    /// The cluster that is meant; the others of this name are given up.
+    pub keep: String,
+}
+
+/// `POST /v1/bootstrap/vouch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VouchRequest {
+    /// The id, or the address, of an agent that is gone for good.
+    pub gone: String,
 }

@@ -1,9 +1,6 @@
 //! `bootstrap`: the server's decision and its reasons, and the changes to it that only a person may make.
 
-use std::{
-    io::{self, BufRead, IsTerminal},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
@@ -12,6 +9,7 @@ use serde::Serialize;
 use super::{
     at::At,
     client::Client,
+    consent::is_agreed,
     error::CliError,
     output::{Format, Outcome, Output},
     table,
@@ -20,14 +18,16 @@ use crate::{
     api::{
         self,
         founding::{
-            Bootstrap, DecisionName, EstablishedRequest, Forgotten, OverrideAnswer, OverrideRequest,
-            ResetAnswer, ResetRequest, VoterRequest,
+            Bootstrap, DecisionName, EstablishedRequest, OverrideAnswer, OverrideRequest, ResetAnswer,
+            ResetRequest, ResolveRequest, VoterRequest, VouchRequest,
         },
     },
+    bootstrap::ClusterId,
     node::NodeId,
 };
 
-const PATH: &str = "/v1/bootstrap";
+/// The path of the decision, without the server's own question: nothing is told to the server here.
+const PATH: &str = "/v1/bootstrap?look=true";
 
 /// The flags of `bootstrap`.
 #[derive(Debug, Args)]
@@ -50,8 +50,47 @@ enum Act {
     Complete(CompleteArgs),
     /// Bootstraps with exactly these servers, against what is known, where no group is established
     Override(OverrideArgs),
-    /// Makes this agent forget its cluster
+    /// Takes back what this agent's server has reported about its group
+    Retract(RetractArgs),
+    /// Says which of the clusters of one name is meant; the others are given up
+    Resolve(ResolveArgs),
+    /// Has this agent start over as a new node, or says that a cluster is over
     Reset(ResetArgs),
+    /// Says that an agent is gone for good, so that it counts no more
+    Vouch(VouchArgs),
+}
+
+/// The flags of `bootstrap retract`.
+#[derive(Debug, Args)]
+struct RetractArgs {
+    #[command(flatten)]
+    at: At,
+}
+
+/// The flags of `bootstrap resolve`.
+#[derive(Debug, Args)]
+struct ResolveArgs {
+    #[command(flatten)]
+    at: At,
+    /// The cluster that is meant
+    #[arg(long, value_name = "ID")]
+    keep: ClusterId,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// The flags of `bootstrap vouch`.
+#[derive(Debug, Args)]
+struct VouchArgs {
+    #[command(flatten)]
+    at: At,
+    /// The id of an agent, or the address at which none answers any more
+    #[arg(long, value_name = "ADDR|ID")]
+    gone: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 /// The flags of `bootstrap complete`.
@@ -59,12 +98,19 @@ enum Act {
 struct CompleteArgs {
     #[command(flatten)]
     at: At,
-    /// How new the list of voters is, such as the log index of the server's configuration; the highest wins
-    #[arg(long, default_value = "0", value_name = "N")]
-    config_index: u64,
+    /// How new the list of voters is, such as the log index of the server's configuration; the highest wins [default: newer than
+    /// all that were reported without one]
+    #[arg(long, value_name = "N")]
+    config_index: Option<u64>,
     /// A voter, by node id, by ordinal, or by an endpoint as `raft=10.0.0.9:5001`; repeatable [default: those known]
     #[arg(long, value_name = "ID|ORDINAL|NAME=ADDR", value_parser = voter)]
     voter: Vec<VoterRequest>,
+    /// Brings a cluster under this agent that it did not found, of the id in --cluster-id
+    #[arg(long, requires = "cluster_id")]
+    adopt: bool,
+    /// The cluster, if it is not the one that is known here
+    #[arg(long, value_name = "ID")]
+    cluster_id: Option<ClusterId>,
 }
 
 /// The flags of `bootstrap override`.
@@ -75,6 +121,9 @@ struct OverrideArgs {
     /// The ids of the founders, as `members` lists them
     #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
     founders: Vec<NodeId>,
+    /// Bootstrap beside an established cluster, or where a server has begun
+    #[arg(long)]
+    i_will_lose_data: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -85,6 +134,9 @@ struct OverrideArgs {
 struct ResetArgs {
     #[command(flatten)]
     at: At,
+    /// Say that this cluster is over, instead of starting over
+    #[arg(long, value_name = "ID", conflicts_with = "i_will_lose_data")]
+    cluster: Option<ClusterId>,
     /// Forget the cluster even where its group exists
     #[arg(long)]
     i_will_lose_data: bool,
@@ -112,7 +164,10 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
         None => show(args.at, args.format, output).await,
         Some(Act::Complete(args)) => complete(args, output).await,
         Some(Act::Override(args)) => override_founders(args, output).await,
+        Some(Act::Retract(args)) => retract(args, output).await,
+        Some(Act::Resolve(args)) => resolve(args, output).await,
         Some(Act::Reset(args)) => reset(args, output).await,
+        Some(Act::Vouch(args)) => vouch(args, output).await,
     }
 }
 
@@ -170,7 +225,8 @@ async fn known(client: &Client) -> Result<Bootstrap, CliError> {
 
 async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let Some(cluster_id) = known(&client).await?.cluster_id else {
+    let known = known(&client).await?.cluster_id;
+    let Some(cluster_id) = args.cluster_id.or(known) else {
         writeln!(output.err, "no cluster is known here: bootstrap one first, see `chronik-agent bootstrap`")?;
         return Ok(Outcome::Failed);
     };
@@ -178,6 +234,7 @@ async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome
         cluster_id: cluster_id.to_string(),
         config_index: args.config_index,
         voters: args.voter,
+        adopt: args.adopt,
     };
     let path = "/v1/bootstrap/established";
     let answer = client.put(path, body(&request)).await?;
@@ -208,7 +265,9 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
     }
     let founders = args.founders.iter().map(ToString::to_string).collect();
     let path = "/v1/bootstrap/override";
-    let answer = client.post(path, body(&OverrideRequest { founders })).await?;
+    let answer = client
+        .post(path, body(&OverrideRequest { founders, i_will_lose_data: args.i_will_lose_data }))
+        .await?;
     let answer: OverrideAnswer = client.read(path, &answer)?;
     writeln!(output.out, "cluster {} is to be bootstrapped", answer.cluster_id)?;
     Ok(Outcome::Done)
@@ -217,11 +276,18 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
 async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
     let known = known(&client).await?;
-    let keeps = known.established && known.decision == DecisionName::Conflict && !args.i_will_lose_data;
-    let cluster = known.cluster_id.map_or_else(|| "no cluster yet".to_owned(), |id| format!("cluster {id}"));
-    if keeps {
-        writeln!(output.err, "This agent keeps {cluster} and forgets the other one of the same name.")?;
+    let request = ResetRequest {
+        i_will_lose_data: args.i_will_lose_data,
+        cluster_id: args.cluster.map(|id| id.to_string()),
+    };
+    if let Some(id) = args.cluster {
+        writeln!(
+            output.err,
+            "Cluster {id} is over then: nobody is told of it any more, and its servers wait until they are emptied."
+        )?;
     } else {
+        let cluster =
+            known.cluster_id.map_or_else(|| "no cluster yet".to_owned(), |id| format!("cluster {id}"));
         writeln!(
             output.err,
             "This agent knows {cluster}. It forgets that and every vote it gave, and starts over as a new node with \
@@ -232,31 +298,83 @@ async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
         return Ok(Outcome::Failed);
     }
     let path = "/v1/bootstrap/reset";
-    let answer = client.post(path, body(&ResetRequest { i_will_lose_data: args.i_will_lose_data })).await?;
+    let answer = client.post(path, body(&request)).await?;
     let answer: ResetAnswer = client.read(path, &answer)?;
-    match (answer.forgotten, answer.new_id) {
-        (Forgotten::Everything, Some(id)) => writeln!(output.out, "the agent starts over as node {id}")?,
-        (Forgotten::Everything, None) => writeln!(output.out, "the agent starts over as a new node")?,
-        (Forgotten::Rival, _) => writeln!(output.out, "the other cluster is forgotten")?,
+    match (answer.new_id, args.cluster) {
+        (Some(id), _) => writeln!(output.out, "the agent starts over as node {id}")?,
+        (None, Some(id)) => writeln!(output.out, "cluster {id} is over{}", reach(&client).await?)?,
+        (None, None) => writeln!(output.out, "the agent starts over as a new node")?,
     }
     Ok(Outcome::Done)
 }
 
-/// Asks the person at the terminal. Without one the answer is yes, because the author of the script has decided.
-fn is_agreed(output: &mut Output<'_>) -> io::Result<bool> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Ok(true);
+async fn retract(args: RetractArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = args.at.client()?;
+    let path = "/v1/bootstrap/established";
+    let answer = client.delete(path).await?;
+    let answer: Bootstrap = client.read(path, &answer)?;
+    writeln!(output.out, "the report is taken back; the decision is {}", answer.decision)?;
+    Ok(Outcome::Done)
+}
+
+async fn resolve(args: ResolveArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = args.at.client()?;
+    writeln!(
+        output.err,
+        "Cluster {} is kept, and every other one of this name is given up: their servers wait until they are emptied, and then \
+         join.",
+        args.keep
+    )?;
+    if !args.yes && !is_agreed(output)? {
+        return Ok(Outcome::Failed);
     }
-    write!(output.err, "Go on? [y/N] ")?;
-    output.err.flush()?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    if !agreed {
-        writeln!(output.err, "nothing is done")?;
+    let path = "/v1/bootstrap/resolve";
+    let answer = client.post(path, body(&ResolveRequest { keep: args.keep.to_string() })).await?;
+    let answer: Bootstrap = client.read(path, &answer)?;
+    writeln!(
+        output.out,
+        "cluster {} is kept{}; the decision is {}",
+        args.keep,
+        reach(&client).await?,
+        answer.decision
+    )?;
+    Ok(Outcome::Done)
+}
+
+async fn vouch(args: VouchArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = args.at.client()?;
+    writeln!(
+        output.err,
+        "{} counts no more until it is heard from. If it is only out of reach and has given a vote, two clusters may be founded: \
+         say this only of an agent that is gone for good.",
+        args.gone
+    )?;
+    if !args.yes && !is_agreed(output)? {
+        return Ok(Outcome::Failed);
     }
-    Ok(agreed)
+    let path = "/v1/bootstrap/vouch";
+    let answer = client.post(path, body(&VouchRequest { gone: args.gone.clone() })).await?;
+    let answer: Bootstrap = client.read(path, &answer)?;
+    writeln!(
+        output.out,
+        "{} counts no more{}; the decision is {}",
+        args.gone,
+        reach(&client).await?,
+        answer.decision
+    )?;
+    Ok(Outcome::Done)
+}
+
+/// Words on how far an operator's word reaches: without a group key, a stranger could send it too.
+async fn reach(client: &Client) -> Result<&'static str, CliError> {
+    let answer = client.get("/v1/info", Duration::ZERO).await?;
+    let info: api::Info = client.read("/v1/info", &answer)?;
+    let everywhere = info.encryption.enabled;
+    Ok(if everywhere {
+        " on every node"
+    } else {
+        " on this node; without --encrypt-key-file say it on every other one, too"
+    })
 }
 
 fn body(request: &impl Serialize) -> Bytes {

@@ -120,6 +120,10 @@ impl Client {
         self.request(Method::PUT, path, body, Duration::ZERO).await
     }
 
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, ClientError> {
+        self.request(Method::DELETE, path, Bytes::new(), Duration::ZERO).await
+    }
+
     /// Reads an answer to `path`.
     pub(super) fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ClientError> {
         serde_json::from_slice(&answer.body).map_err(|error| self.not_understood(path, error.to_string()))

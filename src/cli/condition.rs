@@ -56,6 +56,15 @@ enum Standing {
     Conflict(String),
 }
 
+/// Whose question a wait for the decision is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The server's own: that it is told to bootstrap is noted.
+    Server,
+    /// That of a command which says by itself when it starts the server, of this id where it knows that.
+    Starter(Option<String>),
+}
+
 /// The end of a wait.
 #[derive(Debug)]
 pub(super) enum Waited {
@@ -76,6 +85,17 @@ impl Condition {
             Self::Quorum => "/v1/quorum",
             Self::Bootstrap | Self::Established => "/v1/bootstrap",
         }
+    }
+
+    /// The part of the query that says who asks.
+    fn about(self, asker: &Asker) -> impl Iterator<Item = (&'static str, String)> {
+        let starter = match asker {
+            Asker::Starter(id) if self.path() == "/v1/bootstrap" => Some(id),
+            Asker::Starter(_) | Asker::Server => None,
+        };
+        let look = starter.map(|_| ("look", "true".to_owned()));
+        let server_id = starter.and_then(Clone::clone).map(|id| ("server_id", id));
+        look.into_iter().chain(server_id)
     }
 
     fn standing(self, client: &Client, answer: &Answer) -> Result<Standing, ClientError> {
@@ -112,6 +132,7 @@ impl Condition {
     pub(super) async fn wait(
         self,
         client: &Client,
+        asker: &Asker,
         timeout: Option<Duration>,
         mut tell: impl FnMut(&str),
     ) -> Result<Waited, ClientError> {
@@ -122,7 +143,7 @@ impl Condition {
                 lack = missing;
             }
         };
-        let asked = self.until(client, &mut note);
+        let asked = self.until(client, asker, &mut note);
         let waited = match timeout {
             None => Ok(asked.await),
             Some(timeout) => tokio::time::timeout(timeout, asked).await,
@@ -130,12 +151,17 @@ impl Condition {
         waited.unwrap_or(Ok(Waited::TimedOut(lack)))
     }
 
-    async fn until(self, client: &Client, note: &mut impl FnMut(String)) -> Result<Waited, ClientError> {
+    async fn until(
+        self,
+        client: &Client,
+        asker: &Asker,
+        note: &mut impl FnMut(String),
+    ) -> Result<Waited, ClientError> {
         let mut index: Option<u64> = None;
         loop {
             let poll =
                 index.map(|index| [("index", index.to_string()), ("wait", format!("{}s", SLICE.as_secs()))]);
-            let path = with_query(self.path(), poll.into_iter().flatten());
+            let path = with_query(self.path(), self.about(asker).chain(poll.into_iter().flatten()));
             match client.get(&path, SLICE).await {
                 Ok(answer) => match self.standing(client, &answer)? {
                     Standing::Met => return Ok(Waited::Met(answer)),

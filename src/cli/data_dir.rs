@@ -1,6 +1,11 @@
 //! The data directory of a server that does not report to the agent itself: tells if there is data, and the server's id.
 
-use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
 
 use rand::RngExt as _;
 
@@ -20,6 +25,19 @@ pub(super) struct Found {
     pub(super) server_id: String,
     /// True if there is anything else.
     pub(super) has_state: bool,
+}
+
+/// The data directory that a command names itself: by an argument `--data-dir DIR` or `data_dir=DIR`, or by a value that is set
+/// for its template. One that is filled in later cannot be looked into.
+pub(super) fn named(command: &[OsString], set: &[(String, String)]) -> Option<PathBuf> {
+    let is_name = |name: &str| name.trim_start_matches('-').replace('-', "_") == "data_dir";
+    let set = set.iter().find(|(key, _)| is_name(key)).map(|(_, value)| value.clone());
+    let words: Vec<&str> = command.iter().filter_map(|word| word.to_str()).collect();
+    let follows =
+        words.windows(2).find(|pair| pair[0].starts_with('-') && is_name(pair[0])).map(|pair| pair[1]);
+    let holds = words.iter().filter_map(|word| word.split_once('=')).find(|(name, _)| is_name(name));
+    let found = set.or(follows.or(holds.map(|(_, dir)| dir)).map(str::to_owned));
+    found.filter(|dir| !dir.is_empty() && !dir.contains("{{")).map(PathBuf::from)
 }
 
 /// Looks into `dir`, which is made if it is missing.
@@ -59,6 +77,23 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_command_names_its_data_directory_itself() {
+        let found = |words: &[&str], set: &[(&str, &str)]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let set: Vec<_> =
+                set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            named(&words, &set).map(|dir| dir.display().to_string())
+        };
+        let dir = Some("/data".to_owned());
+        assert_eq!(found(&["etcd", "--data-dir", "/data"], &[]), dir);
+        assert_eq!(found(&["etcd", "--data-dir=/data", "--name", "x"], &[]), dir);
+        assert_eq!(found(&["server", "data_dir=/data"], &[]), dir);
+        assert_eq!(found(&["server"], &[("data_dir", "/data")]), dir);
+        assert_eq!(found(&["etcd", "--name", "data-dir"], &[]), None);
+        assert_eq!(found(&["etcd", "--data-dir={{ node.name }}"], &[]), None, "it is filled in later");
+    }
 
     #[test]
     fn a_directory_that_is_made_is_nobody_elses_business() {

@@ -6,16 +6,16 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use clap::Args;
+use serde_json::Value;
 
 use super::{
     at::At,
     client::Client,
-    condition::{Condition, Waited},
+    condition::{Asker, Condition, Waited},
     data_dir,
     error::{CliError, ExecError},
     output::{Outcome, Output},
@@ -23,6 +23,10 @@ use super::{
 };
 use crate::api::founding::ServerRequest;
 
+/// Interval at which the agent is told that the server is blank and waits: it counts as seen for three seconds.
+const ATTEST_EVERY: Duration = Duration::from_secs(1);
+/// The path of the decision, without the server's own question.
+const LOOK: &str = "/v1/bootstrap?look=true";
 const ETCD: &str = include_str!("templates/etcd.args");
 const ETCD_JOIN: &str = include_str!("templates/etcd.join");
 const CHRONIK: &str = include_str!("templates/chronik.toml");
@@ -54,7 +58,7 @@ pub struct ExecArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
     /// The server's data directory: tells the agent first whether it holds data, and who the server is by an id that
-    /// is kept there in `.chronik-server-id`
+    /// is kept there in `.chronik-server-id` [default: what the command itself says with --data-dir or data_dir]
     #[arg(long, value_name = "DIR")]
     attest: Option<PathBuf>,
     /// The command to become; `{{ }}` in its arguments and in the environment is filled from the decision
@@ -99,25 +103,148 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
         }
         _ => {}
     }
+    let decides = matches!(args.what, Condition::Bootstrap | Condition::Established);
+    let dir = args.attest.clone().or_else(|| data_dir::named(&args.command, &args.set));
+    if decides && dir.is_none() {
+        return Err(ExecError::Usage(
+            "exec starts no server whose data directory it does not know: name it with --attest DIR",
+        )
+        .into());
+    }
     let client = args.at.client()?;
-    if let Some(dir) = &args.attest
-        && let Some(unmet) = attest(&client, dir, args.timeout, output).await?
-    {
-        return Ok(unmet);
-    }
-    let tell = |missing: &str| {
-        writeln!(output.err, "waiting: {missing}").ok();
+    let started = match &dir {
+        Some(dir) => start_beside(&client, dir, &args, output).await?,
+        None => start_at_once(&client, &args, output).await?,
     };
-    let waited = args.what.wait(&client, args.timeout, tell).await?;
-    if let Some(unmet) = unmet(waited, args.timeout, output)? {
-        return Ok(unmet);
-    }
-    let filler = filler(&client, &args.set).await?;
-    let mut command = command(&filler, &args.command)?;
-    write_template(&args, &filler, &mut command, output)?;
+    let mut command = match started {
+        Ok(command) => command,
+        Err(unmet) => return Ok(unmet),
+    };
     output.out.flush()?;
     let error = command.exec();
     Err(ExecError::Start { command: command.get_program().to_owned(), error }.into())
+}
+
+/// The command to become; or how this one ends instead.
+type Started = Result<Command, Outcome>;
+
+/// Waits for a condition that does not depend on the server.
+async fn start_at_once(
+    client: &Client,
+    args: &ExecArgs,
+    output: &mut Output<'_>,
+) -> Result<Started, CliError> {
+    let tell = |missing: &str| {
+        writeln!(output.err, "waiting: {missing}").ok();
+    };
+    let waited = args.what.wait(client, &Asker::Starter(None), args.timeout, tell).await?;
+    if let Some(unmet) = unmet(waited, args.timeout, output)? {
+        return Ok(Err(unmet));
+    }
+    let answer = client.get(LOOK, Duration::ZERO).await?;
+    Ok(Ok(prepare(client, &client.read(LOOK, &answer)?, args, output).await?))
+}
+
+/// Waits for the decision beside a data directory, by what is in it at each moment, and tells the agent that the server begins
+/// immediately before it does. If anything has changed by then, it waits on.
+async fn start_beside(
+    client: &Client,
+    dir: &Path,
+    args: &ExecArgs,
+    output: &mut Output<'_>,
+) -> Result<Started, CliError> {
+    let until = args.timeout.map(|timeout| now() + timeout);
+    let mut said = String::new();
+    // One member is the agent itself: this waits for it to be there.
+    let (mut next, mut asker) = (Condition::Members(1), Asker::Starter(None));
+    loop {
+        let tell = |missing: &str| {
+            if said != missing {
+                missing.clone_into(&mut said);
+                writeln!(output.err, "waiting: {missing}").ok();
+            }
+        };
+        let left = until.map(|until| until.saturating_duration_since(now()));
+        // The agent is told again and again that the server is blank and waits, so that others may see it.
+        let slice = if next == args.what {
+            left.map_or(ATTEST_EVERY, |left| left.min(ATTEST_EVERY))
+        } else {
+            Duration::MAX
+        };
+        let waited =
+            next.wait(client, &asker, left.map(|left| left.min(slice)).or(bounded(slice)), tell).await?;
+        let is_over = left.is_some_and(|left| left <= slice);
+        let is_met = matches!(waited, Waited::Met(_));
+        if (!matches!(waited, Waited::TimedOut(_)) || is_over)
+            && let Some(unmet) = unmet(waited, args.timeout, output)?
+        {
+            return Ok(Err(unmet));
+        }
+        let found = look(dir)?;
+        let decision = report(client, &found, false).await?;
+        if is_met && next == args.what && is_told(&decision) {
+            let command = prepare(client, &decision, args, output).await?;
+            let found = look(dir)?;
+            if is_same(&decision, &report(client, &found, true).await?) {
+                return Ok(Ok(command));
+            }
+        }
+        (next, asker) = (args.what, Asker::Starter(Some(found.server_id)));
+    }
+}
+
+/// A limit of time that is one.
+fn bounded(slice: Duration) -> Option<Duration> {
+    (slice != Duration::MAX).then_some(slice)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command at the edge: the user's own limit of time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// True if a server may be started by this decision.
+fn is_told(decision: &Value) -> bool {
+    matches!(decision["decision"].as_str(), Some("bootstrap" | "resume" | "join"))
+}
+
+/// True if both answers tell a server the same.
+fn is_same(one: &Value, other: &Value) -> bool {
+    ["decision", "cluster_id", "me", "founders", "voters"]
+        .iter()
+        .all(|field| one.get(field) == other.get(field))
+}
+
+/// Reports the server to the agent; returns the decision for it.
+async fn report(client: &Client, found: &data_dir::Found, begun: bool) -> Result<Value, CliError> {
+    let request = ServerRequest {
+        server_id: found.server_id.clone(),
+        has_state: found.has_state,
+        cluster_id: None,
+        once: true,
+        begun,
+    };
+    let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
+    let answer = client.put("/v1/server", body.into()).await?;
+    Ok(client.read("/v1/server", &answer)?)
+}
+
+/// Fills the command and its template from a decision.
+async fn prepare(
+    client: &Client,
+    decision: &Value,
+    args: &ExecArgs,
+    output: &mut Output<'_>,
+) -> Result<Command, CliError> {
+    let answer = client.get("/v1/self", Duration::ZERO).await?;
+    let filler = Filler::new(decision.clone(), client.read("/v1/self", &answer)?, &args.set);
+    let mut command = command(&filler, &args.command)?;
+    write_template(args, &filler, &mut command, output)?;
+    Ok(command)
+}
+
+fn look(dir: &Path) -> Result<data_dir::Found, ExecError> {
+    data_dir::look(dir).map_err(|error| ExecError::File { what: "cannot use", path: dir.to_owned(), error })
 }
 
 /// Says why nothing is started, if the condition was not met.
@@ -138,44 +265,6 @@ fn unmet(
             Ok(Some(Outcome::TimedOut))
         }
     }
-}
-
-/// Reports the server to the agent as soon as that answers; says why not, if it does not in time.
-async fn attest(
-    client: &Client,
-    dir: &Path,
-    timeout: Option<Duration>,
-    output: &mut Output<'_>,
-) -> Result<Option<Outcome>, CliError> {
-    let found = data_dir::look(dir).map_err(|error| ExecError::File {
-        what: "cannot use",
-        path: dir.to_owned(),
-        error,
-    })?;
-    let request = ServerRequest {
-        server_id: found.server_id,
-        has_state: found.has_state,
-        cluster_id: None,
-        once: true,
-    };
-    let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
-    let tell = |missing: &str| {
-        writeln!(output.err, "waiting: {missing}").ok();
-    };
-    // One member is the agent itself: this waits for it to be there.
-    let waited = Condition::Members(1).wait(client, timeout, tell).await?;
-    if let Some(unmet) = unmet(waited, timeout, output)? {
-        return Ok(Some(unmet));
-    }
-    client.put("/v1/server", Bytes::from(body)).await?;
-    Ok(None)
-}
-
-async fn filler(client: &Client, set: &[(String, String)]) -> Result<Filler, CliError> {
-    let answer = client.get("/v1/bootstrap", Duration::ZERO).await?;
-    let bootstrap = client.read("/v1/bootstrap", &answer)?;
-    let answer = client.get("/v1/self", Duration::ZERO).await?;
-    Ok(Filler::new(bootstrap, client.read("/v1/self", &answer)?, set))
 }
 
 /// The command, with all its words and variables filled.

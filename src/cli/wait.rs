@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     at::At,
-    condition::{Condition, Waited},
+    condition::{Asker, Condition, Waited},
     error::CliError,
     output::{Format, Outcome, Output},
     table,
@@ -32,7 +32,7 @@ pub struct WaitArgs {
 
 pub(super) async fn run(args: &WaitArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let answer = match args.what.wait(&client, Some(args.timeout), |_| {}).await? {
+    let answer = match args.what.wait(&client, &Asker::Server, Some(args.timeout), |_| {}).await? {
         Waited::Met(answer) => answer,
         Waited::Conflict(why) => {
             writeln!(output.err, "conflict: {why}")?;

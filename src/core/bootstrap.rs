@@ -16,10 +16,17 @@ mod campaign;
 mod cbor;
 mod cluster;
 mod config;
+mod counted;
+mod course;
 mod decision;
 mod difference;
 mod founding;
+mod knowledge;
+mod known;
+mod listing;
+mod look;
 mod message;
+mod notes;
 mod operator;
 mod outbox;
 mod pace;
@@ -27,11 +34,14 @@ mod proposer;
 mod readiness;
 mod reason;
 mod record;
+mod report;
 mod server;
+mod server_id;
 mod sightings;
 mod situation;
 mod status;
 mod terms;
+mod word;
 
 #[cfg(test)]
 mod checker;
@@ -41,34 +51,41 @@ mod fixture;
 mod tests;
 
 use agreement::Agreement;
-use difference::Difference;
+use decision::Outcome;
+use look::Look;
 use outbox::Outbox;
 use pace::Pace;
-use proposer::Proposer;
-use readiness::Readiness;
 use situation::Situation;
 
-use crate::node::NodeId;
+use crate::node::{NodeId, Role};
 
 pub use ballot::Ballot;
 pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
+pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
-pub use message::{Accept, AcceptedBefore, Body, Message, Nack, Outgoing, Prepare, Promise, Refusal};
-pub use operator::{DataLoss, OverrideRefused, Reset, ResetRefused};
+pub use knowledge::{Knowledge, Words};
+pub use listing::{Counting, Listing, OtherExpect};
+pub use message::{Accept, AcceptedBefore, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal};
+pub use notes::{Notes, Told};
+pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
-pub use reason::{Listing, OtherExpect, Reason, ReasonEntry};
-pub use record::{Accepted, Claim, FoundingRecord, NodeRecord, ServerId};
+pub use reason::{Reason, ReasonEntry};
+pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
+pub use report::{GroupReport, Heard, Holding, ListIndex, Report};
 pub use server::{EstablishedReport, ReportRefused, ServerReport, VoterRef};
+pub use server_id::ServerId;
 pub use sightings::{Attestation, Contact, Sighting, Sightings};
 pub use status::{Server, Status};
 pub use terms::{NamedFounders, NoFounders, Terms};
+pub use word::{Said, Word, WordId};
 
 /// One server agent's part in the founding.
 ///
-/// Feed it with `handle_*`, with the server's word ([`Self::server_attests`], [`Self::established`]) and with the
-/// operator's ([`Self::override_founders`], [`Self::reset`]). After each input, drain it:
+/// Feed it with `handle_*`, with the server's word ([`Self::server_attests`], [`Self::server_asks`], [`Self::server_begins`],
+/// [`Self::established`], [`Self::retract`]) and with the operator's ([`Self::override_founders`], [`Self::resolve`],
+/// [`Self::vouch`], [`Self::reset`]). After each input, drain it:
 ///
 /// 1. [`Self::poll_save`]: save the record, then hand it back to [`Self::saved`]; repeat until there is none. If that
 ///    fails, say so with [`Self::save_failed`], and try again.
@@ -81,24 +98,28 @@ pub struct Bootstrap {
     agreement: Agreement,
     pace: Pace,
     outbox: Outbox,
+    look: Look,
     /// Reasons against a founding while no cluster is known.
     waiting: Vec<Reason>,
-    decision: Decision,
+    outcome: Outcome,
 }
 
 impl Bootstrap {
     /// Starts from a record that is on disk: the one of the last run, or a blank one with a new id.
     pub fn new(config: Config, record: FoundingRecord, now: Instant, rng: StdRng) -> Self {
         let me = record.node_id;
+        let record = record.under(&config.cluster_name);
+        let situation = Situation::new(config, me);
+        let config = situation.config();
         let mut bootstrap = Self {
             pace: Pace::new(me, config.timing, rng),
             outbox: Outbox::new(config.cluster_name.clone(), record.clone()),
-            situation: Situation::new(config, me),
+            outcome: Outcome::decide(&record, &situation, &[]),
             agreement: Agreement::new(record),
+            look: Look::default(),
             waiting: Vec::new(),
-            decision: Decision::Wait { reasons: Vec::new() },
+            situation,
         };
-        bootstrap.agreement.check_pinned(bootstrap.situation.pinned());
         bootstrap.finish_input(now);
         bootstrap
     }
@@ -111,11 +132,14 @@ impl Bootstrap {
         }
         self.pace.note_message(from, body, now);
         let had_campaign = self.agreement.campaign().is_some();
-        if self.situation.fault().is_none() || !matches!(body, Body::Founded(_)) {
-            let answer = self.agreement.receive(from, body, &self.situation.participation());
-            if let Some(answer) = answer {
-                self.outbox.push(from, answer);
+        if let Body::Known(theirs) = body {
+            if self.situation.fault().is_none() {
+                self.learn(theirs, now);
             }
+        } else if let Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) = body {
+            self.take_look(from, body, now);
+        } else if let Some(answer) = self.agreement.receive(from, body, &self.situation.participation()) {
+            self.outbox.push(from, answer);
         }
         if had_campaign && self.agreement.campaign().is_none() {
             self.pace.fail(now);
@@ -152,65 +176,179 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
-    /// Takes in the server's word about itself. A server with data of a named cluster brings that cluster with it; a
-    /// blank one claims the founding, so that no second one is told to initialise here.
+    /// Takes in the server's word about itself. A server with data of a named cluster brings that cluster with it, where no other
+    /// is known.
     pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
-        let held = report.cluster_id.filter(|_| report.has_state);
+        // A report for once is that of somebody who is about to start the server: until then it waits.
+        if report.once && !report.has_state {
+            self.situation.note_wait(now);
+        }
+        if report.has_state {
+            self.situation.end_wait();
+        }
         self.situation.set_server(report);
-        if let Some(id) = held {
-            self.agreement.learn_held(id, &self.situation.participation());
+        self.finish_input(now);
+    }
+
+    /// Takes in that the server asks what to do, by the id that it gives, or else by the one that it has attested. That it is told
+    /// to bootstrap is noted; tell it once that is on disk.
+    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) {
+        let server = self.situation.server();
+        let server_id = server_id.or(server.map(|server| &server.server_id)).cloned();
+        let holds_data = self.situation.server_holds_data();
+        if let (Decision::Bootstrap(group), false) = (&self.outcome.decision, holds_data) {
+            let id = group.cluster_id;
+            self.agreement.note(id, |notes| notes.note_told(server_id.as_ref()));
+            self.situation.end_wait();
+        } else if matches!(self.outcome.decision, Decision::Wait { .. }) {
+            self.situation.note_wait(now);
         }
         self.finish_input(now);
+    }
+
+    /// Takes in that the server is started now, and returns the decision that it is started by; start it once that is on disk,
+    /// and not at all if the decision is to wait.
+    pub fn server_begins(&mut self, report: ServerReport, now: Instant) -> Decision {
+        self.server_attests(report, now);
+        let decision = self.outcome.decision.clone();
+        if let Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) = &decision {
+            let id = group.cluster_id;
+            self.note_begun(id);
+            self.finish_input(now);
+        }
+        decision
     }
 
     /// Takes in the server's report that its group exists, and of its voters.
     ///
     /// # Errors
-    /// The report is about another cluster, which makes a conflict, or names a founder that there is not.
+    /// The report is about another cluster, or names a voter that there is not, or one twice: it changes nothing.
     pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
-        let pinned = self.situation.pinned();
-        let result = self.agreement.establish(report, pinned, &self.situation.known_founders());
+        let result = self.take_report(report);
+        let refused = matches!(result, Err(ReportRefused::OtherCluster { .. }));
+        self.situation.set_misreported(refused.then_some(report.cluster_id));
         self.finish_input(now);
         result
     }
 
+    /// Takes back what the server here has reported about its group.
+    pub fn retract(&mut self, now: Instant) {
+        self.agreement.report(|own| own.group = None);
+        self.situation.set_misreported(None);
+        self.tell_all();
+        self.finish_input(now);
+    }
+
     /// Founds with exactly these servers, under a new cluster id that names the ones it puts an end to. It is taken in
-    /// wherever nothing is established; an established node shows a conflict.
+    /// wherever nothing is established; elsewhere it is a rival.
     ///
     /// # Errors
-    /// Something is established here, or a founder is unknown.
+    /// Something is established here, the server here has begun, or a founder is unknown.
     pub fn override_founders(
         &mut self,
         founders: &BTreeSet<NodeId>,
+        loss: DataLoss,
         now: Instant,
     ) -> Result<ClusterId, OverrideRefused> {
         if self.situation.fault().is_some() {
             return Err(OverrideRefused::Fault);
         }
-        let cluster = operator::overriding(
-            self.agreement.record(),
+        let record = self.agreement.record();
+        if let Some(cluster) = self.outcome.cluster.as_ref().filter(|_| loss == DataLoss::Refused) {
+            if cluster.established {
+                return Err(OverrideRefused::Established(cluster.id));
+            }
+            let has_begun = record.notes_of(cluster.id).is_some_and(|notes| notes.begun);
+            if has_begun || self.situation.server_holds_data() {
+                return Err(OverrideRefused::Begun(cluster.id));
+            }
+        }
+        let founding = operator::overriding(
+            record,
             &self.situation.config().cluster_name,
             founders,
             &self.situation.known_founders(),
             self.pace.highest_round(),
         )?;
-        let id = cluster.id;
-        self.outbox.push_to_all(self.situation.others(), &Body::Founded(Box::new(cluster.clone())));
-        self.agreement.override_with(cluster);
+        let id = founding.id();
+        self.agreement.found(founding);
+        self.tell_all();
         self.finish_input(now);
         Ok(id)
     }
 
-    /// Forgets the cluster here. `new_id` is this server's id afterwards.
+    /// Keeps this cluster, and gives up every other one that stands under this name.
+    ///
+    /// # Errors
+    /// No such cluster stands.
+    pub fn resolve(&mut self, kept: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
+        let standing = self.agreement.knowledge().standing();
+        if !standing.clusters.contains_key(&kept) {
+            return Err(ResolveRefused::Unknown(kept));
+        }
+        let given_up = standing.clusters.keys().copied().filter(|id| *id != kept).collect();
+        self.agreement.speak(Said::Keep { kept, given_up });
+        self.tell_all();
+        self.finish_input(now);
+        Ok(())
+    }
+
+    /// Gives up this cluster.
+    ///
+    /// # Errors
+    /// No such cluster stands.
+    pub fn give_up(&mut self, id: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
+        if !self.agreement.knowledge().standing().clusters.contains_key(&id) {
+            return Err(ResolveRefused::Unknown(id));
+        }
+        self.agreement.speak(Said::Over(id));
+        self.tell_all();
+        self.finish_input(now);
+        Ok(())
+    }
+
+    /// Counts no more a node, or an address that never answered: an operator knows that it is gone for good. It counts again
+    /// once it is heard from.
+    ///
+    /// # Errors
+    /// It is alive, or does not count.
+    pub fn vouch(&mut self, gone: Gone, now: Instant) -> Result<(), VouchRefused> {
+        let counted = self.situation.counted();
+        let (ids, is_silent) = match gone {
+            Gone::Id(id) => {
+                (counted.ids.contains_key(&id).then_some(id).into_iter().collect::<Vec<_>>(), false)
+            }
+            Gone::Addr(addr) => {
+                let there = counted.ids.iter().filter(|(_, at)| **at == addr).map(|(id, _)| *id);
+                (there.collect(), counted.silent.contains(&addr))
+            }
+        };
+        if ids.iter().any(|id| self.situation.is_alive(*id)) {
+            return Err(VouchRefused::Alive(gone));
+        }
+        if ids.is_empty() && !is_silent {
+            return Err(VouchRefused::NotCounted(gone));
+        }
+        self.agreement.speak(match gone {
+            Gone::Id(id) => Said::GoneId(id),
+            Gone::Addr(addr) => Said::GoneAddr(addr),
+        });
+        self.tell_all();
+        self.finish_input(now);
+        Ok(())
+    }
+
+    /// The record of the server after this one, which gives up its id, its votes and its cluster: save it, and start the machine
+    /// and gossip anew from it.
     ///
     /// # Errors
     /// The cluster is established, and losing it is not allowed.
-    pub fn reset(&mut self, new_id: NodeId, loss: DataLoss, now: Instant) -> Result<Reset, ResetRefused> {
-        let reset = self.agreement.reset(new_id, loss)?;
-        if reset == Reset::RivalForgotten {
-            self.finish_input(now);
+    pub fn reset(&self, new_id: NodeId, loss: DataLoss) -> Result<FoundingRecord, ResetRefused> {
+        let established = self.outcome.cluster.as_ref().filter(|cluster| cluster.established);
+        match established {
+            Some(cluster) if loss == DataLoss::Refused => Err(ResetRefused(cluster.id)),
+            _ => Ok(self.agreement.record().retired(new_id)),
         }
-        Ok(reset)
     }
 
     /// The reason for which the record cannot be relied on, if there is one.
@@ -218,10 +356,10 @@ impl Bootstrap {
         self.situation.fault()
     }
 
-    /// True if what is known of the cluster here is on disk.
+    /// True if what is known of clusters here is on disk.
     pub fn is_durable(&self) -> bool {
         let (saved, latest) = (self.outbox.record(), self.agreement.record());
-        saved.cluster == latest.cluster && saved.rival == latest.rival
+        saved.knowledge == latest.knowledge && saved.notes == latest.notes
     }
 
     /// The record to save, if it changed.
@@ -258,63 +396,41 @@ impl Bootstrap {
 
     /// The decision for the server, as far as it is on disk.
     pub fn decision(&self) -> &Decision {
-        &self.decision
+        &self.outcome.decision
     }
 
-    /// The cluster that is known here, as far as it is on disk. Gossip announces its id, its index and whether it is
+    /// Things to see to beside a decision that can be carried out.
+    pub fn remarks(&self) -> &[Reason] {
+        &self.outcome.remarks
+    }
+
+    /// The cluster that is meant here, as far as it is on disk. Gossip announces its id, its index and whether it is
     /// established.
     pub fn cluster(&self) -> Option<&Cluster> {
-        self.outbox.record().cluster.as_ref()
+        self.outcome.cluster.as_ref()
+    }
+
+    /// The digest of what is known here, as far as it is on disk; `None` if that is nothing.
+    pub fn knowledge(&self) -> Option<u64> {
+        self.outbox.record().knowledge.digest(self.situation.config().words)
+    }
+
+    /// True if this node may have a vote: it has given one that is on disk, or may give one in this life.
+    pub fn may_vote(&self) -> bool {
+        let config = self.situation.config();
+        let takes_part = config.role == Role::Server
+            && config.admission == Admission::Found
+            && config.terms.as_ref().is_some_and(|terms| terms.counts(self.agreement.me()));
+        takes_part || self.has_voted()
+    }
+
+    /// True if this node has given a vote, on disk or about to be.
+    pub fn has_voted(&self) -> bool {
+        self.agreement.record().has_voted()
     }
 
     /// The server's word about its data, to be gossiped.
     pub fn attestation(&self) -> Attestation {
         self.situation.attestation()
-    }
-
-    /// Ends every input: news go to other nodes, a ballot is driven, and the decision follows.
-    fn finish_input(&mut self, now: Instant) {
-        self.pace.clear_wake();
-        if self.situation.fault().is_none() {
-            self.tell_others(now);
-        }
-        self.waiting = if self.agreement.cluster().is_none() {
-            let readiness = Readiness::assess(&self.situation, self.agreement.record(), now);
-            let Self { situation, agreement, pace, outbox, .. } = self;
-            Proposer { situation, agreement, pace, outbox, now }.drive(readiness)
-        } else {
-            Vec::new()
-        };
-        if let Some(server) = self.situation.claimant() {
-            self.agreement.claim(&server.server_id);
-        }
-        self.outbox.commit(self.agreement.record());
-        self.decide();
-    }
-
-    fn decide(&mut self) {
-        let unsaved = self.situation.fault().cloned().unwrap_or(Reason::Saving);
-        let waiting = if self.waiting.is_empty() { &[unsaved][..] } else { &self.waiting };
-        self.decision = Decision::from_record(self.outbox.record(), &self.situation, waiting);
-    }
-
-    /// Tells the nodes that know less of the cluster, and asks those that know another one, or one while none is known
-    /// here.
-    fn tell_others(&mut self, now: Instant) {
-        let alive = self.situation.sightings().nodes.iter().filter(|(_, node)| node.is_alive());
-        let compared = alive.map(|(id, node)| (*id, self.agreement.compare(node)));
-        let differences: Vec<_> =
-            compared.filter(|(_, difference)| *difference != Difference::None).collect();
-        for (id, difference) in differences {
-            if !self.pace.try_tell(id, now) {
-                continue;
-            }
-            if let Some(cluster) = self.agreement.cluster().filter(|_| difference.is_to_tell()) {
-                self.outbox.push(id, Body::Founded(Box::new(cluster.clone())));
-            }
-            if difference.is_to_ask() {
-                self.outbox.push(id, Body::Ask);
-            }
-        }
     }
 }

@@ -6,12 +6,7 @@ mod saving;
 mod server;
 mod sightings;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    net::SocketAddr,
-    num::NonZeroU16,
-    time::Instant,
-};
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU16, time::Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -25,13 +20,11 @@ use self::{
 pub use self::{saving::Save, sightings::zone_of};
 use crate::{
     bootstrap::{
-        self, Bootstrap, ClusterId, DataLoss, EstablishedReport, Message, NodeRecord, Outgoing,
-        OverrideRefused, Reason, ReportRefused, Reset, ResetRefused, ServerReport, Status,
+        self, Bootstrap, Decision, Message, NodeRecord, Outgoing, Reason, ServerId, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::{FoundingNews, Membership, Metadata},
-    node::NodeId,
     quorum::Quorum,
     wire::{KeyChange, KeyState, Keyring, Secrecy},
 };
@@ -52,6 +45,10 @@ pub struct Machine {
     start: Start,
     server: ServerBeside,
     seeds: Seeds,
+    /// Set while a provider has not answered at all.
+    unheard_providers: bool,
+    /// Digest of the founders that this node names.
+    named: Option<u64>,
     /// Address of another agent that has this node's id.
     duplicate: Option<SocketAddr>,
     /// `--bootstrap-expect`, for the quorum.
@@ -76,6 +73,7 @@ impl Machine {
     ) -> Self {
         let expect =
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
+        let named = founding.terms.as_ref().and_then(bootstrap::Terms::named_digest);
         let NodeRecord { epoch, founding: record } = record;
         let bootstrap = Bootstrap::new(founding, record, now, rng);
         let membership = gossip.membership();
@@ -86,6 +84,7 @@ impl Machine {
             cluster: bootstrap.cluster().cloned(),
             server: None,
             fault: bootstrap.fault().cloned(),
+            remarks: bootstrap.remarks().to_vec(),
         };
         let mut machine = Self {
             gossip,
@@ -93,6 +92,8 @@ impl Machine {
             start: Start::saved(epoch),
             server: ServerBeside::default(),
             seeds: Seeds::new(),
+            unheard_providers: false,
+            named,
             duplicate: None,
             expect,
             review: Review::new(now),
@@ -139,6 +140,14 @@ impl Machine {
         self.review.look_again();
     }
 
+    /// Notes whether a provider has not answered at all yet.
+    pub fn note_unheard_providers(&mut self, unheard: bool) {
+        if self.unheard_providers != unheard {
+            self.unheard_providers = unheard;
+            self.review.look_again();
+        }
+    }
+
     /// Contacts `addrs` now, and keeps them among the seeds.
     pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>, now: Instant) -> JoinId {
         self.gossip.join(addrs, now)
@@ -149,42 +158,44 @@ impl Machine {
         self.gossip.leave(now);
     }
 
-    /// Takes in the server's word about itself. Repeated, it is its heartbeat.
+    /// Takes in the server's word about itself. Repeated, it is its heartbeat. While another one runs, that one stays the server
+    /// beside this agent.
     pub fn server_attests(&mut self, report: ServerReport, now: Instant) {
+        if self.is_another(&report.server_id, now) {
+            return;
+        }
         self.review.mark_outdated();
         self.server.note(report.clone(), now);
         self.bootstrap.server_attests(report, now);
     }
 
-    /// Takes in the server's report that its group exists, and of its voters.
-    ///
-    /// # Errors
-    /// If it contradicts what is known here.
-    pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
-        self.review.mark_outdated();
-        self.bootstrap.established(report, now)
+    fn is_another(&self, server_id: &ServerId, now: Instant) -> bool {
+        let running = self.server.status(now).filter(|server| server.up == Some(true));
+        running.is_some_and(|running| running.report.server_id != *server_id)
     }
 
-    /// An operator names the founders against what is known.
-    ///
-    /// # Errors
-    /// Says why not.
-    pub fn override_founders(
-        &mut self,
-        founders: &BTreeSet<NodeId>,
-        now: Instant,
-    ) -> Result<ClusterId, OverrideRefused> {
-        self.review.mark_outdated();
-        self.bootstrap.override_founders(founders, now)
+    /// Takes in that the server asks what to do, under this id if it gives one; answer it once that is on disk.
+    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) {
+        if server_id.is_none_or(|id| !self.is_another(id, now)) {
+            self.review.mark_outdated();
+            self.bootstrap.server_asks(server_id, now);
+        }
     }
 
-    /// An operator has this node forget its cluster. After `StartOver`, write the new record and build a new machine.
-    ///
-    /// # Errors
-    /// Something is established, and losing it was not agreed to.
-    pub fn reset(&mut self, new_id: NodeId, loss: DataLoss, now: Instant) -> Result<Reset, ResetRefused> {
+    /// Takes in that the server is started now; returns the decision by which it is.
+    pub fn server_begins(&mut self, report: ServerReport, now: Instant) -> Decision {
+        if self.is_another(&report.server_id, now) {
+            return self.founding.decision_for(Some(&report.server_id));
+        }
         self.review.mark_outdated();
-        self.bootstrap.reset(new_id, loss, now)
+        self.server.note(report.clone(), now);
+        self.bootstrap.server_begins(report, now)
+    }
+
+    /// The founding half, to be told the server's reports and the operators' words.
+    pub fn bootstrap(&mut self) -> &mut Bootstrap {
+        self.review.mark_outdated();
+        &mut self.bootstrap
     }
 
     /// The next datagram to send.
@@ -237,8 +248,8 @@ impl Machine {
     }
 
     fn lookout(&self) -> Lookout<'_> {
-        let Self { gossip, membership, seeds, duplicate, .. } = self;
-        Lookout { gossip, membership, seeds, duplicate: *duplicate }
+        let Self { gossip, membership, seeds, unheard_providers, duplicate, .. } = self;
+        Lookout { gossip, membership, seeds, unheard_providers: *unheard_providers, duplicate: *duplicate }
     }
 
     /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a
@@ -280,7 +291,15 @@ impl Machine {
             established: cluster.is_some_and(|cluster| cluster.established),
             attestation: self.bootstrap.attestation(),
             server_up: self.server.is_up(now),
+            named: self.named,
+            knowledge: self.bootstrap.knowledge(),
+            may_vote: self.bootstrap.may_vote(),
+            has_voted: self.bootstrap.has_voted(),
         };
+        self.announce(news, now);
+    }
+
+    fn announce(&mut self, news: FoundingNews, now: Instant) {
         if self.gossip.own_metadata().founding != news {
             let metadata = Metadata { founding: news, ..self.gossip.own_metadata().clone() };
             if let Err(error) = self.gossip.set_metadata(metadata, now) {
@@ -296,6 +315,7 @@ impl Machine {
             cluster: self.bootstrap.cluster().cloned(),
             server: self.server.status(now),
             fault: self.fault().cloned(),
+            remarks: self.bootstrap.remarks().to_vec(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();

@@ -116,6 +116,11 @@ impl Quorum {
             }
             quorum.reasons.push("this agent was paused or hears nobody: its picture is old".to_owned());
         }
+        let differing = |reason: &&Reason| matches!(reason, Reason::VotersDiffer { .. });
+        if let Some(reason) = founding.remarks.iter().find(differing) {
+            quorum.status = QuorumStatus::Lost;
+            quorum.reasons.push(reason.to_string());
+        }
         if let Some(addr) = duplicate {
             quorum.status = QuorumStatus::Conflict;
             quorum.reasons = vec![Reason::DuplicateId { addr }.to_string()];

@@ -11,6 +11,7 @@ mod saving;
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroU16,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -26,7 +27,7 @@ pub use self::core::Ended;
 use self::core::{Core, Inputs};
 use crate::{
     advertise,
-    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord},
+    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord, Words},
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
@@ -175,6 +176,7 @@ impl Agent {
         let gossip = Gossip::new(settings, started.instant)?;
         let founding_rng = StdRng::from_rng(&mut rng);
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
+        machine.note_unheard_providers(!config.retry_join.is_empty());
         if let Some(why) = fault {
             tracing::error!(error = why, "the record does not read: this agent votes nothing");
             machine.handle_fault(why, started.instant);
@@ -324,7 +326,7 @@ fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
     Metadata {
         name: config.node_name.clone(),
         role: config.role,
-        expect: config.bootstrap_expect,
+        expect: config.terms().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?)),
         endpoints: endpoints.collect(),
         tags: config.tags.clone(),
         founding: FoundingNews::default(),
@@ -342,6 +344,7 @@ fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
         terms: config.terms(),
         admission: config.admission,
         seed_gate: config.seed_gate,
+        words: if settings.encryption.is_some() { Words::Everywhere } else { Words::Here },
         timing: ballot_timing(config.profile),
     }
 }

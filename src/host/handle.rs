@@ -6,8 +6,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bootstrap::{
-        ClusterId, DataLoss, Decision, EstablishedReport, OverrideRefused, ReportRefused, ResetRefused,
-        ServerReport,
+        ClusterId, DataLoss, Decision, EstablishedReport, Gone, OverrideRefused, ReportRefused, ResetRefused,
+        ResolveRefused, ServerId, ServerReport, VouchRefused,
     },
     node::NodeId,
     snapshot::Snapshot,
@@ -34,6 +34,41 @@ pub enum Command {
         /// Answered once the report is taken in, and on disk if that matters.
         reply: Reply<()>,
     },
+    /// The co-located server asks what to do. That it is told to bootstrap is noted before it is.
+    Ask {
+        /// The id that it gives, if it gives one.
+        server_id: Option<ServerId>,
+        /// Answered once the note is on disk.
+        reply: Reply<()>,
+    },
+    /// The co-located server is started now.
+    Begin {
+        /// Its report of itself, as of this moment.
+        report: ServerReport,
+        /// The decision by which it is started, once that it begins is on disk.
+        reply: Reply<Decision>,
+    },
+    /// The co-located server takes back what it reported about its group.
+    Retract {
+        /// Answered once that is on disk.
+        reply: Reply<()>,
+    },
+    /// An operator's word on the clusters of this name.
+    Resolve {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// Verdict on it.
+        verdict: Verdict,
+        /// Answered once it is on disk or refused.
+        reply: Reply<(), ResolveRefused>,
+    },
+    /// An operator's word that somebody is gone for good.
+    Vouch {
+        /// Who.
+        gone: Gone,
+        /// Answered once it is on disk or refused.
+        reply: Reply<(), VouchRefused>,
+    },
     /// The co-located server's report that its group exists, and who votes in it.
     Establish {
         /// The report.
@@ -45,6 +80,8 @@ pub enum Command {
     Override {
         /// The founders.
         founders: BTreeSet<NodeId>,
+        /// The consent to found beside an established cluster.
+        data_loss: DataLoss,
         /// The new cluster's id.
         reply: Reply<ClusterId, OverrideRefused>,
     },
@@ -52,8 +89,8 @@ pub enum Command {
     Reset {
         /// The consent to forget an established cluster.
         data_loss: DataLoss,
-        /// The part that was forgotten. After [`Forgotten::Everything`] the agent stops and starts as a new node.
-        reply: Reply<Forgotten, ResetRefused>,
+        /// The new id, under which the agent stops and starts as a new node.
+        reply: Reply<NodeId, ResetRefused>,
     },
     /// The keys to use from now on, or the reason why they stay as they are.
     SetKeyring {
@@ -76,16 +113,13 @@ pub enum Command {
     },
 }
 
-/// The part of its memory that a reset made this node forget.
+/// An operator's verdict on a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgotten {
-    /// The second cluster of the same name; the established one stays.
-    Rival,
-    /// Everything: the node starts again, under this new id.
-    Everything {
-        /// The new id.
-        new_id: NodeId,
-    },
+pub enum Verdict {
+    /// It is the one that is meant, and the others of this name are given up.
+    Keep,
+    /// It is over.
+    Over,
 }
 
 /// The outcome of the contact to one address.
@@ -151,17 +185,28 @@ impl Handle {
     }
 
     /// Waits for the decision on what the co-located server is to do, as it stands on disk; never [`Decision::Wait`].
-    /// Meanwhile the reasons in [`Self::snapshot`] say why it takes long.
+    /// Meanwhile the reasons in [`Self::snapshot`] say why it takes long. It is the server's own question: that it is told to
+    /// bootstrap is noted, so that a server which has lost its data since is not told so again.
     ///
     /// Ask again after every start: once the group is reported by [`Self::establish`], [`Decision::Bootstrap`] has
     /// become [`Decision::Resume`].
     ///
     /// # Errors
-    /// `Stopped` if the agent ends before that.
-    pub async fn decision(&self) -> Result<Decision, Stopped> {
-        let waits = |snapshot: &Snapshot| matches!(snapshot.founding.decision, Decision::Wait { .. });
-        let decided = self.wait_for(|snapshot| !waits(snapshot)).await?;
-        Ok(decided.founding.decision.clone())
+    /// The agent ends before that, or the disk refuses the note.
+    pub async fn decision(&self) -> Result<Decision, NotDone<Infallible>> {
+        let waits = |decision: &Decision| matches!(decision, Decision::Wait { .. });
+        loop {
+            let decided = self.wait_for(|snapshot| !waits(&snapshot.founding.decision)).await?;
+            let decision = decided.founding.decision.clone();
+            if !matches!(decision, Decision::Bootstrap(_)) {
+                return Ok(decision);
+            }
+            self.ask_decision(None).await?;
+            let noted = self.snapshot().founding.decision.clone();
+            if !waits(&noted) {
+                return Ok(noted);
+            }
+        }
     }
 
     /// Contacts `addrs` now. Returns the outcome for each.
@@ -182,6 +227,50 @@ impl Handle {
         self.ask(|reply| Command::Attest { report, reply }).await.map(|_: Result<(), NotDone<Infallible>>| ())
     }
 
+    /// Notes that the co-located server is told the present decision, under this id if it gives one.
+    ///
+    /// # Errors
+    /// The agent has ended, or the disk refuses the note: then the server must not be told.
+    pub async fn ask_decision(&self, server_id: Option<ServerId>) -> Result<(), NotDone<Infallible>> {
+        self.ask(|reply| Command::Ask { server_id, reply }).await?
+    }
+
+    /// Notes that the co-located server is started now, and returns the decision by which it is.
+    ///
+    /// # Errors
+    /// The agent has ended, or the disk refuses the note: then the server must not be started.
+    pub async fn begin(&self, report: ServerReport) -> Result<Decision, NotDone<Infallible>> {
+        self.ask(|reply| Command::Begin { report, reply }).await?
+    }
+
+    /// Takes back what the co-located server has reported about its group.
+    ///
+    /// # Errors
+    /// The agent has ended, or the disk refuses it.
+    pub async fn retract(&self) -> Result<(), NotDone<Infallible>> {
+        self.ask(|reply| Command::Retract { reply }).await?
+    }
+
+    /// Says of a cluster that it is the one that is meant, or that it is over.
+    ///
+    /// # Errors
+    /// The agent has ended, no such cluster stands, or the disk refuses it.
+    pub async fn resolve(
+        &self,
+        cluster_id: ClusterId,
+        verdict: Verdict,
+    ) -> Result<(), NotDone<ResolveRefused>> {
+        self.ask(|reply| Command::Resolve { cluster_id, verdict, reply }).await?
+    }
+
+    /// Says that a node or an address is gone for good, and counts no more.
+    ///
+    /// # Errors
+    /// The agent has ended, it is alive or does not count, or the disk refuses it.
+    pub async fn vouch(&self, gone: Gone) -> Result<(), NotDone<VouchRefused>> {
+        self.ask(|reply| Command::Vouch { gone, reply }).await?
+    }
+
     /// Passes on that the co-located server's group exists, and who votes in it.
     ///
     /// # Errors
@@ -197,15 +286,16 @@ impl Handle {
     pub async fn override_founders(
         &self,
         founders: BTreeSet<NodeId>,
+        data_loss: DataLoss,
     ) -> Result<ClusterId, NotDone<OverrideRefused>> {
-        self.ask(|reply| Command::Override { founders, reply }).await?
+        self.ask(|reply| Command::Override { founders, data_loss, reply }).await?
     }
 
-    /// Makes this node forget its cluster.
+    /// Makes this node forget its cluster; returns the id of the new node that it starts over as.
     ///
     /// # Errors
     /// The agent has ended, the cluster is established and its loss is not accepted, or the disk refuses it.
-    pub async fn reset(&self, data_loss: DataLoss) -> Result<Forgotten, NotDone<ResetRefused>> {
+    pub async fn reset(&self, data_loss: DataLoss) -> Result<NodeId, NotDone<ResetRefused>> {
         self.ask(|reply| Command::Reset { data_loss, reply }).await?
     }
 

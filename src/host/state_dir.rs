@@ -5,6 +5,7 @@
 //! whole.
 
 mod error;
+mod former;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod modes;
@@ -22,8 +23,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::error::StateError;
 use self::{
+    former::Former,
     modes::{DIR_MODE, FILE_MODE},
-    record::{seal, unseal},
+    record::{Unsealed, seal, unseal},
 };
 use super::durable;
 use crate::bootstrap::NodeRecord;
@@ -76,7 +78,9 @@ impl StateDir {
     /// # Errors
     /// If the record is there and does not read: that is never taken for a first start.
     pub fn node(&self) -> Result<Option<NodeRecord>, StateError> {
-        self.load("node")
+        self.load("node", |json| {
+            serde_json::from_slice::<Former>(json).map_err(|error| error.to_string())?.upgrade()
+        })
     }
 
     /// Writes the record of this node; durable when it returns.
@@ -90,10 +94,12 @@ impl StateDir {
     /// Reads the addresses of the members of the last run. They only help to find the others, so that an unreadable list
     /// counts as empty.
     pub fn peers(&self) -> Vec<SocketAddr> {
-        let peers = self.load("peers").unwrap_or_else(|error| {
-            tracing::warn!(%error, "the members of the last run are unknown");
-            None
-        });
+        let peers = self
+            .load("peers", |json| serde_json::from_slice(json).map_err(|error| error.to_string()))
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "the members of the last run are unknown");
+                None
+            });
         peers.unwrap_or_default()
     }
 
@@ -109,7 +115,12 @@ impl StateDir {
         self.path.join(name).with_extension("json")
     }
 
-    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+    /// Reads a record; `upgrade` makes one of the first format a present one.
+    fn load<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        upgrade: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, StateError> {
         let path = self.file(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -118,7 +129,11 @@ impl StateDir {
                 return Err(StateError::Io { path, action: "read it", error });
             }
         };
-        match unseal(&bytes) {
+        let record = unseal(&bytes).and_then(|unsealed| match unsealed {
+            Unsealed::Present(record) => Ok(record),
+            Unsealed::Former(json) => upgrade(&json),
+        });
+        match record {
             Ok(record) => Ok(Some(record)),
             Err(problem) => Err(StateError::Damaged { path, problem }),
         }

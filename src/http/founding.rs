@@ -22,10 +22,10 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, DataLoss, Decision, EstablishedReport, Group, Reason, ResetRefused, Server,
-        ServerReport, Status, Voter, VoterRef,
+        Cluster, Conflict, DataLoss, Decision, EstablishedReport, Gone, Group, Reason, ResetRefused, Server,
+        ServerId, ServerReport, Status, Voter, VoterRef,
     },
-    handle::{Forgotten, NotDone},
+    handle::{NotDone, Verdict},
     snapshot::Snapshot,
 };
 
@@ -33,19 +33,38 @@ const SERVER_SHAPE: &str = r#"send {"server_id":"…","has_state":false,"cluster
 const ESTABLISHED_SHAPE: &str = r#"send {"cluster_id":"…","config_index":7,"voters":[{"id":"…"},{"ordinal":2},{"endpoint":{"raft":"10.0.0.9:5001"}}]}"#;
 const OVERRIDE_SHAPE: &str = r#"send {"founders":["…"]} with the ids that `chronik-agent members` lists"#;
 const RESET_SHAPE: &str = r#"send {"i_will_lose_data":false}"#;
+const RESOLVE_SHAPE: &str = r#"send {"keep":"…"} with the cluster that is meant"#;
+const VOUCH_SHAPE: &str = r#"send {"gone":"…"} with the id or the address of an agent that is gone for good"#;
 
 fn index(snapshot: &Snapshot) -> u64 {
     snapshot.founding.index
 }
 
+/// The server's own question, which is noted, unless it says `look=true`.
 pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    let query = Query::of(&uri, &[])?;
-    let snapshot = api.snapshot(&query, index).await?;
-    let body = rendered(&api.shared.rendered, &snapshot);
+    let query = Query::of(&uri, &["look", "server_id"])?;
+    let looks = match query.one("look")? {
+        None | Some("false") => false,
+        Some("true" | "") => true,
+        Some(other) => return Err(Problem::bad_request(format!("`look={other}` is neither true nor false"))),
+    };
+    let server_id = query.one("server_id")?.map(server_id).transpose()?;
+    let mut snapshot = api.snapshot(&query, index).await?;
+    let decision = snapshot.founding.decision_for(server_id.as_ref());
+    if !looks && matches!(decision, Decision::Bootstrap(_)) {
+        // It is told only what is on disk, and that it was told.
+        api.handle.ask_decision(server_id.clone()).await?;
+        snapshot = api.handle.snapshot();
+    }
+    let body = rendered_for(&api.shared.rendered, &snapshot, server_id.as_ref());
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
-/// The co-located server's report of itself; the answer is the decision that follows.
+fn server_id(text: &str) -> Result<ServerId, Problem> {
+    text.to_owned().try_into().map_err(|error| wrong("server_id", &error))
+}
+
+/// The co-located server's report of itself; the answer is the decision that follows, or by which it is started.
 pub(super) async fn server(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -53,13 +72,19 @@ pub(super) async fn server(
 ) -> Result<Response, Problem> {
     let request: shape::ServerRequest = read(&headers, body, SERVER_SHAPE).await?;
     let report = ServerReport {
-        server_id: request.server_id.try_into().map_err(|error| wrong("server_id", &error))?,
+        server_id: server_id(&request.server_id)?,
         has_state: request.has_state,
         cluster_id: request.cluster_id.as_deref().map(|id| parse("cluster_id", id)).transpose()?,
         once: request.once,
     };
+    let asker = report.server_id.clone();
+    if request.begun {
+        let decision = api.handle.begin(report).await?;
+        let founding = Status { decision, ..Status::clone(&api.handle.snapshot().founding) };
+        return Ok(done(json(&bootstrap(&founding))));
+    }
     api.handle.attest(report).await?;
-    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+    Ok(done(rendered_for(&api.shared.rendered, &api.handle.snapshot(), Some(&asker))))
 }
 
 /// The co-located server's report that its group exists; the answer is the decision that follows.
@@ -74,8 +99,37 @@ pub(super) async fn established(
         cluster_id: parse("cluster_id", &request.cluster_id)?,
         config_index: request.config_index,
         voters: voters.map(|(at, voter)| voter_ref(at, voter)).collect::<Result<_, _>>()?,
+        adopt: request.adopt,
     };
     api.handle.establish(report).await?;
+    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+}
+
+/// The co-located server takes its report back; the answer is the decision that follows.
+pub(super) async fn retract(State(api): State<Api>) -> Result<Response, Problem> {
+    api.handle.retract().await?;
+    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+}
+
+pub(super) async fn resolve(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: shape::ResolveRequest = read(&headers, body, RESOLVE_SHAPE).await?;
+    api.handle.resolve(parse("keep", &request.keep)?, Verdict::Keep).await?;
+    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+}
+
+pub(super) async fn vouch(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: shape::VouchRequest = read(&headers, body, VOUCH_SHAPE).await?;
+    let addr = request.gone.parse().map(Gone::Addr).ok();
+    let gone = addr.map_or_else(|| parse("gone", &request.gone).map(Gone::Id), Ok)?;
+    api.handle.vouch(gone).await?;
     Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
 }
 
@@ -90,7 +144,8 @@ pub(super) async fn override_founders(
     }
     let founders: BTreeSet<_> =
         request.founders.iter().map(|id| parse("founders", id)).collect::<Result<_, _>>()?;
-    let cluster_id = api.handle.override_founders(founders).await?;
+    let consent = if request.i_will_lose_data { DataLoss::Allowed } else { DataLoss::Refused };
+    let cluster_id = api.handle.override_founders(founders, consent).await?;
     Ok(done(json(&shape::OverrideAnswer { cluster_id })))
 }
 
@@ -101,22 +156,19 @@ pub(super) async fn reset(
 ) -> Result<Response, Problem> {
     let request: shape::ResetRequest = read(&headers, body, RESET_SHAPE).await?;
     let consent = if request.i_will_lose_data { DataLoss::Allowed } else { DataLoss::Refused };
-    let forgotten = match api.handle.reset(consent).await {
-        Ok(forgotten) => forgotten,
+    if let Some(cluster_id) = &request.cluster_id {
+        api.handle.resolve(parse("cluster_id", cluster_id)?, Verdict::Over).await?;
+        return Ok(done(json(&shape::ResetAnswer { new_id: None })));
+    }
+    match api.handle.reset(consent).await {
+        Ok(new_id) => Ok(done(json(&shape::ResetAnswer { new_id: Some(new_id) }))),
         // The remedy in the words of this API, not in those of the command line.
         Err(NotDone::Refused(ResetRefused(id))) => {
             let remedy = "forgetting it needs \"i_will_lose_data\":true";
-            return Err(Problem::conflict(&format!("cluster {id} is established: {remedy}")));
+            Err(Problem::conflict(&format!("cluster {id} is established: {remedy}")))
         }
-        Err(not_done) => return Err(not_done.into()),
-    };
-    let answer = match forgotten {
-        Forgotten::Rival => shape::ResetAnswer { forgotten: shape::Forgotten::Rival, new_id: None },
-        Forgotten::Everything { new_id } => {
-            shape::ResetAnswer { forgotten: shape::Forgotten::Everything, new_id: Some(new_id) }
-        }
-    };
-    Ok(done(json(&answer)))
+        Err(not_done) => Err(not_done.into()),
+    }
 }
 
 fn wrong(field: &str, error: &impl Display) -> Problem {
@@ -156,6 +208,15 @@ fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem>
 /// The whole answer, rendered at most once a snapshot.
 pub(super) fn rendered(cache: &Rendered, snapshot: &Arc<Snapshot>) -> Bytes {
     cache.of(snapshot).bootstrap.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
+}
+
+/// The whole answer to the server of this id.
+fn rendered_for(cache: &Rendered, snapshot: &Arc<Snapshot>, asker: Option<&ServerId>) -> Bytes {
+    let decision = snapshot.founding.decision_for(asker);
+    if decision == snapshot.founding.decision {
+        return rendered(cache, snapshot);
+    }
+    json(&bootstrap(&Status { decision, ..Status::clone(&snapshot.founding) }))
 }
 
 fn bootstrap(founding: &Status) -> shape::Bootstrap {
@@ -205,8 +266,10 @@ pub(super) fn summary(founding: &Status) -> api::Founding {
 pub(super) fn codes(founding: &Status) -> BTreeSet<&'static str> {
     let mut codes: BTreeSet<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(|reason| reason.code()).collect(),
-        Decision::Conflict(conflict) => conflict.reasons().iter().map(Reason::code).collect(),
-        Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => BTreeSet::new(),
+        Decision::Conflict(conflict) => conflict.reasons.iter().map(Reason::code).collect(),
+        Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => {
+            founding.remarks.iter().map(Reason::code).collect()
+        }
     };
     codes.extend(founding.fault.as_ref().map(Reason::code));
     codes
@@ -222,13 +285,16 @@ pub(super) fn attested(server: &Server) -> shape::Server {
     }
 }
 
-/// The reasons of the decision. A fault is added to any decision: it is a reason to act even if none to wait.
+/// The reasons of the decision, or things to see to beside it. A fault is added to any decision: it is a reason to act even if
+/// none to wait.
 fn reasons(founding: &Status) -> Vec<shape::Reason> {
     let reason = |why: &Reason| shape::Reason { code: why.code().to_owned(), message: why.to_string() };
     let mut reasons: Vec<_> = match &founding.decision {
         Decision::Wait { reasons } => reasons.iter().map(reason).collect(),
-        Decision::Conflict(conflict) => conflict.reasons().iter().map(reason).collect(),
-        Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => Vec::new(),
+        Decision::Conflict(conflict) => conflict.reasons.iter().map(reason).collect(),
+        Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => {
+            founding.remarks.iter().map(reason).collect()
+        }
     };
     if let Some(fault) = &founding.fault
         && reasons.iter().all(|reason| reason.code != fault.code())

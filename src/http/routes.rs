@@ -40,6 +40,10 @@ fn post<T: 'static>(path: &'static str, meaning: &'static str, handler: impl Han
     Route { method: Method::POST, path, meaning, handler: routing::post(handler) }
 }
 
+fn delete<T: 'static>(path: &'static str, meaning: &'static str, handler: impl Handler<T, Api>) -> Route {
+    Route { method: Method::DELETE, path, meaning, handler: routing::delete(handler) }
+}
+
 /// All routes, in the order in which README.md and the answer to an unknown path list them.
 fn routes() -> Vec<Route> {
     vec![
@@ -53,12 +57,19 @@ fn routes() -> Vec<Route> {
             "the server reports that its group exists, and who votes in it; the highest index wins",
             founding::established,
         ),
+        delete("/v1/bootstrap/established", "the server takes that report back", founding::retract),
         post(
             "/v1/bootstrap/override",
             "an operator names the founders, against what is known",
             founding::override_founders,
         ),
-        post("/v1/bootstrap/reset", "an operator has the agent forget its cluster", founding::reset),
+        post(
+            "/v1/bootstrap/reset",
+            "an operator has the agent start over as a new node, or says that a cluster is over",
+            founding::reset,
+        ),
+        post("/v1/bootstrap/resolve", "an operator says which of two clusters is meant", founding::resolve),
+        post("/v1/bootstrap/vouch", "an operator says that an agent is gone for good", founding::vouch),
         put(
             "/v1/server",
             "the server reports who it is and whether it holds data; every 10 s, as its heartbeat",

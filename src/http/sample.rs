@@ -69,6 +69,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             cluster: None,
             server: None,
             fault: None,
+            remarks: vec![],
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: counters(),

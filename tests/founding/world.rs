@@ -7,8 +7,8 @@ use std::{
 
 use chronik_agent::{
     bootstrap::{
-        Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Decision, Founder,
-        FoundingRecord, Message, Outgoing, SeedGate, Sighting, Sightings, Terms,
+        Admission, Attestation, BallotTiming, Bootstrap, ClusterId, Config, Contact, Counted, Decision,
+        Founder, FoundingRecord, Message, Outgoing, SeedGate, Sighting, Sightings, Terms, Words,
     },
     node::{NodeId, Role},
 };
@@ -126,6 +126,7 @@ impl FoundingWorld {
             terms: Some(Terms::Count(self.servers[server].expect.try_into().unwrap())),
             admission: Admission::Found,
             seed_gate: SeedGate::Patient,
+            words: Words::Here,
             timing: BallotTiming::LAN,
         };
         let rng = StdRng::seed_from_u64(self.rng.random());
@@ -213,10 +214,10 @@ impl FoundingWorld {
                     role: Role::Server,
                     contact: Contact::Direct,
                     expect: Some(node.expect),
+                    named: None,
                     cluster_id: machine.cluster().map(|cluster| cluster.id),
-                    config_index: machine.cluster().map_or(0, |cluster| cluster.config_index),
-                    established: machine.cluster().is_some_and(|cluster| cluster.established),
                     attestation: Attestation::Silent,
+                    knowledge: machine.knowledge(),
                 };
                 let id = node.disk.node_id;
                 self.servers[server].seen.insert(id, Heard { sighting, at: self.now });
@@ -230,9 +231,13 @@ impl FoundingWorld {
         }
         Sightings {
             nodes: seen.iter().map(|(id, heard)| (*id, heard.sighting.clone())).collect(),
-            distinct_servers: seen.len() + 1,
+            counted: Counted {
+                ids: seen.iter().map(|(id, heard)| (*id, heard.sighting.founder.addr)).collect(),
+                silent: BTreeSet::new(),
+            },
             seeds: 3,
             unanswered_seeds: BTreeMap::new(),
+            unheard_providers: false,
             duplicate: None,
         }
     }

@@ -86,8 +86,8 @@ fn too_many(seed: u64) {
     world.start_all(&nodes);
     world.run_for(30 * SECOND);
     for node in &nodes {
-        let most = Reason::TooManyServers { known: 6, most: 5 };
-        assert!(world.reasons(*node).contains(&most), "seed {seed}\n{}", world.describe());
+        let too_many = |reason: &Reason| matches!(reason, Reason::TooManyServers { known: 6, most: 5, .. });
+        assert!(world.reasons(*node).iter().any(too_many), "seed {seed}\n{}", world.describe());
     }
     assert_sound(&world);
     assert!(world.judge.clusters.is_empty());

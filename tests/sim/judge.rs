@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronik_agent::{
-    bootstrap::{ClusterId, Decision, Founder, NodeRecord, Reason},
+    bootstrap::{ClusterId, Decision, Founder, FoundingRecord, NodeRecord, Reason},
     node::NodeId,
 };
 
@@ -50,7 +50,9 @@ impl Judge {
 
     pub(super) fn check_record(&mut self, before: &NodeRecord, after: &NodeRecord) {
         let (was, is) = (&before.founding, &after.founding);
-        let known = was.cluster.as_ref().zip(is.cluster.as_ref());
+        let knows = |id| is.knowledge.foundings.contains_key(id);
+        let own =
+            |record: &FoundingRecord| record.knowledge.reports.get(&record.node_id).map(|own| own.number);
         let went_back = [
             ("its epoch", before.epoch > after.epoch),
             ("its id", was.node_id != is.node_id),
@@ -60,12 +62,10 @@ impl Judge {
                 was.accepted.as_ref().map(|accepted| accepted.ballot)
                     > is.accepted.as_ref().map(|accepted| accepted.ballot),
             ),
-            ("that it knows a cluster", was.cluster.is_some() && is.cluster.is_none()),
-            ("its cluster", known.is_some_and(|(was, is)| was.id != is.id)),
-            ("its voters", known.is_some_and(|(was, is)| was.config_index > is.config_index)),
-            ("that it is established", known.is_some_and(|(was, is)| was.established && !is.established)),
-            ("its rival", was.rival.is_some() && was.rival != is.rival),
-            ("its claim", was.claim.is_some() && was.claim != is.claim),
+            ("a founding", !was.knowledge.foundings.keys().all(knows)),
+            ("what it reported", own(was) > own(is)),
+            ("who has retired", !was.knowledge.retired.is_subset(&is.knowledge.retired)),
+            ("what it told its server", was.notes.is_some() && is.notes.is_none()),
         ];
         for (what, _) in went_back.into_iter().filter(|(_, went_back)| *went_back) {
             self.violations.push(format!("{} forgot {what}", was.node_id));

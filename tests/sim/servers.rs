@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 use chronik_agent::{
     bootstrap::{
         self, Admission, BallotTiming, ClusterId, Decision, EstablishedReport, NodeRecord, Reason, SeedGate,
-        ServerReport, Terms, VoterRef,
+        ServerReport, Terms, VoterRef, Words,
     },
     gossip::Gossip,
     machine::Machine,
@@ -255,6 +255,7 @@ impl World {
             terms: plan.expect.map(Terms::Count),
             admission: plan.admission,
             seed_gate: plan.seed_gate,
+            words: Words::Here,
             timing: plan.timing,
         };
         let mut machine = Machine::new(gossip, config, record, rng, self.now);
@@ -321,7 +322,10 @@ impl World {
             cluster_id: server.cluster,
             once: false,
         };
+        let server_id = report.server_id.clone();
         machine.server_attests(report, now);
+        machine.finish_input(now);
+        machine.server_asks(Some(&server_id), now);
         self.drain(node);
         let host = &mut self.hosts[node];
         let (Some(Process::Whole(machine)), Some(server)) = (&mut host.process, &mut host.server) else {
@@ -333,10 +337,11 @@ impl World {
                 let voters = (1_u16..).zip(&group.founders).map(|(ordinal, _)| VoterRef::Ordinal(ordinal));
                 let report = EstablishedReport {
                     cluster_id: group.cluster_id,
-                    config_index: 1,
+                    config_index: Some(1),
                     voters: voters.collect(),
+                    adopt: false,
                 };
-                machine.established(&report, now).unwrap();
+                machine.bootstrap().established(&report, now).unwrap();
                 self.drain(node);
             }
             Decision::Resume(group) | Decision::Join(group) => server.cluster = Some(group.cluster_id),

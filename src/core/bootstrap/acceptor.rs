@@ -2,7 +2,9 @@
 
 use super::{
     ballot::Ballot,
-    founding::{ClusterId, Founder, Founding},
+    counted::Counted,
+    founding::{Founder, Founding},
+    knowledge::Knowledge,
     message::{Accept, AcceptedBefore, Body, Nack, Prepare, Promise, Refusal},
     record::{Accepted, FoundingRecord},
     terms::Terms,
@@ -16,12 +18,14 @@ pub(super) struct Participation<'a> {
     pub(super) cluster_name: &'a ClusterName,
     /// Its terms, or the reason for which it takes part in nothing now.
     pub(super) terms: Result<&'a Terms, Refusal>,
-    /// The only cluster that the operator allows, if there is such a restriction.
-    pub(super) pinned: Option<ClusterId>,
     /// Its entry in a founding.
     pub(super) founder: &'a Founder,
     /// Its zone, such as a data centre.
     pub(super) zone: Option<&'a str>,
+    /// The servers that it counts, itself included.
+    pub(super) counted: &'a Counted,
+    /// The most of them that its terms bear; `None` if they bear any number.
+    pub(super) most: Option<usize>,
 }
 
 impl FoundingRecord {
@@ -30,11 +34,11 @@ impl FoundingRecord {
     /// The promised ballot itself is promised again: the first answer may have been lost, and the same promise with
     /// what was accepted since takes nothing back.
     pub(super) fn answer_prepare(&mut self, prepare: &Prepare, part: &Participation<'_>) -> Body {
-        if let Some(cluster) = &self.cluster {
-            return Body::Founded(Box::new(cluster.clone()));
+        if self.knowledge.knows_cluster() {
+            return Body::Known(Box::new(self.knowledge.clone()));
         }
-        if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, part) {
-            return self.nack(prepare.ballot, refusal);
+        if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, &prepare.counted, part) {
+            return self.nack(prepare.ballot, refusal, part);
         }
         self.promised = Some(prepare.ballot);
         Body::Promise(Box::new(self.promise(prepare.ballot, part)))
@@ -44,7 +48,7 @@ impl FoundingRecord {
     fn promise(&self, ballot: Ballot, part: &Participation<'_>) -> Promise {
         Promise {
             ballot,
-            accepted: self.accepted.as_ref().map(|accepted| AcceptedBefore {
+            accepted: self.accepted_now().map(|accepted| AcceptedBefore {
                 ballot: accepted.ballot,
                 founding: accepted.founding.clone(),
             }),
@@ -55,13 +59,14 @@ impl FoundingRecord {
 
     /// Answers an `Accept`.
     pub(super) fn answer_accept(&mut self, accept: &Accept, part: &Participation<'_>) -> Body {
-        if let Some(cluster) = &self.cluster {
-            return Body::Founded(Box::new(cluster.clone()));
+        if self.knowledge.knows_cluster() {
+            return Body::Known(Box::new(self.knowledge.clone()));
         }
-        let allowed =
-            self.check(accept.ballot, &accept.terms, part).and_then(|()| check_founding(accept, part));
+        let allowed = self
+            .check(accept.ballot, &accept.terms, &accept.counted, part)
+            .and_then(|()| check_founding(accept, part));
         if let Err(refusal) = allowed {
-            return self.nack(accept.ballot, refusal);
+            return self.nack(accept.ballot, refusal, part);
         }
         self.promised = Some(accept.ballot);
         self.accepted = Some(Accepted {
@@ -72,10 +77,27 @@ impl FoundingRecord {
         Body::Accepted(accept.ballot)
     }
 
-    /// Checks what both phases require: taking part, the same terms, and no promise to a higher ballot.
-    fn check(&self, ballot: Ballot, terms: &Terms, part: &Participation<'_>) -> Result<(), Refusal> {
+    /// The founding that this server accepted last, unless its cluster is over: a vote for that counts no more. While no cluster
+    /// stands, every founding that is known is of one that is over.
+    pub(super) fn accepted_now(&self) -> Option<&Accepted> {
+        let Knowledge { foundings, retired, .. } = &self.knowledge;
+        let is_over = |founding: &Founding| {
+            foundings.contains_key(&founding.id()) || founding.ids().all(|id| retired.contains(&id))
+        };
+        self.accepted.as_ref().filter(|accepted| !is_over(&accepted.founding))
+    }
+
+    /// Checks what both phases require: taking part, the same terms, no promise to a higher ballot, and no more servers than the
+    /// terms bear among those that either side counts.
+    fn check(
+        &self,
+        ballot: Ballot,
+        terms: &Terms,
+        counted: &Counted,
+        part: &Participation<'_>,
+    ) -> Result<(), Refusal> {
         let mine = part.terms?;
-        let accepted_on_others = self.accepted.as_ref().is_some_and(|accepted| accepted.terms != *mine);
+        let accepted_on_others = self.accepted_now().is_some_and(|accepted| accepted.terms != *mine);
         if mine != terms || accepted_on_others {
             return Err(Refusal::OtherTerms);
         }
@@ -85,11 +107,21 @@ impl FoundingRecord {
         if self.promised.is_some_and(|promised| promised > ballot) {
             return Err(Refusal::Promised);
         }
+        let Some(most) = part.most else { return Ok(()) };
+        if part.counted.with(counted).len() > most {
+            return Err(Refusal::TooManyServers);
+        }
+        // A proposer that does not know of this server has not weighed whether it is one too many.
+        if !counted.ids.contains_key(&self.node_id) {
+            return Err(Refusal::NotCounted);
+        }
         Ok(())
     }
 
-    fn nack(&self, ballot: Ballot, refusal: Refusal) -> Body {
-        Body::Nack(Nack { ballot, promised: self.promised, refusal })
+    fn nack(&self, ballot: Ballot, refusal: Refusal, part: &Participation<'_>) -> Body {
+        let is_about_number = matches!(refusal, Refusal::TooManyServers | Refusal::NotCounted);
+        let counted = is_about_number.then(|| part.counted.clone());
+        Body::Nack(Nack { ballot, promised: self.promised, refusal, counted })
     }
 }
 

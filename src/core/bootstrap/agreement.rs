@@ -4,33 +4,37 @@
 //! A change of the record takes effect here at once, and outside only after it is saved: the caller holds back every
 //! message until then (see [`super::outbox`]).
 
+use std::collections::BTreeSet;
+
 use super::{
     acceptor::Participation,
     ballot::Ballot,
     campaign::{Campaign, Promises},
-    cluster::Cluster,
-    difference::Difference,
-    founding::{ClusterId, Founder},
-    message::{Body, Refusal},
-    operator::{DataLoss, Reset, ResetRefused},
-    record::{Claim, FoundingRecord, ServerId},
-    server::{EstablishedReport, ReportRefused},
-    sightings::Sighting,
+    counted::Counted,
+    founding::{ClusterId, Founder, Founding},
+    knowledge::{Knowledge, Words},
+    message::{Body, Nack, Refusal},
+    notes::Notes,
+    record::FoundingRecord,
+    report::Report,
     terms::Terms,
+    word::{Said, Word, WordId},
 };
-use crate::node::NodeId;
+use crate::node::{ClusterName, NodeId};
 
 /// One server's part in the agreement.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Agreement {
     record: FoundingRecord,
     campaign: Option<Campaign>,
+    /// The servers by whose number the last ballot was refused.
+    refused: Option<Counted>,
 }
 
 impl Agreement {
     /// Starts from a record, which is all that a restart leaves.
     pub(super) fn new(record: FoundingRecord) -> Self {
-        Self { record, campaign: None }
+        Self { record, campaign: None, refused: None }
     }
 
     /// This server.
@@ -48,9 +52,14 @@ impl Agreement {
         self.campaign.as_ref()
     }
 
-    /// The cluster that is known here, saved or not.
-    pub(super) fn cluster(&self) -> Option<&Cluster> {
-        self.record.cluster.as_ref()
+    /// The knowledge of clusters here, saved or not.
+    pub(super) fn knowledge(&self) -> &Knowledge {
+        &self.record.knowledge
+    }
+
+    /// The servers that one which refused the last ballot counts, if it refused it for their number.
+    pub(super) fn refused(&self) -> Option<&Counted> {
+        self.refused.as_ref()
     }
 
     /// Takes in a message, and answers it if it asks for an answer.
@@ -75,13 +84,15 @@ impl Agreement {
                 let refused = nack.refusal == Refusal::Promised;
                 let higher = nack.promised.is_some_and(|promised| promised > nack.ballot);
                 self.campaign.take_if(|campaign| campaign.ballot() == nack.ballot && refused && higher);
+                self.count_servers(nack, part);
                 None
             }
-            Body::Founded(cluster) => {
-                self.learn(cluster, part);
-                None
+            // Knowledge is taken in by [`Self::learn`], and a look is none of the agreement's.
+            Body::Known(_) | Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) => None,
+            Body::Ask => {
+                let knows = *self.knowledge() != Knowledge::default();
+                knows.then(|| Body::Known(Box::new(self.knowledge().clone())))
             }
-            Body::Ask => self.cluster().map(|cluster| Body::Founded(Box::new(cluster.clone()))),
         };
         self.drop_campaign_if_overtaken();
         answer
@@ -93,55 +104,68 @@ impl Agreement {
         }
     }
 
-    /// Learns of a cluster that another node or the server here knows.
-    pub(super) fn learn(&mut self, cluster: &Cluster, part: &Participation<'_>) {
-        if cluster.is_genuine(part.cluster_name) {
-            self.record.learn(cluster, part.pinned);
-            self.drop_campaign_if_overtaken();
+    /// Counts the servers that one which refused a ballot counts. If there are too many, the ballot ends; if not, it is asked
+    /// again with them among those that are counted.
+    fn count_servers(&mut self, nack: &Nack, part: &Participation<'_>) {
+        let (Some(campaign), Some(counted)) = (&mut self.campaign, &nack.counted) else { return };
+        if campaign.ballot() != nack.ballot {
+            return;
+        }
+        let all = campaign.count(counted);
+        if part.most.is_some_and(|most| all.len() > most) {
+            self.refused = Some(all.clone());
+            self.campaign = None;
         }
     }
 
-    /// Learns that another cluster of this name exists.
-    pub(super) fn learn_rival(&mut self, id: ClusterId) {
-        self.record.learn_rival(id);
-    }
-
-    /// Learns that the cluster here is not the one that the operator allows, if that is so.
-    pub(super) fn check_pinned(&mut self, pinned: Option<ClusterId>) {
-        let id = self.cluster().map(|cluster| cluster.id);
-        if let (Some(id), Some(pinned)) = (id, pinned)
-            && id != pinned
+    /// Takes in what another node knows; returns true if that was news.
+    pub(super) fn learn(&mut self, theirs: &Knowledge, name: &ClusterName, words: Words) -> bool {
+        let me = self.me();
+        let mut news = self.record.knowledge.merge(theirs, name, me, words);
+        // Others remember a later word of this node than it does itself: its record went back in time.
+        if let Some(mine) = theirs.reports.get(&me).filter(|report| report.is_sound())
+            && self.record.own_report().is_none_or(|own| own.number < mine.number)
         {
-            self.learn_rival(id);
+            let content = self.record.own_report().cloned().unwrap_or_default();
+            let report = Report { number: mine.number + 1, ..content };
+            self.record.knowledge.reports.insert(me, report);
+            news = true;
+        }
+        self.drop_campaign_if_overtaken();
+        news
+    }
+
+    /// Changes the report of this node about its server.
+    pub(super) fn report(&mut self, change: impl FnOnce(&mut Report)) {
+        self.record.report(change);
+        self.drop_campaign_if_overtaken();
+    }
+
+    /// Changes the notes about the server in this cluster.
+    pub(super) fn note(&mut self, cluster_id: ClusterId, change: impl FnOnce(&mut Notes)) {
+        let mut notes = self.record.notes_of(cluster_id).cloned().unwrap_or_else(|| Notes::new(cluster_id));
+        let before = notes.clone();
+        change(&mut notes);
+        if notes != before {
+            *self.record.notes_mut(cluster_id) = notes;
         }
     }
 
-    /// Compares what is known here with what gossip says of another node. An established cluster is in conflict with
-    /// any other that it did not override.
-    pub(super) fn compare(&mut self, node: &Sighting) -> Difference {
-        let difference = Difference::between(&self.record, node);
-        if let (Some(ours), Difference::Rival(theirs)) = (self.cluster(), difference)
-            && ours.established
-            && !ours.has_overridden(theirs)
-        {
-            self.learn_rival(theirs);
-        }
-        difference
-    }
-
-    /// Learns from the server here that it holds data of a cluster.
-    pub(super) fn learn_held(&mut self, id: ClusterId, part: &Participation<'_>) {
-        match self.cluster() {
-            Some(cluster) if cluster.id == id => {}
-            Some(_) => self.learn_rival(id),
-            None => self.learn(&Cluster::reported(id), part),
-        }
+    /// Keeps an operator's word.
+    pub(super) fn speak(&mut self, said: Said) {
+        let Knowledge { words, .. } = &mut self.record.knowledge;
+        let seen: BTreeSet<WordId> = words.keys().copied().collect();
+        let own = words.values().filter(|word| word.node == self.record.node_id).map(|word| word.number);
+        let number = own.max().unwrap_or(0) + 1;
+        let word = Word { said, node: self.record.node_id, number, seen };
+        words.insert(word.id(), word);
+        self.drop_campaign_if_overtaken();
     }
 
     /// Ends the ballot if its own proposer promised a higher one or knows a cluster.
     fn drop_campaign_if_overtaken(&mut self) {
         let promised = self.record.promised;
-        let known = self.record.cluster.is_some();
+        let known = self.campaign.is_some() && self.knowledge().knows_cluster();
         self.campaign.take_if(|campaign| known || promised > Some(campaign.ballot()));
     }
 
@@ -157,7 +181,8 @@ impl Agreement {
         let promised = self.record.promised.map_or(0, |promised| promised.round);
         let round = promised.max(seen).checked_add(1)?;
         let ballot = Ballot { round, node: self.me() };
-        let mut campaign = Campaign::new(ballot);
+        let mut campaign = Campaign::new(ballot, part.counted.clone());
+        self.refused = None;
         let answer = self.record.answer_prepare(&campaign.prepare(terms), part);
         let Body::Promise(promise) = answer else {
             return None;
@@ -207,70 +232,17 @@ impl Agreement {
     }
 
     /// Records the founding, once enough servers have accepted it.
-    pub(super) fn conclude(&mut self, part: &Participation<'_>) -> Option<Cluster> {
+    pub(super) fn conclude(&mut self, part: &Participation<'_>) -> Option<&Knowledge> {
         let terms = part.terms.ok()?;
-        let founding = self.campaign.as_ref()?.chosen(terms)?;
-        let cluster = Cluster::founded(founding.clone());
-        self.record.cluster = Some(cluster.clone());
+        let founding = self.campaign.as_ref()?.chosen(terms)?.clone();
+        self.found(founding);
+        Some(self.knowledge())
+    }
+
+    /// Keeps a founding.
+    pub(super) fn found(&mut self, founding: Founding) {
+        self.record.knowledge.foundings.insert(founding.id(), founding);
         self.campaign = None;
-        Some(cluster)
-    }
-
-    /// Records the server that is told to initialise here, before any is.
-    pub(super) fn claim(&mut self, server_id: &ServerId) {
-        let record = &mut self.record;
-        let Some(cluster) = record.cluster.as_ref().filter(|cluster| !cluster.established) else {
-            return;
-        };
-        let founding = cluster.founding.as_ref();
-        let is_founder = founding.is_some_and(|founding| founding.founder(record.node_id).is_some());
-        let is_claimed = record.claim.as_ref().is_some_and(|claim| claim.cluster_id == cluster.id);
-        if is_founder && !is_claimed && record.rival.is_none() {
-            record.claim = Some(Claim { cluster_id: cluster.id, server_id: server_id.clone() });
-        }
-    }
-
-    /// Takes in the server's report that its group exists. `known` are the servers as gossip knows them now.
-    ///
-    /// # Errors
-    /// The report is about another cluster, which makes a conflict, or names a founder that there is not.
-    pub(super) fn establish(
-        &mut self,
-        report: &EstablishedReport,
-        pinned: Option<ClusterId>,
-        known: &[&Founder],
-    ) -> Result<(), ReportRefused> {
-        let reported = report.cluster_id;
-        let ours = self.cluster().cloned().unwrap_or_else(|| Cluster::reported(reported));
-        if ours.id != reported || pinned.is_some_and(|pinned| pinned != reported) {
-            self.learn_rival(reported);
-            return Err(ReportRefused::OtherCluster { reported, known: pinned.unwrap_or(ours.id) });
-        }
-        self.record.cluster = Some(report.apply(&ours, known)?);
-        Ok(())
-    }
-
-    /// Puts an operator's cluster in the place of whatever is known here.
-    pub(super) fn override_with(&mut self, cluster: Cluster) {
-        self.record.rival = self.record.rival.filter(|rival| !cluster.has_overridden(*rival));
-        self.record.cluster = Some(cluster);
-        self.campaign = None;
-    }
-
-    /// Forgets the rival, or says what the record of the server after this one is.
-    ///
-    /// # Errors
-    /// The cluster is established, and losing it is not allowed.
-    pub(super) fn reset(&mut self, new_id: NodeId, loss: DataLoss) -> Result<Reset, ResetRefused> {
-        let established = self.cluster().filter(|cluster| cluster.established && loss == DataLoss::Refused);
-        match established {
-            Some(cluster) if self.record.rival.is_none() => Err(ResetRefused(cluster.id)),
-            Some(_) => {
-                self.record.rival = None;
-                Ok(Reset::RivalForgotten)
-            }
-            None => Ok(Reset::StartOver(Box::new(FoundingRecord::blank(new_id)))),
-        }
     }
 }
 

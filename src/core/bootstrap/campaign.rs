@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ballot::Ballot,
+    counted::Counted,
     founding::{Founder, Founding},
     message::{Accept, AcceptedBefore, Body, Prepare, Promise},
     terms::Terms,
@@ -20,6 +21,8 @@ pub(super) type Promises = BTreeMap<NodeId, Promise>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Campaign {
     ballot: Ballot,
+    /// The servers that count, by this node and by those that answered it.
+    counted: Counted,
     is_relaxed: bool,
     phase: BallotPhase,
 }
@@ -34,8 +37,14 @@ enum BallotPhase {
 }
 
 impl Campaign {
-    pub(super) fn new(ballot: Ballot) -> Self {
-        Self { ballot, is_relaxed: false, phase: BallotPhase::Preparing(Promises::new()) }
+    pub(super) fn new(ballot: Ballot, counted: Counted) -> Self {
+        Self { ballot, counted, is_relaxed: false, phase: BallotPhase::Preparing(Promises::new()) }
+    }
+
+    /// Counts what a server that answered counts, and asks with that from now on.
+    pub(super) fn count(&mut self, counted: &Counted) -> &Counted {
+        self.counted.add(counted);
+        &self.counted
     }
 
     pub(super) fn ballot(&self) -> Ballot {
@@ -54,7 +63,7 @@ impl Campaign {
 
     /// The first phase's question.
     pub(super) fn prepare(&self, terms: &Terms) -> Prepare {
-        Prepare { ballot: self.ballot, terms: terms.clone() }
+        Prepare { ballot: self.ballot, terms: terms.clone(), counted: self.counted.clone() }
     }
 
     /// The second phase's question; `None` in the first phase.
@@ -62,7 +71,8 @@ impl Campaign {
         match &self.phase {
             BallotPhase::Preparing(_) => None,
             BallotPhase::Accepting { founding, .. } => {
-                Some(Accept { ballot: self.ballot, terms: terms.clone(), founding: founding.clone() })
+                let (terms, founding, counted) = (terms.clone(), founding.clone(), self.counted.clone());
+                Some(Accept { ballot: self.ballot, terms, founding, counted })
             }
         }
     }
@@ -80,7 +90,7 @@ impl Campaign {
         if let BallotPhase::Preparing(promises) = &mut self.phase
             && promise.ballot == self.ballot
             && promise.founder.id == from
-            && terms.counts(from)
+            && is_counted(terms, &self.counted, from)
         {
             promises.insert(from, promise);
         }
@@ -90,7 +100,7 @@ impl Campaign {
     pub(super) fn add_accepted(&mut self, from: NodeId, ballot: Ballot, terms: &Terms) {
         if let BallotPhase::Accepting { accepted, .. } = &mut self.phase
             && ballot == self.ballot
-            && terms.counts(from)
+            && is_counted(terms, &self.counted, from)
         {
             accepted.insert(from);
         }
@@ -192,7 +202,8 @@ impl Campaign {
         founding: Founding,
         accepted: BTreeSet<NodeId>,
     ) -> Self {
-        Self { ballot, is_relaxed, phase: BallotPhase::Accepting { founding, accepted } }
+        let counted = Counted::default();
+        Self { ballot, counted, is_relaxed, phase: BallotPhase::Accepting { founding, accepted } }
     }
 
     pub(super) fn promises_mut(&mut self) -> Option<&mut Promises> {
@@ -209,6 +220,11 @@ impl Campaign {
     pub(super) fn make_strict(&mut self) {
         self.is_relaxed = false;
     }
+}
+
+/// True if the answer of `from` counts: it is named, or among those that are counted.
+fn is_counted(terms: &Terms, counted: &Counted, from: NodeId) -> bool {
+    terms.counts(from) && (terms.most_servers().is_none() || counted.ids.contains_key(&from))
 }
 
 /// The accepted founding of the highest ballot.

@@ -71,6 +71,25 @@ pub(super) mod text {
     }
 }
 
+/// The id of a server as text.
+pub(super) mod server_id {
+    use minicbor::{Decoder, Encoder};
+
+    use crate::bootstrap::server_id::ServerId;
+
+    pub(crate) fn encode<C, W: minicbor::encode::Write>(
+        id: &ServerId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&id.to_string())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<ServerId, minicbor::decode::Error> {
+        d.str()?.to_owned().try_into().map_err(minicbor::decode::Error::custom)
+    }
+}
+
 /// Endpoints as a map of text to text.
 pub(super) mod endpoints {
     use minicbor::{Decoder, Encoder};

@@ -31,7 +31,8 @@ use super::{
     acceptor::Participation,
     agreement::Agreement,
     campaign::Campaign,
-    fixture::{founder, id, name},
+    fixture::{counted, founder, id, name},
+    knowledge::Words,
     message::{Body, Promise},
     record::FoundingRecord,
     terms::Terms,
@@ -171,9 +172,7 @@ impl Explorer<'_> {
             let kind = match &self.messages.things[known].body {
                 Body::Promise(_) => &mut inbox.promises,
                 Body::Accepted(_) => &mut inbox.accepts,
-                Body::Prepare(_) | Body::Accept(_) | Body::Founded(_) | Body::Nack(_) | Body::Ask => {
-                    &mut inbox.others
-                }
+                _ => &mut inbox.others,
             };
             kind[known / 64] |= 1 << (known % 64);
         }
@@ -190,12 +189,14 @@ impl Explorer<'_> {
         let mut agreement = self.states.things[usize::from(state)].clone();
         let me = founder(server);
         let name = name();
+        let counted = counted(self.instance.servers);
         let part = Participation {
             cluster_name: &name,
             terms: Ok(&self.instance.terms),
-            pinned: None,
             founder: &me,
             zone: None,
+            counted: &counted,
+            most: None,
         };
         let before = agreement.record().clone();
         let result = action(&mut agreement, &part);
@@ -266,6 +267,9 @@ impl Explorer<'_> {
             (agreement, answer)
         } else {
             self.run(state, server, |agreement, part| {
+                if let Body::Known(theirs) = &envelope.body {
+                    agreement.learn(theirs, part.cluster_name, Words::Here);
+                }
                 agreement.receive(id(envelope.from), &envelope.body, part)
             })
         };
@@ -414,14 +418,14 @@ impl Explorer<'_> {
     }
 
     fn conclude(&mut self, state: u16, server: usize, accepts: &[u16]) -> Option<Step> {
-        let (agreement, cluster) = self.run(state, server, |agreement, part| {
+        let (agreement, known) = self.run(state, server, |agreement, part| {
             for message in accepts {
                 let envelope = &self.messages.things[usize::from(*message)];
                 agreement.receive(id(envelope.from), &envelope.body, part);
             }
-            agreement.conclude(part)
+            agreement.conclude(part).cloned()
         });
-        let sent = self.send_all(server, |_| true, &Body::Founded(Box::new(cluster?)));
+        let sent = self.send_all(server, |_| true, &Body::Known(Box::new(known?)));
         Some(Step { state: self.states.number(agreement), sent })
     }
 
@@ -444,9 +448,8 @@ fn check_record(before: &FoundingRecord, after: &FoundingRecord) {
     let ballot = |record: &FoundingRecord| record.accepted.as_ref().map(|accepted| accepted.ballot);
     assert!(ballot(before) <= ballot(after), "an accept was taken back");
     assert!(ballot(after) <= after.promised, "accepted without a promise");
-    if let Some(cluster) = &before.cluster {
-        assert_eq!(Some(cluster.id), after.cluster.as_ref().map(|after| after.id), "a cluster was forgotten");
-    }
+    let knows = |id| after.knowledge.foundings.contains_key(id);
+    assert!(before.knowledge.foundings.keys().all(knows), "a founding was forgotten");
 }
 
 /// Every way to choose `count` of `from`.

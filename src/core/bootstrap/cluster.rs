@@ -1,4 +1,4 @@
-//! A cluster that exists: its founders, its voters, and the choice between two that are known.
+//! A cluster that exists: its founders and its voters.
 
 use std::fmt;
 
@@ -9,28 +9,20 @@ use super::{
     cbor,
     founding::{ClusterId, Founder, Founding},
 };
-use crate::node::{ClusterName, Endpoints, NodeId, NodeName};
+use crate::node::{Endpoints, NodeId, NodeName};
 
-/// Everything that is known of a cluster. It travels whole, and of two states the one with the higher configuration
-/// index wins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
-#[serde(deny_unknown_fields)]
-#[cbor(map)]
+/// Everything that is known of a cluster, computed from the words of its founders and servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// Its identity.
-    #[n(0)]
     pub id: ClusterId,
     /// Its founding; `None` if a server reported a cluster that is older than its agents.
-    #[n(1)]
     pub founding: Option<Founding>,
     /// The servers that vote in it: the founders, until a server reports others.
-    #[n(2)]
     pub voters: Vec<Voter>,
     /// Version of `voters`, in the servers' own count; 0 until a server reports.
-    #[n(3)]
     pub config_index: u64,
     /// True if a server reported that the group exists.
-    #[n(4)]
     pub established: bool,
 }
 
@@ -70,6 +62,14 @@ impl Voter {
         }
     }
 
+    /// True if both are the same voter, whatever else is known of it.
+    pub(super) fn names_the_same(&self, other: &Self) -> bool {
+        match (self.id, other.id) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.id == other.id && self.endpoints == other.endpoints,
+        }
+    }
+
     /// True if this voter is the server of agent `id`, which announces `endpoints`.
     pub fn is(&self, id: NodeId, endpoints: &Endpoints) -> bool {
         match self.id {
@@ -104,36 +104,5 @@ impl Cluster {
     /// A cluster that a server with data belongs to, and that no agent founded.
     pub(super) fn reported(id: ClusterId) -> Self {
         Self { id, founding: None, voters: Vec::new(), config_index: 0, established: true }
-    }
-
-    /// True if the founding, if there is one, is what its id says.
-    pub(super) fn is_genuine(&self, name: &ClusterName) -> bool {
-        self.founding.as_ref().is_none_or(|founding| founding.id() == self.id && founding.is_genuine(name))
-    }
-
-    /// True if an operator's founding puts this cluster in the place of `other`: of everything that is not
-    /// established, except of another operator's founding that it does not name.
-    pub(super) fn overrides(&self, other: &Self) -> bool {
-        let operator = |cluster: &Self| cluster.founding.as_ref().and_then(Founding::operator).cloned();
-        let Some(mine) = operator(self) else { return false };
-        !other.established && (operator(other).is_none() || mine.overrides.contains(&other.id))
-    }
-
-    /// True if `id` is a cluster that this one put an end to.
-    pub(super) fn has_overridden(&self, id: ClusterId) -> bool {
-        let operator = self.founding.as_ref().and_then(Founding::operator);
-        operator.is_some_and(|operator| operator.overrides.contains(&id))
-    }
-
-    /// Merges `other`, a state of the same cluster, into this one.
-    pub(super) fn merge(&mut self, other: &Self) {
-        if self.founding.is_none() {
-            self.founding.clone_from(&other.founding);
-        }
-        if other.config_index > self.config_index {
-            self.config_index = other.config_index;
-            self.voters.clone_from(&other.voters);
-        }
-        self.established |= other.established;
     }
 }

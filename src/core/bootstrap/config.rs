@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{founding::ClusterId, terms::Terms};
+use super::{founding::ClusterId, knowledge::Words, terms::Terms};
 use crate::node::{ClusterName, Endpoints, NodeName, Role};
 
 /// The configuration of one agent's part in the founding.
@@ -26,6 +26,8 @@ pub struct Config {
     pub admission: Admission,
     /// Treatment of a seed that does not answer.
     pub seed_gate: SeedGate,
+    /// Set if only holders of a group key reach this agent: words of operators then count everywhere.
+    pub words: Words,
     /// The waits around a ballot.
     pub timing: BallotTiming,
 }

@@ -1,14 +1,18 @@
-//! The one decision that a server is given, from what is on disk.
+//! The one decision that a server is given: a pure function of what is on disk, of who is alive, and of the server itself.
 
 use std::net::SocketAddr;
 
 use super::{
-    cluster::{Cluster, Voter},
+    cluster::{Cluster, Voter, VoterName},
     founding::{ClusterId, Founder, Founding},
+    known::Standing,
+    listing::Listing,
+    notes::Blank,
     reason::Reason,
     record::FoundingRecord,
-    situation::Situation,
+    situation::{Looking, Situation},
 };
+use crate::node::NodeId;
 
 /// The decision for the server beside this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +41,9 @@ pub struct Group {
     pub established: bool,
     /// This server in it.
     pub me: Me,
-    /// Its founders, the first with ordinal 1; empty if it is older than its agents.
+    /// Its founders as they were founded, the first with ordinal 1; empty if it is older than its agents.
     pub founders: Vec<Founder>,
-    /// Its voters.
+    /// Its voters, with what they announce now.
     pub voters: Vec<Voter>,
 }
 
@@ -57,74 +61,280 @@ pub struct Me {
 /// Facts that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// The clusters of this name that are known, the one of this server first.
+    /// The clusters of this name that stand, one of which this node is a founder of first.
     pub clusters: Vec<ClusterId>,
     /// Address of another agent that uses this node's id.
     pub duplicate: Option<SocketAddr>,
-}
-
-impl Conflict {
     /// The contradictions, with how to end each.
-    pub fn reasons(&self) -> Vec<Reason> {
-        let duplicate = self.duplicate.map(|addr| Reason::DuplicateId { addr });
-        let [ours, rivals @ ..] = self.clusters.as_slice() else {
-            return duplicate.into_iter().collect();
+    pub reasons: Vec<Reason>,
+}
+
+/// The decision with all that follows from the same facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) decision: Decision,
+    /// The cluster that is meant here, if one is.
+    pub(super) cluster: Option<Cluster>,
+    /// Things to see to beside a decision that can be carried out.
+    pub(super) remarks: Vec<Reason>,
+}
+
+/// The facts of one decision.
+struct Facts<'a> {
+    saved: &'a FoundingRecord,
+    situation: &'a Situation,
+    standing: Standing<'a>,
+}
+
+impl Outcome {
+    /// The outcome of a `saved` record; `waiting` are the reasons while no cluster stands.
+    pub(super) fn decide(saved: &FoundingRecord, situation: &Situation, waiting: &[Reason]) -> Self {
+        let facts = Facts { saved, situation, standing: saved.knowledge.standing() };
+        let meant = facts.meant();
+        let is_alive = |id| situation.is_alive(id);
+        let cluster = meant.and_then(|id| facts.standing.cluster(id, &is_alive));
+        let decision = match (&cluster, facts.contradiction(meant)) {
+            (_, Some(conflict)) => Decision::Conflict(conflict),
+            (None, None) => Decision::Wait { reasons: facts.reasons_without_cluster(waiting) },
+            (Some(cluster), None) => facts.advise(cluster),
         };
-        let rivals = rivals.iter().map(|rival| Reason::TwoClusters { ours: *ours, rival: *rival });
-        duplicate.into_iter().chain(rivals).collect()
+        let remarks = match &decision {
+            Decision::Wait { .. } | Decision::Conflict(_) => Vec::new(),
+            Decision::Bootstrap(_) | Decision::Resume(_) | Decision::Join(_) => {
+                facts.remarks(&decision, cluster.as_ref())
+            }
+        };
+        Self { decision, cluster, remarks }
     }
 }
 
-impl Decision {
-    /// The decision that follows from a `saved` record; `waiting` are the reasons while no cluster is known.
-    pub(super) fn from_record(saved: &FoundingRecord, situation: &Situation, waiting: &[Reason]) -> Self {
-        let duplicate = situation.sightings().duplicate;
-        if duplicate.is_some() || saved.rival.is_some() {
-            let ours = saved.cluster.as_ref().map(|cluster| cluster.id);
-            let clusters = ours.or(situation.pinned()).into_iter().chain(saved.rival).collect();
-            return Self::Conflict(Conflict { clusters, duplicate });
+/// The cluster that is meant at this node, if that is not left open by what stands.
+pub(super) fn meant(saved: &FoundingRecord, situation: &Situation) -> Option<ClusterId> {
+    Facts { saved, situation, standing: saved.knowledge.standing() }.meant()
+}
+
+impl Facts<'_> {
+    /// The cluster that is meant here: the one that an operator allows, else the proven one that is this server's own, else the
+    /// only one.
+    fn meant(&self) -> Option<ClusterId> {
+        let clusters = &self.standing.clusters;
+        if let Some(pinned) = self.situation.pinned() {
+            return clusters.contains_key(&pinned).then_some(pinned);
         }
-        let Some(cluster) = &saved.cluster else {
-            return Self::Wait { reasons: waiting.to_vec() };
+        let only = || (clusters.len() == 1).then(|| clusters.keys().next().copied()).flatten();
+        self.own().or_else(only)
+    }
+
+    /// The proven cluster of which the server beside this agent is: it holds its data, was told to found it, or has reported it;
+    /// or it is established and this node one of its founders. No rival takes a decision about it away.
+    fn own(&self) -> Option<ClusterId> {
+        let Self { saved, situation, standing } = self;
+        let held = situation.server().filter(|server| server.has_state).and_then(|server| server.cluster_id);
+        let noted = saved.notes.as_ref().filter(|notes| notes.is_own()).map(|notes| notes.cluster_id);
+        let reported =
+            saved.own_report().and_then(|report| report.group.as_ref()).map(|group| group.cluster_id);
+        let is_alive = |id| situation.is_alive(id);
+        let founded = standing.clusters.iter().find_map(|(id, claimed)| {
+            let is_founder = claimed.founding?.founder(saved.node_id).is_some();
+            (is_founder && standing.cluster(*id, &is_alive)?.established).then_some(*id)
+        });
+        let is_proven =
+            |id: &ClusterId| standing.clusters.get(id).is_some_and(|claimed| claimed.founding.is_some());
+        [held, noted, reported, founded].into_iter().flatten().find(is_proven)
+    }
+
+    /// The contradiction that leaves open which cluster is meant, or who this node is.
+    fn contradiction(&self, meant: Option<ClusterId>) -> Option<Conflict> {
+        let duplicate = self.situation.sightings().duplicate;
+        let clusters = &self.standing.clusters;
+        let is_open = meant.is_none() && clusters.len() > 1 && self.situation.pinned().is_none();
+        if duplicate.is_none() && !is_open {
+            return None;
+        }
+        let me = self.saved.node_id;
+        let is_ours =
+            |id: &ClusterId| clusters[id].founding.is_some_and(|founding| founding.founder(me).is_some());
+        let mut ids: Vec<ClusterId> =
+            clusters.keys().copied().filter(|_| is_open || meant.is_some()).collect();
+        ids.sort_by_key(|id| (Some(*id) != meant, !is_ours(id)));
+        let mut reasons: Vec<Reason> =
+            duplicate.map(|addr| Reason::DuplicateId { addr }).into_iter().collect();
+        if is_open {
+            let disputed = &self.standing.spoken.disputed;
+            if !disputed.is_empty() {
+                let clusters = Listing(disputed.iter().copied().collect());
+                reasons.push(Reason::OperatorsDisagree { clusters });
+            }
+            reasons.extend(ids[1..].iter().map(|rival| self.two_clusters(ids[0], *rival)));
+        } else {
+            ids.truncate(1);
+        }
+        Some(Conflict { clusters: ids, duplicate, reasons })
+    }
+
+    fn two_clusters(&self, ours: ClusterId, rival: ClusterId) -> Reason {
+        let behind = |id: ClusterId| {
+            let claimed = &self.standing.clusters[&id];
+            let founders = claimed.founding.into_iter().flat_map(Founding::ids);
+            let by: std::collections::BTreeSet<NodeId> = founders.chain(claimed.by.iter().copied()).collect();
+            Listing(by.into_iter().map(|id| self.situation.name_of(id)).collect())
         };
-        let group = Group::from_record(cluster, saved, situation);
-        let holds_data = situation.server_holds_data();
-        let is_member = group.me.voter || (holds_data && group.voters.is_empty());
-        if !is_member {
-            return Self::Join(group);
+        Reason::TwoClusters { ours, rival, behind_ours: behind(ours), behind_rival: behind(rival) }
+    }
+
+    /// The reasons to wait while no cluster is meant here.
+    fn reasons_without_cluster(&self, waiting: &[Reason]) -> Vec<Reason> {
+        let clusters = &self.standing.clusters;
+        match self.situation.pinned() {
+            Some(cluster_id) if !clusters.is_empty() => {
+                let known = Listing(clusters.keys().copied().collect());
+                vec![Reason::OtherClusters { cluster_id, known }]
+            }
+            _ => waiting.to_vec(),
         }
-        let claim = saved.claim.as_ref().filter(|claim| claim.cluster_id == cluster.id);
-        if let (Some(claim), Some(server)) = (claim, situation.server())
-            && !server.has_state
-            && server.server_id != claim.server_id
+    }
+
+    /// The reason for which this server waits though a cluster is meant here.
+    fn obstacle(&self, cluster: &Cluster, group: &Group) -> Option<Reason> {
+        let Self { saved, situation, standing } = self;
+        let server = situation.server();
+        let held = server.filter(|server| server.has_state);
+        let other = held.and_then(|server| server.cluster_id).filter(|id| *id != cluster.id);
+        let noted = saved.notes.as_ref().filter(|notes| notes.is_own() && notes.cluster_id != cluster.id);
+        let given_up = |id: &ClusterId| standing.spoken.ended.contains(id);
+        let is_blank = server.is_some_and(|server| !server.has_state);
+        if let Some(id) = other.or(noted.map(|notes| notes.cluster_id)).filter(given_up).filter(|_| !is_blank)
         {
-            let claimed_by = claim.server_id.clone();
-            return Self::Wait { reasons: vec![Reason::ServerStateLost { claimed_by }] };
+            return Some(Reason::ClusterGivenUp { cluster_id: id });
         }
-        if !group.me.founder || cluster.established || holds_data {
-            return Self::Resume(group);
+        if let Some(other) = other {
+            return Some(Reason::ServerDisagrees { server: other, known: cluster.id });
         }
-        if let Some(fault) = situation.fault() {
-            return Self::Wait { reasons: vec![fault.clone()] };
+        let claimed = &standing.clusters[&cluster.id];
+        if claimed.founding.is_none() && !claimed.by.iter().any(|id| situation.is_alive(*id)) {
+            let by = Listing(claimed.by.iter().map(|id| situation.name_of(*id)).collect());
+            return Some(Reason::ClaimUnconfirmed { cluster_id: cluster.id, by });
         }
-        if situation.server().is_some() && claim.is_none() {
-            return Self::Wait { reasons: vec![Reason::Saving] };
+        if let Some(server) = held
+            && let Some(by) = self.other_holder(cluster, &server.server_id, group)
+        {
+            let by = situation.name_of(by);
+            return Some(Reason::ServerIdTaken { server_id: server.server_id.clone(), by });
         }
-        Self::Bootstrap(group)
+        None
     }
-}
 
-impl Group {
-    fn from_record(cluster: &Cluster, saved: &FoundingRecord, situation: &Situation) -> Self {
+    /// The living agent that stands beside the data of the same server, and did so before this one.
+    fn other_holder(
+        &self,
+        cluster: &Cluster,
+        server_id: &super::server_id::ServerId,
+        group: &Group,
+    ) -> Option<NodeId> {
+        let me = self.saved.node_id;
+        if group.me.founder || group.voters.iter().any(|voter| voter.id == Some(me)) {
+            return None;
+        }
+        let holds = |(reporter, report): (&NodeId, &super::report::Report)| {
+            let same = report
+                .holds
+                .as_ref()
+                .is_some_and(|holding| holding.cluster_id == cluster.id && holding.server_id == *server_id);
+            (same && *reporter != me && self.situation.is_alive(*reporter)).then_some(*reporter)
+        };
+        self.saved.knowledge.reports.iter().find_map(holds)
+    }
+
+    /// The decision where a cluster is meant: the table of what a server is told.
+    fn advise(&self, cluster: &Cluster) -> Decision {
+        let group = self.group(cluster);
+        if let Some(reason) = self.obstacle(cluster, &group) {
+            return Decision::Wait { reasons: vec![reason] };
+        }
+        let Self { saved, situation, .. } = self;
+        let notes = saved.notes_of(cluster.id);
+        let holds_data = situation.server_holds_data();
+        let blank = situation
+            .server()
+            .filter(|server| !server.has_state)
+            .map(|server| notes.map_or(Blank::New, |notes| notes.judge_blank(Some(&server.server_id))));
+        let lost = || Decision::Wait { reasons: vec![Reason::ServerStateLost { cluster_id: cluster.id }] };
+        if !group.me.voter {
+            let was_voter = group.me.founder || notes.is_some_and(|notes| notes.named);
+            return if holds_data && group.voters.is_empty() {
+                Decision::Resume(group)
+            } else if holds_data && was_voter {
+                Decision::Wait { reasons: vec![Reason::RemovedVoter { cluster_id: cluster.id }] }
+            } else {
+                Decision::Join(group)
+            };
+        }
+        if !group.me.founder {
+            return match blank {
+                None => Decision::Resume(group),
+                Some(Blank::New) => Decision::Join(group),
+                Some(Blank::Again) => lost(),
+            };
+        }
+        let wait = |reason: Reason| Decision::Wait { reasons: vec![reason] };
+        let Looking { has_passed, is_held, unseen } = situation.looking();
+        match (blank, situation.fault()) {
+            (None, _) if cluster.established => Decision::Resume(group),
+            (Some(Blank::Again), _) if cluster.established => lost(),
+            (Some(Blank::Again), _) if !has_passed => wait(Reason::StateLostUnseen {
+                cluster_id: cluster.id,
+                unseen: Listing(unseen.iter().map(|id| situation.name_of(*id)).collect()),
+            }),
+            (_, Some(fault)) => wait(fault.clone()),
+            (Some(_), None) if *is_held => wait(Reason::OthersLook),
+            (_, None) => Decision::Bootstrap(group),
+        }
+    }
+
+    /// Things to see to beside the decision.
+    fn remarks(&self, decision: &Decision, cluster: Option<&Cluster>) -> Vec<Reason> {
+        let Self { situation, standing, .. } = self;
+        let mut remarks = Vec::new();
+        let Some(cluster) = cluster else { return remarks };
+        let rivals = standing.clusters.keys().filter(|id| **id != cluster.id);
+        remarks.extend(rivals.map(|rival| self.two_clusters(cluster.id, *rival)));
+        if let Some(server) = situation.misreported().filter(|server| *server != cluster.id) {
+            remarks.push(Reason::ServerDisagrees { server, known: cluster.id });
+        }
+        if let Some([one, other]) = standing.differing_lists(cluster.id, &|id| situation.is_alive(id)) {
+            remarks.push(Reason::VotersDiffer { one: Listing(one), other: Listing(other) });
+        }
+        if matches!(decision, Decision::Bootstrap(_)) && situation.server().is_none() {
+            remarks.push(Reason::ServerUnknown);
+        }
+        remarks
+    }
+
+    fn group(&self, cluster: &Cluster) -> Group {
+        let Self { saved, situation, standing } = self;
+        let me = situation.founder();
+        let seat = standing.founder_seat(cluster.id, saved.node_id, &|id| situation.is_alive(id));
         let founding = cluster.founding.as_ref();
-        let ordinal = founding.and_then(|founding| founding.ordinal(saved.node_id));
-        let is_me = |voter: &Voter| voter.is(saved.node_id, &situation.founder().endpoints);
-        Self {
+        let mut voters = cluster.voters.clone();
+        for voter in &mut voters {
+            let now = voter.id.and_then(|id| situation.announced(id));
+            if let Some(now) = now {
+                voter.name = Some(VoterName(now.name.clone()));
+                voter.endpoints.clone_from(&now.endpoints);
+            }
+        }
+        let mine = voters.iter().find(|voter| voter.is(saved.node_id, &me.endpoints));
+        let ordinal = seat.and_then(|seat| founding?.ordinal(seat));
+        Group {
             cluster_id: cluster.id,
             established: cluster.established,
-            me: Me { founder: ordinal.is_some(), voter: cluster.voters.iter().any(is_me), ordinal },
+            me: Me {
+                founder: seat.is_some(),
+                voter: mine.is_some(),
+                ordinal: ordinal.or(mine.and_then(|voter| voter.ordinal)),
+            },
             founders: founding.map(Founding::founders).unwrap_or_default().to_vec(),
-            voters: cluster.voters.clone(),
+            voters,
         }
     }
 }

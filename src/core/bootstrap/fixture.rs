@@ -1,6 +1,6 @@
 //! Servers for tests: number 0 is `a`, and so on.
 
-use super::founding::Founder;
+use super::{counted::Counted, founding::Founder};
 use crate::node::{ClusterName, NodeId};
 
 /// The id of a server; a higher number is younger.
@@ -23,5 +23,13 @@ pub(super) fn founder(server: usize) -> Founder {
         name: letter.to_string().parse().unwrap(),
         addr: format!("10.0.0.{}:7946", server + 1).parse().unwrap(),
         endpoints: [("raft".parse().unwrap(), format!("10.0.0.{}:5001", server + 1))].into(),
+    }
+}
+
+/// The set of the first `servers` servers, as each of them counts it.
+pub(super) fn counted(servers: usize) -> Counted {
+    Counted {
+        ids: (0..servers).map(|server| (id(server), founder(server).addr)).collect(),
+        ..Counted::default()
     }
 }

@@ -22,6 +22,13 @@ impl From<[u8; 16]> for ClusterId {
     }
 }
 
+impl ClusterId {
+    /// The sixteen bytes of the id.
+    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
 impl FromStr for ClusterId {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {

@@ -8,8 +8,9 @@ use minicbor::{Decode, Encode};
 use super::{
     ballot::Ballot,
     cbor,
-    cluster::Cluster,
-    founding::{Founder, Founding},
+    counted::Counted,
+    founding::{ClusterId, Founder, Founding},
+    knowledge::Knowledge,
     terms::Terms,
 };
 use crate::node::{ClusterName, NodeId};
@@ -53,12 +54,36 @@ pub enum Body {
     /// Refuses a `Prepare` or an `Accept`.
     #[n(4)]
     Nack(#[n(0)] Nack),
-    /// Tells the cluster that the sender knows.
-    #[n(5)]
-    Founded(#[n(0)] Box<Cluster>),
-    /// Asks for the cluster that the receiver knows.
+    /// Asks for what the receiver knows.
     #[n(6)]
     Ask,
+    /// Tells what the sender knows of clusters.
+    #[n(7)]
+    Known(#[n(0)] Box<Knowledge>),
+    /// Asks whether the server of a founder of this cluster is blank at this moment, and waits.
+    #[n(8)]
+    Look(#[n(0)] Looked),
+    /// The server is blank at this moment, and waits.
+    #[n(9)]
+    Blank(#[n(0)] Looked),
+    /// The server is not blank, or nobody knows.
+    #[n(10)]
+    NotBlank(#[n(0)] Looked),
+}
+
+/// One question of a founder that looks at the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Looked {
+    /// The cluster.
+    #[n(0)]
+    pub cluster_id: ClusterId,
+    /// Number of the question, for its sender.
+    #[n(1)]
+    pub number: u64,
+    /// Set if the sender looks and is about to see all blank: meanwhile no other one is started.
+    #[n(2)]
+    pub holds: bool,
 }
 
 /// The first phase of a ballot.
@@ -71,6 +96,9 @@ pub struct Prepare {
     /// The proposer's terms.
     #[n(1)]
     pub terms: Terms,
+    /// The servers that the proposer counts.
+    #[n(2)]
+    pub counted: Counted,
 }
 
 /// The answer to a [`Prepare`].
@@ -116,6 +144,9 @@ pub struct Accept {
     /// The founding, the only one of this ballot.
     #[n(2)]
     pub founding: Founding,
+    /// The servers that the proposer counts.
+    #[n(3)]
+    pub counted: Counted,
 }
 
 /// The refusal of a [`Prepare`] or an [`Accept`].
@@ -131,6 +162,9 @@ pub struct Nack {
     /// The reason.
     #[n(2)]
     pub refusal: Refusal,
+    /// The servers that the sender counts, if that is the reason.
+    #[n(3)]
+    pub counted: Option<Counted>,
 }
 
 /// The reason for which a ballot is refused.
@@ -161,4 +195,7 @@ pub enum Refusal {
     /// The sender cannot write its record, or its id is used twice.
     #[n(7)]
     Fault,
+    /// The proposer does not count the sender.
+    #[n(8)]
+    NotCounted,
 }

@@ -1,10 +1,9 @@
-//! The operator's commands: name the founders against what is known, and start over.
+//! The operator's commands: name the founders against what is known, say which cluster is meant, and start over.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
 use super::{
     ballot::Ballot,
-    cluster::Cluster,
     founding::{ClusterId, Founder, Founding, Override},
     record::FoundingRecord,
 };
@@ -16,6 +15,12 @@ pub enum OverrideRefused {
     /// A group exists here.
     #[error("cluster {0} is established here: an override would make a second one beside it")]
     Established(ClusterId),
+    /// The server here has begun, or holds data.
+    #[error(
+        "the server here has begun in cluster {0}, or holds data: an override would make a second cluster beside it; empty its \
+         data directory, and say --i-will-lose-data"
+    )]
+    Begun(ClusterId),
     /// A named founder is unknown.
     #[error("no server {0} is known: `chronik-agent members` lists those that are")]
     Unknown(NodeId),
@@ -27,6 +32,45 @@ pub enum OverrideRefused {
     Fault,
 }
 
+/// A choice between clusters that is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveRefused {
+    /// The cluster does not stand.
+    #[error(
+        "no cluster {0} stands here, so that keeping it would leave none: `chronik-agent bootstrap` names those that do"
+    )]
+    Unknown(ClusterId),
+}
+
+/// A node or an address that an operator calls gone for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// A node.
+    Id(NodeId),
+    /// An address that a provider lists.
+    Addr(SocketAddr),
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Addr(addr) => addr.fmt(f),
+        }
+    }
+}
+
+/// A word that somebody is gone which is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VouchRefused {
+    /// It is alive.
+    #[error("{0} is alive, so that it counts: stop it first, and say it again")]
+    Alive(Gone),
+    /// It does not count.
+    #[error("{0} does not count here: `chronik-agent bootstrap` names those that do")]
+    NotCounted(Gone),
+}
+
 /// The operator's word on the data of an established cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataLoss {
@@ -36,53 +80,37 @@ pub enum DataLoss {
     Allowed,
 }
 
-/// The outcome of a reset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reset {
-    /// The second cluster was forgotten; the established one stays.
-    RivalForgotten,
-    /// Left to the caller: save this record, and start the machine and gossip anew from it. A server that forgot its
-    /// votes is another server, with another id.
-    StartOver(Box<FoundingRecord>),
-}
-
 /// A reset that is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cluster {0} is established: forgetting it needs --i-will-lose-data")]
 pub struct ResetRefused(pub ClusterId);
 
-/// The cluster that an operator founds with exactly these founders, under an id that names the clusters it puts an end
-/// to. `known` are the servers as gossip knows them, and `seen` is the highest round heard of.
+/// The founding by an operator of exactly these founders, under an id that names the clusters it puts an end to. `known` are the
+/// servers as gossip knows them, and `seen` is the highest round heard of.
 ///
 /// # Errors
-/// Something is established here, or a founder is unknown.
+/// A founder is unknown.
 pub(super) fn overriding(
     record: &FoundingRecord,
     cluster_name: &ClusterName,
     founders: &BTreeSet<NodeId>,
     known: &[&Founder],
     seen: u64,
-) -> Result<Cluster, OverrideRefused> {
+) -> Result<Founding, OverrideRefused> {
     if founders.is_empty() {
         return Err(OverrideRefused::Nobody);
     }
-    if let Some(cluster) = record.cluster.as_ref().filter(|cluster| cluster.established) {
-        return Err(OverrideRefused::Established(cluster.id));
-    }
-    let mut overrides: BTreeSet<ClusterId> = record.rival.into_iter().collect();
-    let before = record.cluster.as_ref().and_then(|cluster| cluster.founding.as_ref());
-    if let Some(cluster) = &record.cluster {
-        let operator = before.and_then(Founding::operator);
-        overrides.extend(operator.iter().flat_map(|before| &before.overrides));
-        overrides.insert(cluster.id);
-    }
+    let standing = record.knowledge.standing().clusters;
+    let foundings = || standing.values().filter_map(|claimed| claimed.founding);
+    let before = foundings().filter_map(Founding::operator).flat_map(|operator| &operator.overrides);
+    let overrides: BTreeSet<ClusterId> = standing.keys().chain(before).copied().collect();
     let entry = |id: &NodeId| {
         let entry = known.iter().find(|founder| founder.id == *id);
         entry.map(|founder| (*founder).clone()).ok_or(OverrideRefused::Unknown(*id))
     };
     let entries = founders.iter().map(entry).collect::<Result<_, _>>()?;
     let promised = record.promised.map(|promised| promised.round);
-    let recorded = promised.max(before.map(|founding| founding.ballot().round)).unwrap_or(0);
+    let recorded = promised.max(foundings().map(|founding| founding.ballot().round).max()).unwrap_or(0);
     let ballot = Ballot { round: recorded.max(seen).saturating_add(1), node: record.node_id };
-    Ok(Cluster::founded(Founding::new(cluster_name, ballot, entries, Some(Override { overrides }))))
+    Ok(Founding::new(cluster_name, ballot, entries, Some(Override { overrides })))
 }

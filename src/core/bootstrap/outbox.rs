@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_message_about_a_record_that_changed_back_is_free_after_one_more_save() {
         let blank = FoundingRecord::blank(id(0));
-        let changed = FoundingRecord { rival: Some([1; 16].into()), ..blank.clone() };
+        let changed = FoundingRecord { cluster_name: Some(name()), ..blank.clone() };
         let mut outbox = Outbox::new(name(), blank.clone());
         outbox.push(id(1), Body::Ask);
         outbox.commit(&changed);

@@ -211,6 +211,11 @@ impl Pace {
         is_time
     }
 
+    /// Notes that these servers were just told all that is known here.
+    pub(super) fn note_told(&mut self, ids: &[NodeId], now: Instant) {
+        ids.iter().for_each(|id| _ = self.told.insert(*id, now));
+    }
+
     /// True if it is time to tell this server of a cluster, or to ask it for one; the next time is two intervals
     /// later, and due.
     pub(super) fn try_tell(&mut self, id: NodeId, now: Instant) -> bool {

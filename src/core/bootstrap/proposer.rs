@@ -9,11 +9,12 @@ use super::{
     agreement::Agreement,
     campaign::{Campaign, Promises},
     founding::Founder,
+    listing::Listing,
     message::Body,
     outbox::Outbox,
     pace::Pace,
     readiness::Readiness,
-    reason::{Listing, Reason},
+    reason::Reason,
     sightings::{Contact, Sighting},
     situation::Situation,
     terms::Terms,
@@ -34,7 +35,8 @@ impl Proposer<'_> {
     pub(super) fn drive(mut self, readiness: Readiness) -> Vec<Reason> {
         let mut reasons = readiness.reasons;
         self.note_absent();
-        let mismatch = |reason: &Reason| matches!(reason, Reason::ExpectMismatch { .. });
+        let mismatch =
+            |reason: &Reason| matches!(reason, Reason::ExpectMismatch { .. } | Reason::FoundersDiffer { .. });
         let takes_part = self.situation.participation().terms.is_ok();
         if self.agreement.campaign().is_some() && (!takes_part || reasons.iter().any(mismatch)) {
             self.agreement.abandon();
@@ -70,7 +72,8 @@ impl Proposer<'_> {
 
     /// Notes that a founder which this server accepted, and which is not heard from, is silent from now on.
     fn note_absent(&mut self) {
-        let listed = self.agreement.record().accepted.iter().flat_map(|accepted| accepted.founding.ids());
+        let listed =
+            self.agreement.record().accepted_now().into_iter().flat_map(|accepted| accepted.founding.ids());
         let known = &self.situation.sightings().nodes;
         let here = |id: &NodeId| known.get(id).is_some_and(|node| node.contact == Contact::Direct);
         let me = self.agreement.me();
@@ -93,8 +96,8 @@ impl Proposer<'_> {
             self.pace.ask_at_once();
             self.try_propose();
         }
-        if let Some(cluster) = self.agreement.conclude(&self.situation.participation()) {
-            self.outbox.push_to_all(self.situation.others(), &Body::Founded(Box::new(cluster)));
+        if let Some(knowledge) = self.agreement.conclude(&self.situation.participation()) {
+            self.outbox.push_to_all(self.situation.others(), &Body::Known(Box::new(knowledge.clone())));
             return;
         }
         self.ask_again();

@@ -1,11 +1,14 @@
 //! Readiness to propose: every reason against a ballot of this server, and the servers that would take part.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use super::{
+    agreement::Agreement,
     config::{Admission, SeedGate},
-    reason::{Listing, OtherExpect, Reason},
-    record::FoundingRecord,
+    counted::Counted,
+    founding::ClusterId,
+    listing::{Counting, Listing, OtherExpect},
+    reason::Reason,
     sightings::{Attestation, Contact, Sighting},
     situation::Situation,
     terms::Terms,
@@ -25,7 +28,8 @@ pub(super) struct Readiness {
 
 impl Readiness {
     /// Assesses the situation at `now`.
-    pub(super) fn assess(situation: &Situation, record: &FoundingRecord, now: Instant) -> Self {
+    pub(super) fn assess(situation: &Situation, agreement: &Agreement, now: Instant) -> Self {
+        let record = agreement.record();
         let config = situation.config();
         let mut reasons = Vec::new();
         let mut eligible = BTreeSet::new();
@@ -36,7 +40,9 @@ impl Readiness {
         }
         let sightings = situation.sightings();
         let alive = sightings.nodes.values().filter(|node| node.is_alive());
-        if let Some(cluster_id) = alive.clone().find_map(|node| node.cluster_id) {
+        // A cluster that another node knows is on the way here, unless it is over here.
+        let is_news = |id: &ClusterId| !record.knowledge.foundings.contains_key(id);
+        if let Some(cluster_id) = alive.clone().filter_map(|node| node.cluster_id).find(is_news) {
             reasons.push(Reason::Learning { cluster_id });
         }
         if config.role == Role::Observer {
@@ -47,7 +53,7 @@ impl Readiness {
             reasons.push(Reason::JoinOnly);
         } else if let Some(terms) = &config.terms {
             eligible = eligible_servers(situation, terms, record.node_id);
-            weigh_servers(situation, record, terms, eligible.len(), &mut reasons);
+            weigh_servers(situation, agreement, terms, eligible.len(), &mut reasons);
             wake = weigh_seeds(situation, now, &mut reasons);
         } else {
             reasons.push(Reason::ExpectNotSet);
@@ -66,6 +72,7 @@ fn eligible_servers(situation: &Situation, terms: &Terms, me: NodeId) -> BTreeSe
             && node.cluster_id.is_none()
             && node.attestation != Attestation::HoldsData
             && node.expect.map(usize::from) == Some(terms.expect())
+            && node.named == terms.named_digest()
     };
     let others = situation.alive_servers().filter(fits).map(|node| node.founder.id);
     others.chain([me]).filter(|id| terms.counts(*id)).collect()
@@ -73,20 +80,21 @@ fn eligible_servers(situation: &Situation, terms: &Terms, me: NodeId) -> BTreeSe
 
 fn weigh_servers(
     situation: &Situation,
-    record: &FoundingRecord,
+    agreement: &Agreement,
     terms: &Terms,
     have: usize,
     reasons: &mut Vec<Reason>,
 ) {
+    let record = agreement.record();
     let expect = terms.expect();
-    if let Some(accepted) = record.accepted.as_ref().filter(|accepted| accepted.terms != *terms) {
+    if let Some(accepted) = record.accepted_now().filter(|accepted| accepted.terms != *terms) {
         reasons.push(Reason::TermsChanged { accepted: accepted.terms.expect(), expect });
     }
     if !terms.counts(record.node_id) {
         reasons.push(Reason::NotNamed);
     }
     // A founding of named servers that is under way is finished by their majority.
-    let need = if record.accepted.is_some() { terms.quorum() } else { expect };
+    let need = if record.accepted_now().is_some() { terms.quorum() } else { expect };
     if have < need {
         reasons.push(Reason::TooFewServers { have, need });
     }
@@ -98,9 +106,33 @@ fn weigh_servers(
     if !others.is_empty() {
         reasons.push(Reason::ExpectMismatch { expect, others: Listing(others) });
     }
-    if let Some(most) = situation.too_many_servers() {
-        reasons.push(Reason::TooManyServers { known: situation.known_servers(), most });
+    let named = terms.named_digest();
+    let is_other =
+        |node: &&Sighting| node.cluster_id.is_none() && node.expect.is_some() && node.named != named;
+    let others: Vec<_> =
+        situation.alive_servers().filter(is_other).map(|node| node.founder.name.clone()).collect();
+    if !others.is_empty() {
+        reasons.push(Reason::FoundersDiffer { others: Listing(others) });
     }
+    if let Some(most) = situation.too_many_servers() {
+        reasons.push(too_many(situation, situation.counted(), most));
+    } else if let (Some(counted), Some(most)) = (agreement.refused(), terms.most_servers()) {
+        reasons.push(too_many(situation, counted, most));
+    }
+}
+
+/// The reason that names every server and every silent address that makes the number too large.
+fn too_many(situation: &Situation, counted: &Counted, most: usize) -> Reason {
+    let name = |(id, addr): (&NodeId, &SocketAddr)| {
+        let name = situation.name_of(*id);
+        let id = id.to_string();
+        (if name == id { id } else { format!("{name} ({id})") }, *addr)
+    };
+    let who = Counting {
+        servers: counted.ids.iter().map(name).collect(),
+        silent: counted.silent.iter().copied().collect(),
+    };
+    Reason::TooManyServers { known: counted.len(), most, who }
 }
 
 fn weigh_seeds(situation: &Situation, now: Instant, reasons: &mut Vec<Reason>) -> Option<Instant> {
@@ -113,6 +145,9 @@ fn weigh_seeds(situation: &Situation, now: Instant, reasons: &mut Vec<Reason>) -
         .filter(|(_, since)| strict || now < **since + patience)
         .map(|(addr, _)| *addr)
         .collect();
+    if strict && situation.sightings().unheard_providers {
+        reasons.push(Reason::UnheardProviders);
+    }
     if !addrs.is_empty() {
         reasons.push(Reason::UnheardSeeds { addrs: Listing(addrs) });
     }

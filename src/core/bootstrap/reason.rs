@@ -2,7 +2,13 @@
 
 use std::{fmt, net::SocketAddr};
 
-use super::{ballot::Ballot, founding::ClusterId, record::ServerId};
+use super::{
+    ballot::Ballot,
+    cluster::Voter,
+    founding::ClusterId,
+    listing::{Counting, Listing, OtherExpect},
+    server_id::ServerId,
+};
 use crate::node::{NodeId, NodeName};
 
 /// One row of the table of reasons. In the texts, a name in braces stands for a field of the variant.
@@ -84,6 +90,16 @@ reasons! {
         "cluster {cluster_id} of --cluster-id has not been heard of",
         "check that its members are reachable";
 
+    /// `--cluster-id`: other clusters are known, and not that one.
+    OtherClusters {
+        /// The only cluster that this agent joins.
+        cluster_id: ClusterId,
+        /// The clusters that are known.
+        known: Listing<ClusterId>,
+    } = "join_only",
+        "cluster {cluster_id} of --cluster-id has not been heard of, and {known} is known here",
+        "correct --cluster-id, or check that the members of the cluster that is meant are reachable";
+
     /// `--founders` does not name this server.
     NotNamed = "not_named",
         "--founders does not name this server",
@@ -125,9 +141,25 @@ reasons! {
         known: usize,
         /// Largest number under which any two quorums share a server.
         most: usize,
+        /// The servers themselves, and the silent addresses.
+        who: Counting,
     } = "too_many_servers",
-        "{known} servers are known, and beyond {most} two clusters could be founded",
-        "start the surplus with --join-only, or name the founders with --founders";
+        "{known} servers count, and beyond {most} two clusters could be founded: {who}",
+        "take those that are gone out of the provider, or say of each `chronik-agent bootstrap vouch --gone ADDR|ID`; start a \
+         surplus that lives with --join-only";
+
+    /// Some servers name the founders with `--founders`, and others count them.
+    FoundersDiffer {
+        /// Servers that are configured otherwise than this one.
+        others: Listing<NodeName>,
+    } = "expect_mismatch",
+        "some servers name the founders with --founders and others count them with --bootstrap-expect: {others} differ from this one",
+        "set the same --founders everywhere, or the same --bootstrap-expect";
+
+    /// A provider has not answered yet, so that nobody knows which addresses it lists.
+    UnheardProviders = "unheard_seeds",
+        "a provider of --retry-join has not answered yet, and --seed-gate is strict",
+        "see `chronik-agent discovery`, and mend the provider or take it out";
 
     /// Listed addresses have not answered, and may be members of a cluster.
     UnheardSeeds {
@@ -189,7 +221,7 @@ reasons! {
         why: String,
     } = "fault",
         "the record of this agent cannot be trusted ({why})",
-        "repair its state directory and restart it";
+        "repair its state directory and restart it, or start over as a new node with `chronik-agent bootstrap reset`";
 
     /// The record has changed, and the change could not be saved yet.
     SaveFailed {
@@ -199,18 +231,112 @@ reasons! {
         "the record of this agent cannot be written ({why})",
         "until that is mended, which is looked for every few seconds, this agent votes nothing";
 
-    /// Another server than this one was told to initialise here.
+    /// The server is blank, and one that was told to initialise here may have been this one.
     ServerStateLost {
-        /// The server that was told.
-        claimed_by: ServerId,
+        /// The cluster.
+        cluster_id: ClusterId,
     } = "server_state_lost",
-        "server {claimed_by} was told to initialise here, and this one is another or has lost its data",
-        "replace the voter, do not initialise it again";
+        "the server is blank, and one beside this agent has begun in cluster {cluster_id} before: its data is lost, or it lies elsewhere",
+        "start it with its data, or have the other voters replace it; never initialise it again";
+
+    /// The server is blank, one beside this agent has begun before, and others may have been started with what it has lost.
+    StateLostUnseen {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// Founders whose servers were not seen blank.
+        unseen: Listing<String>,
+    } = "server_state_lost",
+        "the server is blank, and one beside this agent was to initialise cluster {cluster_id} before; its data may be lost, since \
+         the servers of {unseen} are not all seen to be blank",
+        "start theirs through `chronik-agent exec`, so that all are seen; if this one has lost data, or one of them is gone for \
+         good, name the founders anew with `chronik-agent bootstrap override --founders ID,ID,ID`";
+
+    /// Another founder looks whether all servers are blank.
+    OthersLook = "settling",
+        "another founder looks whether all servers are blank",
+        "nothing to do";
+
+    /// A server with data may be any, since nobody attests it.
+    ServerUnknown = "server_unknown",
+        "nobody has said whether the server holds data, so that a lost disk would not be seen",
+        "start it through `chronik-agent exec --attest DIR`, or attest it with PUT /v1/server before it asks";
 
     /// The server holds data and has not said of which cluster.
     ServerHoldsData = "server_holds_data",
         "the server holds data of a cluster it does not name",
-        "report it with PUT /v1/bootstrap/established";
+        "bring that cluster under its agents with `chronik-agent bootstrap complete --adopt --cluster-id ID`";
+
+    /// Only nodes that are gone have said that a cluster exists.
+    ClaimUnconfirmed {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// The nodes that said so.
+        by: Listing<String>,
+    } = "claim_unconfirmed",
+        "{by} said that cluster {cluster_id} exists, and none of them is alive",
+        "start one of them, or if they are gone for good give the cluster up with `chronik-agent bootstrap reset --cluster {cluster_id}`";
+
+    /// The server reports or holds data of another cluster than the one that is known here.
+    ServerDisagrees {
+        /// The cluster of the server.
+        server: ClusterId,
+        /// The cluster that is known here.
+        known: ClusterId,
+    } = "server_disagrees",
+        "the server is of cluster {server}, and this agent of {known}",
+        "give the server an empty data directory, or correct what it reports";
+
+    /// The server is no voter any more.
+    RemovedVoter {
+        /// The cluster.
+        cluster_id: ClusterId,
+    } = "removed_voter",
+        "the server holds data of cluster {cluster_id} and was taken out of its voters",
+        "empty its data directory, then it joins as a new one";
+
+    /// Another server runs beside this agent.
+    AnotherServer {
+        /// The server that runs.
+        up: ServerId,
+    } = "another_server",
+        "server {up} runs beside this agent",
+        "stop it first, or give this server an agent of its own";
+
+    /// Another agent stands beside the data of the same server.
+    ServerIdTaken {
+        /// The server.
+        server_id: ServerId,
+        /// The other agent.
+        by: String,
+    } = "server_id_taken",
+        "{by} stands beside server {server_id} already",
+        "stop one of the two servers, or give this one an empty data directory: a copy of its data is no second voter";
+
+    /// Two lists of voters of one version contradict each other.
+    VotersDiffer {
+        /// One list.
+        one: Listing<Voter>,
+        /// The other.
+        other: Listing<Voter>,
+    } = "voters_differ",
+        "servers report different voters under one version: {one}, and {other}",
+        "have one of them report what its group says now";
+
+    /// Operators have said opposite things without having seen each other's word.
+    OperatorsDisagree {
+        /// The clusters that one keeps and another gives up.
+        clusters: Listing<ClusterId>,
+    } = "operators_disagree",
+        "operators have said opposite things of {clusters}",
+        "say once more which is meant, with `chronik-agent bootstrap resolve --keep ID`";
+
+    /// An operator has given up the cluster of this server.
+    ClusterGivenUp {
+        /// The cluster.
+        cluster_id: ClusterId,
+    } = "cluster_given_up",
+        "an operator has given up cluster {cluster_id}, of which this server is",
+        "empty its data directory and attest that it is blank, then it joins the cluster that was kept";
 
     /// The decision is being saved.
     Saving = "saving",
@@ -231,51 +357,19 @@ reasons! {
         ours: ClusterId,
         /// The other one.
         rival: ClusterId,
+        /// The nodes that say that the first one exists.
+        behind_ours: Listing<String>,
+        /// The nodes that say that the other one exists.
+        behind_rival: Listing<String>,
     } = "two_clusters",
-        "cluster {ours} is known here and {rival} has the same name",
-        "start one of them with another --cluster, or give one up with `chronik-agent bootstrap reset` on each of \
-         its nodes";
+        "cluster {ours} ({behind_ours}) and cluster {rival} ({behind_rival}) have the same name",
+        "say which is meant with `chronik-agent bootstrap resolve --keep ID`; a report that is wrong is taken back with \
+         `chronik-agent bootstrap retract` on the node that made it";
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.sentence(), self.remedy())
-    }
-}
-
-/// A server that expects another number of founders than this one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherExpect {
-    /// Name of the server.
-    pub name: NodeName,
-    /// Number of founders that it expects.
-    pub expect: u16,
-}
-
-impl fmt::Display for OtherExpect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} expects {}", self.name, self.expect)
-    }
-}
-
-/// Items that are printed in one sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing<T>(pub Vec<T>);
-
-/// Items that a sentence shows: a provider may list thousands, and a reader takes in a few.
-const SHOWN: usize = 8;
-
-impl<T: fmt::Display> fmt::Display for Listing<T> {
-    /// The first few items, with commas between them, and the number of the others.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, item) in self.0.iter().take(SHOWN).enumerate() {
-            f.write_str(if index == 0 { "" } else { ", " })?;
-            item.fmt(f)?;
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
     }
 }
 
@@ -307,11 +401,5 @@ mod tests {
             reason.to_string(),
             "2 of 3 servers are alive and heard from: start the others, or check the network"
         );
-    }
-
-    #[test]
-    fn a_sentence_names_eight_of_many() {
-        assert_eq!(Listing(vec![1, 2]).to_string(), "1, 2");
-        assert_eq!(Listing((1..=10).collect()).to_string(), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
     }
 }

@@ -1,16 +1,18 @@
 //! The durable record of one server agent, saved before anything that depends on it is said.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     ballot::Ballot,
-    cluster::Cluster,
     founding::{ClusterId, Founding},
+    knowledge::Knowledge,
+    notes::Notes,
+    report::Report,
     terms::Terms,
 };
-use crate::node::{Epoch, InvalidName, NodeId};
+use crate::node::{ClusterName, Epoch, NodeId};
 
 /// The durable state of one server agent. Its id stands in the same record as its vote, so that a server that loses
 /// the vote is another server. A field that this version does not know is an error, not something to forget.
@@ -19,16 +21,32 @@ use crate::node::{Epoch, InvalidName, NodeId};
 pub struct FoundingRecord {
     /// This agent's id, from its first start on.
     pub node_id: NodeId,
+    /// The name of the cluster that the rest is about; `None` before the first start under a name.
+    pub cluster_name: Option<ClusterName>,
     /// The highest ballot it promised to keep to; it never goes back.
     pub promised: Option<Ballot>,
     /// The founding it accepted last.
     pub accepted: Option<Accepted>,
-    /// The cluster it belongs to or may join.
-    pub cluster: Option<Cluster>,
-    /// A second cluster of the same name: nothing is decided until an operator says which one is meant.
-    pub rival: Option<ClusterId>,
-    /// The server that was told here to initialise.
-    pub claim: Option<Claim>,
+    /// Its knowledge of clusters of this name, each part with whose word it is.
+    pub knowledge: Knowledge,
+    /// Notes of what was said to the server beside it.
+    pub notes: Option<Notes>,
+    /// Parts that belong to other names, from times when `--cluster` was another.
+    pub shelved: BTreeMap<ClusterName, Shelf>,
+}
+
+/// The part of a record that belongs to one cluster name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shelf {
+    /// See [`FoundingRecord::promised`].
+    pub promised: Option<Ballot>,
+    /// See [`FoundingRecord::accepted`].
+    pub accepted: Option<Accepted>,
+    /// See [`FoundingRecord::knowledge`].
+    pub knowledge: Knowledge,
+    /// See [`FoundingRecord::notes`].
+    pub notes: Option<Notes>,
 }
 
 /// Everything that a node must not forget, in one file: its epoch, its id and its votes. Losing the file makes a new
@@ -54,77 +72,77 @@ pub struct Accepted {
     pub founding: Founding,
 }
 
-/// Note that a server was told to initialise, and with which cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Claim {
-    /// The cluster it was to initialise.
-    pub cluster_id: ClusterId,
-    /// The server that was told.
-    pub server_id: ServerId,
-}
-
-/// A server's own name for itself. It keeps that beside its data, so that a server that lost its data has another one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ServerId(String);
-
-impl TryFrom<String> for ServerId {
-    type Error = InvalidName;
-    fn try_from(value: String) -> Result<Self, InvalidName> {
-        if value.is_empty() || value.len() > 128 || value.chars().any(char::is_control) {
-            return Err(InvalidName {
-                what: "server id",
-                value,
-                rule: "1 to 128 bytes without control characters",
-            });
-        }
-        Ok(Self(value))
-    }
-}
-
-impl From<ServerId> for String {
-    fn from(id: ServerId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for ServerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 impl FoundingRecord {
     /// The record of a server that has never taken part in anything.
     pub fn blank(node_id: NodeId) -> Self {
-        Self { node_id, promised: None, accepted: None, cluster: None, rival: None, claim: None }
+        Self {
+            node_id,
+            cluster_name: None,
+            promised: None,
+            accepted: None,
+            knowledge: Knowledge::default(),
+            notes: None,
+            shelved: BTreeMap::new(),
+        }
     }
 
-    /// Learns of a cluster. `pinned` is the only one that the operator allows, if there is such a restriction.
-    pub(super) fn learn(&mut self, theirs: &Cluster, pinned: Option<ClusterId>) {
-        if pinned.is_some_and(|pinned| pinned != theirs.id) {
-            return self.learn_rival(theirs.id);
-        }
-        let Some(ours) = &mut self.cluster else {
-            self.cluster = Some(theirs.clone());
-            return;
+    /// The record of this server after it has given up its id and every vote: another server, which says so of the first.
+    pub(super) fn retired(&self, node_id: NodeId) -> Self {
+        let mut next = Self { cluster_name: self.cluster_name.clone(), ..Self::blank(node_id) };
+        next.knowledge.retired.clone_from(&self.knowledge.retired);
+        next.knowledge.retired.insert(self.node_id);
+        next.knowledge.words.clone_from(&self.knowledge.words);
+        next
+    }
+
+    /// Lays away what belongs to another name than `name`, and takes out what belongs to it. What belongs to no name yet belongs
+    /// to this one from now on.
+    #[must_use]
+    pub(super) fn under(mut self, name: &ClusterName) -> Self {
+        let before = self.cluster_name.replace(name.clone());
+        let Some(before) = before.filter(|before| before != name) else { return self };
+        let shelf = Shelf {
+            promised: self.promised.take(),
+            accepted: self.accepted.take(),
+            knowledge: std::mem::take(&mut self.knowledge),
+            notes: self.notes.take(),
         };
-        if ours.id == theirs.id {
-            return ours.merge(theirs);
+        if shelf != Shelf::default() {
+            self.shelved.insert(before, shelf);
         }
-        match (ours.overrides(theirs), theirs.overrides(ours)) {
-            (true, false) => {}
-            (false, true) => {
-                self.rival = self.rival.filter(|rival| *rival != theirs.id && !theirs.has_overridden(*rival));
-                self.cluster = Some(theirs.clone());
-            }
-            (true, true) | (false, false) => self.learn_rival(theirs.id),
-        }
+        let Shelf { promised, accepted, knowledge, notes } = self.shelved.remove(name).unwrap_or_default();
+        Self { promised, accepted, knowledge, notes, ..self }
     }
 
-    /// Remembers the first rival; one is enough to stop everything.
-    pub(super) fn learn_rival(&mut self, id: ClusterId) {
-        self.rival.get_or_insert(id);
+    /// True if this node has promised or accepted anything under this name.
+    pub(super) fn has_voted(&self) -> bool {
+        self.promised.is_some() || self.accepted.is_some()
+    }
+
+    /// The notes about the server in this cluster.
+    pub(super) fn notes_of(&self, cluster_id: ClusterId) -> Option<&Notes> {
+        self.notes.as_ref().filter(|notes| notes.cluster_id == cluster_id)
+    }
+
+    /// The notes about the server in this cluster, to add to; those of another cluster end.
+    pub(super) fn notes_mut(&mut self, cluster_id: ClusterId) -> &mut Notes {
+        self.notes.take_if(|notes| notes.cluster_id != cluster_id);
+        self.notes.get_or_insert_with(|| Notes::new(cluster_id))
+    }
+
+    /// The report of this node.
+    pub(super) fn own_report(&self) -> Option<&Report> {
+        self.knowledge.reports.get(&self.node_id)
+    }
+
+    /// Changes the report of this node. It gets the next number if that changes anything.
+    pub(super) fn report(&mut self, change: impl FnOnce(&mut Report)) {
+        let before = self.own_report().cloned().unwrap_or_default();
+        let mut report = before.clone();
+        change(&mut report);
+        if report != before {
+            report.number += 1;
+            self.knowledge.reports.insert(self.node_id, report);
+        }
     }
 }

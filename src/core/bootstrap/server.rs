@@ -1,9 +1,11 @@
 //! The server beside the agent: its attestation of itself, and its report that its group exists.
 
+use std::fmt;
+
 use super::{
     cluster::{Cluster, Voter, VoterName},
     founding::{ClusterId, Founder},
-    record::ServerId,
+    server_id::ServerId,
 };
 use crate::node::{EndpointName, NodeId};
 
@@ -25,10 +27,12 @@ pub struct ServerReport {
 pub struct EstablishedReport {
     /// The cluster.
     pub cluster_id: ClusterId,
-    /// Version of the list of voters, such as the log index of the configuration; the highest wins.
-    pub config_index: u64,
-    /// The voters.
+    /// Version of the list of voters, such as the log index of the configuration; `None` if the server has none.
+    pub config_index: Option<u64>,
+    /// The voters; empty if the server does not name them.
     pub voters: Vec<VoterRef>,
+    /// Set to bring a cluster under agents that did not found it, though no server with data has attested itself.
+    pub adopt: bool,
 }
 
 /// A voter, by whatever the server knows of it.
@@ -42,12 +46,23 @@ pub enum VoterRef {
     Endpoint(EndpointName, String),
 }
 
-/// A report that is not taken in.
+impl fmt::Display for VoterRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Ordinal(ordinal) => write!(f, "ordinal {ordinal}"),
+            Self::Endpoint(name, address) => write!(f, "{name}={address}"),
+        }
+    }
+}
+
+/// A report that is not taken in; it changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportRefused {
     /// The report is about another cluster than the one that is known here.
     #[error(
-        "the server reports cluster {reported}, but {known} is known here: one of them is not meant, see `chronik-agent bootstrap`"
+        "the server reports cluster {reported}, but this agent is of cluster {known}: report {known}, or give this server an \
+         empty data directory"
     )]
     OtherCluster {
         /// The cluster in the report.
@@ -55,23 +70,41 @@ pub enum ReportRefused {
         /// The cluster that is known.
         known: ClusterId,
     },
+    /// No cluster is known here, and the server is not known to hold data of one.
+    #[error(
+        "no cluster is known here, and no server with data has attested itself: to bring cluster {0} under this agent, \
+         report it once more with \"adopt\":true"
+    )]
+    Unknown(ClusterId),
     /// The report names a founder that does not exist.
     #[error("the cluster has no founder {0}: name the voter by id or endpoint")]
     NoSuchOrdinal(u16),
+    /// Two of the references mean one voter.
+    #[error("voters {first} and {second} are the same server: name each voter once")]
+    SameVoter {
+        /// The first reference.
+        first: VoterRef,
+        /// The second one.
+        second: VoterRef,
+    },
+    /// More than one server announces an endpoint.
+    #[error("voter {0} may be any of several servers, which all announce that endpoint: name it by id")]
+    Ambiguous(VoterRef),
 }
 
 impl EstablishedReport {
-    /// The `cluster` after this report. `known` are the servers as gossip knows them now.
-    pub(super) fn apply(&self, cluster: &Cluster, known: &[&Founder]) -> Result<Cluster, ReportRefused> {
-        let mut established = Cluster { established: true, ..cluster.clone() };
-        let is_newer = self.config_index > cluster.config_index || cluster.config_index == 0;
-        if is_newer && !self.voters.is_empty() {
-            let voters: Result<_, _> =
-                self.voters.iter().map(|voter| voter.resolve(cluster, known)).collect();
-            established.voters = voters?;
-            established.config_index = self.config_index;
+    /// The voters of this report in `cluster`. `known` are the servers as gossip knows them now.
+    pub(super) fn resolve(&self, cluster: &Cluster, known: &[&Founder]) -> Result<Vec<Voter>, ReportRefused> {
+        let mut voters: Vec<(Voter, &VoterRef)> = Vec::new();
+        for reference in &self.voters {
+            let voter = reference.resolve(cluster, known)?;
+            if let Some((_, first)) = voters.iter().find(|(other, _)| other.names_the_same(&voter)) {
+                let (first, second) = ((*first).clone(), reference.clone());
+                return Err(ReportRefused::SameVoter { first, second });
+            }
+            voters.push((voter, reference));
         }
-        Ok(established)
+        Ok(voters.into_iter().map(|(voter, _)| voter).collect())
     }
 }
 
@@ -79,7 +112,9 @@ impl VoterRef {
     fn resolve(&self, cluster: &Cluster, known: &[&Founder]) -> Result<Voter, ReportRefused> {
         let founders = || (1_u16..).zip(cluster.founding.iter().flat_map(|founding| founding.founders()));
         // Gossip comes first: it knows the address of a founder that has moved since.
-        let nodes = || known.iter().copied().chain(founders().map(|(_, founder)| founder));
+        let is_known = |id: NodeId| known.iter().any(|founder| founder.id == id);
+        let gone = founders().map(|(_, founder)| founder).filter(|founder| !is_known(founder.id));
+        let nodes: Vec<&Founder> = known.iter().copied().chain(gone).collect();
         let voter = |founder: &Founder| {
             let ordinal = founders().find(|(_, other)| other.id == founder.id).map(|(ordinal, _)| ordinal);
             Voter {
@@ -89,26 +124,26 @@ impl VoterRef {
                 endpoints: founder.endpoints.clone(),
             }
         };
+        let unknown = |id: Option<NodeId>| Voter { id, ordinal: None, name: None, endpoints: [].into() };
         Ok(match self {
-            Self::Id(id) => nodes().find(|founder| founder.id == *id).map(voter).unwrap_or(Voter {
-                id: Some(*id),
-                ordinal: None,
-                name: None,
-                endpoints: [].into(),
-            }),
+            Self::Id(id) => nodes
+                .iter()
+                .find(|founder| founder.id == *id)
+                .map_or_else(|| unknown(Some(*id)), |node| voter(node)),
             Self::Ordinal(ordinal) => {
                 let founder = founders().find(|(number, _)| number == ordinal);
                 let (_, founder) = founder.ok_or(ReportRefused::NoSuchOrdinal(*ordinal))?;
-                voter(nodes().find(|node| node.id == founder.id).unwrap_or(founder))
+                voter(nodes.iter().find(|node| node.id == founder.id).copied().unwrap_or(founder))
             }
             Self::Endpoint(name, address) => {
-                let found = nodes().find(|founder| founder.endpoints.get(name) == Some(address));
-                found.map(voter).unwrap_or(Voter {
-                    id: None,
-                    ordinal: None,
-                    name: None,
-                    endpoints: [(name.clone(), address.clone())].into(),
-                })
+                let mut found = nodes.iter().filter(|founder| founder.endpoints.get(name) == Some(address));
+                match (found.next(), found.next()) {
+                    (Some(node), None) => voter(node),
+                    (Some(_), Some(_)) => return Err(ReportRefused::Ambiguous(self.clone())),
+                    (None, _) => {
+                        Voter { endpoints: [(name.clone(), address.clone())].into(), ..unknown(None) }
+                    }
+                }
             }
         })
     }

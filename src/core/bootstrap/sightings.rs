@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
-use super::founding::{ClusterId, Founder};
+use super::{
+    counted::Counted,
+    founding::{ClusterId, Founder},
+};
 use crate::node::{NodeId, Role};
 
 /// The knowledge of gossip and the providers at one moment. It replaces the one before.
@@ -10,12 +13,14 @@ use crate::node::{NodeId, Role};
 pub struct Sightings {
     /// The other nodes.
     pub nodes: BTreeMap<NodeId, Sighting>,
-    /// Number of different servers that are known, this one included: alive, remembered, or only listed by a provider.
-    pub distinct_servers: usize,
+    /// The servers that may have a vote, without this one: alive, remembered, or only listed by a provider.
+    pub counted: Counted,
     /// Number of addresses that the providers list, without this node's own.
     pub seeds: usize,
     /// Listed addresses from which no answer has come, each with the time since when.
     pub unanswered_seeds: BTreeMap<SocketAddr, Instant>,
+    /// Set while a provider has not answered at all, so that nobody knows which addresses it lists.
+    pub unheard_providers: bool,
     /// Address of another agent that uses this node's id.
     pub duplicate: Option<SocketAddr>,
 }
@@ -33,14 +38,16 @@ pub struct Sighting {
     pub contact: Contact,
     /// Number of founders that it expects, if it says so.
     pub expect: Option<u16>,
+    /// Digest of the founders that it names, if it names them: see [`Terms::named_digest`].
+    ///
+    /// [`Terms::named_digest`]: super::Terms::named_digest
+    pub named: Option<u64>,
     /// The cluster it knows.
     pub cluster_id: Option<ClusterId>,
-    /// Version of the voters it knows.
-    pub config_index: u64,
-    /// True if it knows that the group exists.
-    pub established: bool,
     /// Its server's word about itself.
     pub attestation: Attestation,
+    /// Digest of what it knows of clusters; `None` if that is nothing.
+    pub knowledge: Option<u64>,
 }
 
 /// The way in which a node is known.

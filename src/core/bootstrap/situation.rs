@@ -1,13 +1,18 @@
 //! Everything that the agreement depends on here, apart from the record: flags, gossip, the server, and the disk.
 
+use std::{collections::BTreeSet, time::Instant};
+
 use super::{
     acceptor::Participation,
     config::{Admission, Config},
+    counted::Counted,
     founding::{ClusterId, Founder},
+    look::SEEN_FOR,
     message::Refusal,
     reason::Reason,
     server::ServerReport,
     sightings::{Attestation, Sighting, Sightings},
+    word::Spoken,
 };
 use crate::node::{NodeId, Role};
 
@@ -17,16 +22,47 @@ pub(super) struct Situation {
     config: Config,
     founder: Founder,
     sightings: Sightings,
+    /// The servers that may have a vote, this one included if it may.
+    counted: Counted,
     server: Option<ServerReport>,
+    /// Time at which the server last showed that it waits; `None` once it was told to start.
+    waits_since: Option<Instant>,
+    /// Progress of the look at the other founders' servers.
+    looking: Looking,
+    /// The cluster that the server reported last, if that is not the one that is known here.
+    misreported: Option<ClusterId>,
     /// The reason for which the record cannot be relied on.
     fault: Option<Reason>,
+}
+
+/// Progress of the look at the other founders' servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Looking {
+    /// True if all were blank at one moment of this wait.
+    pub(super) has_passed: bool,
+    /// True while another founder looks: no server here is started meanwhile.
+    pub(super) is_held: bool,
+    /// Founders whose servers were not seen blank.
+    pub(super) unseen: Vec<NodeId>,
 }
 
 impl Situation {
     pub(super) fn new(config: Config, id: NodeId) -> Self {
         let founder =
             Founder { id, name: config.name.clone(), addr: config.addr, endpoints: config.endpoints.clone() };
-        Self { config, founder, sightings: Sightings::default(), server: None, fault: None }
+        let mut situation = Self {
+            config,
+            founder,
+            sightings: Sightings::default(),
+            counted: Counted::default(),
+            server: None,
+            waits_since: None,
+            looking: Looking::default(),
+            misreported: None,
+            fault: None,
+        };
+        situation.set_sightings(Sightings::default());
+        situation
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -46,6 +82,53 @@ impl Situation {
     pub(super) fn set_sightings(&mut self, sightings: Sightings) {
         self.sightings = sightings;
         self.sightings.nodes.remove(&self.founder.id);
+        self.counted.clone_from(&self.sightings.counted);
+        self.counted.ids.insert(self.founder.id, self.founder.addr);
+    }
+
+    /// Counts no more whom an operator calls gone for good, and whose votes are settled.
+    pub(super) fn discount(&mut self, spoken: &Spoken, settled: &BTreeSet<NodeId>) {
+        let me = self.founder.id;
+        let Counted { ids, silent } = &mut self.counted;
+        let answers = |id: &NodeId| self.sightings.nodes.get(id).is_some_and(Sighting::is_alive);
+        ids.retain(|id, addr| {
+            let is_gone = (spoken.gone.contains(id) || spoken.gone_addrs.contains(addr)) && !answers(id);
+            *id == me || !(is_gone || settled.contains(id))
+        });
+        silent.retain(|addr| !spoken.gone_addrs.contains(addr));
+    }
+
+    /// True if this node is alive, or is said to be.
+    pub(super) fn is_alive(&self, id: NodeId) -> bool {
+        id == self.founder.id || self.sightings.nodes.get(&id).is_some_and(Sighting::is_alive)
+    }
+
+    /// The entry of a node as it announces itself now, if it has said anything yet.
+    pub(super) fn announced(&self, id: NodeId) -> Option<&Founder> {
+        if id == self.founder.id {
+            return Some(&self.founder);
+        }
+        let founder = self.sightings.nodes.get(&id).map(|node| &node.founder);
+        founder.filter(|founder| !founder.endpoints.is_empty())
+    }
+
+    /// The name of a node for people: that of its gossip, else its id.
+    pub(super) fn name_of(&self, id: NodeId) -> String {
+        if id == self.founder.id {
+            return self.founder.name.to_string();
+        }
+        let name = self.sightings.nodes.get(&id).map(|node| node.founder.name.to_string());
+        name.unwrap_or_else(|| id.to_string())
+    }
+
+    /// The cluster that the server reported last, if it is not the one that is known here.
+    pub(super) fn misreported(&self) -> Option<ClusterId> {
+        self.misreported
+    }
+
+    /// Notes the last report of the server: the cluster, if it is not the one that is known here.
+    pub(super) fn set_misreported(&mut self, cluster_id: Option<ClusterId>) {
+        self.misreported = cluster_id;
     }
 
     pub(super) fn server(&self) -> Option<&ServerReport> {
@@ -54,6 +137,32 @@ impl Situation {
 
     pub(super) fn set_server(&mut self, report: ServerReport) {
         self.server = Some(report);
+    }
+
+    /// Notes that the server has just shown that it waits.
+    pub(super) fn note_wait(&mut self, now: Instant) {
+        self.waits_since = Some(now);
+    }
+
+    /// Notes that the server is told to start, or has started.
+    pub(super) fn end_wait(&mut self) {
+        self.waits_since = None;
+    }
+
+    /// True if the server is blank at this moment, and waits.
+    pub(super) fn is_seen_blank(&self, now: Instant) -> bool {
+        let waits = self.waits_since.is_some_and(|since| now < since + SEEN_FOR);
+        waits && self.server.as_ref().is_some_and(|server| !server.has_state)
+    }
+
+    /// Progress of the look at the other founders' servers.
+    pub(super) fn looking(&self) -> &Looking {
+        &self.looking
+    }
+
+    /// Takes over the progress of the look.
+    pub(super) fn set_looking(&mut self, looking: Looking) {
+        self.looking = looking;
     }
 
     pub(super) fn fault(&self) -> Option<&Reason> {
@@ -87,9 +196,10 @@ impl Situation {
         Participation {
             cluster_name: &self.config.cluster_name,
             terms,
-            pinned: self.pinned(),
             founder: &self.founder,
             zone: self.config.zone.as_deref(),
+            counted: &self.counted,
+            most: self.most_servers(),
         }
     }
 
@@ -128,23 +238,19 @@ impl Situation {
         }
     }
 
-    /// The server that may claim the founding: a blank one, whose agent is the only one of its id and can save.
-    pub(super) fn claimant(&self) -> Option<&ServerReport> {
-        let sound = self.fault.is_none() && self.sightings.duplicate.is_none();
-        self.server.as_ref().filter(|server| sound && !server.has_state)
+    /// The most servers that the terms bear; `None` if they bear any number.
+    fn most_servers(&self) -> Option<usize> {
+        self.config.terms.as_ref()?.most_servers()
     }
 
-    /// The most servers that the terms bear, if more are known.
+    /// The most servers that the terms bear, if more are counted.
     pub(super) fn too_many_servers(&self) -> Option<usize> {
-        let most = self.config.terms.as_ref()?.most_servers()?;
-        (self.known_servers() > most).then_some(most)
+        self.most_servers().filter(|most| self.counted.len() > *most)
     }
 
-    /// Number of different servers that are known. Those that are only remembered count as far as `distinct_servers`
-    /// says: gossip knows those among them that another server has replaced.
-    pub(super) fn known_servers(&self) -> usize {
-        let others = self.alive_servers().count();
-        self.sightings.distinct_servers.max(others + usize::from(self.config.role == Role::Server))
+    /// The servers that may have a vote, this one included.
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
     }
 
     /// The other servers that are alive, heard from or reported.

@@ -1,6 +1,8 @@
 //! The founding as readers see it.
 
-use super::{cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport};
+use super::{
+    cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport, server_id::ServerId,
+};
 
 /// The decision, and the cluster as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Status {
     pub server: Option<Server>,
     /// The reason for which the record of this agent cannot be relied on, if there is one.
     pub fault: Option<Reason>,
+    /// Things to see to beside a decision that can be carried out.
+    pub remarks: Vec<Reason>,
 }
 
 impl Status {
@@ -24,6 +28,18 @@ impl Status {
         let changed = *self != next;
         *self = Self { index: self.index + u64::from(changed), ..next };
         changed
+    }
+
+    /// The decision for the server of this id: another one than the server that runs beside this agent has to wait.
+    pub fn decision_for(&self, asker: Option<&ServerId>) -> Decision {
+        let running = self.server.as_ref().filter(|server| server.up == Some(true));
+        match (asker, running) {
+            (Some(asker), Some(running)) if running.report.server_id != *asker => {
+                let up = running.report.server_id.clone();
+                Decision::Wait { reasons: vec![Reason::AnotherServer { up }] }
+            }
+            _ => self.decision.clone(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroU16};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::cbor;
 use crate::node::NodeId;
@@ -76,6 +77,16 @@ impl Terms {
             Self::Count(_) => Some(2 * self.expect() - 1),
             Self::Named(_) => None,
         }
+    }
+
+    /// A number that differs for different lists of named founders; `None` if they are only counted.
+    pub fn named_digest(&self) -> Option<u64> {
+        let Self::Named(NamedFounders(ids)) = self else { return None };
+        let mut hash = Sha256::new();
+        ids.iter().for_each(|id| hash.update(id.as_bytes()));
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Some(u64::from_be_bytes(first))
     }
 
     /// True if this server's promises and accepts count.

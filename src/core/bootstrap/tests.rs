@@ -8,7 +8,7 @@ use std::{
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    fixture::{founder, id, name},
+    fixture::{counted, founder, id, name},
     *,
 };
 use crate::node::Role;
@@ -34,6 +34,7 @@ fn config(expect: u16) -> Config {
         terms: expect.try_into().ok().map(Terms::Count),
         admission: Admission::Found,
         seed_gate: SeedGate::Patient,
+        words: Words::Everywhere,
         timing: BallotTiming::LAN,
     }
 }
@@ -45,22 +46,53 @@ fn sighting(server: usize) -> Sighting {
         role: Role::Server,
         contact: Contact::Direct,
         expect: Some(3),
+        named: None,
         cluster_id: None,
-        config_index: 0,
-        established: false,
         attestation: Attestation::Silent,
+        knowledge: None,
     }
 }
 
 /// Sightings of servers 1 to `others`.
 fn sightings(others: usize) -> Sightings {
     let nodes = (1..=others).map(|server| (id(server), sighting(server))).collect();
-    Sightings { nodes, distinct_servers: others + 1, seeds: 2, ..Sightings::default() }
+    Sightings { nodes, counted: counted(others + 1), seeds: 2, ..Sightings::default() }
+}
+
+/// The same, of servers that all name the founders as `terms` do.
+fn sightings_of(others: usize, terms: &Terms) -> Sightings {
+    let mut sightings = sightings(others);
+    sightings.nodes.values_mut().for_each(|node| node.named = terms.named_digest());
+    sightings
 }
 
 fn founding(founders: impl IntoIterator<Item = usize>, round: u64) -> Founding {
     let ballot = Ballot { round, node: id(1) };
     Founding::new(&name(), ballot, founders.into_iter().map(founder).collect(), None)
+}
+
+/// Word of a founding.
+fn founded(founding: &Founding) -> Body {
+    let foundings = [(founding.id(), founding.clone())].into();
+    Body::Known(Box::new(Knowledge { foundings, ..Knowledge::default() }))
+}
+
+/// Word of a reporter about its server.
+fn reported(reporter: usize, number: u64, group: GroupReport) -> Body {
+    let report = Report { number, holds: None, group: Some(group) };
+    Body::Known(Box::new(Knowledge { reports: [(id(reporter), report)].into(), ..Knowledge::default() }))
+}
+
+/// A list of these servers.
+fn group(cluster_id: ClusterId, index: u64, voters: impl IntoIterator<Item = usize>) -> GroupReport {
+    let voter = |server: usize| Voter { ordinal: None, ..Voter::founder(1, &founder(server)) };
+    let index = ListIndex { is_given: true, value: index };
+    GroupReport { cluster_id, index, voters: voters.into_iter().map(voter).collect(), heard: None }
+}
+
+fn prepare(round: u64, expect: u16) -> Prepare {
+    let ballot = Ballot { round, node: id(1) };
+    Prepare { ballot, terms: Terms::Count(expect.try_into().unwrap()), counted: counted(3) }
 }
 
 fn blank_server(server_id: &str) -> ServerReport {
@@ -73,7 +105,7 @@ fn server_with_data(server_id: &str) -> ServerReport {
 }
 
 fn report(cluster_id: ClusterId, config_index: u64, voters: &[VoterRef]) -> EstablishedReport {
-    EstablishedReport { cluster_id, config_index, voters: voters.to_vec() }
+    EstablishedReport { cluster_id, config_index: Some(config_index), voters: voters.to_vec(), adopt: false }
 }
 
 impl Host {
@@ -88,10 +120,10 @@ impl Host {
         Self { machine, disk, now }
     }
 
-    /// A host that was told of `cluster`.
-    fn knowing(config: Config, cluster: Cluster) -> Self {
+    /// A host that was told of a founding.
+    fn knowing(config: Config, founding: &Founding) -> Self {
         let mut host = Self::new(config);
-        host.hear(1, Body::Founded(Box::new(cluster)));
+        host.hear(1, founded(founding));
         host
     }
 
@@ -190,8 +222,7 @@ fn the_oldest_of_three_settles_proposes_and_founds() {
     assert_eq!(founding.founders(), [founder(0), founder(1), founder(2)]);
     host.hear(1, Body::Accepted(ballot));
     let told = host.hear(2, Body::Accepted(ballot));
-    let cluster = Cluster::founded(founding.clone());
-    assert_eq!(told, [1, 2].map(|to| (id(to), Body::Founded(Box::new(cluster.clone())))));
+    assert_eq!(told, [1, 2].map(|to| (id(to), founded(founding))));
     let Decision::Bootstrap(group) = host.machine.decision() else { panic!() };
     assert_eq!(group.me, Me { founder: true, voter: true, ordinal: Some(1) });
     assert_eq!((group.cluster_id, group.founders.len(), group.voters.len()), (founding.id(), 3, 3));
@@ -209,15 +240,13 @@ fn one_expected_server_founds_alone() {
 #[test]
 fn nothing_leaves_before_the_record_is_written() {
     let mut host = Host::new(config(3));
-    let prepare =
-        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let prepare = prepare(5, 3);
     let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
     host.machine.handle_message(id(1), &message, host.now);
     assert_eq!(host.machine.poll_message(), None);
     let first = host.machine.poll_save().unwrap();
     assert!(host.machine.poll_save().is_none());
-    let cluster =
-        Message { cluster_name: name(), body: Body::Founded(Box::new(Cluster::founded(founding(0..3, 5)))) };
+    let cluster = Message { cluster_name: name(), body: founded(&founding(0..3, 5)) };
     host.machine.handle_message(id(1), &cluster, host.now);
     host.machine.saved(first, host.now);
     assert!(matches!(host.machine.poll_message().unwrap().message.body, Body::Promise(_)));
@@ -231,23 +260,21 @@ fn nothing_leaves_before_the_record_is_written() {
 fn a_fault_stops_votes_writes_and_foundings() {
     let mut host = Host::new(config(3));
     host.machine.handle_fault("checksum".to_owned(), host.now);
-    let prepare =
-        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let prepare = prepare(5, 3);
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })));
-    host.hear(1, Body::Founded(Box::new(Cluster::founded(founding(0..3, 1)))));
+    host.hear(1, founded(&founding(0..3, 1)));
     assert_eq!(host.disk, FoundingRecord::blank(id(0)));
     assert!(host.reasons().contains(&"fault"));
-    let mut host = Host::knowing(config(3), Cluster::founded(founding(0..3, 1)));
+    let mut host = Host::knowing(config(3), &founding(0..3, 1));
     host.machine.handle_fault("disk full".to_owned(), host.now);
-    assert_eq!(host.reasons(), ["fault"], "a claim could not be written");
+    assert_eq!(host.reasons(), ["fault"], "a note could not be written");
 }
 
 #[test]
 fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written() {
     let mut host = Host::new(config(3));
-    let prepare =
-        |round| Prepare { ballot: Ballot { round, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let prepare = |round| prepare(round, 3);
     let message = |round| Message { cluster_name: name(), body: Body::Prepare(prepare(round)) };
     host.machine.handle_message(id(1), &message(5), host.now);
     let refused = host.machine.poll_save().unwrap();
@@ -256,8 +283,12 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
     assert_eq!(host.machine.poll_message(), None, "a promise that is not on disk");
     // A later ballot is not promised either, and what the server says is kept, not written.
     host.machine.handle_message(id(1), &message(6), host.now);
-    let cluster = Cluster::founded(founding(0..3, 1));
-    host.machine.established(&report(cluster.id, 1, &[]), host.now).unwrap();
+    let cluster = founding(0..3, 1);
+    let told = Message { cluster_name: name(), body: founded(&cluster) };
+    host.machine.handle_message(id(1), &told, host.now);
+    host.machine
+        .established(&EstablishedReport { adopt: true, ..report(cluster.id(), 1, &[]) }, host.now)
+        .unwrap();
     assert!(host.machine.poll_save().is_none() && !host.machine.is_durable());
     assert_eq!(host.machine.poll_message(), None);
     // Written in the end.
@@ -267,15 +298,17 @@ fn what_the_disk_refuses_is_neither_said_nor_lost_and_is_said_once_it_is_written
     assert!(!host.reasons().contains(&"fault"));
     let said = host.drain();
     assert!(said.iter().any(|(_, body)| matches!(body, Body::Promise(_))), "{said:?}");
-    let (promised, known) = (host.disk.promised.unwrap(), host.disk.cluster.as_ref().unwrap());
-    assert_eq!((promised.round, known.id, host.machine.is_durable()), (5, cluster.id, true));
+    let known = host.disk.knowledge.reports[&id(0)].group.as_ref().unwrap().cluster_id;
+    assert_eq!(
+        (host.disk.promised.unwrap().round, known, host.machine.is_durable()),
+        (5, cluster.id(), true)
+    );
 }
 
 #[test]
 fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
     let mut host = Host::new(config(3));
-    let prepare =
-        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    let prepare = prepare(5, 3);
     let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
     host.machine.handle_message(id(1), &message, host.now);
     let unsaved = host.machine.poll_save().unwrap();
@@ -288,11 +321,7 @@ fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
 #[test]
 fn a_disk_that_refuses_for_days_does_not_fill_the_memory() {
     let mut host = Host::new(config(3));
-    let ask = |round| {
-        let ballot = Ballot { round, node: id(1) };
-        let body = Body::Prepare(Prepare { ballot, terms: Terms::Count(3.try_into().unwrap()) });
-        Message { cluster_name: name(), body }
-    };
+    let ask = |round| Message { cluster_name: name(), body: Body::Prepare(prepare(round, 3)) };
     host.machine.handle_message(id(1), &ask(1), host.now);
     let refused = host.machine.poll_save().unwrap();
     host.machine.save_failed("disk full".to_owned(), host.now);
@@ -303,53 +332,264 @@ fn a_disk_that_refuses_for_days_does_not_fill_the_memory() {
 
 #[test]
 fn an_established_member_resumes_and_others_join() {
-    let cluster = Cluster::founded(founding(0..3, 1));
-    let mut host = Host::knowing(config(3), cluster.clone());
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
     assert_eq!(host.decision(), "bootstrap");
-    host.machine.established(&report(cluster.id, 0, &[]), host.now).unwrap();
+    host.machine.established(&report(cluster.id(), 0, &[]), host.now).unwrap();
     assert_eq!(host.decision(), "bootstrap", "not before it is on disk");
     host.drain();
     assert_eq!(host.decision(), "resume");
-    let voters = [VoterRef::Ordinal(2), VoterRef::Id(id(2)), VoterRef::Id(id(5))];
-    host.machine.established(&report(cluster.id, 7, &voters), host.now).unwrap();
+    let voters = [VoterRef::Ordinal(2), VoterRef::Id(id(5))];
+    host.machine.established(&report(cluster.id(), 7, &voters), host.now).unwrap();
     host.drain();
     assert_eq!(host.decision(), "join", "it was taken out of the voters");
-    host.machine.established(&report(cluster.id, 6, &[VoterRef::Ordinal(1)]), host.now).unwrap();
-    host.drain();
+    host.hear(2, reported(2, 1, group(cluster.id(), 6, [0])));
     assert_eq!(host.decision(), "join", "an older list changes nothing");
     let endpoint = VoterRef::Endpoint("raft".parse().unwrap(), "10.0.0.1:5001".to_owned());
-    host.machine.established(&report(cluster.id, 8, &[endpoint]), host.now).unwrap();
+    host.machine.established(&report(cluster.id(), 8, &[endpoint]), host.now).unwrap();
     host.drain();
     assert_eq!(host.decision(), "resume", "it is named by its endpoint");
     assert_eq!(
-        host.machine.established(&report(cluster.id, 9, &[VoterRef::Ordinal(4)]), host.now),
+        host.machine.established(&report(cluster.id(), 9, &[VoterRef::Ordinal(4)]), host.now),
         Err(ReportRefused::NoSuchOrdinal(4))
     );
-    assert_eq!(Host::knowing(config(3), Cluster::founded(founding(1..4, 1))).decision(), "join");
+    assert_eq!(Host::knowing(config(3), &founding(1..4, 1)).decision(), "join");
 }
 
 #[test]
-fn only_the_server_that_claimed_may_initialise() {
-    let mut host = Host::new(config(3));
-    host.machine.server_attests(blank_server("first"), host.now);
-    host.hear(1, Body::Founded(Box::new(Cluster::founded(founding(0..3, 1)))));
-    assert_eq!(host.decision(), "bootstrap");
-    assert_eq!(host.disk.claim.clone().unwrap().server_id.to_string(), "first", "on disk before it is told");
-    host.machine.server_attests(blank_server("second"), host.now);
-    assert_eq!(host.reasons(), ["server_state_lost"]);
-    let cluster = host.machine.cluster().unwrap().id;
-    host.machine.established(&report(cluster, 1, &[]), host.now).unwrap();
+fn a_list_names_each_voter_once() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let twice = [VoterRef::Ordinal(2), VoterRef::Id(id(1))];
+    let refused = host.machine.established(&report(cluster.id(), 7, &twice), host.now);
+    let [first, second] = twice;
+    assert_eq!(refused, Err(ReportRefused::SameVoter { first, second }));
     host.drain();
-    assert_eq!(host.reasons(), ["server_state_lost"], "a voter that lost its disk is replaced");
+    assert_eq!(host.decision(), "bootstrap", "nothing has changed");
+}
+
+/// The last word of a reporter counts, whatever index it has: a wrong one is corrected by the next.
+#[test]
+fn a_wrong_index_ends_with_the_next_report_of_the_same_server() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.hear(1, reported(1, 1, group(cluster.id(), u64::MAX, [1])));
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 1);
+    host.hear(1, reported(1, 2, group(cluster.id(), 9, [0, 1, 2])));
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 3);
+}
+
+/// A list that was committed is known to a majority of itself. One that was not needs no person, though its reporter is dead.
+#[test]
+fn a_list_that_a_majority_of_its_voters_denies_is_refuted() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.see(sightings(2));
+    host.hear(1, reported(1, 1, group(cluster.id(), 90, [0, 1])));
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 2);
+    let all = [VoterRef::Ordinal(1), VoterRef::Ordinal(2), VoterRef::Ordinal(3)];
+    host.machine.established(&report(cluster.id(), 8, &all), host.now).unwrap();
+    host.drain();
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 2, "one of two is no majority");
+    let heard = Some(Heard { reporter: id(1), number: 1 });
+    host.hear(2, reported(2, 1, GroupReport { heard, ..group(cluster.id(), 8, [0, 1, 2]) }));
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 2, "server 2 is none of the list's voters");
+    host.hear(1, reported(1, 2, group(cluster.id(), 90, [0, 2])));
+    host.machine.established(&report(cluster.id(), 8, &all), host.now).unwrap();
+    let heard = Some(Heard { reporter: id(1), number: 2 });
+    host.hear(2, reported(2, 2, GroupReport { heard, ..group(cluster.id(), 8, [0, 1, 2]) }));
+    assert_eq!(host.machine.cluster().unwrap().voters.len(), 3, "both of its voters deny it");
+}
+
+#[test]
+fn nobody_reports_himself_into_a_founded_cluster() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.hear(5, reported(5, 1, group(cluster.id(), 9, [5])));
+    assert!(!host.machine.cluster().unwrap().established);
+    host.hear(1, reported(1, 1, group(cluster.id(), 3, [0, 1, 5])));
+    assert_eq!(host.machine.cluster().unwrap().config_index, 9, "a list names it now");
+}
+
+#[test]
+fn two_lists_of_one_version_are_no_quorum_and_are_shown() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.hear(1, reported(1, 1, group(cluster.id(), 9, [0, 1])));
+    host.hear(2, reported(2, 1, group(cluster.id(), 9, [0, 2])));
+    assert!(host.machine.remarks().iter().any(|reason| matches!(reason, Reason::VotersDiffer { .. })));
+    host.hear(2, reported(2, 2, group(cluster.id(), 9, [0, 1])));
+    assert_eq!(host.machine.remarks(), []);
+}
+
+/// Without a version, the newest list is that of whoever had heard of all others when its server spoke.
+#[test]
+fn a_list_without_a_version_is_newer_than_all_that_its_reporter_had_heard_of() {
+    let cluster = founding(0..4, 1);
+    let mut host = Host::knowing(config(4), &cluster);
+    let own = |index: u64, voters: &[usize]| {
+        let index = ListIndex { is_given: false, value: index };
+        GroupReport { index, ..group(cluster.id(), 0, voters.to_vec()) }
+    };
+    host.hear(1, reported(1, 1, own(1, &[0, 1, 2])));
+    let report =
+        |voters: &[VoterRef]| EstablishedReport { config_index: None, ..report(cluster.id(), 0, voters) };
+    host.machine.established(&report(&[VoterRef::Ordinal(1), VoterRef::Ordinal(4)]), host.now).unwrap();
+    host.drain();
+    let group = host.disk.knowledge.reports[&id(0)].group.clone().unwrap();
+    assert_eq!(group.index, ListIndex { is_given: false, value: 2 });
+    host.hear(1, reported(1, 2, own(3, &[0, 1, 2])));
+    host.machine.established(&report(&[VoterRef::Ordinal(1), VoterRef::Ordinal(4)]), host.now).unwrap();
+    host.drain();
+    let group = host.disk.knowledge.reports[&id(0)].group.clone().unwrap();
+    assert_eq!(group.index.value, 2, "the same list keeps its number");
+}
+
+#[test]
+fn a_blank_server_initialises_if_it_alone_was_told_and_has_not_begun() {
+    let cluster = founding(0..3, 1);
+    for established in [false, true] {
+        let mut host = Host::knowing(config(3), &cluster);
+        if established {
+            host.hear(1, reported(1, 1, group(cluster.id(), 1, [0, 1, 2])));
+            assert_eq!(host.decision(), "resume", "nobody has said whether there is data");
+        }
+        host.machine.server_attests(blank_server("first"), host.now);
+        assert_eq!(host.decision(), "bootstrap", "established: {established}");
+        host.machine.server_asks(None, host.now);
+        host.drain();
+        assert_eq!(
+            host.disk.notes.as_ref().unwrap().told,
+            Told::Server("first".to_owned().try_into().unwrap())
+        );
+        assert_eq!(host.decision(), "bootstrap", "it asks again");
+        host.machine.server_attests(blank_server("second"), host.now);
+        assert_eq!(host.reasons(), ["server_state_lost"]);
+        host.machine.server_attests(blank_server("first"), host.now);
+        assert_eq!(host.decision(), "bootstrap");
+        host.machine.server_attests(server_with_data("first"), host.now);
+        host.drain();
+        assert_eq!(host.decision(), if established { "resume" } else { "bootstrap" });
+        host.machine.server_attests(blank_server("first"), host.now);
+        host.drain();
+        assert_eq!(host.reasons(), ["server_state_lost"], "it has had data");
+    }
+}
+
+#[test]
+fn a_server_that_begins_is_blank_never_again() {
+    let mut host = Host::knowing(config(3), &founding(0..3, 1));
+    let decision = host.machine.server_begins(blank_server("first"), host.now);
+    assert!(matches!(decision, Decision::Bootstrap(_)));
+    host.drain();
+    let mut host = Host::restarted(config(3), host.disk.clone());
     host.machine.server_attests(blank_server("first"), host.now);
+    assert_eq!(host.reasons(), ["server_state_lost"]);
+    let decision = host.machine.server_begins(blank_server("first"), host.now);
+    assert!(matches!(decision, Decision::Wait { .. }));
+}
+
+#[test]
+fn a_server_of_which_nobody_says_whether_it_holds_data_is_told_so() {
+    let mut host = Host::knowing(config(3), &founding(0..3, 1));
+    assert_eq!(host.decision(), "bootstrap");
+    assert_eq!(host.machine.remarks(), [Reason::ServerUnknown]);
+    host.machine.server_attests(blank_server("first"), host.now);
+    assert_eq!(host.machine.remarks(), []);
+}
+
+#[test]
+fn a_founder_whose_server_holds_data_goes_on_initialising_until_the_group_exists() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.server_attests(server_with_data("first"), host.now);
+    assert_eq!(host.decision(), "bootstrap");
+    host.hear(1, reported(1, 1, group(cluster.id(), 1, [0, 1, 2])));
     assert_eq!(host.decision(), "resume");
 }
 
 #[test]
-fn a_founder_whose_server_holds_data_resumes() {
-    let mut host = Host::knowing(config(3), Cluster::founded(founding(0..3, 1)));
+fn a_voter_that_was_taken_out_waits_until_it_is_emptied() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
     host.machine.server_attests(server_with_data("first"), host.now);
-    assert_eq!(host.decision(), "resume");
+    host.hear(1, reported(1, 1, group(cluster.id(), 1, [1, 2])));
+    assert_eq!(host.reasons(), ["removed_voter"]);
+    host.machine.server_attests(blank_server("first"), host.now);
+    assert_eq!(host.decision(), "join");
+}
+
+#[test]
+fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
+    let cluster = founding(1..4, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let holds = Some(Holding { server_id: "s1".to_owned().try_into().unwrap(), cluster_id: cluster.id() });
+    let report = Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])) };
+    host.hear(
+        1,
+        Body::Known(Box::new(Knowledge { reports: [(id(1), report)].into(), ..Knowledge::default() })),
+    );
+    let data = ServerReport { cluster_id: Some(cluster.id()), ..server_with_data("s1") };
+    host.see(sightings(3));
+    host.machine.server_attests(data.clone(), host.now);
+    host.drain();
+    assert_eq!(host.reasons(), ["server_id_taken"], "the first agent is alive");
+    let mut seen = sightings(3);
+    seen.nodes.get_mut(&id(1)).unwrap().contact = Contact::Remembered;
+    host.see(seen);
+    host.machine.server_attests(data, host.now);
+    host.drain();
+    let Decision::Resume(group) = host.machine.decision() else { panic!("{:?}", host.machine.decision()) };
+    assert_eq!(group.me, Me { founder: true, voter: true, ordinal: Some(1) });
+    assert!(group.voters.iter().any(|voter| voter.id == Some(id(0))), "it is counted once: {group:?}");
+    assert_eq!(group.voters.len(), 3);
+}
+
+#[test]
+fn a_server_with_data_of_another_cluster_waits_alone() {
+    let mut host = Host::knowing(config(3), &founding(0..3, 1));
+    let other = ServerReport { cluster_id: Some([9; 16].into()), ..server_with_data("old") };
+    host.machine.server_attests(other, host.now);
+    let told = host.drain();
+    assert_eq!(host.reasons(), ["server_disagrees"]);
+    assert!(host.disk.knowledge.reports.is_empty() && told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_report_of_another_cluster_changes_nothing_but_a_remark_here() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let wrong = host.machine.established(&report([9; 16].into(), 5, &[]), host.now);
+    assert!(matches!(wrong, Err(ReportRefused::OtherCluster { .. })));
+    assert_eq!(host.drain(), []);
+    assert_eq!(host.decision(), "bootstrap");
+    assert!(matches!(host.machine.remarks(), [Reason::ServerDisagrees { .. }, ..]));
+    host.machine.established(&report(cluster.id(), 1, &[]), host.now).unwrap();
+    host.drain();
+    assert_eq!((host.decision(), host.machine.remarks()), ("resume", &[][..]));
+}
+
+/// A server's claim of a cluster that nobody founded here is its own: it ends with the server's word, and while nobody who made
+/// it is alive, nothing is founded and nobody joins.
+#[test]
+fn a_claim_is_kept_with_its_reporter_and_taken_back_with_him() {
+    let claim: ClusterId = [9; 16].into();
+    let mut host = Host::new(config(3));
+    let refused = host.machine.established(&report(claim, 1, &[]), host.now);
+    assert_eq!(refused, Err(ReportRefused::Unknown(claim)));
+    host.see(sightings(2));
+    host.hear(1, reported(1, 1, group(claim, 4, [1])));
+    assert_eq!(host.decision(), "join");
+    let mut host = Host::restarted(config(3), host.disk.clone());
+    assert_eq!(host.reasons(), ["claim_unconfirmed"], "after a power failure, half of the site is up");
+    host.see(sightings(2));
+    assert_eq!(host.decision(), "join");
+    let taken_back = Report { number: 2, holds: None, group: None };
+    host.hear(
+        1,
+        Body::Known(Box::new(Knowledge { reports: [(id(1), taken_back)].into(), ..Knowledge::default() })),
+    );
+    assert_eq!(host.reasons(), ["settling"]);
 }
 
 #[test]
@@ -362,46 +602,82 @@ fn a_server_with_data_brings_its_cluster_with_it() {
     assert_eq!(host.decision(), "resume");
     assert!(host.machine.cluster().unwrap().established);
     let told = host.see(sightings(1));
-    assert!(matches!(&told[..], [(_, Body::Founded(cluster))] if cluster.id == cluster_id));
+    let is_told =
+        |(_, body): &(NodeId, Body)| matches!(body, Body::Known(known) if known.reports.contains_key(&id(0)));
+    assert!(told.iter().any(is_told), "{told:?}");
     host.machine.established(&report(cluster_id, 3, &[VoterRef::Id(id(1))]), host.now).unwrap();
     host.drain();
     assert_eq!(host.decision(), "join", "its voters are known now");
 }
 
 #[test]
-fn two_clusters_are_a_conflict_for_ever() {
-    let one = Cluster::founded(founding(0..3, 1));
-    let other = Cluster::founded(founding(3..6, 2));
-    let mut host = Host::knowing(config(3), one.clone());
-    host.hear(4, Body::Founded(Box::new(other.clone())));
-    let conflict = Conflict { clusters: vec![one.id, other.id], duplicate: None };
-    assert_eq!(conflict.reasons(), [Reason::TwoClusters { ours: one.id, rival: other.id }]);
-    assert_eq!(*host.machine.decision(), Decision::Conflict(conflict.clone()));
+fn two_clusters_are_a_conflict_until_an_operator_says_which_is_meant() {
+    let (one, other) = (founding(0..3, 1), founding(3..6, 2));
+    let mut host = Host::knowing(config(3), &one);
+    host.hear(4, founded(&other));
+    let Decision::Conflict(conflict) = host.machine.decision().clone() else { panic!() };
+    assert_eq!(conflict.clusters, [one.id(), other.id()]);
+    assert!(matches!(&conflict.reasons[..], [Reason::TwoClusters { ours, .. }] if *ours == one.id()));
     let mut host = Host::restarted(config(3), host.disk.clone());
     assert_eq!(*host.machine.decision(), Decision::Conflict(conflict));
-    let reset = host.machine.reset(id(9), DataLoss::Refused, host.now);
-    assert_eq!(
-        reset,
-        Ok(Reset::StartOver(Box::new(FoundingRecord::blank(id(9))))),
-        "nothing was established"
-    );
-    host.machine.established(&report(one.id, 1, &[]), host.now).unwrap();
-    assert_eq!(host.machine.reset(id(9), DataLoss::Refused, host.now), Ok(Reset::RivalForgotten));
-    host.drain();
-    assert_eq!(host.decision(), "resume");
-    assert_eq!(host.machine.reset(id(9), DataLoss::Refused, host.now), Err(ResetRefused(one.id)));
-    assert!(matches!(host.machine.reset(id(9), DataLoss::Allowed, host.now), Ok(Reset::StartOver(_))));
+    let unknown = ClusterId::from([9; 16]);
+    assert_eq!(host.machine.resolve(unknown, host.now), Err(ResolveRefused::Unknown(unknown)));
+    host.machine.resolve(one.id(), host.now).unwrap();
+    let said = host.drain();
+    assert_eq!(host.decision(), "bootstrap");
+    let mut joiner = Host::knowing(config(3), &other);
+    joiner.hear(1, said.into_iter().map(|(_, body)| body).next().unwrap_or_else(|| known(&host)));
+    assert_eq!(joiner.machine.cluster().unwrap().id, one.id(), "the word counts everywhere");
+    let mut alone = Host::knowing(Config { words: Words::Here, ..config(3) }, &other);
+    alone.hear(1, known(&host));
+    assert_eq!(alone.decision(), "conflict", "without a group key a stranger could say it");
+}
+
+/// All that a host knows, as it tells it.
+fn known(host: &Host) -> Body {
+    Body::Known(Box::new(host.disk.knowledge.clone()))
 }
 
 #[test]
-fn an_established_member_that_sees_another_cluster_is_in_conflict() {
-    let mut cluster = Cluster::founded(founding(0..3, 1));
-    cluster.established = true;
-    let mut host = Host::knowing(config(3), cluster);
-    let mut seen = sightings(2);
-    seen.nodes.get_mut(&id(2)).unwrap().cluster_id = Some([1; 16].into());
-    host.see(seen);
-    assert_eq!(host.decision(), "conflict");
+fn a_reset_gives_up_the_id_and_when_all_have_done_so_the_cluster_is_over() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.established(&report(cluster.id(), 1, &[]), host.now).unwrap();
+    host.drain();
+    assert_eq!(host.machine.reset(id(9), DataLoss::Refused), Err(ResetRefused(cluster.id())));
+    let next = host.machine.reset(id(9), DataLoss::Allowed).unwrap();
+    assert_eq!((next.node_id, &next.knowledge.retired), (id(9), &[id(0)].into()));
+    let mut host = Host::knowing(config(3), &cluster);
+    for (retired, decision) in [(1, "bootstrap"), (2, "bootstrap")] {
+        let retired = [id(retired)].into();
+        host.hear(5, Body::Known(Box::new(Knowledge { retired, ..Knowledge::default() })));
+        assert_eq!(host.decision(), decision);
+    }
+    let next = host.machine.reset(id(9), DataLoss::Refused).unwrap();
+    let mut host = Host::restarted(config(3), next);
+    host.hear(5, founded(&cluster));
+    host.hear(5, Body::Known(Box::new(Knowledge { retired: [id(1), id(2)].into(), ..Knowledge::default() })));
+    assert!(host.reasons().contains(&"too_few_servers"), "the cluster is over: it can found a new one");
+}
+
+/// No claim and no founding of others can stop the restarts of a cluster that runs.
+#[test]
+fn a_rival_never_takes_a_decision_away_from_a_server_of_its_own_proven_cluster() {
+    let (one, other) = (founding(0..3, 1), founding(3..6, 2));
+    let mut told = Host::knowing(config(3), &one);
+    told.machine.server_asks(None, told.now);
+    let mut established = Host::knowing(config(3), &one);
+    established.hear(1, reported(1, 1, group(one.id(), 1, [0, 1, 2])));
+    let mut holding = Host::knowing(config(3), &one);
+    holding.machine.server_attests(server_with_data("first"), holding.now);
+    for (mut host, decision) in [(told, "bootstrap"), (established, "resume"), (holding, "bootstrap")] {
+        host.drain();
+        host.hear(4, founded(&other));
+        assert_eq!(host.decision(), decision);
+        assert!(matches!(host.machine.remarks(), [Reason::TwoClusters { .. }, ..]));
+        let again = Host::restarted(config(3), host.disk.clone());
+        assert_eq!(again.decision(), decision);
+    }
 }
 
 #[test]
@@ -410,9 +686,8 @@ fn a_copied_id_is_a_conflict_without_votes() {
     let addr = "10.0.0.9:7946".parse().unwrap();
     host.see(Sightings { duplicate: Some(addr), ..sightings(2) });
     let Decision::Conflict(conflict) = host.machine.decision() else { panic!() };
-    assert_eq!(conflict.reasons(), [Reason::DuplicateId { addr }]);
-    let prepare =
-        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(3.try_into().unwrap()) };
+    assert_eq!(conflict.reasons, [Reason::DuplicateId { addr }]);
+    let prepare = prepare(5, 3);
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })));
 }
@@ -428,7 +703,7 @@ fn each_reason_to_wait_is_named() {
     assert_eq!(reasons(config(0), sightings(2)), ["expect_not_set"]);
     assert_eq!(reasons(config(3), sightings(1)), ["too_few_servers"]);
     assert_eq!(reasons(config(3), sightings(5)), ["too_many_servers"]);
-    assert_eq!(reasons(config(3), Sightings { distinct_servers: 6, ..sightings(2) }), ["too_many_servers"]);
+    assert_eq!(reasons(config(3), Sightings { counted: counted(6), ..sightings(2) }), ["too_many_servers"]);
     assert_eq!(reasons(config(3), Sightings { seeds: 2, ..sightings(0) }), ["too_few_servers", "alone"]);
     assert_eq!(reasons(config(3), Sightings { seeds: 0, ..sightings(0) }), ["too_few_servers", "no_seeds"]);
     assert_eq!(reasons(Config { role: Role::Observer, ..config(3) }, sightings(2)), ["observer"]);
@@ -444,8 +719,11 @@ fn each_reason_to_wait_is_named() {
     seen.nodes.get_mut(&id(2)).unwrap().cluster_id = Some([1; 16].into());
     assert_eq!(reasons(config(3), seen), ["learning"]);
     let named: BTreeSet<NodeId> = [id(1), id(2), id(3)].into();
-    let terms = Some(Terms::Named(named.try_into().unwrap()));
-    assert_eq!(reasons(Config { terms, ..config(3) }, sightings(3)), ["not_named"]);
+    let terms = Terms::Named(named.try_into().unwrap());
+    let seen = sightings_of(3, &terms);
+    assert_eq!(reasons(Config { terms: Some(terms.clone()), ..config(3) }, seen), ["not_named"]);
+    let differ = reasons(Config { terms: Some(terms), ..config(3) }, sightings(3));
+    assert_eq!(differ, ["not_named", "too_few_servers", "expect_mismatch"]);
     let mut host = Host::new(config(3));
     host.machine.server_attests(server_with_data("old"), host.now);
     host.see(sightings(2));
@@ -466,21 +744,24 @@ fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
 }
 
 #[test]
-fn only_the_pinned_cluster_is_joined() {
-    let meant = Cluster::founded(founding(1..4, 1));
-    let pinned = Config { admission: Admission::Only(meant.id), ..config(3) };
-    assert_eq!(Host::knowing(pinned.clone(), meant).decision(), "join");
+fn only_the_pinned_cluster_is_joined_and_a_wrong_pin_leaves_nothing_behind() {
+    let (meant, other) = (founding(1..4, 1), founding(1..4, 2));
+    let pinned = Config { admission: Admission::Only(meant.id()), ..config(3) };
+    assert_eq!(Host::knowing(pinned.clone(), &meant).decision(), "join");
     let mut host = Host::new(pinned);
     assert_eq!(host.reasons(), ["join_only", "no_seeds"]);
-    host.hear(1, Body::Founded(Box::new(Cluster::founded(founding(1..4, 2)))));
-    assert_eq!(host.decision(), "conflict");
+    host.hear(1, founded(&other));
+    assert_eq!(host.reasons(), ["join_only"]);
+    let corrected = Config { admission: Admission::Only(other.id()), ..config(3) };
+    assert_eq!(Host::restarted(corrected, host.disk.clone()).decision(), "join");
 }
 
 #[test]
 fn a_founding_that_is_not_what_its_id_says_is_ignored() {
-    let mut cluster = Cluster::founded(founding(0..3, 1));
-    cluster.id = [3; 16].into();
-    assert_eq!(Host::knowing(config(3), cluster).machine.cluster(), None);
+    let foundings = [([3; 16].into(), founding(0..3, 1))].into();
+    let mut host = Host::new(config(3));
+    host.hear(1, Body::Known(Box::new(Knowledge { foundings, ..Knowledge::default() })));
+    assert_eq!(host.machine.cluster(), None);
 }
 
 #[test]
@@ -488,13 +769,20 @@ fn changed_terms_are_not_mixed_with_what_was_accepted() {
     let before = founding(0..3, 1);
     let terms = Terms::Count(3.try_into().unwrap());
     let mut host = Host::new(config(3));
-    host.hear(1, Body::Accept(Box::new(Accept { ballot: before.ballot(), terms, founding: before })));
+    host.hear(
+        1,
+        Body::Accept(Box::new(Accept {
+            ballot: before.ballot(),
+            terms,
+            founding: before,
+            counted: counted(3),
+        })),
+    );
     assert!(host.disk.accepted.is_some());
     let mut host = Host::restarted(config(2), host.disk);
     host.see(Sightings::default());
     assert!(host.reasons().contains(&"expect_mismatch"));
-    let prepare =
-        Prepare { ballot: Ballot { round: 5, node: id(1) }, terms: Terms::Count(2.try_into().unwrap()) };
+    let prepare = prepare(5, 2);
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::OtherTerms, .. })));
 }
@@ -509,8 +797,14 @@ fn a_founding_that_was_taken_over_is_accepted_even_after_this_server_moved() {
     let founders = vec![moved, founder(1), founder(2)];
     let founding = Founding::new(&name(), old, founders, None);
     let terms = Terms::Count(3.try_into().unwrap());
-    let accept =
-        |ballot| Body::Accept(Box::new(Accept { ballot, terms: terms.clone(), founding: founding.clone() }));
+    let accept = |ballot| {
+        Body::Accept(Box::new(Accept {
+            ballot,
+            terms: terms.clone(),
+            founding: founding.clone(),
+            counted: counted(3),
+        }))
+    };
     let mut host = Host::new(config(3));
     let said = host.hear(1, accept(old));
     assert!(
@@ -549,7 +843,7 @@ fn a_founder_gone_for_the_patience_is_not_waited_for_again_in_the_next_ballot() 
     for round in 2..13 {
         host.see(sightings(2));
         host.wait(SECOND);
-        let prepare = Prepare { ballot: Ballot { round: round * 10, node: id(1) }, terms: terms.clone() };
+        let prepare = prepare(round * 10, 3);
         host.hear(1, Body::Prepare(prepare));
     }
     host.see(sightings(2));
@@ -578,8 +872,9 @@ fn founders_are_spread_over_zones() {
 fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
     let named: BTreeSet<NodeId> = (0..3).map(id).collect();
     let terms = Terms::Named(named.try_into().unwrap());
+    let seen = sightings_of(3, &terms);
     let mut host = Host::new(Config { terms: Some(terms), ..config(3) });
-    host.see(sightings(3));
+    host.see(seen);
     let ballot = prepared(&host.wait(SECOND));
     host.hear(3, promise(3, ballot, None));
     host.hear(1, promise(1, ballot, None));
@@ -592,38 +887,45 @@ fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
 
 #[test]
 fn an_override_replaces_what_is_not_established() {
-    let one = Cluster::founded(founding(0..3, 1));
-    let mut host = Host::knowing(config(3), one.clone());
+    let one = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &one);
     host.see(sightings(4));
-    assert_eq!(
-        host.machine.override_founders(&[id(9)].into(), host.now),
-        Err(OverrideRefused::Unknown(id(9)))
-    );
-    let new = host.machine.override_founders(&[id(0), id(4)].into(), host.now).unwrap();
-    let said = host.drain();
-    let Some((_, Body::Founded(forced))) = said.last() else { panic!("{said:?}") };
-    assert_eq!((forced.id, host.decision()), (new, "bootstrap"));
-    host.hear(1, Body::Founded(Box::new(one.clone())));
+    let refused = |host: &mut Host, founders: &[usize]| {
+        let founders = founders.iter().copied().map(id).collect();
+        host.machine.override_founders(&founders, DataLoss::Refused, host.now)
+    };
+    assert_eq!(refused(&mut host, &[9]), Err(OverrideRefused::Unknown(id(9))));
+    let new = refused(&mut host, &[0, 4]).unwrap();
+    host.drain();
+    assert_eq!((host.machine.cluster().unwrap().id, host.decision()), (new, "bootstrap"));
+    host.hear(1, founded(&one));
     assert_eq!(host.decision(), "bootstrap", "late news of what was overridden");
 
-    let mut other = Host::knowing(config(3), one.clone());
-    other.hear(1, Body::Founded(forced.clone()));
+    let mut other = Host::knowing(config(3), &one);
+    other.hear(1, known(&host));
     assert_eq!(other.machine.cluster().unwrap().id, new);
-    let mut member = Host::knowing(config(3), Cluster { established: true, ..one.clone() });
-    assert_eq!(
-        member.machine.override_founders(&[id(0)].into(), member.now),
-        Err(OverrideRefused::Established(one.id))
-    );
-    member.hear(1, Body::Founded(forced.clone()));
-    assert_eq!(member.decision(), "conflict");
+    let mut member = Host::knowing(config(3), &one);
+    member.machine.established(&report(one.id(), 1, &[]), member.now).unwrap();
+    member.drain();
+    assert_eq!(refused(&mut member, &[0]), Err(OverrideRefused::Established(one.id())));
+    member.hear(1, known(&host));
+    assert_eq!(member.decision(), "resume", "it goes on, and shows the other one");
+    assert!(matches!(member.machine.remarks(), [Reason::TwoClusters { .. }, ..]));
+    let mut begun = Host::knowing(config(3), &one);
+    begun.machine.server_begins(blank_server("first"), begun.now);
+    begun.drain();
+    assert_eq!(refused(&mut begun, &[0]), Err(OverrideRefused::Begun(one.id())));
 }
 
 #[test]
 fn a_message_survives_the_wire_and_a_record_the_disk() {
-    let cluster = Cluster::founded(founding(0..3, 1));
-    let mut host = Host::knowing(config(3), cluster.clone());
-    host.machine.server_attests(blank_server("first"), host.now);
-    host.hear(4, Body::Founded(Box::new(Cluster::founded(founding(3..6, 2)))));
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.server_begins(blank_server("first"), host.now);
+    host.hear(1, reported(1, 1, group(cluster.id(), 4, [0, 1])));
+    host.hear(4, founded(&founding(3..6, 2)));
+    host.machine.resolve(cluster.id(), host.now).unwrap();
+    host.drain();
     let json = serde_json::to_string(&host.disk).unwrap();
     assert_eq!(serde_json::from_str::<FoundingRecord>(&json).unwrap(), host.disk);
     let newer = json.replacen('{', r#"{"vote_of_the_future":1,"#, 1);
@@ -635,12 +937,17 @@ fn a_message_survives_the_wire_and_a_record_the_disk() {
     let ballot = Ballot { round: 5, node: id(1) };
     let founding = founding(0..3, 1);
     let bodies = [
-        Body::Prepare(Prepare { ballot, terms: Terms::Named(named.try_into().unwrap()) }),
+        Body::Prepare(Prepare { terms: Terms::Named(named.try_into().unwrap()), ..prepare(5, 3) }),
         promise(1, ballot, Some((ballot, &founding))),
-        Body::Accept(Box::new(Accept { ballot, terms: Terms::Count(3.try_into().unwrap()), founding })),
+        Body::Accept(Box::new(Accept {
+            ballot,
+            terms: Terms::Count(3.try_into().unwrap()),
+            founding,
+            counted: counted(3),
+        })),
         Body::Accepted(ballot),
-        Body::Nack(Nack { ballot, promised: None, refusal: Refusal::Fault }),
-        Body::Founded(Box::new(cluster)),
+        Body::Nack(Nack { ballot, promised: None, refusal: Refusal::Fault, counted: Some(counted(2)) }),
+        known(&host),
         Body::Ask,
     ];
     for body in bodies {
@@ -657,11 +964,14 @@ fn a_nack_ends_a_ballot_or_does_nothing() {
     let ballot = prepared(&host.wait(SECOND));
     let before = host.machine.agreement.clone();
     for refusal in [Refusal::OtherTerms, Refusal::TooManyServers, Refusal::Fault] {
-        host.hear(1, Body::Nack(Nack { ballot, promised: Some(ballot), refusal }));
+        host.hear(1, Body::Nack(Nack { ballot, promised: Some(ballot), refusal, counted: None }));
         assert_eq!(host.machine.agreement, before);
     }
     let higher = Ballot { round: ballot.round + 4, node: id(2) };
-    host.hear(1, Body::Nack(Nack { ballot, promised: Some(higher), refusal: Refusal::Promised }));
+    host.hear(
+        1,
+        Body::Nack(Nack { ballot, promised: Some(higher), refusal: Refusal::Promised, counted: None }),
+    );
     assert_eq!(host.machine.agreement, Agreement::new(before.record().clone()));
     let again = prepared(&host.wait(10 * SECOND));
     assert!(again.round > higher.round, "the next ballot is above everything heard of");

@@ -42,6 +42,16 @@ struct Encoded {
     holds_data: Option<bool>,
     #[n(9)]
     server_up: Option<bool>,
+    #[n(10)]
+    named: Option<u64>,
+    #[n(11)]
+    knowledge: Option<u64>,
+    /// Set if the node has no vote and gives none.
+    #[n(12)]
+    has_no_vote: Option<bool>,
+    /// Set if the node has given no vote yet.
+    #[n(13)]
+    has_not_voted: Option<bool>,
 }
 
 /// Bytes that are no metadata.
@@ -77,6 +87,10 @@ pub fn encode(metadata: &Metadata) -> Result<Vec<u8>, MetadataTooLarge> {
             Attestation::HoldsData => Some(true),
         },
         server_up: metadata.founding.server_up,
+        named: metadata.founding.named,
+        knowledge: metadata.founding.knowledge,
+        has_no_vote: Some(true).filter(|_| !metadata.founding.may_vote),
+        has_not_voted: Some(true).filter(|_| !metadata.founding.has_voted),
     };
     let bytes = super::frame::write(&encoded);
     if bytes.len() > MAX_METADATA { Err(MetadataTooLarge(bytes.len())) } else { Ok(bytes) }
@@ -108,6 +122,10 @@ pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
                 Some(true) => Attestation::HoldsData,
             },
             server_up: encoded.server_up,
+            named: encoded.named,
+            knowledge: encoded.knowledge,
+            may_vote: encoded.has_no_vote != Some(true),
+            has_voted: encoded.has_not_voted != Some(true),
         },
     };
     for (name, addr) in encoded.endpoints {
@@ -169,6 +187,10 @@ mod tests {
                 established: true,
                 attestation: Attestation::HoldsData,
                 server_up: Some(true),
+                named: Some(5),
+                knowledge: Some(9),
+                may_vote: false,
+                has_voted: false,
             },
         }
     }
@@ -185,8 +207,8 @@ mod tests {
     #[test]
     fn a_field_of_a_later_version_is_skipped() {
         let mut bytes = encode(&metadata()).unwrap();
-        assert_eq!(bytes[0], 0xaa, "a map of ten");
-        bytes[0] = 0xab;
+        assert_eq!(bytes[0], 0xae, "a map of fourteen");
+        bytes[0] = 0xaf;
         bytes.extend([0x18, 99, 0x63, b'n', b'e', b'w']);
         assert_eq!(decode(&bytes), Ok(metadata()));
     }

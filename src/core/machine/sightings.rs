@@ -8,9 +8,9 @@ use std::{
 };
 
 use crate::{
-    bootstrap::{Bootstrap, Contact, Founder, Sighting, Sightings},
+    bootstrap::{Bootstrap, Contact, Counted, Founder, Sighting, Sightings},
     gossip::Gossip,
-    membership::{Member, MemberStatus, Membership},
+    membership::{FoundingNews, Member, MemberStatus, Membership},
     node::{Role, Tags},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Lookout<'a> {
     pub(super) gossip: &'a Gossip,
     pub(super) membership: &'a Membership,
     pub(super) seeds: &'a Seeds,
+    /// Set while a provider has not answered at all.
+    pub(super) unheard_providers: bool,
     /// Address of another agent that has this node's id.
     pub(super) duplicate: Option<SocketAddr>,
 }
@@ -47,13 +49,14 @@ impl Lookout<'_> {
             };
             !member.status.is_active() && members.values().any(came_after)
         };
-        let servers =
-            members.values().filter(|member| member.role == Role::Server && !replaced(member)).count();
+        let counts = |member: &&Member| member.id != me && may_vote(member) && !replaced(member);
+        let ids = members.values().filter(counts).map(|member| (member.id, member.addr));
         Sightings {
             nodes,
-            distinct_servers: servers + unanswered.len(),
+            counted: Counted { ids: ids.collect(), silent: unanswered.keys().copied().collect() },
             seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
             unanswered_seeds: unanswered,
+            unheard_providers: self.unheard_providers,
             duplicate: self.duplicate,
         }
     }
@@ -94,10 +97,10 @@ impl Lookout<'_> {
             role: member.role,
             contact: self.contact(member, now),
             expect: member.expect.map(NonZeroU16::get),
+            named: news.named,
             cluster_id: news.cluster_id,
-            config_index: news.config_index,
-            established: news.established,
             attestation: news.attestation,
+            knowledge: news.knowledge,
         }
     }
 
@@ -111,6 +114,15 @@ impl Lookout<'_> {
         };
         self.seeds.iter().filter(|(addr, _)| silent(addr)).map(|(addr, since)| (*addr, *since)).collect()
     }
+}
+
+/// True if a member may have a vote: a server that has not said otherwise, or a node of which only others have told. Whoever has
+/// said goodbye gives none any more.
+fn may_vote(member: &Member) -> bool {
+    let has_said_nothing = member.name.as_str() == member.id.to_string();
+    let FoundingNews { may_vote, has_voted, .. } = member.founding;
+    let is_leaving = member.status == MemberStatus::Left;
+    has_said_nothing || (member.role == Role::Server && if is_leaving { has_voted } else { may_vote })
 }
 
 /// Zone of a node: the tag by which founders are spread.

@@ -37,10 +37,18 @@ pub struct FoundingNews {
     pub attestation: Attestation,
     /// Set if its server sends heartbeats: true if the last one is recent.
     pub server_up: Option<bool>,
+    /// Digest of the founders that it names, if it names them.
+    pub named: Option<u64>,
+    /// Digest of all that it knows of clusters; `None` if that is nothing.
+    pub knowledge: Option<u64>,
+    /// True if it has given a vote under this name, or may give one in this life.
+    pub may_vote: bool,
+    /// True if it has given a vote under this name: that counts after its goodbye, too.
+    pub has_voted: bool,
 }
 
 impl Default for FoundingNews {
-    /// Nothing known, nothing said.
+    /// Nothing known, nothing said: whoever has not said that he has no vote may have one.
     fn default() -> Self {
         Self {
             cluster_id: None,
@@ -48,6 +56,10 @@ impl Default for FoundingNews {
             established: false,
             attestation: Attestation::Silent,
             server_up: None,
+            named: None,
+            knowledge: None,
+            may_vote: true,
+            has_voted: true,
         }
     }
 }

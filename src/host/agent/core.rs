@@ -21,10 +21,10 @@ use super::{
     saving::{Saving, Written},
 };
 use crate::{
-    bootstrap::{DataLoss, NodeRecord, Reason, Reset, ResetRefused},
+    bootstrap::{DataLoss, NodeRecord, Reason, ResetRefused},
     config::LEAVE_WITHIN,
     gossip::{Event, ExchangeId, NoAnswer},
-    handle::{Command, Forgotten, JoinOutcome, NotDone, Reply},
+    handle::{Command, JoinOutcome, NotDone, Reply, Verdict},
     machine::Machine,
     node::NodeId,
     retry_join::Update,
@@ -204,6 +204,7 @@ impl Core {
             }
             Wake::Update(update) => {
                 let seeds = self.publisher.take_update(update, now);
+                self.machine.note_unheard_providers(self.publisher.has_unheard_provider());
                 self.machine.set_seeds(seeds, now);
             }
             Wake::Written(written) => self.take_written(*written, now),
@@ -261,24 +262,43 @@ impl Core {
                 self.replies.await_disk(reply, Ok(()));
             }
             Command::Establish { report, reply } => {
-                let taken = self.machine.established(&report, now);
+                let taken = self.machine.bootstrap().established(&report, now);
                 self.replies.await_disk(reply, taken);
             }
-            Command::Override { founders, reply } => {
-                let cluster = self.machine.override_founders(&founders, now);
+            Command::Ask { server_id, reply } => {
+                self.machine.server_asks(server_id.as_ref(), now);
+                self.replies.await_disk(reply, Ok(()));
+            }
+            Command::Begin { report, reply } => {
+                let decision = self.machine.server_begins(report, now);
+                self.replies.await_disk(reply, Ok(decision));
+            }
+            Command::Retract { reply } => {
+                self.machine.bootstrap().retract(now);
+                self.replies.await_disk(reply, Ok(()));
+            }
+            Command::Resolve { cluster_id, verdict, reply } => {
+                let resolved = match verdict {
+                    Verdict::Keep => self.machine.bootstrap().resolve(cluster_id, now),
+                    Verdict::Over => self.machine.bootstrap().give_up(cluster_id, now),
+                };
+                self.replies.await_disk(reply, resolved);
+            }
+            Command::Vouch { gone, reply } => {
+                let vouched = self.machine.bootstrap().vouch(gone, now);
+                self.replies.await_disk(reply, vouched);
+            }
+            Command::Override { founders, data_loss, reply } => {
+                let cluster = self.machine.bootstrap().override_founders(&founders, data_loss, now);
                 self.replies.await_disk(reply, cluster);
             }
-            Command::Reset { data_loss, reply } => self.reset(data_loss, reply, now),
+            Command::Reset { data_loss, reply } => self.reset(data_loss, reply),
         }
     }
 
-    fn reset(&mut self, data_loss: DataLoss, reply: Reply<Forgotten, ResetRefused>, now: Instant) {
-        match self.machine.reset((self.new_id)(), data_loss, now) {
-            Ok(Reset::RivalForgotten) => self.replies.await_disk(reply, Ok(Forgotten::Rival)),
-            Ok(Reset::StartOver(record)) => {
-                let record = NodeRecord { epoch: self.about.epoch, founding: *record };
-                self.saving.start_over(record, reply);
-            }
+    fn reset(&mut self, data_loss: DataLoss, reply: Reply<NodeId, ResetRefused>) {
+        match self.machine.bootstrap().reset((self.new_id)(), data_loss) {
+            Ok(founding) => self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, reply),
             Err(refused) => self.replies.await_turn(reply, Err(NotDone::Refused(refused))),
         }
     }

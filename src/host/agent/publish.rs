@@ -65,6 +65,11 @@ impl Publisher {
         seeds
     }
 
+    /// True while a provider has not answered at all.
+    pub(super) fn has_unheard_provider(&self) -> bool {
+        self.discovery.providers.iter().any(|report| report.answered.is_none())
+    }
+
     /// True if there is something new to see, or a refresh is due.
     pub(super) fn is_due(&self, machine: &Machine, now: Instant) -> bool {
         let last = self.snapshots.borrow();

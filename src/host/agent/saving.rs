@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use super::replies::Replies;
 use crate::{
     bootstrap::{NodeRecord, ResetRefused},
-    handle::{Forgotten, NotDone, Reply, Unwritten},
+    handle::{NotDone, Reply, Unwritten},
     machine::{Machine, Save},
+    node::NodeId,
     state_dir::StateDir,
 };
 
@@ -36,7 +37,7 @@ enum Write {
 /// The node that an operator wants in this one's place, and the way back of the answer.
 struct StartOver {
     record: NodeRecord,
-    reply: Reply<Forgotten, ResetRefused>,
+    reply: Reply<NodeId, ResetRefused>,
 }
 
 /// A record that the disk refused.
@@ -78,7 +79,7 @@ impl Saving {
     }
 
     /// Makes this node forget everything, once the record of the node that follows it is on disk.
-    pub(super) fn start_over(&mut self, record: NodeRecord, reply: Reply<Forgotten, ResetRefused>) {
+    pub(super) fn start_over(&mut self, record: NodeRecord, reply: Reply<NodeId, ResetRefused>) {
         self.resets.push(StartOver { record, reply });
     }
 
@@ -183,7 +184,7 @@ impl Saving {
         let answer = match result {
             Ok(()) => {
                 self.starts_over = true;
-                Ok(Forgotten::Everything { new_id: record.founding.node_id })
+                Ok(record.founding.node_id)
             }
             Err(why) => Err(NotDone::Unwritten(Unwritten(format!("nothing is forgotten: {why}")))),
         };

@@ -4,7 +4,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 /// The first words of every record.
-pub(super) const FORMAT: &str = "chronik-agent record 1 sha256 ";
+pub(super) const FORMAT: &str = "chronik-agent record 2 sha256 ";
+/// The first words of a record of the first format.
+const FORMER: &str = "chronik-agent record 1 sha256 ";
+
 pub(super) fn checksum(json: &[u8]) -> String {
     Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -17,13 +20,27 @@ pub(super) fn seal<T: Serialize>(record: &T) -> Vec<u8> {
     file
 }
 
-pub(super) fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<T, String> {
-    let text = file.strip_prefix(FORMAT.as_bytes()).ok_or("it is no record of this agent")?;
+/// A record that may be of the first format.
+#[derive(Debug, PartialEq)]
+pub(super) enum Unsealed<T> {
+    /// It is of the present one.
+    Present(T),
+    /// It is of the first; its JSON.
+    Former(Vec<u8>),
+}
+
+pub(super) fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<Unsealed<T>, String> {
+    let former = file.strip_prefix(FORMER.as_bytes());
+    let text = former.or_else(|| file.strip_prefix(FORMAT.as_bytes()));
+    let text = text.ok_or("it is no record of this agent")?;
     let end = text.iter().position(|byte| *byte == b'\n').ok_or("it is cut short")?;
     let (sum, json) = (&text[..end], &text[end + 1..]);
     let json = json.strip_suffix(b"\n").ok_or("it is cut short")?;
     if sum != checksum(json).as_bytes() {
         return Err("its checksum does not fit".to_owned());
     }
-    serde_json::from_slice(json).map_err(|error| error.to_string())
+    if former.is_some() {
+        return Ok(Unsealed::Former(json.to_owned()));
+    }
+    serde_json::from_slice(json).map(Unsealed::Present).map_err(|error| error.to_string())
 }

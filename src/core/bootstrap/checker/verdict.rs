@@ -43,7 +43,7 @@ impl Votes {
         let (ballot, founding) = match &envelope.body {
             Body::Accept(accept) => (accept.ballot, Some(&accept.founding)),
             Body::Accepted(ballot) => (*ballot, None),
-            Body::Prepare(_) | Body::Promise(_) | Body::Nack(_) | Body::Founded(_) | Body::Ask => return,
+            _ => return,
         };
         let ballot = self.ballots.iter().position(|known| *known == ballot).unwrap_or_else(|| {
             self.ballots.push(ballot);
@@ -157,9 +157,9 @@ fn describe(body: &Body) -> String {
         }
         Body::Accept(accept) => format!("Accept({}, {})", accept.ballot.round, show(&accept.founding)),
         Body::Accepted(ballot) => format!("Accepted({})", ballot.round),
-        Body::Founded(cluster) => {
-            format!("Founded({})", cluster.founding.as_ref().map_or_else(String::new, show))
+        Body::Known(knowledge) => {
+            format!("Known({})", knowledge.foundings.values().map(show).collect::<Vec<_>>().join(","))
         }
-        Body::Nack(_) | Body::Ask => format!("{body:?}"),
+        _ => format!("{body:?}"),
     }
 }

@@ -1,0 +1,23 @@
+//! The consent of a person to a change.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use super::output::Output;
+
+/// Asks the person at the terminal. Without one, only `--yes` is an answer.
+pub(super) fn is_agreed(output: &mut Output<'_>) -> io::Result<bool> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        writeln!(output.err, "nothing is done: this is no terminal, so that --yes is needed")?;
+        return Ok(false);
+    }
+    write!(output.err, "Go on? [y/N] ")?;
+    output.err.flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
+    if !agreed {
+        writeln!(output.err, "nothing is done")?;
+    }
+    Ok(agreed)
+}

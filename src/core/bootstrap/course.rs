@@ -1,0 +1,241 @@
+//! The course of an input: what follows from it in the record, in messages and in the decision.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use super::{
+    Bootstrap,
+    cluster::Cluster,
+    config::Config,
+    decision::{self, Outcome},
+    difference::Difference,
+    founding::ClusterId,
+    knowledge::Knowledge,
+    look::Questions,
+    message::{Body, Looked},
+    notes::{Blank, Notes},
+    proposer::Proposer,
+    readiness::Readiness,
+    reason::Reason,
+    report::{GroupReport, Holding, ListIndex},
+    server::{EstablishedReport, ReportRefused, ServerReport},
+    situation::Looking,
+};
+use crate::node::NodeId;
+
+impl Bootstrap {
+    /// Takes in what another node knows. Whoever said something first has told it to all: others tell it on only to those who
+    /// still do not know it after a while.
+    pub(super) fn learn(&mut self, theirs: &Knowledge, now: Instant) {
+        let Config { cluster_name, words, .. } = self.situation.config();
+        if self.agreement.learn(theirs, cluster_name, *words) {
+            self.pace.note_told(&self.situation.others(), now);
+        }
+    }
+
+    pub(super) fn take_report(&mut self, report: &EstablishedReport) -> Result<(), ReportRefused> {
+        let reported = report.cluster_id;
+        let record = self.agreement.record();
+        let standing = record.knowledge.standing();
+        let is_alive = |id| self.situation.is_alive(id);
+        let known = decision::meant(record, &self.situation).or(self.situation.pinned());
+        if let Some(known) = known.filter(|known| *known != reported) {
+            return Err(ReportRefused::OtherCluster { reported, known });
+        }
+        let cluster = standing.cluster(reported, &is_alive);
+        let cluster = match cluster {
+            Some(cluster) => cluster,
+            None if report.adopt || self.situation.server_holds_data() => Cluster::reported(reported),
+            None => return Err(ReportRefused::Unknown(reported)),
+        };
+        let voters = report.resolve(&cluster, &self.situation.known_founders())?;
+        let before =
+            record.own_report().and_then(|own| own.group.as_ref()).filter(|own| own.cluster_id == reported);
+        let mut group = GroupReport {
+            cluster_id: reported,
+            index: ListIndex { is_given: true, value: report.config_index.unwrap_or(0) },
+            voters,
+            heard: standing.heard(reported, &is_alive).filter(|heard| heard.reporter != record.node_id),
+        };
+        if report.config_index.is_none() {
+            let kept = before.filter(|before| !before.index.is_given && before.names_the_same(&group));
+            let next = || ListIndex { is_given: false, value: record.knowledge.next_own_index(reported) };
+            group.index = kept.map_or_else(next, |before| before.index);
+        }
+        if record.notes_of(reported).is_some_and(Notes::is_own) {
+            self.note_begun(reported);
+        }
+        self.agreement.report(|own| own.group = Some(group));
+        self.tell_all();
+        Ok(())
+    }
+
+    /// Ends every input: news go to other nodes, a ballot is driven, and the decision follows.
+    pub(super) fn finish_input(&mut self, now: Instant) {
+        self.pace.clear_wake();
+        let standing = self.agreement.knowledge().standing();
+        let settled = self.agreement.knowledge().settled_ids(&standing);
+        self.situation.discount(&standing.spoken, &settled);
+        let knows_cluster = !standing.clusters.is_empty();
+        if self.situation.fault().is_none() {
+            self.tell_others(now);
+        }
+        self.waiting = if knows_cluster {
+            Vec::new()
+        } else {
+            let readiness = Readiness::assess(&self.situation, &self.agreement, now);
+            let Self { situation, agreement, pace, outbox, .. } = self;
+            Proposer { situation, agreement, pace, outbox, now }.drive(readiness)
+        };
+        self.note_server();
+        self.drive_look(now);
+        self.outbox.commit(self.agreement.record());
+        self.decide();
+    }
+
+    /// Notes what the server's word and the list of voters say about the server beside this agent.
+    fn note_server(&mut self) {
+        let record = self.agreement.record();
+        let (standing, is_alive) = (record.knowledge.standing(), |id| self.situation.is_alive(id));
+        let meant = decision::meant(record, &self.situation);
+        let cluster = meant.and_then(|id| standing.cluster(id, &is_alive));
+        let me = record.node_id;
+        let is_named = |cluster: &Cluster| cluster.voters.iter().any(|voter| voter.id == Some(me));
+        let named = cluster.as_ref().filter(|cluster| is_named(cluster)).map(|cluster| cluster.id);
+        let is_here = |id: &ClusterId| named == Some(*id) || record.notes_of(*id).is_some_and(Notes::is_own);
+        let Some(server) = self.situation.server().cloned() else {
+            return self.note_named(named);
+        };
+        let of = server.cluster_id.or(meant.filter(is_here)).filter(|_| server.has_state);
+        let held = match (of, meant) {
+            (Some(of), Some(meant)) => (of == meant).then_some(of),
+            (Some(of), None) => {
+                (standing.clusters.is_empty() || standing.clusters.contains_key(&of)).then_some(of)
+            }
+            (None, _) => None,
+        };
+        let is_open = meant.is_none() && server.has_state && of.is_none();
+        self.note_named(named);
+        if let Some(id) = held.filter(|_| meant.is_some()) {
+            self.agreement.note(id, |notes| notes.begun = true);
+        }
+        if !is_open && self.situation.fault().is_none() {
+            let holds = held.map(|cluster_id| Holding { server_id: server.server_id, cluster_id });
+            let before = self.agreement.record().own_report().and_then(|own| own.holds.clone());
+            if before != holds {
+                self.agreement.report(|own| own.holds = holds);
+                self.tell_all();
+            }
+        }
+    }
+
+    /// Looks at the other founders' servers while this one is blank again, and the group does not exist.
+    fn drive_look(&mut self, now: Instant) {
+        match self.target_of_look(now) {
+            Some((cluster_id, founders)) => self.look.begin(cluster_id, founders),
+            None => self.look.end(),
+        }
+        if let (Some(Questions { number, holds, to }), Some(cluster)) =
+            (self.look.ask(now), &self.outcome.cluster)
+        {
+            let question = Body::Look(Looked { cluster_id: cluster.id, number, holds });
+            self.outbox.push_to_all(to, &question);
+        }
+        self.pace.wake_at(self.look.wake(now));
+        self.situation.set_looking(Looking {
+            has_passed: self.look.has_passed(),
+            is_held: self.look.is_held(now),
+            unseen: if self.look.is_under_way() { self.look.unseen() } else { self.other_founders() },
+        });
+    }
+
+    fn other_founders(&self) -> Vec<NodeId> {
+        let founding = self.outcome.cluster.as_ref().and_then(|cluster| cluster.founding.as_ref());
+        let me = self.agreement.me();
+        founding.map(|founding| founding.ids().filter(|id| *id != me).collect()).unwrap_or_default()
+    }
+
+    fn target_of_look(&self, now: Instant) -> Option<(ClusterId, BTreeSet<NodeId>)> {
+        let cluster = self.outcome.cluster.as_ref().filter(|cluster| !cluster.established)?;
+        let record = self.agreement.record();
+        let server = self.situation.server().filter(|_| self.situation.is_seen_blank(now))?;
+        let judged = record.notes_of(cluster.id)?.judge_blank(Some(&server.server_id));
+        let founding =
+            cluster.founding.as_ref().filter(|founding| founding.founder(record.node_id).is_some())?;
+        let others = founding.ids().filter(|id| *id != record.node_id).collect();
+        (judged == Blank::Again).then_some((cluster.id, others))
+    }
+
+    /// Takes in a question or an answer of a look. Only a founder's question holds the server here.
+    pub(super) fn take_look(&mut self, from: NodeId, body: &Body, now: Instant) {
+        let Some(cluster) = &self.outcome.cluster else { return };
+        let is_founder =
+            |id| cluster.founding.as_ref().is_some_and(|founding| founding.founder(id).is_some());
+        match body {
+            Body::Look(looked) => {
+                let is_ours = looked.cluster_id == cluster.id && !cluster.established;
+                if is_ours && looked.holds && is_founder(from) {
+                    self.look.note_other(now);
+                }
+                let answer = Looked { holds: self.look.is_under_way(), ..*looked };
+                let is_blank = is_ours && self.situation.is_seen_blank(now);
+                self.outbox.push(from, if is_blank { Body::Blank(answer) } else { Body::NotBlank(answer) });
+            }
+            Body::Blank(looked) if looked.cluster_id == cluster.id => {
+                if looked.holds && is_founder(from) {
+                    self.look.note_other(now);
+                }
+                self.look.note_answer(from, looked.number, true);
+            }
+            Body::Blank(looked) | Body::NotBlank(looked) => self.look.note_answer(from, looked.number, false),
+            _ => {}
+        }
+    }
+
+    /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise.
+    pub(super) fn note_begun(&mut self, cluster_id: ClusterId) {
+        self.agreement.note(cluster_id, |notes| notes.begun = true);
+        self.situation.end_wait();
+        if let Some(server) = self.situation.server().cloned() {
+            self.situation.set_server(ServerReport { has_state: true, ..server });
+        }
+    }
+
+    fn note_named(&mut self, named: Option<ClusterId>) {
+        if let Some(id) = named {
+            self.agreement.note(id, |notes| notes.named = true);
+        }
+    }
+
+    pub(super) fn decide(&mut self) {
+        let unsaved = self.situation.fault().cloned().unwrap_or(Reason::Saving);
+        let waiting = if self.waiting.is_empty() { &[unsaved][..] } else { &self.waiting };
+        self.outcome = Outcome::decide(self.outbox.record(), &self.situation, waiting);
+    }
+
+    /// Tells all other nodes what is known here: something was said here first.
+    pub(super) fn tell_all(&mut self) {
+        let known = Body::Known(Box::new(self.agreement.knowledge().clone()));
+        self.outbox.push_to_all(self.situation.others(), &known);
+    }
+
+    /// Tells and asks the nodes that know something else than this one.
+    fn tell_others(&mut self, now: Instant) {
+        let words = self.situation.config().words;
+        let ours = self.agreement.knowledge().digest(words);
+        let alive = self.situation.sightings().nodes.iter().filter(|(_, node)| node.is_alive());
+        let compared = alive.map(|(id, node)| (*id, Difference::between(ours, node)));
+        let differences: Vec<_> =
+            compared.filter(|(_, difference)| *difference != Difference::None).collect();
+        for (id, difference) in differences {
+            if !self.pace.try_tell(id, now) {
+                continue;
+            }
+            if difference.is_to_tell() {
+                self.outbox.push(id, Body::Known(Box::new(self.agreement.knowledge().clone())));
+            }
+            if difference.is_to_ask() {
+                self.outbox.push(id, Body::Ask);
+            }
+        }
+    }
+}

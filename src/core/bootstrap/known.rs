@@ -1,0 +1,252 @@
+//! The clusters that stand, by what is known now: nothing here is kept, so that whatever is taken back is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    cluster::{Cluster, Voter},
+    founding::{ClusterId, Founding},
+    knowledge::Knowledge,
+    report::{GroupReport, Heard, Report},
+    word::Spoken,
+};
+use crate::node::NodeId;
+
+/// The clusters of one name that stand.
+#[derive(Debug, Clone)]
+pub(super) struct Standing<'a> {
+    knowledge: &'a Knowledge,
+    /// Each with whoever says that it exists.
+    pub(super) clusters: BTreeMap<ClusterId, Claimed<'a>>,
+    /// The words of operators.
+    pub(super) spoken: Spoken,
+}
+
+/// A cluster that stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claimed<'a> {
+    /// Its founding; `None` if it is only reported.
+    pub(super) founding: Option<&'a Founding>,
+    /// The nodes whose servers say that it exists.
+    pub(super) by: BTreeSet<NodeId>,
+}
+
+/// A report that counts, with its reporter.
+#[derive(Debug, Clone, Copy)]
+struct Counting<'a> {
+    heard: Heard,
+    group: &'a GroupReport,
+}
+
+/// The voters of a cluster, as far as its servers agree on them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Voting<'a> {
+    /// The list that counts.
+    list: Option<Counting<'a>>,
+    /// Another list of the same version.
+    differs: Option<Counting<'a>>,
+    /// Set once a server has reported that the group exists.
+    established: bool,
+}
+
+/// Tells which nodes are alive.
+pub(super) type IsAlive<'a> = &'a dyn Fn(NodeId) -> bool;
+
+impl Knowledge {
+    /// The clusters that stand.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        let spoken = Spoken::weigh(&self.words);
+        let mut clusters: BTreeMap<ClusterId, Claimed<'_>> = BTreeMap::new();
+        for (id, founding) in &self.foundings {
+            clusters.entry(*id).or_default().founding = Some(founding);
+        }
+        for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.retired.contains(reporter))
+        {
+            for id in report.claims() {
+                clusters.entry(id).or_default().by.insert(*reporter);
+            }
+        }
+        // A word that another contradicts takes no cluster away.
+        let is_ended = |id: &ClusterId| spoken.ended.contains(id) && !spoken.disputed.contains(id);
+        clusters.retain(|id, claimed| {
+            !is_ended(id)
+                && !claimed
+                    .founding
+                    .is_some_and(|founding| self.is_over(founding) || self.is_overridden(founding))
+        });
+        Standing { knowledge: self, clusters, spoken }
+    }
+
+    /// True if any cluster stands.
+    pub(super) fn knows_cluster(&self) -> bool {
+        !self.standing().clusters.is_empty()
+    }
+
+    /// True if every voter of the last list is retired; what retired reporters said of the voters counts for this.
+    fn is_over(&self, founding: &Founding) -> bool {
+        let is_retired = |id: NodeId| self.retired.contains(&id);
+        let named = self.named(founding.id(), Some(founding));
+        let lists = named.iter().filter(|counting| !counting.group.voters.is_empty());
+        match lists.max_by_key(|counting| counting.group.index) {
+            Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(is_retired)),
+            None => founding.ids().all(is_retired),
+        }
+    }
+
+    /// True if an operator's founding stands in the place of this one: of everything that is not established, except of another
+    /// operator's founding that it does not name.
+    fn is_overridden(&self, founding: &Founding) -> bool {
+        let is_stronger = |other: &Founding| {
+            let Some(operator) = other.operator().filter(|_| other.id() != founding.id()) else {
+                return false;
+            };
+            founding.operator().is_none() || operator.overrides.contains(&founding.id())
+        };
+        self.foundings.values().any(is_stronger)
+            && !self.voting(founding.id(), Some(founding), &|_| false).established
+    }
+
+    /// The ids that lists of clusters which are over name: their votes count no more.
+    pub(super) fn settled_ids(&self, standing: &Standing<'_>) -> BTreeSet<NodeId> {
+        let over = self.foundings.values().filter(|founding| !standing.clusters.contains_key(&founding.id()));
+        over.flat_map(Founding::ids).collect()
+    }
+
+    /// The reports about one cluster by those whom its founding names, or a list of theirs: nobody reports himself in.
+    fn named(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
+        let of_it = self.reports.iter().filter_map(|(reporter, report)| {
+            let group = report.group.as_ref().filter(|group| group.cluster_id == id)?;
+            Some(Counting { heard: Heard { reporter: *reporter, number: report.number }, group })
+        });
+        let mut reports: Vec<Counting<'_>> = of_it.collect();
+        let Some(founding) = founding else { return reports };
+        let mut named: BTreeSet<NodeId> = founding.ids().collect();
+        loop {
+            let before = named.len();
+            let lists = reports.iter().filter(|counting| named.contains(&counting.heard.reporter));
+            let voters = lists.flat_map(|counting| &counting.group.voters).filter_map(|voter| voter.id);
+            let seats = named.iter().flat_map(|seat| self.same_server(*seat, id));
+            let more: Vec<NodeId> = voters.chain(seats).collect();
+            named.extend(more);
+            if named.len() == before {
+                break;
+            }
+        }
+        reports.retain(|counting| named.contains(&counting.heard.reporter));
+        reports
+    }
+
+    /// The reports about one cluster that count: a reporter that has retired says no more.
+    fn counting(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
+        let mut reports = self.named(id, founding);
+        reports.retain(|counting| !self.retired.contains(&counting.heard.reporter));
+        reports
+    }
+
+    /// The other nodes beside the data of the same server of this cluster.
+    fn same_server(&self, node: NodeId, cluster_id: ClusterId) -> impl Iterator<Item = NodeId> {
+        let holding =
+            move |report: &Report| report.holds.clone().filter(|holding| holding.cluster_id == cluster_id);
+        let held = self.reports.get(&node).and_then(holding);
+        let others = self
+            .reports
+            .iter()
+            .filter(move |(other, report)| **other != node && held.is_some() && holding(report) == held);
+        others.map(|(other, _)| *other)
+    }
+
+    /// The voters of a cluster: of the reports that stand, the list of the highest version that is not refuted.
+    pub(super) fn voting(
+        &self,
+        id: ClusterId,
+        founding: Option<&Founding>,
+        is_alive: IsAlive<'_>,
+    ) -> Voting<'_> {
+        let counting = self.counting(id, founding);
+        let established = founding.is_none() || !counting.is_empty();
+        let refuted = |list: &Counting<'_>| self.is_refuted(list, &counting, is_alive);
+        let lists = counting.iter().filter(|list| !list.group.voters.is_empty() && !refuted(list));
+        let mut lists: Vec<Counting<'_>> = lists.copied().collect();
+        lists.sort_by_key(|list| std::cmp::Reverse((list.group.index, list.heard)));
+        let list = lists.first().copied();
+        let differs = list.and_then(|top| {
+            let rival = |other: &&Counting<'_>| {
+                other.group.index == top.group.index && !other.group.names_the_same(top.group)
+            };
+            lists.iter().find(rival).copied()
+        });
+        Voting { list, differs, established }
+    }
+
+    /// True if a majority of the voters that a list names say otherwise at a lower version, though they have heard of it: a list
+    /// that was committed is known to a majority of itself.
+    fn is_refuted(&self, list: &Counting<'_>, counting: &[Counting<'_>], is_alive: IsAlive<'_>) -> bool {
+        let denies = |voter: &Voter| {
+            let Some(id) = voter.id.filter(|id| is_alive(*id)) else { return false };
+            counting.iter().any(|other| {
+                let has_heard = other.group.heard.is_some_and(|heard| {
+                    heard.reporter == list.heard.reporter && heard.number >= list.heard.number
+                });
+                let is_other = !other.group.voters.is_empty() && !other.group.names_the_same(list.group);
+                other.heard.reporter == id && other.group.index < list.group.index && has_heard && is_other
+            })
+        };
+        let voters = &list.group.voters;
+        voters.iter().filter(|voter| denies(voter)).count() > voters.len() / 2
+    }
+
+    /// The number after all that reporters have given lists of this cluster themselves.
+    pub(super) fn next_own_index(&self, id: ClusterId) -> u64 {
+        let groups = self.reports.values().filter_map(|report| report.group.as_ref());
+        let own = groups.filter(|group| group.cluster_id == id && !group.index.is_given);
+        own.map(|group| group.index.value).max().unwrap_or(0) + 1
+    }
+
+    /// The node that has the seat of `voter` now: another one beside the data of the same server, once the first is gone.
+    fn seat(&self, voter: NodeId, cluster_id: ClusterId, is_alive: IsAlive<'_>) -> NodeId {
+        let heir = self.same_server(voter, cluster_id).find(|other| is_alive(*other));
+        heir.filter(|_| !is_alive(voter)).unwrap_or(voter)
+    }
+}
+
+impl Standing<'_> {
+    /// The cluster of this id, as it is known now.
+    pub(super) fn cluster(&self, id: ClusterId, is_alive: IsAlive<'_>) -> Option<Cluster> {
+        let founding = self.clusters.get(&id)?.founding;
+        let voting = self.knowledge.voting(id, founding, is_alive);
+        let mut voters = match (voting.list, founding) {
+            (Some(list), _) => list.group.voters.clone(),
+            (None, Some(founding)) => Cluster::founded(founding.clone()).voters,
+            (None, None) => Vec::new(),
+        };
+        for voter in &mut voters {
+            voter.id = voter.id.map(|voter| self.knowledge.seat(voter, id, is_alive));
+        }
+        let index = voting.list.map_or(0, |list| list.group.index.value);
+        Some(Cluster {
+            id,
+            founding: founding.cloned(),
+            voters,
+            config_index: index,
+            established: voting.established,
+        })
+    }
+
+    /// The two lists of voters of one version, if servers differ on them.
+    pub(super) fn differing_lists(&self, id: ClusterId, is_alive: IsAlive<'_>) -> Option<[Vec<Voter>; 2]> {
+        let voting = self.knowledge.voting(id, self.clusters.get(&id)?.founding, is_alive);
+        let (list, differs) = (voting.list?, voting.differs?);
+        Some([list.group.voters.clone(), differs.group.voters.clone()])
+    }
+
+    /// The report whose list counts.
+    pub(super) fn heard(&self, id: ClusterId, is_alive: IsAlive<'_>) -> Option<Heard> {
+        let founding = self.clusters.get(&id)?.founding;
+        self.knowledge.voting(id, founding, is_alive).list.map(|list| list.heard)
+    }
+
+    /// The founder whose seat `node` has: itself, or the one beside whose server's data it stands now.
+    pub(super) fn founder_seat(&self, id: ClusterId, node: NodeId, is_alive: IsAlive<'_>) -> Option<NodeId> {
+        let founding = self.clusters.get(&id)?.founding?;
+        founding.ids().find(|founder| self.knowledge.seat(*founder, id, is_alive) == node)
+    }
+}
