@@ -199,6 +199,7 @@ fn a_second_server_beside_one_that_runs_is_told_to_wait() {
         agents[0].put("/v1/server", &json!({"server_id": id, "has_state": false}).to_string()).json()
     };
     assert_eq!(attest("first")["decision"], "bootstrap");
+    assert_eq!(attest("first")["decision"], "bootstrap");
     assert_eq!(code(&attest("second")), "another_server");
     assert_eq!(code(&agents[0].get("/v1/bootstrap?server_id=second").json()), "another_server");
     assert_eq!(agents[0].get("/v1/bootstrap?server_id=first").json()["decision"], "bootstrap");

@@ -317,7 +317,8 @@ impl World {
                 Event::Founding(..)
                 | Event::JoinEnded(..)
                 | Event::KeysAnswered(..)
-                | Event::DuplicateId { .. } => {}
+                | Event::DuplicateId { .. }
+                | Event::DuplicateGone => {}
             }
             self.history.add_event(node, event);
         }

@@ -8,6 +8,7 @@ mod comparing;
 mod coordinates;
 mod course;
 mod detector;
+mod duplicates;
 mod engine;
 mod facts;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod packet;
 mod partition;
 mod parts;
 mod peer;
+mod renewal;
 mod roster;
 mod rumours;
 mod state;
@@ -38,10 +40,11 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
     action::{Action, Agenda, Purpose, Question},
-    clock::{Clock, Tick, Wait},
+    clock::Clock,
     comparing::Comparing,
     coordinates::Coordinates,
     detector::Detector,
+    duplicates::Duplicates,
     engine::Engine,
     facts::facts,
     joining::Joining,
@@ -135,6 +138,7 @@ impl Gossip {
             keyrings: Keyrings::default(),
             clock: Clock::new(rng),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
+            duplicates: Duplicates::default(),
             agenda: Agenda::default(),
             timing,
             phase: Phase::Running,
@@ -143,10 +147,7 @@ impl Gossip {
         parts.write_metadata(metadata)?;
         parts.pump(now);
         parts.settle(now);
-        parts.clock.schedule(now, Tick::JoinRound);
-        parts.clock.schedule_after(now, Wait::Around(timing.heal_period), Tick::Heal);
-        let first = parts.comparing.next(&timing);
-        parts.clock.schedule_after(now, Wait::Around(first.after), Tick::Compare(first.chain));
+        parts.begin(now);
         Ok(Self { parts })
     }
 

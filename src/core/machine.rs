@@ -276,6 +276,11 @@ impl Machine {
                 self.review.look_again();
                 self.events.push_back(event);
             }
+            Event::DuplicateGone => {
+                self.duplicate = None;
+                self.review.look_again();
+                self.events.push_back(event);
+            }
             Event::JoinEnded(..) | Event::ChangeKeys(_) | Event::KeysAnswered(..) | Event::Left => {
                 self.events.push_back(event);
             }

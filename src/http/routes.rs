@@ -72,7 +72,7 @@ fn routes() -> Vec<Route> {
         post("/v1/bootstrap/vouch", "an operator says that an agent is gone for good", founding::vouch),
         put(
             "/v1/server",
-            "the server reports who it is and whether it holds data; every 10 s, as its heartbeat",
+            "the server reports who it is and whether it holds data; repeated every 10 s, it is its heartbeat",
             founding::server,
         ),
         get("/v1/discovery", "the last answer of each provider", discovery::get),

@@ -256,6 +256,27 @@ fn a_copied_state_directory_decides_nothing_more() {
     copied_record(1);
 }
 
+/// Whichever of two with one id goes, the other one goes on by itself: neither needs a restart.
+#[test]
+fn when_one_of_two_with_one_id_is_gone_the_other_goes_on() {
+    for copy_goes in [true, false] {
+        let (mut world, _) = founded(2, 3, 3, Servers::Silent);
+        let copy = world.add_server(Plan::expect(3), vec![World::addr_of(0)]);
+        world.clone_disk(2, copy);
+        world.run_for(SECOND);
+        world.start(copy);
+        let told = world.run_until(30 * SECOND, |world| all_told(world, &[2, copy], "conflict"));
+        assert!(told.is_some(), "\n{}", world.describe());
+        let (gone, stays) = if copy_goes { (copy, 2) } else { (2, copy) };
+        world.crash(gone);
+        let back = world.run_until(30 * SECOND, |world| {
+            world.word(stays) == "bootstrap"
+                && [0, 1].iter().all(|node| world.quorum(*node).voters_alive == 3)
+        });
+        assert!(back.is_some(), "copy goes: {copy_goes}\n{}\n{:?}", world.describe(), world.quorum(0));
+    }
+}
+
 fn crashes_at_every_write(seed: u64) {
     let mut world = World::new(seed);
     let nodes = world.add_servers(3, 3);

@@ -61,6 +61,7 @@ impl Bootstrap {
             let next = || ListIndex { is_given: false, value: record.knowledge.next_own_index(reported) };
             group.index = kept.map_or_else(next, |before| before.index);
         }
+        // A server that was told to initialise, and reports its group, has done so.
         if record.notes_of(reported).is_some_and(Notes::is_own) {
             self.note_begun(reported);
         }

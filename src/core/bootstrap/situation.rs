@@ -98,9 +98,17 @@ impl Situation {
         silent.retain(|addr| !spoken.gone_addrs.contains(addr));
     }
 
-    /// True if this node is alive, or is said to be.
+    /// True if this node is alive, or is said to be. One at whose address a younger one lives is gone, even if nobody has noticed
+    /// yet.
     pub(super) fn is_alive(&self, id: NodeId) -> bool {
-        id == self.founder.id || self.sightings.nodes.get(&id).is_some_and(Sighting::is_alive)
+        if id == self.founder.id {
+            return true;
+        }
+        let Some(node) = self.sightings.nodes.get(&id).filter(|node| node.is_alive()) else { return false };
+        let addr = node.founder.addr;
+        let is_heir =
+            |(other, heir): (&NodeId, &Sighting)| *other > id && heir.is_alive() && heir.founder.addr == addr;
+        addr != self.founder.addr && !self.sightings.nodes.iter().any(is_heir)
     }
 
     /// The entry of a node as it announces itself now, if it has said anything yet.

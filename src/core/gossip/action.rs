@@ -168,6 +168,8 @@ pub(super) enum Purpose {
     Ping(Peer),
     /// A look at a member that another node suspects.
     Check(Peer),
+    /// A look whether a process with this node's id is there.
+    Duplicate,
 }
 
 /// SWIM message of our own, for what the engine does not do; all of it fits one datagram.

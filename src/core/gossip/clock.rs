@@ -50,6 +50,8 @@ pub(super) enum Tick {
     },
     /// A member may be degraded no more.
     Refresh(NodeId),
+    /// The process that has this node's id is asked whether it is still there.
+    Duplicate,
     /// One more round of the goodbye.
     Goodbye(u8),
 }
@@ -81,6 +83,7 @@ impl Tick {
             | Self::CheckEnds(_)
             | Self::Nack { .. }
             | Self::Refresh(_)
+            | Self::Duplicate
             | Self::Goodbye(_) => 4,
         }
     }

@@ -29,7 +29,6 @@ use super::{
     state::{self, EncodedState, Reply, Request, SILENT, SharedState},
 };
 use crate::{
-    bootstrap::Reason,
     node::NodeId,
     wire::{Freshness, Kind, Opened, Origin, WireError},
 };
@@ -226,6 +225,13 @@ impl Gossip {
             self.parts.keyrings.end(question, answer, own, &me, &mut out);
             return self.carry_out(out, now);
         }
+        if purpose == Purpose::Duplicate {
+            let reply = ended.answer.ok().filter(|opened| opened.kind == Kind::Reply);
+            let reply = reply.and_then(|opened| frame::read(&opened.payload).ok());
+            self.parts.take_duplicate_reply(to, reply, now);
+            self.parts.pump(now);
+            return self.parts.settle(now);
+        }
         let outcome = ended.answer.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
             tracing::debug!(%to, %error, ?purpose, "no contact");
@@ -252,6 +258,7 @@ impl Gossip {
             | Purpose::Compare
             | Purpose::Trade
             | Purpose::Founding
+            | Purpose::Duplicate
             | Purpose::Keys(..) => {}
         }
         self.carry_out(out, now);
@@ -319,7 +326,9 @@ impl Gossip {
                 self.parts.joining.mark_own(to);
                 Err("this is the agent's own address".to_owned())
             }
-            Told::Duplicate => Err(Reason::DuplicateId { addr }.to_string()),
+            Told::Duplicate => {
+                Err(format!("the agent at {addr} has this node's id: it is asked whether that is so"))
+            }
         }
     }
 
@@ -367,6 +376,14 @@ impl Gossip {
                 out.push(Action::RunTimer(timer));
             }
             Tick::Goodbye(round) => leaving::repeat(round, &facts, self.parts.clock.rng(), &mut out),
+            Tick::Duplicate if self.parts.phase != Phase::Leaving => {
+                if let Some(other) = self.parts.duplicates.other() {
+                    let wait = Wait::Exactly(self.parts.timing.probe_period);
+                    self.parts.clock.schedule_after(now, wait, Tick::Duplicate);
+                    self.parts.check_duplicate(other.addr());
+                }
+            }
+            Tick::Duplicate => {}
             _ if self.parts.phase != Phase::Running => {}
             Tick::JoinRound => {
                 self.parts.joining.note_due();
@@ -439,7 +456,13 @@ impl Gossip {
         if sender.id == me.id {
             // An answer of our own may have been on its way while this node renewed itself.
             let myself = sender == me || sender.addr() == me.addr();
-            return if myself { Told::Myself } else { self.meet_duplicate(&sender) };
+            if myself {
+                return Told::Myself;
+            }
+            // Anybody can say so: it counts once the process at that address says it itself.
+            self.parts.duplicates.note_claim(sender);
+            self.parts.check_duplicate(sender.addr());
+            return Told::Duplicate;
         }
         // It was said before the sender gave way or started again: it has learnt better since, or will from our answer.
         if self.parts.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
@@ -465,20 +488,6 @@ impl Gossip {
         out.extend(mine.into_iter().map(Action::AnswerClaim));
         self.parts.agenda.put_first(out);
         Told::Peer
-    }
-
-    /// Meets another process that has this node's id. The one that started later stops, so that the one the cluster knows
-    /// stays; of two that started in the same millisecond, the one with the greater address.
-    fn meet_duplicate(&mut self, other: &Peer) -> Told {
-        let me = self.parts.engine.me();
-        let stopped = (me.epoch(), me.addr()) > (other.epoch(), other.addr());
-        if stopped {
-            self.parts.phase = Phase::Duplicate;
-            self.parts.clock.clear();
-            self.parts.detector.forget_suspicions();
-        }
-        self.parts.events.push_back(Event::DuplicateId { addr: other.addr(), stopped });
-        Told::Duplicate
     }
 
     /// Reads a state, and the metadata in it that is newer than what this node has.

@@ -80,6 +80,8 @@ pub enum Event {
         /// Set if this node is the one that has stopped.
         stopped: bool,
     },
+    /// The process that used this node's id is gone.
+    DuplicateGone,
 }
 
 impl std::fmt::Debug for Transmit {

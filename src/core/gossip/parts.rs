@@ -1,4 +1,4 @@
-//! The ten parts, and the one loop over them: it carries out actions and takes in what the engine produces. Nothing but
+//! The parts, and the one loop over them: it carries out actions and takes in what the engine produces. Nothing but
 //! this file and `course` calls two parts.
 
 use std::{
@@ -8,8 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foca::{Identity as _, Member, OwnedNotification, State, Timer};
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use foca::{Member, OwnedNotification, State, Timer};
 
 use super::{
     action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
@@ -17,6 +16,7 @@ use super::{
     comparing::{Comparing, Scheduled, room_for_rumours},
     coordinates::Coordinates,
     detector::{self, Detector},
+    duplicates::Duplicates,
     engine::{Engine, Output, Stage},
     facts::facts,
     joining::Joining,
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     membership::{MemberStatus, Metadata},
-    node::{Epoch, NodeId},
+    node::NodeId,
     wire::{Kind, MemberKeys},
 };
 
@@ -66,6 +66,8 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     /// Positions in the network.
     pub(super) coordinates: Coordinates,
+    /// Another process that has this node's id.
+    pub(super) duplicates: Duplicates,
     /// Actions to carry out; empty between two inputs.
     pub(super) agenda: Agenda,
     pub(super) timing: Timing,
@@ -86,6 +88,14 @@ pub(super) enum Phase {
 }
 
 impl Parts {
+    /// Plans what a node does by itself for as long as it runs.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.clock.schedule(now, Tick::JoinRound);
+        self.clock.schedule_after(now, Wait::Around(self.timing.heal_period), Tick::Heal);
+        let first = self.comparing.next(&self.timing);
+        self.clock.schedule_after(now, Wait::Around(first.after), Tick::Compare(first.chain));
+    }
+
     /// Carries out actions, and takes in what the engine produces, until nothing is left. Of the two the engine's products
     /// come first, so that each action finds the view as the engine is; rumours come once the actions are done.
     pub(super) fn pump(&mut self, now: Instant) {
@@ -354,36 +364,6 @@ impl Parts {
         }
     }
 
-    /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
-    /// means that our state went back in time, or that another process lives under our id.
-    fn answer_claim(&mut self, claim: Member<Peer>, out: &mut Vec<Action>) {
-        let (theirs, state) = (*claim.id(), claim.state());
-        if theirs == self.engine.me() {
-            self.engine.apply(claim, Telling::Aloud);
-        } else if theirs.win_addr_conflict(&self.engine.me()) {
-            self.outlive(theirs.epoch());
-        }
-        let me = self.engine.me();
-        if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
-            // Our own former address, or a copy of us that runs there: it answers, or it does not.
-            out.push(Action::exchange(theirs.addr()));
-        }
-    }
-
-    /// Starts a later life than `epoch`, at once and not by one renewal after the other.
-    fn outlive(&mut self, epoch: Epoch) {
-        // There is no later life than the last: a node that claims that one for this node is not believed.
-        if epoch >= Epoch::LAST {
-            return;
-        }
-        let epoch = Epoch::next(Some(epoch), self.engine.me().epoch().0);
-        tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
-        self.events.push_back(Event::SaveEpoch(epoch));
-        self.engine.change_identity(self.engine.me().reborn(epoch, 0));
-        // Metadata that fitted before fits under the new epoch, too.
-        let _fits = self.write_metadata(self.own_metadata().clone());
-    }
-
     /// Replaces this node's metadata and tells everybody.
     pub(super) fn write_metadata(&mut self, metadata: Metadata) -> Result<(), MetadataTooLarge> {
         let (me, bytes) = (self.engine.me(), encode(&metadata)?);
@@ -399,17 +379,6 @@ impl Parts {
     pub(super) fn own_metadata(&self) -> &Metadata {
         let record = self.roster.record(&self.engine.identity().id);
         &record.expect("a node has its own metadata from the start").metadata
-    }
-
-    /// Starts the engine afresh as `me`, with this side's active members and those of the other side. Members that this
-    /// side called failed are forgotten: it was parted from them when it did.
-    fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
-        let rng = StdRng::seed_from_u64(self.clock.rng().random());
-        self.clock.forget_engine();
-        self.engine.restart(me, there, &self.timing, rng);
-        self.detector.forget_suspicions();
-        self.partition.note_renewal(now);
-        out.extend([Action::TellMetadata(me), Action::Gossip, Action::CompareSoon]);
     }
 
     /// Everything this node knows.

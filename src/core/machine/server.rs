@@ -18,17 +18,21 @@ pub(super) struct ServerBeside {
 struct Heartbeat {
     report: ServerReport,
     at: Instant,
+    /// Set once this server has said the same twice: a report is a heartbeat only if it is repeated.
+    beats: bool,
 }
 
 impl ServerBeside {
     /// Takes in a report.
     pub(super) fn note(&mut self, report: ServerReport, now: Instant) {
-        self.last = Some(Heartbeat { report, at: now });
+        let before = self.last.as_ref().filter(|last| last.report.server_id == report.server_id);
+        let beats = before.is_some_and(|last| last.beats || last.report == report);
+        self.last = Some(Heartbeat { report, at: now, beats });
     }
 
-    /// True if it counts as running; `None` if it never spoke, or speaks only once.
+    /// True if it counts as running; `None` if it never spoke, or has not repeated what it said.
     pub(super) fn is_up(&self, now: Instant) -> Option<bool> {
-        let Heartbeat { at, .. } = self.last.as_ref().filter(|last| !last.report.once)?;
+        let Heartbeat { at, .. } = self.last.as_ref().filter(|last| last.beats && !last.report.once)?;
         Some(now.duration_since(*at) <= UP_FOR)
     }
 
@@ -36,5 +40,29 @@ impl ServerBeside {
     pub(super) fn status(&self, now: Instant) -> Option<Server> {
         let Heartbeat { report, .. } = self.last.as_ref()?;
         Some(Server { report: report.clone(), up: self.is_up(now) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_heartbeat_once_it_is_repeated() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let report = |has_state| ServerReport {
+            server_id: "s1".to_owned().try_into().unwrap(),
+            has_state,
+            cluster_id: None,
+            once: false,
+        };
+        let mut server = ServerBeside::default();
+        server.note(report(false), now);
+        server.note(report(true), now);
+        assert_eq!(server.is_up(now + UP_FOR * 2), None, "it has said two things, each once");
+        server.note(report(true), now);
+        assert_eq!(server.is_up(now), Some(true));
+        assert_eq!(server.is_up(now + UP_FOR * 2), Some(false));
     }
 }

@@ -402,6 +402,10 @@ impl Core {
                 tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
                 self.publisher.refresh(now);
             }
+            Event::DuplicateGone => {
+                tracing::info!("the other agent with this node's id is gone");
+                self.publisher.refresh(now);
+            }
             Event::SaveEpoch(_) | Event::Founding(..) => {}
         }
     }

@@ -1,0 +1,113 @@
+//! A new life of this node: because others remember a later one, because they called it failed, or because another process has
+//! had its id.
+
+use std::{net::SocketAddr, time::Instant};
+
+use foca::{Identity as _, Member, State};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    action::{Action, Purpose, Telling},
+    clock::{Tick, Wait},
+    duplicates::{DuplicateAnswer, Meeting},
+    output::Event,
+    parts::{Parts, Phase},
+    peer::Peer,
+    state::{Reply, Request, SharedState},
+};
+use crate::node::Epoch;
+
+impl Parts {
+    /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
+    /// means that our state went back in time, or that another process lives under our id.
+    pub(super) fn answer_claim(&mut self, claim: Member<Peer>, out: &mut Vec<Action>) {
+        let (theirs, state) = (*claim.id(), claim.state());
+        if theirs == self.engine.me() {
+            self.engine.apply(claim, Telling::Aloud);
+        } else if theirs.win_addr_conflict(&self.engine.me()) {
+            self.outlive(theirs.epoch());
+        }
+        let me = self.engine.me();
+        if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
+            // Our own former address, or a copy of us that runs there: it answers, or it does not.
+            out.push(Action::exchange(theirs.addr()));
+        }
+    }
+
+    /// Starts a later life than `epoch`, at once and not by one renewal after the other.
+    pub(super) fn outlive(&mut self, epoch: Epoch) {
+        // There is no later life than the last: a node that claims that one for this node is not believed.
+        if epoch >= Epoch::LAST {
+            return;
+        }
+        let epoch = Epoch::next(Some(epoch), self.engine.me().epoch().0);
+        tracing::warn!(%epoch, "the cluster remembers a later start of this node; its epoch jumps past it");
+        self.events.push_back(Event::SaveEpoch(epoch));
+        self.engine.change_identity(self.engine.me().reborn(epoch, 0));
+        // Metadata that fitted before fits under the new epoch, too.
+        let _fits = self.write_metadata(self.own_metadata().clone());
+    }
+
+    /// Starts the engine afresh as `me`, with this side's active members and those of the other side. Members that this
+    /// side called failed are forgotten: it was parted from them when it did.
+    pub(super) fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
+        let rng = StdRng::seed_from_u64(self.clock.rng().random());
+        self.clock.forget_engine();
+        self.engine.restart(me, there, &self.timing, rng);
+        self.detector.forget_suspicions();
+        self.partition.note_renewal(now);
+        out.extend([Action::TellMetadata(me), Action::Gossip, Action::CompareSoon]);
+    }
+
+    /// Asks the process at `to` whether it has this node's id, also if this node has stopped because of it.
+    pub(super) fn check_duplicate(&mut self, to: SocketAddr) {
+        if !self.link.is_asking(to, Purpose::Duplicate) {
+            let request = Request::Exchange(self.shared_state().encode());
+            self.link.ask(to, Purpose::Duplicate, &request);
+        }
+    }
+
+    /// Takes in an answer to that, or none. Of two processes the one that started later stops, so that the one the cluster
+    /// knows stays; of two that started in the same millisecond, the one with the greater address. Once it has, the other one
+    /// begins a life after all of it, which the cluster may remember.
+    pub(super) fn take_duplicate_reply(&mut self, to: SocketAddr, reply: Option<Reply>, now: Instant) {
+        let answer = match reply {
+            Some(Reply::State(state)) => {
+                let state = SharedState::decode(state, |_, _| false, self.engine.read_record());
+                state.ok().map(|state| DuplicateAnswer::Runs(state.sender))
+            }
+            Some(Reply::Silent) => Some(DuplicateAnswer::HasStopped),
+            _ => None,
+        };
+        let (me, mut out) = (self.engine.me(), Vec::new());
+        match self.duplicates.note_answer(&me, to, answer) {
+            Meeting::Met { other, is_news, has_stopped } => {
+                let is_later = (me.epoch(), me.addr()) > (other.epoch(), other.addr());
+                let stops = self.phase == Phase::Running && is_later && !has_stopped;
+                if stops {
+                    self.phase = Phase::Duplicate;
+                    self.clock.clear();
+                    self.detector.forget_suspicions();
+                }
+                if has_stopped && self.phase == Phase::Running && other.epoch() >= me.epoch() {
+                    self.outlive(other.epoch());
+                }
+                if is_news || stops {
+                    self.clock.schedule_after(now, Wait::Exactly(self.timing.probe_period), Tick::Duplicate);
+                    out.push(Action::Emit(Event::DuplicateId { addr: other.addr(), stopped: stops }));
+                }
+            }
+            Meeting::Gone(other) => {
+                out.push(Action::Emit(Event::DuplicateGone));
+                if self.phase == Phase::Duplicate {
+                    self.phase = Phase::Running;
+                    self.outlive(other.epoch().max(me.epoch()));
+                    self.renew(self.engine.me(), vec![], &mut out, now);
+                    self.begin(now);
+                }
+            }
+            Meeting::Nothing => {}
+        }
+        self.agenda.put_first(out);
+    }
+}
