@@ -1,6 +1,7 @@
 //! The command line: without a subcommand it runs the agent, with one it is a client of a running agent's API.
 
 pub mod act;
+mod adopt;
 mod at;
 pub mod bootstrap;
 mod client;

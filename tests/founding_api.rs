@@ -477,9 +477,11 @@ fn exec_says_what_it_cannot_do() {
     assert!(code == 1 && error.contains("argument 1, line 1: `leader` is not defined"), "{error}");
     let Ended { code, error, .. } = exec(&["--template", "etcd", "--", "echo"]);
     let expected = "chronik-agent: the etcd template, line ";
-    let remedy =
-        "box has no endpoint `etcd-peer` or `peer`: start its agent with --endpoint etcd-peer=[HOST]:PORT\n";
-    assert!(code == 1 && error.starts_with(expected) && error.ends_with(remedy), "{error}");
+    let remedy = "box has no endpoint `etcd-peer` or `peer`: start its agent with --endpoint etcd-peer=[HOST]:PORT, and then";
+    assert!(code == 1 && error.starts_with(expected) && error.contains(remedy), "{error}");
+    let again =
+        format!("bootstrap override --founders {}`\n", agent.get("/v1/self").json()["id"].as_str().unwrap());
+    assert!(error.ends_with(&again), "a bootstrap keeps the endpoints that it was agreed with: {error}");
     let Ended { code, error, .. } = exec(&["--", "/nonexistent/server"]);
     assert!(code == 1 && error.contains("cannot start \"/nonexistent/server\""), "{error}");
     assert_eq!(exec(&["--template", "chronik", "--", "echo"]).code, 64);

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
+    adopt::{self, AdoptArgs},
     at::At,
     client::Client,
     consent::is_agreed,
@@ -48,6 +49,8 @@ pub struct BootstrapArgs {
 enum Act {
     /// Reports that the cluster's group exists, for a server that does not report it itself
     Complete(CompleteArgs),
+    /// Brings a cluster under its agents that none of them founded: its servers hold data already
+    Adopt(AdoptArgs),
     /// Bootstraps with exactly these servers, against what is known, where no group is established
     Override(OverrideArgs),
     /// Takes back what this agent's server has reported about its group
@@ -163,6 +166,7 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
     match args.act {
         None => show(args.at, args.format, output).await,
         Some(Act::Complete(args)) => complete(args, output).await,
+        Some(Act::Adopt(args)) => adopt::run(args, output).await,
         Some(Act::Override(args)) => override_founders(args, output).await,
         Some(Act::Retract(args)) => retract(args, output).await,
         Some(Act::Resolve(args)) => resolve(args, output).await,

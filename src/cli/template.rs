@@ -47,12 +47,17 @@ pub(super) struct Filler {
     values: Value,
     known: String,
     decision: String,
+    /// The ids of the founders, as `--founders` takes them.
+    founders: String,
 }
 
 impl Filler {
     /// Takes the values of the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and those that the user sets.
     pub(super) fn new(bootstrap: Json, node: Json, set: &[(String, String)]) -> Self {
         let decision = bootstrap["decision"].as_str().unwrap_or_default().to_owned();
+        let founders = bootstrap["founders"].as_array().into_iter().flatten();
+        let founders: Vec<&str> = founders.filter_map(|founder| founder["id"].as_str()).collect();
+        let founders = founders.join(",");
         let mut values = match without_nulls(bootstrap) {
             Json::Object(values) => values,
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
@@ -65,7 +70,7 @@ impl Filler {
         }
         let known: Vec<&str> = values.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        Self { environment: environment(), values: Serde(values).into(), known, decision }
+        Self { environment: environment(), values: Serde(values).into(), known, decision, founders }
     }
 
     /// The decision that texts are filled from.
@@ -88,7 +93,14 @@ impl Filler {
             let (decision, known) = (self.decision.clone(), self.known.clone());
             return TemplateError::Undefined { place, line, name, decision, known };
         }
-        let problem = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let mut problem = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        if problem.contains("has no endpoint") && self.decision == "bootstrap" {
+            // A bootstrap keeps the endpoints that it was agreed with.
+            problem.push_str(&format!(
+                ", and then agree on it once more with `chronik-agent bootstrap override --founders {}`",
+                self.founders
+            ));
+        }
         TemplateError::Wrong { place, line, problem }
     }
 }

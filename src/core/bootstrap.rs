@@ -66,7 +66,7 @@ pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Words};
-pub use listing::{Counting, Listing, OtherExpect};
+pub use listing::{Counting, Founders, Listing, OtherExpect};
 pub use message::{Accept, AcceptedBefore, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal};
 pub use notes::{Notes, Told};
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};

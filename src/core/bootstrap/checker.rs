@@ -172,7 +172,14 @@ impl Explorer<'_> {
             let kind = match &self.messages.things[known].body {
                 Body::Promise(_) => &mut inbox.promises,
                 Body::Accepted(_) => &mut inbox.accepts,
-                _ => &mut inbox.others,
+                Body::Prepare(_)
+                | Body::Accept(_)
+                | Body::Known(_)
+                | Body::Nack(_)
+                | Body::Look(_)
+                | Body::Blank(_)
+                | Body::NotBlank(_)
+                | Body::Ask => &mut inbox.others,
             };
             kind[known / 64] |= 1 << (known % 64);
         }

@@ -188,7 +188,13 @@ impl Bootstrap {
                 self.look.note_answer(from, looked.number, true);
             }
             Body::Blank(looked) | Body::NotBlank(looked) => self.look.note_answer(from, looked.number, false),
-            _ => {}
+            Body::Prepare(_)
+            | Body::Promise(_)
+            | Body::Accept(_)
+            | Body::Accepted(_)
+            | Body::Nack(_)
+            | Body::Known(_)
+            | Body::Ask => {}
         }
     }
 

@@ -6,13 +6,13 @@ use super::{
     cluster::{Cluster, Voter, VoterName},
     founding::{ClusterId, Founder, Founding},
     known::Standing,
-    listing::Listing,
+    listing::{Founders, Listing},
     notes::Blank,
     reason::Reason,
     record::FoundingRecord,
     situation::{Looking, Situation},
 };
-use crate::node::NodeId;
+use crate::node::{EndpointName, NodeId};
 
 /// The decision for the server beside this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,11 +284,25 @@ impl Facts<'_> {
             (Some(Blank::Again), _) if !has_passed => wait(Reason::StateLostUnseen {
                 cluster_id: cluster.id,
                 unseen: Listing(unseen.iter().map(|id| situation.name_of(*id)).collect()),
+                founders: Founders(group.founders.iter().map(|founder| founder.id).collect()),
             }),
             (_, Some(fault)) => wait(fault.clone()),
             (Some(_), None) if *is_held => wait(Reason::OthersLook),
-            (_, None) => Decision::Bootstrap(group),
+            (Some(_), None) => self.moved(&group).map_or(Decision::Bootstrap(group), wait),
+            (None, None) => Decision::Bootstrap(group),
         }
+    }
+
+    /// The reason for which a blank founder cannot initialise as it was founded: it announces other addresses now.
+    fn moved(&self, group: &Group) -> Option<Reason> {
+        let me = self.situation.founder();
+        let founded = group.founders.iter().find(|founder| founder.id == me.id)?;
+        let is_other = |name: &&EndpointName| me.endpoints.get(*name) != founded.endpoints.get(*name);
+        let endpoints: Vec<_> = founded.endpoints.keys().filter(is_other).cloned().collect();
+        (!endpoints.is_empty()).then(|| Reason::FounderMoved {
+            endpoints: Listing(endpoints),
+            founders: Founders(group.founders.iter().map(|founder| founder.id).collect()),
+        })
     }
 
     /// Things to see to beside the decision.

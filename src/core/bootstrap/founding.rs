@@ -23,6 +23,18 @@ impl From<[u8; 16]> for ClusterId {
 }
 
 impl ClusterId {
+    /// The identity of a cluster that is older than its agents: the same on every node that adopts it with these voters.
+    pub fn adopted(name: &ClusterName, voters: &BTreeSet<NodeId>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"chronik-adopted-1");
+        hash.update([u8::try_from(name.as_str().len()).unwrap_or(u8::MAX)]);
+        hash.update(name.as_str());
+        voters.iter().for_each(|id| hash.update(id.as_bytes()));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        bytes.into()
+    }
+
     /// The sixteen bytes of the id.
     pub(super) fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

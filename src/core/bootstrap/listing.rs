@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use crate::node::NodeName;
+use crate::node::{NodeId, NodeName};
 
 /// A server that expects another number of founders than this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,17 @@ impl fmt::Display for Counting {
         items.truncate(COUNTED_SHOWN);
         f.write_str(&items.join("; "))?;
         if more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+    }
+}
+
+/// The ids of founders, as `--founders` takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founders(pub Vec<NodeId>);
+
+impl fmt::Display for Founders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&ids.join(","))
     }
 }
 

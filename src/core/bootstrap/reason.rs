@@ -6,10 +6,10 @@ use super::{
     ballot::Ballot,
     cluster::Voter,
     founding::ClusterId,
-    listing::{Counting, Listing, OtherExpect},
+    listing::{Counting, Founders, Listing, OtherExpect},
     server_id::ServerId,
 };
-use crate::node::{NodeId, NodeName};
+use crate::node::{EndpointName, NodeId, NodeName};
 
 /// One row of the table of reasons. In the texts, a name in braces stands for a field of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,11 +245,24 @@ reasons! {
         cluster_id: ClusterId,
         /// Founders whose servers were not seen blank.
         unseen: Listing<String>,
+        /// The founders, as they were agreed on.
+        founders: Founders,
     } = "server_state_lost",
         "the server is blank, and one beside this agent was to initialise cluster {cluster_id} before; its data may be lost, since \
          the servers of {unseen} are not all seen to be blank",
         "start theirs through `chronik-agent exec`, so that all are seen; if this one has lost data, or one of them is gone for \
-         good, name the founders anew with `chronik-agent bootstrap override --founders ID,ID,ID`";
+         good, found anew with those that live, as with `chronik-agent bootstrap override --i-will-lose-data --founders {founders}`";
+
+    /// The server is blank, and does not announce what it was founded with.
+    FounderMoved {
+        /// Endpoints that are others now, or gone.
+        endpoints: Listing<EndpointName>,
+        /// The founders, as they were agreed on.
+        founders: Founders,
+    } = "founder_moved",
+        "this server was to found the cluster with other addresses than it announces now: {endpoints}",
+        "announce the former ones again, or agree on the present ones with `chronik-agent bootstrap override --founders {founders}`, \
+         as long as no founder's server has begun";
 
     /// Another founder looks whether all servers are blank.
     OthersLook = "settling",
@@ -264,7 +277,7 @@ reasons! {
     /// The server holds data and has not said of which cluster.
     ServerHoldsData = "server_holds_data",
         "the server holds data of a cluster it does not name",
-        "bring that cluster under its agents with `chronik-agent bootstrap complete --adopt --cluster-id ID`";
+        "bring it under its agents with `chronik-agent bootstrap adopt` on one of them";
 
     /// Only nodes that are gone have said that a cluster exists.
     ClaimUnconfirmed {

@@ -82,18 +82,18 @@ mod tests {
     const ID: &str = "0191b3a0-0000-7000-8000-000000000001";
     const CLUSTER: &str = "11111111-2222-3333-4444-555555555555";
 
-    fn read(cluster: &str, claim: &str) -> Result<NodeRecord, String> {
+    fn former(cluster: &str, claim: &str) -> Former {
         let json = format!(
             r#"{{"epoch":7,"founding":{{"node_id":"{ID}","promised":{{"round":3,"node":"{ID}"}},"accepted":null,
                 "cluster":{cluster},"rival":"{CLUSTER}","claim":{claim}}}}}"#
         );
-        serde_json::from_str::<Former>(&json).unwrap().upgrade()
+        serde_json::from_str(&json).unwrap()
     }
 
     #[test]
     fn votes_and_notes_are_kept_and_a_second_cluster_of_unknown_origin_is_not() {
         let claim = format!(r#"{{"cluster_id":"{CLUSTER}","server_id":"s1"}}"#);
-        let record = read("null", &claim).unwrap();
+        let record = former("null", &claim).upgrade().unwrap();
         assert_eq!((record.epoch, record.founding.node_id.to_string()), (Epoch(7), ID.to_owned()));
         assert_eq!(record.founding.promised.unwrap().round, 3);
         assert_eq!(record.founding.notes.unwrap().told, Told::Server("s1".to_owned().try_into().unwrap()));
@@ -105,7 +105,7 @@ mod tests {
         let cluster = format!(
             r#"{{"id":"{CLUSTER}","founding":null,"voters":[],"config_index":4,"established":true}}"#
         );
-        let error = read(&cluster, "null").unwrap_err();
+        let error = former(&cluster, "null").upgrade().unwrap_err();
         assert!(error.contains(CLUSTER) && error.contains("chronik-agent bootstrap reset"), "{error}");
     }
 }

@@ -43,7 +43,14 @@ impl Votes {
         let (ballot, founding) = match &envelope.body {
             Body::Accept(accept) => (accept.ballot, Some(&accept.founding)),
             Body::Accepted(ballot) => (*ballot, None),
-            _ => return,
+            Body::Prepare(_)
+            | Body::Promise(_)
+            | Body::Nack(_)
+            | Body::Known(_)
+            | Body::Look(_)
+            | Body::Blank(_)
+            | Body::NotBlank(_)
+            | Body::Ask => return,
         };
         let ballot = self.ballots.iter().position(|known| *known == ballot).unwrap_or_else(|| {
             self.ballots.push(ballot);
@@ -160,6 +167,6 @@ fn describe(body: &Body) -> String {
         Body::Known(knowledge) => {
             format!("Known({})", knowledge.foundings.values().map(show).collect::<Vec<_>>().join(","))
         }
-        _ => format!("{body:?}"),
+        Body::Nack(_) | Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) | Body::Ask => format!("{body:?}"),
     }
 }

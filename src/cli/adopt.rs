@@ -1,0 +1,74 @@
+//! `bootstrap adopt`: a cluster that is older than its agents.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use clap::Args;
+
+use super::{
+    at::At,
+    consent::is_agreed,
+    error::CliError,
+    output::{Outcome, Output},
+};
+use crate::{
+    api::{
+        self,
+        founding::{Bootstrap, EstablishedRequest, VoterRequest},
+    },
+    bootstrap::ClusterId,
+    membership::MemberStatus,
+    node::{NodeId, Role},
+};
+
+/// The flags of `bootstrap adopt`.
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    #[command(flatten)]
+    at: At,
+    /// The id of an agent beside a server of the cluster, as `members` lists it; repeatable [default: all that are alive]
+    #[arg(long, value_name = "ID")]
+    voter: Vec<NodeId>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = args.at.client()?;
+    let answer = client.get("/v1/members", Duration::ZERO).await?;
+    let members: api::Members = client.read("/v1/members", &answer)?;
+    let is_meant = |member: &&api::Member| {
+        let all =
+            args.voter.is_empty() && member.role == Role::Server && member.status == MemberStatus::Alive;
+        all || args.voter.contains(&member.id)
+    };
+    let meant: Vec<&api::Member> = members.members.iter().filter(is_meant).collect();
+    if let Some(unknown) = args.voter.iter().find(|id| meant.iter().all(|member| member.id != **id)) {
+        writeln!(output.err, "no agent {unknown} is known: `chronik-agent members` lists those that are")?;
+        return Ok(Outcome::Failed);
+    }
+    let names: Vec<String> = meant.iter().map(|member| member.name.to_string()).collect();
+    writeln!(
+        output.err,
+        "The servers beside {} are the voters of one cluster, which exists: all others join it, and none is created.",
+        names.join(", ")
+    )?;
+    if !args.yes && !is_agreed(output)? {
+        return Ok(Outcome::Failed);
+    }
+    let ids: BTreeSet<NodeId> = meant.iter().map(|member| member.id).collect();
+    let cluster_id = ClusterId::adopted(&members.cluster, &ids);
+    let voter = |id: &NodeId| VoterRequest { id: Some(id.to_string()), ..VoterRequest::default() };
+    let request = EstablishedRequest {
+        cluster_id: cluster_id.to_string(),
+        config_index: None,
+        voters: ids.iter().map(voter).collect(),
+        adopt: true,
+    };
+    let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
+    let path = "/v1/bootstrap/established";
+    let answer = client.put(path, body.into()).await?;
+    let answer: Bootstrap = client.read(path, &answer)?;
+    writeln!(output.out, "cluster {cluster_id} is adopted; the decision is {}", answer.decision)?;
+    Ok(Outcome::Done)
+}
