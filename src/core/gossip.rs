@@ -16,6 +16,7 @@ mod fixture;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod horizon;
 mod joining;
 mod key_frames;
 mod keyrings;
@@ -47,6 +48,7 @@ use self::{
     duplicates::Duplicates,
     engine::Engine,
     facts::facts,
+    horizon::Horizon,
     joining::Joining,
     keyrings::Keyrings,
     link::Link,
@@ -139,6 +141,7 @@ impl Gossip {
             clock: Clock::new(rng),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
             duplicates: Duplicates::default(),
+            horizon: Horizon::new(me.epoch(), now),
             agenda: Agenda::default(),
             timing,
             phase: Phase::Running,
@@ -700,6 +703,26 @@ mod tests {
         assert_eq!(a.status(b.me().id), Some(MemberStatus::Alive));
         eprintln!("{asked} streams");
         assert!(asked < 120, "{asked} streams in a minute");
+    }
+
+    /// One packet that claims a life near the end of the numbers would shut its node out for ever: there is no later one.
+    #[test]
+    fn a_life_that_no_clock_has_reached_is_believed_of_nobody() {
+        let now = start();
+        let mut node = machine(1, now);
+        let wall = Epoch(1_790_000_000_000);
+        node.parts.horizon = Horizon::new(wall, now);
+        let (me, far) = (*node.me(), Epoch(Epoch::LAST.0 - 1));
+        let claim = Member::new(me.reborn(far, 0), 0, foca::State::Alive);
+        node.carry_out([Action::AnswerClaim(claim)], now);
+        assert_eq!(node.me().epoch(), me.epoch());
+        let other = Peer::new(machine(2, now).me().id, "10.0.0.2:7946".parse().unwrap(), far, 0);
+        node.parts.take_rumour(Rumour::Left(other), now);
+        assert!(
+            !node.parts.roster.has_left(&other.reborn(wall, 0)),
+            "its next life would be over before it begins"
+        );
+        assert!(std::iter::from_fn(|| node.poll_event()).next().is_none());
     }
 
     #[test]

@@ -107,6 +107,9 @@ impl FoundingRecord {
         if self.promised.is_some_and(|promised| promised > ballot) {
             return Err(Refusal::Promised);
         }
+        if !ballot.follows(self.promised) {
+            return Err(Refusal::TooFar);
+        }
         let Some(most) = part.most else { return Ok(()) };
         if part.counted.with(counted).len() > most {
             return Err(Refusal::TooManyServers);

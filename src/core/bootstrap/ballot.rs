@@ -24,6 +24,17 @@ pub struct Ballot {
     pub node: NodeId,
 }
 
+/// Rounds that a ballot may be ahead: far more than all servers together begin while one is away, and so few that no message
+/// uses up the numbers.
+const AHEAD: u64 = 1 << 32;
+
+impl Ballot {
+    /// True if the round is not far beyond the ballot that was promised last.
+    pub(super) fn follows(&self, promised: Option<Self>) -> bool {
+        self.round.saturating_sub(promised.map_or(0, |promised| promised.round)) <= AHEAD
+    }
+}
+
 impl fmt::Display for Ballot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.round, self.node)

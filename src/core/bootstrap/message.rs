@@ -198,4 +198,7 @@ pub enum Refusal {
     /// The proposer does not count the sender.
     #[n(8)]
     NotCounted,
+    /// The round is far beyond all that the sender has promised.
+    #[n(9)]
+    TooFar,
 }

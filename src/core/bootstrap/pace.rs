@@ -8,6 +8,7 @@ use std::{
 use rand::{RngExt, rngs::StdRng};
 
 use super::{
+    ballot::Ballot,
     config::BallotTiming,
     message::{Body, Nack, Prepare, Refusal},
 };
@@ -95,13 +96,18 @@ impl Pace {
             self.asked.remove(&from);
             self.absent.remove(&from);
         }
+        let highest = Some(Ballot { round: self.highest_round, node: self.me });
+        let is_near = |ballot: &Ballot| ballot.follows(highest);
         if let Body::Prepare(Prepare { ballot, .. }) = body
             && ballot.round > self.highest_round
+            && is_near(ballot)
         {
             self.highest_round = ballot.round;
             self.postpone(now);
         }
-        if let Body::Nack(Nack { promised: Some(promised), .. }) = body {
+        if let Body::Nack(Nack { promised: Some(promised), .. }) = body
+            && is_near(promised)
+        {
             self.highest_round = self.highest_round.max(promised.round);
         }
     }

@@ -957,6 +957,57 @@ fn a_message_survives_the_wire_and_a_record_the_disk() {
     }
 }
 
+/// One message of the last round there is would leave no round for any other.
+#[test]
+fn a_ballot_far_ahead_is_refused_and_leaves_nothing_behind() {
+    let mut host = Host::new(config(3));
+    let said = host.hear(1, Body::Prepare(prepare(u64::MAX, 3)));
+    assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::TooFar, .. })));
+    let far = Some(Ballot { round: u64::MAX, node: id(2) });
+    let nack =
+        Nack { ballot: prepare(1, 3).ballot, promised: far, refusal: Refusal::Promised, counted: None };
+    host.hear(2, Body::Nack(nack));
+    assert_eq!(host.disk.promised, None);
+    host.see(sightings(2));
+    assert_eq!(prepared(&host.wait(SECOND)).round, 1);
+}
+
+/// Two that know of different servers notice together that there are too many, though each alone counts few enough.
+#[test]
+fn a_ballot_is_refused_if_proposer_and_acceptor_together_count_too_many() {
+    let mut host = Host::new(config(2));
+    host.see(Sightings { counted: counted(3), ..sightings(2) });
+    let ids = [(id(0), founder(0).addr), (id(4), founder(4).addr)].into();
+    let others = Counted { ids, ..Counted::default() };
+    let said = host.hear(1, Body::Prepare(Prepare { counted: others.clone(), ..prepare(1, 2) }));
+    let [(_, Body::Nack(nack))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((nack.refusal, nack.counted.as_ref().map(Counted::len)), (Refusal::TooManyServers, Some(3)));
+    let unknown = Counted { ids: [(id(1), founder(1).addr)].into(), ..Counted::default() };
+    let said = host.hear(1, Body::Prepare(Prepare { counted: unknown, ..prepare(1, 2) }));
+    assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::NotCounted, .. })));
+    assert_eq!(host.disk.promised, None);
+}
+
+/// The proposer adds whom a server counts that it does not know, asks again, and gives up once there are too many.
+#[test]
+fn a_proposer_counts_whom_others_count() {
+    let mut host = Host::new(config(3));
+    host.see(sightings(2));
+    let ballot = prepared(&host.wait(SECOND));
+    let nack = |counted: Counted| {
+        Body::Nack(Nack { ballot, promised: None, refusal: Refusal::NotCounted, counted: Some(counted) })
+    };
+    host.hear(1, nack(counted(5)));
+    let again = host.wait(SECOND);
+    let asked = again
+        .iter()
+        .find_map(|(_, body)| if let Body::Prepare(prepare) = body { Some(prepare) } else { None });
+    assert_eq!(asked.map(|prepare| (prepare.ballot, prepare.counted.len())), Some((ballot, 5)));
+    host.hear(2, nack(counted(6)));
+    assert!(host.machine.agreement.campaign().is_none());
+    assert!(host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+}
+
 #[test]
 fn a_nack_ends_a_ballot_or_does_nothing() {
     let mut host = Host::new(config(3));

@@ -20,7 +20,7 @@ use super::{
     keyrings, leaving,
     link::{Asked, Datagram},
     output::{Event, ExchangeId, NoAnswer},
-    packet::{Fate, Packet},
+    packet::Packet,
     partition::Meeting,
     parts::Phase,
     peer::{Peer, get_peer},
@@ -82,7 +82,8 @@ impl Gossip {
     /// Takes in a SWIM message.
     fn take_packet(&mut self, packet: &Packet<'_>, transport: Transport, now: Instant) {
         let (me, src) = (self.parts.engine.me(), packet.header.src);
-        if self.parts.phase != Phase::Running || packet.header.dst != me || src.id == me.id {
+        let is_believed = self.parts.horizon.reaches(src.epoch(), now);
+        if self.parts.phase != Phase::Running || packet.header.dst != me || src.id == me.id || !is_believed {
             return;
         }
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
@@ -100,8 +101,7 @@ impl Gossip {
         let round_trip = self.parts.detector.note_received(&packet.header, transport, &facts, &mut out);
         self.parts.agenda.put_first(out);
         let is_mine = |update: &Member<Peer>| update.id().id == me.id;
-        let fate =
-            |update: &Member<Peer>| if is_mine(update) { Fate::Keep } else { self.parts.roster.fate(update) };
+        let fate = |update: &Member<Peer>| self.parts.fate(update, now);
         let (mut sifted, verdicts) = packet.sift(fate);
         if !self.parts.roster.has_room_for(&src.id) {
             self.parts.link.count_refused();
@@ -468,6 +468,8 @@ impl Gossip {
         if self.parts.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
             return Told::Peer;
         }
+        let is_believed = |epoch| self.parts.horizon.reaches(epoch, now);
+        let Some(state) = state.believed(is_believed) else { return Told::Peer };
         let mut out = Vec::new();
         if self.parts.partition.meet(&state, &facts!(self.parts, now), &mut out) == Meeting::Parted {
             self.parts.agenda.put_first(out);

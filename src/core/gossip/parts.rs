@@ -19,6 +19,7 @@ use super::{
     duplicates::Duplicates,
     engine::{Engine, Output, Stage},
     facts::facts,
+    horizon::Horizon,
     joining::Joining,
     keyrings::Keyrings,
     leaving,
@@ -26,6 +27,7 @@ use super::{
     merging,
     metadata::{MetadataTooLarge, Record, Stamp, encode},
     output::Event,
+    packet::Fate,
     partition::Partition,
     peer::{LifeNumber, Peer},
     roster::{MAX_MEMBERS, Refreshed, Roster},
@@ -68,6 +70,8 @@ pub(super) struct Parts {
     pub(super) coordinates: Coordinates,
     /// Another process that has this node's id.
     pub(super) duplicates: Duplicates,
+    /// Latest epoch that is believed.
+    pub(super) horizon: Horizon,
     /// Actions to carry out; empty between two inputs.
     pub(super) agenda: Agenda,
     pub(super) timing: Timing,
@@ -198,7 +202,7 @@ impl Parts {
             Action::Introduce(member) => self.introduce(member),
             Action::TakeOver(members, telling) => merging::take_over(members, telling, &facts, &mut out),
             Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
-            Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out),
+            Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
             Action::NoteLeft(left) => self.note_left(&left),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
             Action::Gossip => self.engine.gossip(),
@@ -286,6 +290,9 @@ impl Parts {
 
     /// Takes in a rumour that was heard for the first time.
     pub(super) fn take_rumour(&mut self, rumour: Rumour, now: Instant) {
+        if !self.horizon.reaches(rumour.epoch(), now) {
+            return self.link.count_refused();
+        }
         if self.is_worth_passing_on(&rumour) {
             self.engine.tell(&rumour.encode());
         }
@@ -317,6 +324,17 @@ impl Parts {
             Rumour::Coordinate(peer, coordinate) => self.coordinates.note(peer.id, coordinate),
         }
         self.agenda.put_first(out);
+    }
+
+    /// Fate of one update in a message: those about this node are for the engine to answer.
+    pub(super) fn fate(&self, update: &Member<Peer>, now: Instant) -> Fate {
+        if !self.horizon.reaches(update.id().epoch(), now) {
+            Fate::Drop
+        } else if update.id().id == self.engine.me().id {
+            Fate::Keep
+        } else {
+            self.roster.fate(update)
+        }
     }
 
     /// True if a rumour is to be passed on, which it is as long as not too much waits. Metadata is passed on only if it is

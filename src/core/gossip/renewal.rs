@@ -20,8 +20,11 @@ use crate::node::Epoch;
 impl Parts {
     /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
     /// means that our state went back in time, or that another process lives under our id.
-    pub(super) fn answer_claim(&mut self, claim: Member<Peer>, out: &mut Vec<Action>) {
+    pub(super) fn answer_claim(&mut self, claim: Member<Peer>, out: &mut Vec<Action>, now: Instant) {
         let (theirs, state) = (*claim.id(), claim.state());
+        if !self.horizon.reaches(theirs.epoch(), now) {
+            return self.link.count_refused();
+        }
         if theirs == self.engine.me() {
             self.engine.apply(claim, Telling::Aloud);
         } else if theirs.win_addr_conflict(&self.engine.me()) {

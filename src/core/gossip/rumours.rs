@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     membership::{Coordinate, ImpossibleCoordinate},
-    node::NodeId,
+    node::{Epoch, NodeId},
 };
 
 /// One rumour, or an item for this node alone.
@@ -78,6 +78,19 @@ const HEALED: u8 = 7;
 const COORDINATE: u8 = 8;
 
 impl Rumour {
+    /// The latest epoch in it.
+    pub(super) fn epoch(&self) -> Epoch {
+        match self {
+            Self::Metadata(owner, record) => owner.epoch().max(record.stamp.epoch),
+            Self::Announced(owner, stamp) => owner.epoch().max(stamp.epoch),
+            Self::Left(peer) | Self::Coordinate(peer, _) => peer.epoch(),
+            Self::Accused(said) => said.accused.epoch(),
+            Self::Healed { who, there } => who.epoch().max(there.epoch()),
+            Self::Check { asker, accused, .. } => asker.epoch().max(accused.epoch()),
+            Self::Nack(_) => Epoch(0),
+        }
+    }
+
     /// Writes it. Metadata that is too large for a rumour is announced only.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![self.kind()];

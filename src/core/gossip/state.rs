@@ -150,6 +150,14 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
+    /// The part of it whose epochs are believed; `None` if that of its sender is not.
+    pub(super) fn believed(mut self, is_believed: impl Fn(Epoch) -> bool) -> Option<Self> {
+        self.members.retain(|member| is_believed(member.id().epoch()));
+        self.left.retain(|life| is_believed(life.epoch()));
+        self.records.retain(|record| is_believed(record.stamp.epoch));
+        is_believed(self.sender.epoch()).then_some(self)
+    }
+
     pub(super) fn encode(&self) -> EncodedState {
         let (mut sender, mut members, mut left) = (Vec::new(), Vec::new(), Vec::new());
         put_peer(&self.sender, &mut sender);
