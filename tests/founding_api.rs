@@ -14,31 +14,31 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The path of the decision, without the server's own question.
-const LOOK: &str = "/v1/bootstrap?look=true";
+pub(crate) const LOOK: &str = "/v1/bootstrap?look=true";
 
 /// The directory, the addresses and the name that an agent keeps over restarts.
-struct Place {
-    dir: Rc<Dir>,
-    gossip: String,
+pub(crate) struct Place {
+    pub(crate) dir: Rc<Dir>,
+    pub(crate) gossip: String,
     http: String,
     name: String,
 }
 
 impl Place {
-    fn start(&self, flags: &[&str]) -> Agent {
+    pub(crate) fn start(&self, flags: &[&str]) -> Agent {
         let own =
             ["--profile", "local", "--bind", &self.gossip, "--http", &self.http, "--node-name", &self.name];
         Agent::launch(self.dir.clone(), &[&own, flags].concat())
     }
 
-    fn start_server(&self, seeds: &str) -> Agent {
+    pub(crate) fn start_server(&self, seeds: &str) -> Agent {
         self.start(&["--bootstrap-expect", "3", "--join", seeds])
     }
 }
 
 /// `count` places, each with a gossip address and a port of the API of its own. Outgoing streams leave from the gossip
 /// address: on a shared one, they could take a port that another agent is about to listen on.
-fn places(count: usize) -> Vec<Place> {
+pub(crate) fn places(count: usize) -> Vec<Place> {
     // All ports are held until the last is found, so that none is given twice.
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let place = |(at, held): (usize, &TcpListener)| Place {
@@ -50,7 +50,7 @@ fn places(count: usize) -> Vec<Place> {
     held.iter().enumerate().map(place).collect()
 }
 
-fn seeds(places: &[Place]) -> String {
+pub(crate) fn seeds(places: &[Place]) -> String {
     places.iter().map(|place| place.gossip.as_str()).collect::<Vec<_>>().join(",")
 }
 
@@ -92,7 +92,7 @@ fn founded(places: &[Place]) -> (Vec<Agent>, Value) {
 }
 
 /// Three agents that have agreed on a founding of which no server was told, and the answer of the first.
-fn founded_unasked(places: &[Place]) -> (Vec<Agent>, Value) {
+pub(crate) fn founded_unasked(places: &[Place]) -> (Vec<Agent>, Value) {
     let seeds = seeds(places);
     let agents: Vec<Agent> = places.iter().map(|place| place.start_server(&seeds)).collect();
     let met = |answer: &Value| answer["decision"] == "bootstrap";
@@ -101,7 +101,7 @@ fn founded_unasked(places: &[Place]) -> (Vec<Agent>, Value) {
 }
 
 /// Three agents to which the group was reported, and the answer of the first before that.
-fn established(places: &[Place]) -> (Vec<Agent>, Value) {
+pub(crate) fn established(places: &[Place]) -> (Vec<Agent>, Value) {
     let (agents, answer) = founded(places);
     assert_eq!(run(["bootstrap", "complete", &agents[0].at()]).code, 0);
     for agent in &agents {

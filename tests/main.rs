@@ -49,6 +49,7 @@ mod node_year;
 mod pages;
 mod parts;
 mod performance;
+mod remedies;
 mod running;
 mod scale;
 mod scenarios;

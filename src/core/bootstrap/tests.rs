@@ -660,6 +660,79 @@ fn a_reset_gives_up_the_id_and_when_all_have_done_so_the_cluster_is_over() {
     assert!(host.reasons().contains(&"too_few_servers"), "the cluster is over: it can found a new one");
 }
 
+/// Word of the server about its data, in the table of what it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    /// Blank, under the id that was told.
+    Blank,
+    /// Blank, under another id.
+    BlankOther,
+    Data,
+}
+
+/// Notes of what was said to the server before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    Nothing,
+    ToldIt,
+    ToldAnybody,
+    Begun,
+}
+
+/// Every cell of the table of what a server is told: by its own word, by what was noted, by whether the group exists, and by its
+/// place among the voters. A blank server that is not new is told to initialise in no cell; only a look at the others does that.
+#[test]
+fn each_cell_of_the_table_of_what_a_server_is_told() {
+    let cluster = founding(0..3, 1);
+    for says in [Says::Nothing, Says::Blank, Says::BlankOther, Says::Data] {
+        for noted in [Noted::Nothing, Noted::ToldIt, Noted::ToldAnybody, Noted::Begun] {
+            for (established, voters) in [(false, [0, 1, 2]), (true, [0, 1, 2]), (true, [1, 2, 3])] {
+                let mut host = Host::knowing(config(3), &cluster);
+                let mut disk = host.disk.clone();
+                let mut notes = Notes::new(cluster.id());
+                match noted {
+                    Noted::Nothing => {}
+                    Noted::ToldIt => notes.told = Told::Server("it".to_owned().try_into().unwrap()),
+                    Noted::ToldAnybody => notes.told = Told::Anybody,
+                    Noted::Begun => notes.begun = true,
+                }
+                disk.notes = Some(notes);
+                host = Host::restarted(config(3), disk);
+                if established {
+                    host.hear(1, reported(1, 1, group(cluster.id(), 1, voters)));
+                }
+                match says {
+                    Says::Nothing => {}
+                    Says::Blank => host.machine.server_attests(blank_server("it"), host.now),
+                    Says::BlankOther => host.machine.server_attests(blank_server("other"), host.now),
+                    Says::Data => host.machine.server_attests(server_with_data("it"), host.now),
+                }
+                host.drain();
+                let is_new = match (says, noted) {
+                    (_, Noted::Nothing) => true,
+                    (Says::Blank, Noted::ToldIt) => true,
+                    (_, Noted::ToldIt | Noted::ToldAnybody | Noted::Begun) => false,
+                };
+                let is_blank = matches!(says, Says::Blank | Says::BlankOther);
+                let expected = match (voters.contains(&0), established) {
+                    (false, _) if says == Says::Data => "removed_voter",
+                    (false, _) => "join",
+                    (true, _) if is_blank && !is_new => "server_state_lost",
+                    (true, true) if is_blank => "bootstrap",
+                    (true, true) => "resume",
+                    (true, false) => "bootstrap",
+                };
+                let told = match host.decision() {
+                    "wait" => host.reasons()[0],
+                    decision => decision,
+                };
+                assert_eq!(told, expected, "{says:?}, {noted:?}, established: {established}, {voters:?}");
+            }
+        }
+    }
+}
+
 /// No claim and no founding of others can stop the restarts of a cluster that runs.
 #[test]
 fn a_rival_never_takes_a_decision_away_from_a_server_of_its_own_proven_cluster() {

@@ -1,0 +1,329 @@
+//! Every reason to wait ends by the remedy that it names: each is brought about with real agents, the remedy is taken from the
+//! message itself, carried out, and the state ends. A reason without a row fails the build.
+
+use std::{collections::BTreeSet, fs};
+
+use chronik_agent::bootstrap::Reason;
+use serde_json::{Value, json};
+
+use crate::{
+    founding_api::{LOOK, Place, established, founded_unasked, places, seeds, wait_until},
+    running::{Agent, run},
+};
+
+/// The end of a reason.
+enum End {
+    /// By its remedy, as the test here shows whose name begins with the code.
+    Remedy,
+    /// By its remedy, as the test of this name in this file shows.
+    Elsewhere(&'static str, &'static str),
+    /// By itself: the remedy says that there is nothing to do.
+    Itself,
+    /// By starting, connecting or configuring what the remedy names; every test of a founding does so.
+    Start,
+}
+
+const FOUNDING_API: &str = include_str!("founding_api.rs");
+const LOSING: &str = include_str!("scenarios/losing.rs");
+const FORMING: &str = include_str!("scenarios/forming.rs");
+const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
+const WORDS: &str = include_str!("../src/core/bootstrap/word.rs");
+
+fn rows() -> Vec<(&'static str, End)> {
+    use End::{Elsewhere, Itself, Remedy, Start};
+    vec![
+        ("expect_not_set", Start),
+        ("observer", Start),
+        (
+            "join_only",
+            Elsewhere(MACHINE, "only_the_pinned_cluster_is_joined_and_a_wrong_pin_leaves_nothing_behind"),
+        ),
+        ("not_named", Start),
+        ("too_few_servers", Start),
+        ("expect_mismatch", Elsewhere(FORMING, "different_expects_wait_and_say_who_differs")),
+        ("too_many_servers", Remedy),
+        ("unheard_seeds", Elsewhere(FORMING, "a_strict_seed_gate_waits_for_every_listed_seed")),
+        ("settling", Itself),
+        ("agreeing", Itself),
+        ("learning", Itself),
+        ("alone", Start),
+        ("no_seeds", Start),
+        ("fault", Remedy),
+        (
+            "server_state_lost",
+            Elsewhere(
+                FOUNDING_API,
+                "a_first_start_that_failed_on_all_is_tried_again_once_all_are_seen_to_be_blank",
+            ),
+        ),
+        ("founder_moved", Remedy),
+        ("server_unknown", Remedy),
+        ("server_holds_data", Remedy),
+        ("claim_unconfirmed", Remedy),
+        ("server_disagrees", Remedy),
+        ("removed_voter", Remedy),
+        ("another_server", Elsewhere(FOUNDING_API, "a_second_server_beside_one_that_runs_is_told_to_wait")),
+        ("server_id_taken", Elsewhere(MACHINE, "a_new_agent_beside_the_data_of_a_voter_is_that_voter")),
+        ("voters_differ", Remedy),
+        (
+            "operators_disagree",
+            Elsewhere(WORDS, "opposite_words_are_disputed_until_one_is_said_that_has_seen_both"),
+        ),
+        ("cluster_given_up", Remedy),
+        ("saving", Itself),
+        ("duplicate_id", Elsewhere(LOSING, "when_one_of_two_with_one_id_is_gone_the_other_goes_on")),
+        ("two_clusters", Remedy),
+    ]
+}
+
+#[test]
+fn each_reason_has_a_row_and_each_row_a_test() {
+    let known: BTreeSet<&str> = Reason::TABLE.iter().map(|entry| entry.code).collect();
+    let rows = rows();
+    assert_eq!(rows.iter().map(|(code, _)| *code).collect::<BTreeSet<_>>(), known);
+    let own = include_str!("remedies.rs");
+    for (code, end) in rows {
+        match end {
+            End::Elsewhere(file, test) => {
+                assert!(file.contains(&format!("fn {test}()")), "{code}: no test {test}")
+            }
+            End::Remedy => {
+                assert!(own.contains(&format!("fn {code}_ends_")), "{code}: the test has its name")
+            }
+            End::Itself => {
+                let mut rows = Reason::TABLE.iter().filter(|entry| entry.code == code);
+                assert!(
+                    rows.any(|entry| entry.remedy.starts_with("nothing to do")) || code == "saving",
+                    "{code}"
+                );
+            }
+            End::Start => {}
+        }
+    }
+}
+
+/// The message of this reason, once the agent gives it.
+#[track_caller]
+fn message(agent: &Agent, code: &str) -> String {
+    let reason = |answer: &Value| {
+        let reasons = answer["reasons"].as_array().unwrap();
+        reasons.iter().find(|reason| reason["code"] == code).cloned()
+    };
+    let answer = wait_until(agent, LOOK, |answer| reason(answer).is_some());
+    reason(&answer).unwrap()["message"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the decision is this one.
+#[track_caller]
+fn decided(agent: &Agent, decision: &str) -> Value {
+    wait_until(agent, LOOK, |answer| answer["decision"] == decision)
+}
+
+/// Carries out the command that a message names, with a value in the place of a word that stands for one.
+#[track_caller]
+fn carry_out(agent: &Agent, message: &str, given: Option<(&str, &str)>) {
+    let (_, command) =
+        message.split_once("`chronik-agent ").unwrap_or_else(|| panic!("no command in {message}"));
+    let (command, _) = command.split_once('`').unwrap();
+    let mut words: Vec<&str> = command.split(' ').collect();
+    if let Some((place, value)) = given {
+        words.iter_mut().filter(|word| **word == place).for_each(|word| *word = value);
+    }
+    let at = agent.at();
+    let ended = run([words.as_slice(), &[&at, "--yes"]].concat());
+    assert_eq!(ended.code, 0, "{words:?}: {}{}", ended.out, ended.error);
+}
+
+fn attest(agent: &Agent, id: &str, cluster: Option<&Value>) -> Value {
+    let report =
+        json!({"server_id": id, "has_state": cluster.is_some(), "cluster_id": cluster, "once": true});
+    agent.put("/v1/server", &report.to_string()).json()
+}
+
+fn report(agent: &Agent, cluster: &Value, index: u32, ordinals: &[u32]) -> (u16, Value) {
+    let voters: Vec<Value> = ordinals.iter().map(|ordinal| json!({"ordinal": ordinal})).collect();
+    let body = json!({"cluster_id": cluster, "config_index": index, "voters": voters});
+    let answer = agent.put("/v1/bootstrap/established", &body.to_string());
+    (answer.status(), answer.json())
+}
+
+/// Three addresses of hosts that are gone, listed for ever, are three servers too many.
+#[test]
+fn too_many_servers_ends_once_the_dead_are_vouched_for() {
+    let places = places(6);
+    let all = seeds(&places);
+    let agents: Vec<Agent> = places[..3].iter().map(|place| place.start_server(&all)).collect();
+    for agent in &agents {
+        let message = message(agent, "too_many_servers");
+        let dead: Vec<&str> = places[3..].iter().map(|place| place.gossip.as_str()).collect();
+        assert!(
+            dead.iter().all(|addr| message.contains(&format!("{addr}, which never answered"))),
+            "{message}"
+        );
+        carry_out(agent, &message, Some(("ADDR|ID", dead[0])));
+    }
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+#[test]
+fn fault_ends_by_a_reset() {
+    let place = &places(1)[0];
+    drop(place.start(&["--join-only"]));
+    fs::write(place.dir.0.join("state/node.json"), "torn").unwrap();
+    let agent = place.start(&["--bootstrap-expect", "1"]);
+    carry_out(&agent, &message(&agent, "fault"), None);
+    drop(agent);
+    let again = place.start(&["--bootstrap-expect", "1"]);
+    decided(&again, "bootstrap");
+}
+
+#[test]
+fn founder_moved_ends_by_an_override() {
+    let places = places(3);
+    let all = seeds(&places);
+    let start = |place: &Place, port: &str| {
+        place.start(&["--bootstrap-expect", "3", "--join", &all, "--endpoint", &format!("raft=:{port}")])
+    };
+    let agents: Vec<Agent> = places.iter().map(|place| start(place, "5001")).collect();
+    let before = agents.iter().map(|agent| decided(agent, "bootstrap")).next_back().unwrap();
+    drop(agents);
+    let agents: Vec<Agent> = places.iter().map(|place| start(place, "5002")).collect();
+    agents.iter().enumerate().for_each(|(at, agent)| _ = attest(agent, &format!("s{at}"), None));
+    let moved: Vec<String> = agents.iter().map(|agent| message(agent, "founder_moved")).collect();
+    wait_until(&agents[0], "/v1/members", |answer| {
+        let members = answer["members"].as_array().unwrap();
+        members.iter().filter(|member| member["status"] == "alive").count() == 3
+    });
+    carry_out(&agents[0], &moved[0], None);
+    for (at, agent) in agents.iter().enumerate() {
+        attest(agent, &format!("s{at}"), None);
+        let after = decided(agent, "bootstrap");
+        assert_ne!(after["cluster_id"], before["cluster_id"]);
+        assert!(after["founders"].to_string().contains(":5002"), "{after}");
+    }
+}
+
+#[test]
+fn server_unknown_ends_once_it_is_attested() {
+    let places = places(3);
+    let (agents, _) = founded_unasked(&places);
+    assert!(message(&agents[0], "server_unknown").contains("PUT /v1/server"));
+    assert_eq!(attest(&agents[0], "s1", None)["reasons"], json!([]));
+}
+
+#[test]
+fn server_holds_data_ends_by_adopting_its_cluster() {
+    let places = places(3);
+    let all = seeds(&places);
+    let agents: Vec<Agent> = places.iter().map(|place| place.start_server(&all)).collect();
+    let with_data = json!({"server_id": "old", "has_state": true, "once": true}).to_string();
+    agents.iter().for_each(|agent| assert_eq!(agent.put("/v1/server", &with_data).status(), 200));
+    wait_until(&agents[0], "/v1/members", |answer| answer["members"].as_array().unwrap().len() == 3);
+    carry_out(&agents[0], &message(&agents[0], "server_holds_data"), None);
+    agents.iter().for_each(|agent| _ = decided(agent, "resume"));
+}
+
+#[test]
+fn claim_unconfirmed_ends_by_giving_the_cluster_up() {
+    let places = places(4);
+    let all = seeds(&places[..3]);
+    let mut reporter = places[3].start(&["--join-only", "--join", &all]);
+    attest(&reporter, "s", Some(&json!("11111111-2222-3333-4444-555555555555")));
+    let agents: Vec<Agent> = places[..3].iter().map(|place| place.start_server(&all)).collect();
+    agents.iter().for_each(|agent| _ = decided(agent, "join"));
+    reporter.kill();
+    agents.iter().for_each(|agent| carry_out(agent, &message(agent, "claim_unconfirmed"), None));
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+#[test]
+fn server_disagrees_ends_with_the_right_report() {
+    let places = places(3);
+    let (agents, answer) = established(&places);
+    let other = json!("11111111-2222-3333-4444-555555555555");
+    let (status, problem) = report(&agents[1], &other, 9, &[1]);
+    assert_eq!(status, 409);
+    assert!(problem["detail"].as_str().unwrap().contains("report "), "{problem}");
+    assert!(message(&agents[1], "server_disagrees").contains("correct what it reports"));
+    assert_eq!(report(&agents[1], &answer["cluster_id"], 1, &[1, 2, 3]).0, 200);
+    assert_eq!(decided(&agents[1], "resume")["reasons"], json!([]));
+    assert_eq!(decided(&agents[0], "resume")["reasons"], json!([]), "nobody else was told of it");
+}
+
+#[test]
+fn removed_voter_ends_with_an_empty_directory() {
+    let places = places(3);
+    let (agents, answer) = established(&places);
+    let cluster = &answer["cluster_id"];
+    let removed = agents.iter().find(|agent| decided(agent, "resume")["me"]["ordinal"] == 2).unwrap();
+    attest(removed, "s2", Some(cluster));
+    let other = agents.iter().find(|agent| agent.http != removed.http).unwrap();
+    assert_eq!(report(other, cluster, 5, &[1, 3]).0, 200);
+    assert!(message(removed, "removed_voter").contains("empty its data directory"));
+    attest(removed, "s2-new", None);
+    decided(removed, "join");
+}
+
+#[test]
+fn voters_differ_ends_with_the_next_report() {
+    let places = places(3);
+    let (agents, answer) = established(&places);
+    let cluster = &answer["cluster_id"];
+    report(&agents[0], cluster, 4, &[1, 2]);
+    report(&agents[2], cluster, 4, &[2, 3]);
+    let quorum = |met: bool| {
+        for agent in &agents {
+            wait_until(agent, "/v1/quorum", |answer| answer["has_quorum"] == met);
+        }
+    };
+    quorum(false);
+    report(&agents[2], cluster, 4, &[1, 2]);
+    quorum(true);
+}
+
+/// Two clusters of three, and one agent of neither. With a group key one word on one agent is enough.
+fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
+    let places = places(7);
+    let key = places[0].dir.0.join("key");
+    let keys = run(["keygen"]).out;
+    fs::write(&key, keys).unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let key = key.display().to_string();
+    let start = |place: &Place, flags: &[&str], seeds: &str| {
+        place.start(&[flags, &["--join", seeds, "--encrypt-key-file", &key]].concat())
+    };
+    let expect = ["--bootstrap-expect", "3"];
+    let halves = [&places[..3], &places[3..6]];
+    let mut agents: Vec<Agent> =
+        halves.iter().flat_map(|half| half.iter().map(|place| start(place, &expect, &seeds(half)))).collect();
+    let clusters = [0, 3].map(|at| decided(&agents[at], "bootstrap")["cluster_id"].clone());
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+    // Their servers are told, so that each goes on with its own.
+    agents.iter().for_each(|agent| assert_eq!(agent.get("/v1/bootstrap").status(), 200));
+    let both = format!("{},{}", places[0].gossip, places[3].gossip);
+    agents.push(start(&places[6], &["--join-only"], &both));
+    assert_eq!(run(["join", &agents[0].at(), &places[3].gossip]).code, 0);
+    (places, agents, clusters)
+}
+
+#[test]
+fn two_clusters_ends_by_resolving_them() {
+    let (_places, agents, [kept, _]) = two_clusters();
+    let message = message(&agents[6], "two_clusters");
+    decided(&agents[6], "conflict");
+    carry_out(&agents[6], &message, Some(("ID", kept.as_str().unwrap())));
+    assert_eq!(decided(&agents[6], "join")["cluster_id"], kept);
+    let is_settled = |answer: &Value| !answer["reasons"].to_string().contains("two_clusters");
+    agents[..3].iter().for_each(|agent| _ = wait_until(agent, LOOK, is_settled));
+}
+
+#[test]
+fn cluster_given_up_ends_with_an_empty_directory() {
+    let (_places, agents, [kept, _]) = two_clusters();
+    let of_both = message(&agents[6], "two_clusters");
+    carry_out(&agents[6], &of_both, Some(("ID", kept.as_str().unwrap())));
+    let given_up = message(&agents[3], "cluster_given_up");
+    assert!(given_up.contains("empty its data directory and attest that it is blank"), "{given_up}");
+    attest(&agents[3], "new", None);
+    assert_eq!(decided(&agents[3], "join")["cluster_id"], kept);
+}
