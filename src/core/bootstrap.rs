@@ -67,7 +67,9 @@ pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Words};
 pub use listing::{Counting, Founders, Listing, OtherExpect};
-pub use message::{Accept, AcceptedBefore, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal};
+pub use message::{
+    Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
+};
 pub use notes::{Notes, Told};
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
@@ -132,9 +134,9 @@ impl Bootstrap {
         }
         self.pace.note_message(from, body, now);
         let had_campaign = self.agreement.campaign().is_some();
-        if let Body::Known(theirs) = body {
+        if let Body::Known(_) | Body::Answer(_) = body {
             if self.situation.fault().is_none() {
-                self.learn(theirs, now);
+                self.take_knowledge(from, body, now);
             }
         } else if let Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) = body {
             self.take_look(from, body, now);

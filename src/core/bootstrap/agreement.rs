@@ -13,7 +13,7 @@ use super::{
     counted::Counted,
     founding::{ClusterId, Founder, Founding},
     knowledge::{Knowledge, Words},
-    message::{Body, Nack, Refusal},
+    message::{Answer, Body, Nack, Refusal},
     notes::Notes,
     record::FoundingRecord,
     report::Report,
@@ -88,10 +88,9 @@ impl Agreement {
                 None
             }
             // Knowledge is taken in by [`Self::learn`], and a look is none of the agreement's.
-            Body::Known(_) | Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) => None,
-            Body::Ask => {
-                let knows = *self.knowledge() != Knowledge::default();
-                knows.then(|| Body::Known(Box::new(self.knowledge().clone())))
+            Body::Known(_) | Body::Answer(_) | Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) => None,
+            Body::Ask(number) => {
+                Some(Body::Answer(Box::new(Answer { number: *number, knowledge: self.knowledge().clone() })))
             }
         };
         self.drop_campaign_if_overtaken();
@@ -116,6 +115,11 @@ impl Agreement {
             self.refused = Some(all.clone());
             self.campaign = None;
         }
+    }
+
+    /// True if another node says that it knows what is news here.
+    pub(super) fn would_learn(&self, theirs: &Knowledge, name: &ClusterName, words: Words) -> bool {
+        self.record.knowledge.clone().merge(theirs, name, self.me(), words)
     }
 
     /// Takes in what another node knows; returns true if that was news.

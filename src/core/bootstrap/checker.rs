@@ -179,7 +179,8 @@ impl Explorer<'_> {
                 | Body::Look(_)
                 | Body::Blank(_)
                 | Body::NotBlank(_)
-                | Body::Ask => &mut inbox.others,
+                | Body::Ask(_)
+                | Body::Answer(_) => &mut inbox.others,
             };
             kind[known / 64] |= 1 << (known % 64);
         }

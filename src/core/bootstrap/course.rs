@@ -9,7 +9,6 @@ use super::{
     decision::{self, Outcome},
     difference::Difference,
     founding::ClusterId,
-    knowledge::Knowledge,
     look::Questions,
     message::{Body, Looked},
     notes::{Blank, Notes},
@@ -23,13 +22,36 @@ use super::{
 use crate::node::NodeId;
 
 impl Bootstrap {
-    /// Takes in what another node knows. Whoever said something first has told it to all: others tell it on only to those who
+    /// Takes in what another node is said to know, or has answered. Only an answer counts, which nobody can give who does not
+    /// hear what is sent to that node. Whoever said something first has told it to all: others tell it on only to those who
     /// still do not know it after a while.
-    pub(super) fn learn(&mut self, theirs: &Knowledge, now: Instant) {
+    pub(super) fn take_knowledge(&mut self, from: NodeId, body: &Body, now: Instant) {
         let Config { cluster_name, words, .. } = self.situation.config();
-        if self.agreement.learn(theirs, cluster_name, *words) {
-            self.pace.note_told(&self.situation.others(), now);
+        match body {
+            Body::Known(theirs) if self.agreement.would_learn(theirs, cluster_name, *words) => self.ask(from),
+            Body::Answer(answer) if self.pace.take_answer(from, answer.number) => {
+                if self.agreement.learn(&answer.knowledge, cluster_name, *words) {
+                    self.pace.note_told(&self.situation.others(), now);
+                }
+            }
+            Body::Prepare(_)
+            | Body::Promise(_)
+            | Body::Accept(_)
+            | Body::Accepted(_)
+            | Body::Nack(_)
+            | Body::Known(_)
+            | Body::Answer(_)
+            | Body::Look(_)
+            | Body::Blank(_)
+            | Body::NotBlank(_)
+            | Body::Ask(_) => {}
         }
+    }
+
+    /// Asks a node for what it knows.
+    fn ask(&mut self, id: NodeId) {
+        let number = self.pace.number_question(id);
+        self.outbox.push(id, Body::Ask(number));
     }
 
     pub(super) fn take_report(&mut self, report: &EstablishedReport) -> Result<(), ReportRefused> {
@@ -194,7 +216,8 @@ impl Bootstrap {
             | Body::Accepted(_)
             | Body::Nack(_)
             | Body::Known(_)
-            | Body::Ask => {}
+            | Body::Ask(_)
+            | Body::Answer(_) => {}
         }
     }
 
@@ -241,7 +264,7 @@ impl Bootstrap {
                 self.outbox.push(id, Body::Known(Box::new(self.agreement.knowledge().clone())));
             }
             if difference.is_to_ask() {
-                self.outbox.push(id, Body::Ask);
+                self.ask(id);
             }
         }
     }

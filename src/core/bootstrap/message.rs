@@ -54,10 +54,7 @@ pub enum Body {
     /// Refuses a `Prepare` or an `Accept`.
     #[n(4)]
     Nack(#[n(0)] Nack),
-    /// Asks for what the receiver knows.
-    #[n(6)]
-    Ask,
-    /// Tells what the sender knows of clusters.
+    /// Tells what the sender knows of clusters. Anybody can say so in its name: the receiver asks it.
     #[n(7)]
     Known(#[n(0)] Box<Knowledge>),
     /// Asks whether the server of a founder of this cluster is blank at this moment, and waits.
@@ -69,6 +66,24 @@ pub enum Body {
     /// The server is not blank, or nobody knows.
     #[n(10)]
     NotBlank(#[n(0)] Looked),
+    /// Asks for what the receiver knows, with a number that only it learns.
+    #[n(11)]
+    Ask(#[n(0)] u64),
+    /// Answers with what the sender knows.
+    #[n(12)]
+    Answer(#[n(0)] Box<Answer>),
+}
+
+/// The answer to a question for what a node knows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Answer {
+    /// Number of the question.
+    #[n(0)]
+    pub number: u64,
+    /// Knowledge of the sender.
+    #[n(1)]
+    pub knowledge: Knowledge,
 }
 
 /// One question of a founder that looks at the others.

@@ -136,7 +136,7 @@ mod tests {
         let blank = FoundingRecord::blank(id(0));
         let changed = FoundingRecord { cluster_name: Some(name()), ..blank.clone() };
         let mut outbox = Outbox::new(name(), blank.clone());
-        outbox.push(id(1), Body::Ask);
+        outbox.push(id(1), Body::Ask(7));
         outbox.commit(&changed);
         outbox.commit(&blank);
         assert_eq!(outbox.poll_message(), None);

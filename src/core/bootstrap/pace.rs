@@ -44,6 +44,8 @@ pub(super) struct Pace {
     gather_until: Option<Instant>,
     /// Time at which a server was last told, or asked, about a cluster.
     told: BTreeMap<NodeId, Instant>,
+    /// Number of the last question to a server for what it knows: nobody else can know it.
+    questions: BTreeMap<NodeId, u64>,
     /// Earliest time at which something is due.
     wake: Option<Instant>,
 }
@@ -64,6 +66,7 @@ impl Pace {
             resend_at: None,
             gather_until: None,
             told: BTreeMap::new(),
+            questions: BTreeMap::new(),
             wake: None,
         }
     }
@@ -215,6 +218,22 @@ impl Pace {
         }
         self.wake_at(self.resend_at);
         is_time
+    }
+
+    /// The number of a question to a server for what it knows. It stays until it is answered, so that the answer to one of several
+    /// questions counts.
+    pub(super) fn number_question(&mut self, id: NodeId) -> u64 {
+        let Self { questions, rng, .. } = self;
+        *questions.entry(id).or_insert_with(|| rng.random())
+    }
+
+    /// True if this server was asked under this number; the question is answered then.
+    pub(super) fn take_answer(&mut self, id: NodeId, number: u64) -> bool {
+        let is_asked = self.questions.get(&id) == Some(&number);
+        if is_asked {
+            self.questions.remove(&id);
+        }
+        is_asked
     }
 
     /// Notes that these servers were just told all that is known here.

@@ -140,7 +140,24 @@ impl Host {
     fn hear(&mut self, from: usize, body: Body) -> Vec<(NodeId, Body)> {
         let message = Message { cluster_name: name(), body };
         self.machine.handle_message(id(from), &message, self.now);
-        self.drain()
+        let said = self.drain();
+        // A node that tells what it knows is asked, and answers.
+        let is_ask = |(to, body): &(NodeId, Body)| {
+            if *to == id(from)
+                && let Body::Ask(number) = body
+            {
+                Some(*number)
+            } else {
+                None
+            }
+        };
+        match (&message.body, said.iter().find_map(is_ask)) {
+            (Body::Known(knowledge), Some(number)) => {
+                let answer = Answer { number, knowledge: (**knowledge).clone() };
+                self.hear(from, Body::Answer(Box::new(answer)))
+            }
+            _ => said,
+        }
     }
 
     fn see(&mut self, sightings: Sightings) -> Vec<(NodeId, Body)> {
@@ -246,8 +263,10 @@ fn nothing_leaves_before_the_record_is_written() {
     assert_eq!(host.machine.poll_message(), None);
     let first = host.machine.poll_save().unwrap();
     assert!(host.machine.poll_save().is_none());
-    let cluster = Message { cluster_name: name(), body: founded(&founding(0..3, 5)) };
-    host.machine.handle_message(id(1), &cluster, host.now);
+    let number = host.machine.pace.number_question(id(1));
+    let Body::Known(knowledge) = founded(&founding(0..3, 5)) else { panic!() };
+    let body = Body::Answer(Box::new(Answer { number, knowledge: *knowledge }));
+    host.machine.handle_message(id(1), &Message { cluster_name: name(), body }, host.now);
     host.machine.saved(first, host.now);
     assert!(matches!(host.machine.poll_message().unwrap().message.body, Body::Promise(_)));
     assert_eq!(host.decision(), "wait", "a founding that is not on disk is handed to nobody");
@@ -399,6 +418,29 @@ fn a_list_that_a_majority_of_its_voters_denies_is_refuted() {
     let heard = Some(Heard { reporter: id(1), number: 2 });
     host.hear(2, reported(2, 2, GroupReport { heard, ..group(cluster.id(), 8, [0, 1, 2]) }));
     assert_eq!(host.machine.cluster().unwrap().voters.len(), 3, "both of its voters deny it");
+}
+
+/// A packet in the name of a member is not believed: the member itself is asked, with a number that only it learns.
+#[test]
+fn knowledge_counts_only_as_the_answer_of_the_node_that_was_asked() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::new(config(3));
+    let told = |host: &mut Host, body: Body| {
+        let message = Message { cluster_name: name(), body };
+        host.machine.handle_message(id(1), &message, host.now);
+        host.drain()
+    };
+    let said = told(&mut host, founded(&cluster));
+    let [(asked, Body::Ask(number))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((*asked, host.machine.cluster()), (id(1), None));
+    let foundings = [(cluster.id(), cluster.clone())].into();
+    let knowledge = Knowledge { foundings, ..Knowledge::default() };
+    let answer = |number| Body::Answer(Box::new(Answer { number, knowledge: knowledge.clone() }));
+    told(&mut host, answer(number ^ 1));
+    assert_eq!(host.machine.cluster(), None, "a guess");
+    told(&mut host, answer(*number));
+    assert_eq!(host.decision(), "bootstrap");
+    assert_eq!(told(&mut host, founded(&cluster)), [], "no news");
 }
 
 #[test]
@@ -1021,7 +1063,8 @@ fn a_message_survives_the_wire_and_a_record_the_disk() {
         Body::Accepted(ballot),
         Body::Nack(Nack { ballot, promised: None, refusal: Refusal::Fault, counted: Some(counted(2)) }),
         known(&host),
-        Body::Ask,
+        Body::Ask(7),
+        Body::Answer(Box::new(Answer { number: 7, knowledge: host.disk.knowledge.clone() })),
     ];
     for body in bodies {
         let message = Message { cluster_name: name(), body };

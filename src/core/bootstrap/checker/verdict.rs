@@ -50,7 +50,8 @@ impl Votes {
             | Body::Look(_)
             | Body::Blank(_)
             | Body::NotBlank(_)
-            | Body::Ask => return,
+            | Body::Ask(_)
+            | Body::Answer(_) => return,
         };
         let ballot = self.ballots.iter().position(|known| *known == ballot).unwrap_or_else(|| {
             self.ballots.push(ballot);
@@ -167,6 +168,11 @@ fn describe(body: &Body) -> String {
         Body::Known(knowledge) => {
             format!("Known({})", knowledge.foundings.values().map(show).collect::<Vec<_>>().join(","))
         }
-        Body::Nack(_) | Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) | Body::Ask => format!("{body:?}"),
+        Body::Nack(_)
+        | Body::Look(_)
+        | Body::Blank(_)
+        | Body::NotBlank(_)
+        | Body::Ask(_)
+        | Body::Answer(_) => format!("{body:?}"),
     }
 }
