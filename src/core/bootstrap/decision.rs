@@ -1,6 +1,6 @@
 //! The one decision that a server is given: a pure function of what is on disk, of who is alive, and of the server itself.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     cluster::{Cluster, Voter, VoterName},
@@ -10,6 +10,8 @@ use super::{
     notes::Blank,
     reason::Reason,
     record::FoundingRecord,
+    report::Report,
+    server_id::ServerId,
     situation::{Looking, Situation},
 };
 use crate::node::{EndpointName, NodeId};
@@ -176,7 +178,7 @@ impl Facts<'_> {
         let behind = |id: ClusterId| {
             let claimed = &self.standing.clusters[&id];
             let founders = claimed.founding.into_iter().flat_map(Founding::ids);
-            let by: std::collections::BTreeSet<NodeId> = founders.chain(claimed.by.iter().copied()).collect();
+            let by: BTreeSet<NodeId> = founders.chain(claimed.by.iter().copied()).collect();
             Listing(by.into_iter().map(|id| self.situation.name_of(id)).collect())
         };
         Reason::TwoClusters { ours, rival, behind_ours: behind(ours), behind_rival: behind(rival) }
@@ -225,17 +227,12 @@ impl Facts<'_> {
     }
 
     /// The living agent that stands beside the data of the same server, and did so before this one.
-    fn other_holder(
-        &self,
-        cluster: &Cluster,
-        server_id: &super::server_id::ServerId,
-        group: &Group,
-    ) -> Option<NodeId> {
+    fn other_holder(&self, cluster: &Cluster, server_id: &ServerId, group: &Group) -> Option<NodeId> {
         let me = self.saved.node_id;
         if group.me.founder || group.voters.iter().any(|voter| voter.id == Some(me)) {
             return None;
         }
-        let holds = |(reporter, report): (&NodeId, &super::report::Report)| {
+        let holds = |(reporter, report): (&NodeId, &Report)| {
             let same = report
                 .holds
                 .as_ref()
