@@ -105,10 +105,10 @@ impl Knowledge {
             && !self.voting(founding.id(), Some(founding), &|_| false).established
     }
 
-    /// The ids that lists of clusters which are over name: their votes count no more.
+    /// The retired ids that founded clusters which are over: their votes count no more. An id that has not retired can vote again.
     pub(super) fn settled_ids(&self, standing: &Standing<'_>) -> BTreeSet<NodeId> {
         let over = self.foundings.values().filter(|founding| !standing.clusters.contains_key(&founding.id()));
-        over.flat_map(Founding::ids).collect()
+        over.flat_map(Founding::ids).filter(|id| self.retired.contains(id)).collect()
     }
 
     /// The reports about one cluster by those whom its founding names, or a list of theirs: nobody reports himself in.

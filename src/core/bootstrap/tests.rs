@@ -775,6 +775,21 @@ fn each_cell_of_the_table_of_what_a_server_is_told() {
     }
 }
 
+/// Who keeps its id can vote again once an operator has ended its cluster: such servers go on counting, else six could found
+/// twice by three.
+#[test]
+fn servers_of_a_cluster_that_an_operator_ended_go_on_counting() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.see(Sightings { counted: counted(6), ..sightings(5) });
+    host.machine.give_up(cluster.id(), host.now).unwrap();
+    host.drain();
+    assert!(host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+    let retired = [id(1)].into();
+    host.hear(5, Body::Known(Box::new(Knowledge { retired, ..Knowledge::default() })));
+    assert!(!host.reasons().contains(&"too_many_servers"), "a retired one votes no more");
+}
+
 /// No claim and no founding of others can stop the restarts of a cluster that runs.
 #[test]
 fn a_rival_never_takes_a_decision_away_from_a_server_of_its_own_proven_cluster() {
