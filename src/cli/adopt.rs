@@ -53,7 +53,7 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
         "The servers beside {} are the voters of one cluster, which exists: all others join it, and none is created.",
         names.join(", ")
     )?;
-    if !args.yes && !is_agreed(output)? {
+    if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
     let ids: BTreeSet<NodeId> = meant.iter().map(|member| member.id).collect();

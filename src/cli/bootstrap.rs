@@ -101,7 +101,7 @@ struct VouchArgs {
 struct CompleteArgs {
     #[command(flatten)]
     at: At,
-    /// How new the list of voters is, such as the log index of the server's configuration; the highest wins [default: newer than
+    /// Version of the list of voters, such as the log index of the server's configuration; the highest wins [default: newer than
     /// all that were reported without one]
     #[arg(long, value_name = "N")]
     config_index: Option<u64>,
@@ -264,7 +264,7 @@ async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Resul
          established; a server that has initialised for another cluster must be emptied first.",
         founders.join(", ")
     )?;
-    if !args.yes && !is_agreed(output)? {
+    if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
     let founders = args.founders.iter().map(ToString::to_string).collect();
@@ -298,7 +298,7 @@ async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
              another id; its server must be emptied, or it brings its cluster back."
         )?;
     }
-    if !args.yes && !is_agreed(output)? {
+    if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
     let path = "/v1/bootstrap/reset";
@@ -329,20 +329,12 @@ async fn resolve(args: ResolveArgs, output: &mut Output<'_>) -> Result<Outcome, 
          join.",
         args.keep
     )?;
-    if !args.yes && !is_agreed(output)? {
+    if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
-    let path = "/v1/bootstrap/resolve";
-    let answer = client.post(path, body(&ResolveRequest { keep: args.keep.to_string() })).await?;
-    let answer: Bootstrap = client.read(path, &answer)?;
-    writeln!(
-        output.out,
-        "cluster {} is kept{}; the decision is {}",
-        args.keep,
-        reach(&client).await?,
-        answer.decision
-    )?;
-    Ok(Outcome::Done)
+    let request = ResolveRequest { keep: args.keep.to_string() };
+    let done = format!("cluster {} is kept", args.keep);
+    speak(&client, "/v1/bootstrap/resolve", &request, &done, output).await
 }
 
 async fn vouch(args: VouchArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
@@ -353,19 +345,24 @@ async fn vouch(args: VouchArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
          say this only of an agent that is gone for good.",
         args.gone
     )?;
-    if !args.yes && !is_agreed(output)? {
+    if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
-    let path = "/v1/bootstrap/vouch";
-    let answer = client.post(path, body(&VouchRequest { gone: args.gone.clone() })).await?;
+    let done = format!("{} counts no more", args.gone);
+    speak(&client, "/v1/bootstrap/vouch", &VouchRequest { gone: args.gone }, &done, output).await
+}
+
+/// Says an operator's word; tells what it has `done`, how far it reaches, and the decision that follows.
+async fn speak(
+    client: &Client,
+    path: &str,
+    request: &impl Serialize,
+    done: &str,
+    output: &mut Output<'_>,
+) -> Result<Outcome, CliError> {
+    let answer = client.post(path, body(request)).await?;
     let answer: Bootstrap = client.read(path, &answer)?;
-    writeln!(
-        output.out,
-        "{} counts no more{}; the decision is {}",
-        args.gone,
-        reach(&client).await?,
-        answer.decision
-    )?;
+    writeln!(output.out, "{done}{}; the decision is {}", reach(client).await?, answer.decision)?;
     Ok(Outcome::Done)
 }
 

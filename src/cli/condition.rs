@@ -56,7 +56,7 @@ enum Standing {
     Conflict(String),
 }
 
-/// Whose question a wait for the decision is.
+/// Origin of a question for the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asker {
     /// The server's own: that it is told to bootstrap is noted.

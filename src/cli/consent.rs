@@ -4,8 +4,11 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use super::output::Output;
 
-/// Asks the person at the terminal. Without one, only `--yes` is an answer.
-pub(super) fn is_agreed(output: &mut Output<'_>) -> io::Result<bool> {
+/// Asks the person at the terminal, unless `--yes` has answered already. Without a terminal nothing else is an answer.
+pub(super) fn is_agreed(yes: bool, output: &mut Output<'_>) -> io::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         writeln!(output.err, "nothing is done: this is no terminal, so that --yes is needed")?;

@@ -166,14 +166,10 @@ async fn start_beside(
         };
         let left = until.map(|until| until.saturating_duration_since(now()));
         // The agent is told again and again that the server is blank and waits, so that others may see it.
-        let slice = if next == args.what {
-            left.map_or(ATTEST_EVERY, |left| left.min(ATTEST_EVERY))
-        } else {
-            Duration::MAX
-        };
-        let waited =
-            next.wait(client, &asker, left.map(|left| left.min(slice)).or(bounded(slice)), tell).await?;
-        let is_over = left.is_some_and(|left| left <= slice);
+        let attests = next == args.what;
+        let limit = if attests { Some(left.unwrap_or(ATTEST_EVERY).min(ATTEST_EVERY)) } else { left };
+        let waited = next.wait(client, &asker, limit, tell).await?;
+        let is_over = limit == left;
         let is_met = matches!(waited, Waited::Met(_));
         if (!matches!(waited, Waited::TimedOut(_)) || is_over)
             && let Some(unmet) = unmet(waited, args.timeout, output)?
@@ -182,7 +178,7 @@ async fn start_beside(
         }
         let found = look(dir)?;
         let decision = report(client, &found, false).await?;
-        if is_met && next == args.what && is_told(&decision) {
+        if is_met && attests && is_told(&decision) {
             let command = prepare(client, &decision, args, output).await?;
             let found = look(dir)?;
             if is_same(&decision, &report(client, &found, true).await?) {
@@ -191,11 +187,6 @@ async fn start_beside(
         }
         (next, asker) = (args.what, Asker::Starter(Some(found.server_id)));
     }
-}
-
-/// A limit of time that is one.
-fn bounded(slice: Duration) -> Option<Duration> {
-    (slice != Duration::MAX).then_some(slice)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command at the edge: the user's own limit of time")]

@@ -20,6 +20,7 @@ mod counted;
 mod course;
 mod decision;
 mod difference;
+mod digest;
 mod founding;
 mod knowledge;
 mod known;
@@ -134,14 +135,24 @@ impl Bootstrap {
         }
         self.pace.note_message(from, body, now);
         let had_campaign = self.agreement.campaign().is_some();
-        if let Body::Known(_) | Body::Answer(_) = body {
-            if self.situation.fault().is_none() {
-                self.take_knowledge(from, body, now);
+        match body {
+            Body::Known(_) | Body::Answer(_) if self.situation.fault().is_some() => {}
+            Body::Known(theirs) => self.hear_of(from, theirs),
+            Body::Answer(answer) => self.take_answer(from, answer, now),
+            Body::Look(looked) => self.answer_look(from, *looked, now),
+            Body::Blank(looked) => self.note_look(from, *looked, true, now),
+            Body::NotBlank(looked) => self.note_look(from, *looked, false, now),
+            Body::Prepare(_)
+            | Body::Promise(_)
+            | Body::Accept(_)
+            | Body::Accepted(_)
+            | Body::Nack(_)
+            | Body::Ask(_) => {
+                let answer = self.agreement.receive(from, body, &self.situation.participation());
+                if let Some(answer) = answer {
+                    self.outbox.push(from, answer);
+                }
             }
-        } else if let Body::Look(_) | Body::Blank(_) | Body::NotBlank(_) = body {
-            self.take_look(from, body, now);
-        } else if let Some(answer) = self.agreement.receive(from, body, &self.situation.participation()) {
-            self.outbox.push(from, answer);
         }
         if had_campaign && self.agreement.campaign().is_none() {
             self.pace.fail(now);

@@ -170,8 +170,7 @@ impl Machine {
     }
 
     fn is_another(&self, server_id: &ServerId, now: Instant) -> bool {
-        let running = self.server.status(now).filter(|server| server.up == Some(true));
-        running.is_some_and(|running| running.report.server_id != *server_id)
+        self.server.status(now).is_some_and(|running| running.excludes(server_id))
     }
 
     /// Takes in that the server asks what to do, under this id if it gives one; answer it once that is on disk.
@@ -301,10 +300,6 @@ impl Machine {
             may_vote: self.bootstrap.may_vote(),
             has_voted: self.bootstrap.has_voted(),
         };
-        self.announce(news, now);
-    }
-
-    fn announce(&mut self, news: FoundingNews, now: Instant) {
         if self.gossip.own_metadata().founding != news {
             let metadata = Metadata { founding: news, ..self.gossip.own_metadata().clone() };
             if let Err(error) = self.gossip.set_metadata(metadata, now) {

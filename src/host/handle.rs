@@ -64,7 +64,7 @@ pub enum Command {
     },
     /// An operator's word that somebody is gone for good.
     Vouch {
-        /// Who.
+        /// Node or address that is gone.
         gone: Gone,
         /// Answered once it is on disk or refused.
         reply: Reply<(), VouchRefused>,

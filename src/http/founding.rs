@@ -102,13 +102,13 @@ pub(super) async fn established(
         adopt: request.adopt,
     };
     api.handle.establish(report).await?;
-    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+    Ok(decision_now(&api))
 }
 
 /// The co-located server takes its report back; the answer is the decision that follows.
 pub(super) async fn retract(State(api): State<Api>) -> Result<Response, Problem> {
     api.handle.retract().await?;
-    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+    Ok(decision_now(&api))
 }
 
 pub(super) async fn resolve(
@@ -118,7 +118,7 @@ pub(super) async fn resolve(
 ) -> Result<Response, Problem> {
     let request: shape::ResolveRequest = read(&headers, body, RESOLVE_SHAPE).await?;
     api.handle.resolve(parse("keep", &request.keep)?, Verdict::Keep).await?;
-    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+    Ok(decision_now(&api))
 }
 
 pub(super) async fn vouch(
@@ -130,7 +130,7 @@ pub(super) async fn vouch(
     let addr = request.gone.parse().map(Gone::Addr).ok();
     let gone = addr.map_or_else(|| parse("gone", &request.gone).map(Gone::Id), Ok)?;
     api.handle.vouch(gone).await?;
-    Ok(done(rendered(&api.shared.rendered, &api.handle.snapshot())))
+    Ok(decision_now(&api))
 }
 
 pub(super) async fn override_founders(
@@ -208,6 +208,11 @@ fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem>
 /// The whole answer, rendered at most once a snapshot.
 pub(super) fn rendered(cache: &Rendered, snapshot: &Arc<Snapshot>) -> Bytes {
     cache.of(snapshot).bootstrap.get_or_init(|| json(&bootstrap(&snapshot.founding))).clone()
+}
+
+/// The decision that follows from what was just done.
+fn decision_now(api: &Api) -> Response {
+    done(rendered(&api.shared.rendered, &api.handle.snapshot()))
 }
 
 /// The whole answer to the server of this id.

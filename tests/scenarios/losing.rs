@@ -240,7 +240,8 @@ fn all_restart_with_other_addresses() {
     other_addresses(1);
 }
 
-fn copied_record(seed: u64) {
+/// Three servers, and a copy of the third, which both say that there are two; the copy's host.
+fn copied_record(seed: u64) -> (World, Node) {
     let (mut world, _) = founded(seed, 3, 3, Servers::Silent);
     let copy = world.add_server(Plan::expect(3), vec![World::addr_of(0)]);
     world.clone_disk(2, copy);
@@ -249,6 +250,7 @@ fn copied_record(seed: u64) {
     let told = world.run_until(30 * SECOND, |world| all_told(world, &[2, copy], "conflict"));
     assert!(told.is_some(), "\n{}", world.describe());
     assert_eq!(world.word(0), "bootstrap", "the others go on");
+    (world, copy)
 }
 
 #[test]
@@ -260,13 +262,7 @@ fn a_copied_state_directory_decides_nothing_more() {
 #[test]
 fn when_one_of_two_with_one_id_is_gone_the_other_goes_on() {
     for copy_goes in [true, false] {
-        let (mut world, _) = founded(2, 3, 3, Servers::Silent);
-        let copy = world.add_server(Plan::expect(3), vec![World::addr_of(0)]);
-        world.clone_disk(2, copy);
-        world.run_for(SECOND);
-        world.start(copy);
-        let told = world.run_until(30 * SECOND, |world| all_told(world, &[2, copy], "conflict"));
-        assert!(told.is_some(), "\n{}", world.describe());
+        let (mut world, copy) = copied_record(2);
         let (gone, stays) = if copy_goes { (copy, 2) } else { (2, copy) };
         world.crash(gone);
         let back = world.run_until(30 * SECOND, |world| {

@@ -35,7 +35,7 @@ impl FoundingRecord {
     /// what was accepted since takes nothing back.
     pub(super) fn answer_prepare(&mut self, prepare: &Prepare, part: &Participation<'_>) -> Body {
         if self.knowledge.knows_cluster() {
-            return Body::Known(Box::new(self.knowledge.clone()));
+            return Body::known(&self.knowledge);
         }
         if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, &prepare.counted, part) {
             return self.nack(prepare.ballot, refusal, part);
@@ -60,7 +60,7 @@ impl FoundingRecord {
     /// Answers an `Accept`.
     pub(super) fn answer_accept(&mut self, accept: &Accept, part: &Participation<'_>) -> Body {
         if self.knowledge.knows_cluster() {
-            return Body::Known(Box::new(self.knowledge.clone()));
+            return Body::known(&self.knowledge);
         }
         let allowed = self
             .check(accept.ballot, &accept.terms, &accept.counted, part)

@@ -147,12 +147,7 @@ impl Agreement {
 
     /// Changes the notes about the server in this cluster.
     pub(super) fn note(&mut self, cluster_id: ClusterId, change: impl FnOnce(&mut Notes)) {
-        let mut notes = self.record.notes_of(cluster_id).cloned().unwrap_or_else(|| Notes::new(cluster_id));
-        let before = notes.clone();
-        change(&mut notes);
-        if notes != before {
-            *self.record.notes_mut(cluster_id) = notes;
-        }
+        change(self.record.notes_mut(cluster_id));
     }
 
     /// Keeps an operator's word.

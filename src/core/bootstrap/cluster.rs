@@ -101,6 +101,11 @@ impl Cluster {
         Self { id: founding.id(), founding: Some(founding), voters, config_index: 0, established: false }
     }
 
+    /// True if this node is one of its founders.
+    pub(super) fn has_founder(&self, id: NodeId) -> bool {
+        self.founding.as_ref().is_some_and(|founding| founding.founder(id).is_some())
+    }
+
     /// A cluster that a server with data belongs to, and that no agent founded.
     pub(super) fn reported(id: ClusterId) -> Self {
         Self { id, founding: None, voters: Vec::new(), config_index: 0, established: true }

@@ -9,8 +9,9 @@ use super::{
     decision::{self, Outcome},
     difference::Difference,
     founding::ClusterId,
+    knowledge::Knowledge,
     look::Questions,
-    message::{Body, Looked},
+    message::{Answer, Body, Looked},
     notes::{Blank, Notes},
     proposer::Proposer,
     readiness::Readiness,
@@ -22,29 +23,22 @@ use super::{
 use crate::node::NodeId;
 
 impl Bootstrap {
-    /// Takes in what another node is said to know, or has answered. Only an answer counts, which nobody can give who does not
-    /// hear what is sent to that node. Whoever said something first has told it to all: others tell it on only to those who
-    /// still do not know it after a while.
-    pub(super) fn take_knowledge(&mut self, from: NodeId, body: &Body, now: Instant) {
+    /// Hears what another node is said to know. If that is news the node itself is asked, because only its answer counts.
+    pub(super) fn hear_of(&mut self, from: NodeId, theirs: &Knowledge) {
         let Config { cluster_name, words, .. } = self.situation.config();
-        match body {
-            Body::Known(theirs) if self.agreement.would_learn(theirs, cluster_name, *words) => self.ask(from),
-            Body::Answer(answer) if self.pace.take_answer(from, answer.number) => {
-                if self.agreement.learn(&answer.knowledge, cluster_name, *words) {
-                    self.pace.note_told(&self.situation.others(), now);
-                }
-            }
-            Body::Prepare(_)
-            | Body::Promise(_)
-            | Body::Accept(_)
-            | Body::Accepted(_)
-            | Body::Nack(_)
-            | Body::Known(_)
-            | Body::Answer(_)
-            | Body::Look(_)
-            | Body::Blank(_)
-            | Body::NotBlank(_)
-            | Body::Ask(_) => {}
+        if self.agreement.would_learn(theirs, cluster_name, *words) {
+            self.ask(from);
+        }
+    }
+
+    /// Takes in the answer of a node that was asked, which nobody can give who does not hear what is sent to that node. Whoever
+    /// said something first has told it to all: others tell it on only to those who still do not know it after a while.
+    pub(super) fn take_answer(&mut self, from: NodeId, answer: &Answer, now: Instant) {
+        let Config { cluster_name, words, .. } = self.situation.config();
+        if self.pace.take_answer(from, answer.number)
+            && self.agreement.learn(&answer.knowledge, cluster_name, *words)
+        {
+            self.pace.note_told(&self.situation.others(), now);
         }
     }
 
@@ -59,7 +53,7 @@ impl Bootstrap {
         let record = self.agreement.record();
         let standing = record.knowledge.standing();
         let is_alive = |id| self.situation.is_alive(id);
-        let known = decision::meant(record, &self.situation).or(self.situation.pinned());
+        let known = decision::meant(record, &self.situation, &standing).or(self.situation.pinned());
         if let Some(known) = known.filter(|known| *known != reported) {
             return Err(ReportRefused::OtherCluster { reported, known });
         }
@@ -119,7 +113,7 @@ impl Bootstrap {
     fn note_server(&mut self) {
         let record = self.agreement.record();
         let (standing, is_alive) = (record.knowledge.standing(), |id| self.situation.is_alive(id));
-        let meant = decision::meant(record, &self.situation);
+        let meant = decision::meant(record, &self.situation, &standing);
         let cluster = meant.and_then(|id| standing.cluster(id, &is_alive));
         let me = record.node_id;
         let is_named = |cluster: &Cluster| cluster.voters.iter().any(|voter| voter.id == Some(me));
@@ -182,43 +176,30 @@ impl Bootstrap {
         let record = self.agreement.record();
         let server = self.situation.server().filter(|_| self.situation.is_seen_blank(now))?;
         let judged = record.notes_of(cluster.id)?.judge_blank(Some(&server.server_id));
-        let founding =
-            cluster.founding.as_ref().filter(|founding| founding.founder(record.node_id).is_some())?;
-        let others = founding.ids().filter(|id| *id != record.node_id).collect();
-        (judged == Blank::Again).then_some((cluster.id, others))
+        let looks = judged == Blank::Again && cluster.has_founder(record.node_id);
+        looks.then(|| (cluster.id, self.other_founders().into_iter().collect()))
     }
 
-    /// Takes in a question or an answer of a look. Only a founder's question holds the server here.
-    pub(super) fn take_look(&mut self, from: NodeId, body: &Body, now: Instant) {
+    /// Answers a founder that looks, and holds the server here if that is about to see all blank.
+    pub(super) fn answer_look(&mut self, from: NodeId, looked: Looked, now: Instant) {
         let Some(cluster) = &self.outcome.cluster else { return };
-        let is_founder =
-            |id| cluster.founding.as_ref().is_some_and(|founding| founding.founder(id).is_some());
-        match body {
-            Body::Look(looked) => {
-                let is_ours = looked.cluster_id == cluster.id && !cluster.established;
-                if is_ours && looked.holds && is_founder(from) {
-                    self.look.note_other(now);
-                }
-                let answer = Looked { holds: self.look.is_under_way(), ..*looked };
-                let is_blank = is_ours && self.situation.is_seen_blank(now);
-                self.outbox.push(from, if is_blank { Body::Blank(answer) } else { Body::NotBlank(answer) });
-            }
-            Body::Blank(looked) if looked.cluster_id == cluster.id => {
-                if looked.holds && is_founder(from) {
-                    self.look.note_other(now);
-                }
-                self.look.note_answer(from, looked.number, true);
-            }
-            Body::Blank(looked) | Body::NotBlank(looked) => self.look.note_answer(from, looked.number, false),
-            Body::Prepare(_)
-            | Body::Promise(_)
-            | Body::Accept(_)
-            | Body::Accepted(_)
-            | Body::Nack(_)
-            | Body::Known(_)
-            | Body::Ask(_)
-            | Body::Answer(_) => {}
+        let is_ours = looked.cluster_id == cluster.id && !cluster.established;
+        if is_ours && looked.holds && cluster.has_founder(from) {
+            self.look.note_other(now);
         }
+        let answer = Looked { holds: self.look.is_under_way(), ..looked };
+        let is_blank = is_ours && self.situation.is_seen_blank(now);
+        self.outbox.push(from, if is_blank { Body::Blank(answer) } else { Body::NotBlank(answer) });
+    }
+
+    /// Notes an answer to the look of this node. A founder that looks, too, holds the server here.
+    pub(super) fn note_look(&mut self, from: NodeId, looked: Looked, is_blank: bool, now: Instant) {
+        let Some(cluster) = &self.outcome.cluster else { return };
+        let is_blank = is_blank && looked.cluster_id == cluster.id;
+        if is_blank && looked.holds && cluster.has_founder(from) {
+            self.look.note_other(now);
+        }
+        self.look.note_answer(from, looked.number, is_blank);
     }
 
     /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise.
@@ -244,8 +225,7 @@ impl Bootstrap {
 
     /// Tells all other nodes what is known here: something was said here first.
     pub(super) fn tell_all(&mut self) {
-        let known = Body::Known(Box::new(self.agreement.knowledge().clone()));
-        self.outbox.push_to_all(self.situation.others(), &known);
+        self.outbox.push_to_all(self.situation.others(), &Body::known(self.agreement.knowledge()));
     }
 
     /// Tells and asks the nodes that know something else than this one.
@@ -261,7 +241,7 @@ impl Bootstrap {
                 continue;
             }
             if difference.is_to_tell() {
-                self.outbox.push(id, Body::Known(Box::new(self.agreement.knowledge().clone())));
+                self.outbox.push(id, Body::known(self.agreement.knowledge()));
             }
             if difference.is_to_ask() {
                 self.ask(id);

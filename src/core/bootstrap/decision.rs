@@ -85,13 +85,13 @@ pub(super) struct Outcome {
 struct Facts<'a> {
     saved: &'a FoundingRecord,
     situation: &'a Situation,
-    standing: Standing<'a>,
+    standing: &'a Standing<'a>,
 }
 
 impl Outcome {
     /// The outcome of a `saved` record; `waiting` are the reasons while no cluster stands.
     pub(super) fn decide(saved: &FoundingRecord, situation: &Situation, waiting: &[Reason]) -> Self {
-        let facts = Facts { saved, situation, standing: saved.knowledge.standing() };
+        let facts = Facts { saved, situation, standing: &saved.knowledge.standing() };
         let meant = facts.meant();
         let is_alive = |id| situation.is_alive(id);
         let cluster = meant.and_then(|id| facts.standing.cluster(id, &is_alive));
@@ -111,8 +111,18 @@ impl Outcome {
 }
 
 /// The cluster that is meant at this node, if that is not left open by what stands.
-pub(super) fn meant(saved: &FoundingRecord, situation: &Situation) -> Option<ClusterId> {
-    Facts { saved, situation, standing: saved.knowledge.standing() }.meant()
+pub(super) fn meant(
+    saved: &FoundingRecord,
+    situation: &Situation,
+    standing: &Standing<'_>,
+) -> Option<ClusterId> {
+    Facts { saved, situation, standing }.meant()
+}
+
+impl Group {
+    fn founder_ids(&self) -> Founders {
+        Founders(self.founders.iter().map(|founder| founder.id).collect())
+    }
 }
 
 impl Facts<'_> {
@@ -281,7 +291,7 @@ impl Facts<'_> {
             (Some(Blank::Again), _) if !has_passed => wait(Reason::StateLostUnseen {
                 cluster_id: cluster.id,
                 unseen: Listing(unseen.iter().map(|id| situation.name_of(*id)).collect()),
-                founders: Founders(group.founders.iter().map(|founder| founder.id).collect()),
+                founders: group.founder_ids(),
             }),
             (_, Some(fault)) => wait(fault.clone()),
             (Some(_), None) if *is_held => wait(Reason::OthersLook),
@@ -296,10 +306,8 @@ impl Facts<'_> {
         let founded = group.founders.iter().find(|founder| founder.id == me.id)?;
         let is_other = |name: &&EndpointName| me.endpoints.get(*name) != founded.endpoints.get(*name);
         let endpoints: Vec<_> = founded.endpoints.keys().filter(is_other).cloned().collect();
-        (!endpoints.is_empty()).then(|| Reason::FounderMoved {
-            endpoints: Listing(endpoints),
-            founders: Founders(group.founders.iter().map(|founder| founder.id).collect()),
-        })
+        (!endpoints.is_empty())
+            .then(|| Reason::FounderMoved { endpoints: Listing(endpoints), founders: group.founder_ids() })
     }
 
     /// Things to see to beside the decision.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ballot::Ballot, cbor, terms::Terms};
+use super::{ballot::Ballot, cbor, digest, terms::Terms};
 use crate::node::{ClusterName, Endpoints, InvalidName, NodeId, NodeName};
 
 /// The identity of a cluster, printed like a UUID. Of a founding it is the first 128 bits of the SHA-256 over all of
@@ -30,9 +30,7 @@ impl ClusterId {
         hash.update([u8::try_from(name.as_str().len()).unwrap_or(u8::MAX)]);
         hash.update(name.as_str());
         voters.iter().for_each(|id| hash.update(id.as_bytes()));
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        bytes.into()
+        digest::first(hash).into()
     }
 
     /// The sixteen bytes of the id.
@@ -137,7 +135,7 @@ impl Founding {
         operator: Option<Override>,
     ) -> Self {
         founders.sort();
-        let id = digest(name, ballot, &founders, operator.as_ref());
+        let id = identify(name, ballot, &founders, operator.as_ref());
         Self { id, ballot, founders, operator }
     }
 
@@ -146,7 +144,7 @@ impl Founding {
     pub fn is_genuine(&self, name: &ClusterName) -> bool {
         self.founders.is_sorted_by(|earlier, later| earlier.id < later.id)
             && !self.founders.is_empty()
-            && self.id == digest(name, self.ballot, &self.founders, self.operator.as_ref())
+            && self.id == identify(name, self.ballot, &self.founders, self.operator.as_ref())
     }
 
     /// True if it has as many founders as the terms ask for, and those that they name.
@@ -195,7 +193,7 @@ impl Founding {
 }
 
 /// Every field with its length before it, so that no two foundings are written alike.
-fn digest(
+fn identify(
     name: &ClusterName,
     ballot: Ballot,
     founders: &[Founder],
@@ -228,7 +226,5 @@ fn digest(
             field(overridden.0.as_bytes());
         }
     }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
-    bytes.into()
+    digest::first(hash).into()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    cbor,
+    cbor, digest,
     founding::{ClusterId, Founding},
     report::Report,
     word::{Word, WordId},
@@ -96,9 +96,7 @@ impl Knowledge {
         }
         self.retired.iter().for_each(|id| add(3, id.as_bytes()));
         words.for_each(|id| add(4, id.as_bytes()));
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize()[..8]);
-        any.then(|| u64::from_be_bytes(first))
+        any.then(|| u64::from_be_bytes(digest::first(hash)))
     }
 }
 

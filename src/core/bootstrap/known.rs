@@ -12,7 +12,7 @@ use super::{
 use crate::node::NodeId;
 
 /// The clusters of one name that stand.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Standing<'a> {
     knowledge: &'a Knowledge,
     /// Each with whoever says that it exists.
@@ -38,7 +38,7 @@ struct Counting<'a> {
 }
 
 /// The voters of a cluster, as far as its servers agree on them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Voting<'a> {
     /// The list that counts.
     list: Option<Counting<'a>>,

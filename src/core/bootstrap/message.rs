@@ -74,6 +74,13 @@ pub enum Body {
     Answer(#[n(0)] Box<Answer>),
 }
 
+impl Body {
+    /// The message that tells all of this.
+    pub(super) fn known(knowledge: &Knowledge) -> Self {
+        Self::Known(Box::new(knowledge.clone()))
+    }
+}
+
 /// The answer to a question for what a node knows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]

@@ -97,7 +97,7 @@ impl Proposer<'_> {
             self.try_propose();
         }
         if let Some(knowledge) = self.agreement.conclude(&self.situation.participation()) {
-            self.outbox.push_to_all(self.situation.others(), &Body::Known(Box::new(knowledge.clone())));
+            self.outbox.push_to_all(self.situation.others(), &Body::known(knowledge));
             return;
         }
         self.ask_again();

@@ -32,9 +32,8 @@ impl Status {
 
     /// The decision for the server of this id: another one than the server that runs beside this agent has to wait.
     pub fn decision_for(&self, asker: Option<&ServerId>) -> Decision {
-        let running = self.server.as_ref().filter(|server| server.up == Some(true));
-        match (asker, running) {
-            (Some(asker), Some(running)) if running.report.server_id != *asker => {
+        match (asker, &self.server) {
+            (Some(asker), Some(running)) if running.excludes(asker) => {
                 let up = running.report.server_id.clone();
                 Decision::Wait { reasons: vec![Reason::AnotherServer { up }] }
             }
@@ -50,4 +49,11 @@ pub struct Server {
     pub report: ServerReport,
     /// True if that was recent enough for it to count as running; `None` if it reports itself only once.
     pub up: Option<bool>,
+}
+
+impl Server {
+    /// True if another server than this one may not be started, because this one runs.
+    pub fn excludes(&self, other: &ServerId) -> bool {
+        self.up == Some(true) && self.report.server_id != *other
+    }
 }

@@ -6,7 +6,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::cbor;
+use super::{cbor, digest};
 use crate::node::NodeId;
 
 /// The value of `--bootstrap-expect` or `--founders`. Servers agree only with servers of the same terms, because a
@@ -84,9 +84,7 @@ impl Terms {
         let Self::Named(NamedFounders(ids)) = self else { return None };
         let mut hash = Sha256::new();
         ids.iter().for_each(|id| hash.update(id.as_bytes()));
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize()[..8]);
-        Some(u64::from_be_bytes(first))
+        Some(u64::from_be_bytes(digest::first(hash)))
     }
 
     /// True if this server's promises and accepts count.

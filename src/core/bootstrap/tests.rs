@@ -59,7 +59,7 @@ fn sightings(others: usize) -> Sightings {
     Sightings { nodes, counted: counted(others + 1), seeds: 2, ..Sightings::default() }
 }
 
-/// The same, of servers that all name the founders as `terms` do.
+/// Sightings of servers 1 to `others`, which all name the founders as `terms` do.
 fn sightings_of(others: usize, terms: &Terms) -> Sightings {
     let mut sightings = sightings(others);
     sightings.nodes.values_mut().for_each(|node| node.named = terms.named_digest());
@@ -775,7 +775,7 @@ fn each_cell_of_the_table_of_what_a_server_is_told() {
     }
 }
 
-/// Who keeps its id can vote again once an operator has ended its cluster: such servers go on counting, else six could found
+/// Servers that keep their ids can vote again once an operator has ended their cluster: left out of the count, six could found
 /// twice by three.
 #[test]
 fn servers_of_a_cluster_that_an_operator_ended_go_on_counting() {

@@ -11,7 +11,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{cbor, founding::ClusterId};
+use super::{cbor, digest, founding::ClusterId};
 use crate::node::NodeId;
 
 /// The name of a word: the digest of all of it.
@@ -92,9 +92,7 @@ impl Word {
     /// The name of this word.
     pub fn id(&self) -> WordId {
         let bytes = minicbor::to_vec(self).expect("writing to a vector cannot fail");
-        let mut first = [0; 16];
-        first.copy_from_slice(&Sha256::digest(bytes)[..16]);
-        WordId(first.into())
+        WordId(digest::first(Sha256::new_with_prefix(bytes)).into())
     }
 }
 
