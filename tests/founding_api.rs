@@ -273,7 +273,8 @@ fn a_founder_dies_for_good_and_the_others_restart() {
 fn an_operator_overrides_and_resets() {
     let places = places(3);
     let (agents, before) = founded(&places);
-    let id = |at: usize| before["founders"][at]["id"].as_str().unwrap();
+    let ids: Vec<Value> = agents.iter().map(|agent| agent.get("/v1/self").json()["id"].clone()).collect();
+    let id = |at: usize| ids[at].as_str().unwrap();
     let two = format!("{},{}", id(0), id(1));
     let Ended { code, out: told_first, error: remark } =
         run(["bootstrap", "override", &agents[0].at(), "--founders", &two, "--yes"]);

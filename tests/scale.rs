@@ -15,7 +15,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Bytes that may be sent for each member that each node learns of; an entry of a state takes some 125.
-const MOST_BYTES: u64 = 600;
+const MOST_BYTES: u64 = 720;
 
 /// Prints a time, in simulated seconds, and the cost so far: seconds of one processor, and the peak of memory.
 fn print_result(scenario: &str, count: usize, seed: u64, took: Duration) {
@@ -54,7 +54,8 @@ fn join(count: usize, seed: u64) -> (World, Vec<Node>, Duration) {
     print_result("join", count, seed, took);
     let each = world.traffic.bytes / (count * count) as u64;
     eprintln!("{each} bytes sent for each member that each has learnt of");
-    // Two hundred clusters of a hundred took at most 541, larger ones fewer. When whole states were exchanged for want of
+    // Before lives were signed, which takes 104 bytes of each record, two hundred clusters of a hundred took at most 541, larger
+    // ones fewer. When whole states were exchanged for want of
     // metadata, a hundred took 809, and larger ones more.
     assert!(count < 100 || each <= MOST_BYTES, "{count} nodes, seed {seed}: {each} bytes");
     (world, nodes, took)
@@ -131,7 +132,7 @@ fn enough_accusers_are_passed_on_and_no_more() {
 #[test]
 fn metadata_that_streams_have_brought_is_not_passed_on() {
     let (mut world, nodes, _) = join(300, 0);
-    world.run_for(5 * SECOND);
+    world.run_for(8 * SECOND);
     let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != Backlog::default()).count();
     assert_eq!(waiting, 0, "nodes that have rumours to pass on after all know all");
 }

@@ -9,12 +9,14 @@ use std::{
 use bytes::Bytes;
 use chronik_agent::{
     bootstrap::{self, Admission, FoundingRecord, NodeRecord, SeedGate, Terms},
-    gossip::{self, Backlog, Gossip, NoAnswer, Peer, Settings, Timing, Transmit},
+    gossip::{self, Backlog, Gossip, NoAnswer, Settings, Timing, Transmit},
     machine::Machine,
     membership::{FoundingNews, Metadata},
-    node::{Epoch, NodeId, Role},
+    node::{Epoch, Role},
+    signing::{KEY_LEN, NodeKey},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
+use zeroize::Zeroizing;
 
 /// Time in which a node sends its next probe: one comes every 300 ms.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,10 +26,10 @@ fn addr(number: usize) -> SocketAddr {
     ([10, 0, high, low], 7946).into()
 }
 
-fn id(number: usize) -> NodeId {
-    let mut random = [0; 10];
-    random[..8].copy_from_slice(&number.to_be_bytes());
-    NodeId::generate(1, random)
+fn key(number: usize) -> NodeKey {
+    let mut secret = Zeroizing::new([0; KEY_LEN]);
+    secret[..8].copy_from_slice(&number.to_be_bytes());
+    NodeKey::new(&secret)
 }
 
 /// A node that describes itself as one of a real cluster does: with an endpoint and a tag.
@@ -44,7 +46,9 @@ fn node(number: usize, now: Instant) -> Gossip {
     let settings = Settings {
         cluster: "chronik".parse().unwrap(),
         timing: Timing::LAN,
-        me: Peer::new(id(number), addr, Epoch(1), 0),
+        key: key(number),
+        addr,
+        epoch: Epoch(1),
         metadata,
         cached: vec![],
         encryption: None,
@@ -192,7 +196,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         words: bootstrap::Words::Here,
         timing: bootstrap::BallotTiming::LAN,
     };
-    let record = NodeRecord { epoch: Epoch(1), founding: FoundingRecord::blank(id(0)) };
+    let record = NodeRecord { epoch: Epoch(1), founding: FoundingRecord::blank(key(0)) };
     let mut machine = Machine::new(gossip, config, record, StdRng::seed_from_u64(1), now);
     for number in 1..size {
         let mut joining = node(number, now);

@@ -14,6 +14,7 @@ mod agreement;
 mod ballot;
 mod campaign;
 mod cbor;
+mod certificate;
 mod cluster;
 mod config;
 mod counted;
@@ -58,15 +59,19 @@ use outbox::Outbox;
 use pace::Pace;
 use situation::Situation;
 
-use crate::node::{NodeId, Role};
+use crate::{
+    node::{NodeId, Role},
+    signing::NodeKey,
+};
 
 pub use ballot::Ballot;
+pub use certificate::{Acceptance, Certificate, Unproven};
 pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
-pub use knowledge::{Knowledge, Words};
+pub use knowledge::{Knowledge, Retirement, Words};
 pub use listing::{Counting, Founders, Listing, OtherExpect};
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
@@ -110,7 +115,7 @@ pub struct Bootstrap {
 impl Bootstrap {
     /// Starts from a record that is on disk: the one of the last run, or a blank one with a new id.
     pub fn new(config: Config, record: FoundingRecord, now: Instant, rng: StdRng) -> Self {
-        let me = record.node_id;
+        let me = record.node_id();
         let record = record.under(&config.cluster_name);
         let situation = Situation::new(config, me);
         let config = situation.config();
@@ -284,7 +289,7 @@ impl Bootstrap {
             self.pace.highest_round(),
         )?;
         let id = founding.id();
-        self.agreement.found(founding);
+        self.agreement.found(operator::proven(record, &self.situation.config().cluster_name, founding)?);
         self.tell_all();
         self.finish_input(now);
         Ok(id)
@@ -356,11 +361,11 @@ impl Bootstrap {
     ///
     /// # Errors
     /// The cluster is established, and losing it is not allowed.
-    pub fn reset(&self, new_id: NodeId, loss: DataLoss) -> Result<FoundingRecord, ResetRefused> {
+    pub fn reset(&self, new_key: NodeKey, loss: DataLoss) -> Result<FoundingRecord, ResetRefused> {
         let established = self.outcome.cluster.as_ref().filter(|cluster| cluster.established);
         match established {
             Some(cluster) if loss == DataLoss::Refused => Err(ResetRefused(cluster.id)),
-            _ => Ok(self.agreement.record().retired(new_id)),
+            _ => Ok(self.agreement.record().retired(new_key)),
         }
     }
 

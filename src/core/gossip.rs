@@ -25,10 +25,12 @@ mod link;
 mod merging;
 mod metadata;
 mod output;
+mod own;
 mod packet;
 mod partition;
 mod parts;
 mod peer;
+mod record;
 mod renewal;
 mod roster;
 mod rumours;
@@ -45,31 +47,32 @@ use self::{
     comparing::Comparing,
     coordinates::Coordinates,
     detector::Detector,
-    duplicates::Duplicates,
     engine::Engine,
     facts::facts,
     horizon::Horizon,
     joining::Joining,
     keyrings::Keyrings,
     link::Link,
+    own::Own,
     partition::Partition,
     parts::{Parts, Phase},
+    record::Reader,
     roster::Roster,
     state::Request,
 };
 pub use self::{
     engine::Backlog,
-    metadata::{
-        MAX_METADATA, MAX_RUMOUR, MetadataError, MetadataTooLarge, ReadRecord, Record, Stamp, decode, encode,
-    },
+    metadata::{MAX_METADATA, MAX_RUMOUR, MetadataError, MetadataTooLarge, decode, encode},
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
+    record::{Claimed, LifeProof, ReadRecord, Record, Stamp},
     timing::Timing,
 };
 use crate::{
     counters::Counters,
-    membership::{Coordinate, Member, MemberStatus, Membership, Metadata},
-    node::{ClusterName, NodeId},
+    membership::{Member, MemberStatus, Membership, Metadata},
+    node::{ClusterName, Epoch, NodeId},
+    signing::NodeKey,
     wire::{Encryption, KeyChange, KeyState, Keyring, Stranger, Wire},
 };
 
@@ -106,8 +109,12 @@ pub struct Settings {
     pub cluster: ClusterName,
     /// Speed of the protocol.
     pub timing: Timing,
-    /// This node; its epoch is persisted already.
-    pub me: Peer,
+    /// Key of this node, from which its id is derived.
+    pub key: NodeKey,
+    /// Address at which it gossips.
+    pub addr: SocketAddr,
+    /// Number of its start, persisted already.
+    pub epoch: Epoch,
     /// Metadata of this node.
     pub metadata: Metadata,
     /// Members of the last run, to try beside the seeds.
@@ -126,11 +133,14 @@ impl Gossip {
     /// # Errors
     /// If the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings { cluster, timing, me, metadata, cached, encryption, read_record, seed } = settings;
+        let Settings { cluster, timing, key, addr, epoch, metadata, cached, encryption, read_record, seed } =
+            settings;
+        let me = Peer::new(key.id(), addr, epoch, 0);
         let mut rng = StdRng::seed_from_u64(seed);
         let engine_rng = StdRng::seed_from_u64(rng.random());
+        let own = Own::new(key, cluster.clone(), rng.random());
         let mut parts = Parts {
-            engine: Engine::new(me, &timing, engine_rng, read_record),
+            engine: Engine::new(me, &timing, engine_rng, Reader::new(cluster.clone(), read_record)),
             roster: Roster::new(me.id),
             detector: Detector::default(),
             partition: Partition::default(),
@@ -140,7 +150,7 @@ impl Gossip {
             keyrings: Keyrings::default(),
             clock: Clock::new(rng),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
-            duplicates: Duplicates::default(),
+            own,
             horizon: Horizon::new(me.epoch(), now),
             agenda: Agenda::default(),
             timing,
@@ -184,14 +194,11 @@ impl Gossip {
 
     /// Sends a message about the founding to a member; to nobody if it is unknown or gone.
     pub fn send_founding(&mut self, to: NodeId, message: Vec<u8>, now: Instant) {
-        let peer = self.parts.roster.peer(&to).filter(|peer| self.parts.roster.state(peer).is_active());
-        let me = self.me().id;
-        let ask = peer.filter(|peer| peer.id != me).map(|peer| Action::Ask {
-            to: peer.addr(),
-            question: Question::Ready(Request::founding(me, message)),
-            purpose: Purpose::Founding,
-        });
-        self.carry_out(ask, now);
+        let is_there = |peer: &Peer| peer.id != self.me().id && self.parts.roster.state(peer).is_active();
+        let Some(peer) = self.parts.roster.peer(&to).filter(is_there) else { return };
+        let seal = self.parts.own.seal_message(to, &message);
+        let question = Question::Ready(Request::Founding(seal, message.into()));
+        self.carry_out([Action::Ask { to: peer.addr(), question, purpose: Purpose::Founding }], now);
     }
 
     /// Carries out actions, and what follows from them.
@@ -361,7 +368,7 @@ impl Gossip {
 
     /// Metadata of a node, if it has arrived.
     pub fn metadata(&self, id: NodeId) -> Option<&Arc<Metadata>> {
-        self.parts.roster.record(&id).map(|record| &record.metadata)
+        self.parts.roster.record(&id).map(|record| record.metadata())
     }
 
     /// A member's entry; `None` for a stranger.
@@ -380,15 +387,11 @@ impl Gossip {
 
     /// Brings time and way of the last contact up to date in an entry that is otherwise unchanged.
     pub fn refresh_contact(&self, member: &mut Member) {
-        let way = self.parts.detector.way(&member.id);
+        let (way, coordinates) = (self.parts.detector.way(&member.id), &self.parts.coordinates);
+        let is_me = member.id == self.me().id;
         member.last_heard = self.last_heard(member.id);
         (member.rtt, member.reach) = (way.rtt, way.reach);
-        member.coordinate = self.coordinate_of(&member.id);
-    }
-
-    /// Position of a member in the network, this node included; `None` as long as it has not said so.
-    fn coordinate_of(&self, id: &NodeId) -> Option<Coordinate> {
-        if *id == self.me().id { self.parts.coordinates.own() } else { self.parts.coordinates.of(id) }
+        member.coordinate = if is_me { coordinates.own() } else { coordinates.of(&member.id) };
     }
 }
 
@@ -397,10 +400,12 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use foca::{Codec as _, Header, Member, Message};
+    use zeroize::Zeroizing;
 
     use super::{
         action::Draft,
         codec::SwimCodec,
+        fixture::cluster,
         roster::MAX_MEMBERS,
         rumours::{Accusation, Evidence, Rumour},
         *,
@@ -408,6 +413,7 @@ mod tests {
     use crate::{
         membership::FoundingNews,
         node::{Epoch, Role},
+        signing::{KEY_LEN, fixture::key},
         wire::{self, Kind},
     };
 
@@ -416,24 +422,35 @@ mod tests {
         Instant::now()
     }
 
-    fn machine(number: u8, now: Instant) -> Gossip {
-        let id = NodeId::try_from([number; 16]).unwrap();
-        let me = Peer::new(id, ([127, 0, 0, number], 7946).into(), Epoch(1), 0);
-        let metadata = Metadata {
-            name: format!("n{number}").parse().unwrap(),
+    fn metadata(name: &str) -> Metadata {
+        Metadata {
+            name: name.parse().unwrap(),
             role: Role::Server,
             expect: None,
             endpoints: BTreeMap::new(),
             tags: BTreeMap::new(),
             founding: FoundingNews::default(),
-        };
-        let cluster = "test".parse().unwrap();
+        }
+    }
+
+    /// A node that nobody knows, at the address of `at`.
+    fn invented(number: usize, at: SocketAddr) -> (Own, Arc<Record>) {
+        let mut secret = Zeroizing::new([0xEE; KEY_LEN]);
+        secret[..8].copy_from_slice(&number.to_be_bytes());
+        let own = Own::new(NodeKey::new(&secret), cluster(), 0);
+        let record = own.record(at, Stamp { epoch: Epoch(1), version: 1 }, metadata("invented")).unwrap();
+        (own, record)
+    }
+
+    fn machine(number: u8, now: Instant) -> Gossip {
         let (timing, cached, seed) = (Timing::LAN, vec![], number.into());
         let settings = Settings {
-            cluster,
+            cluster: cluster(),
             timing,
-            me,
-            metadata,
+            key: key(number),
+            addr: ([127, 0, 0, number], 7946).into(),
+            epoch: Epoch(1),
+            metadata: metadata(&format!("n{number}")),
             cached,
             encryption: None,
             read_record: Record::read,
@@ -473,7 +490,7 @@ mod tests {
 
     /// Hands a SWIM message to a machine.
     fn send(to: &mut Gossip, message: &[u8], from: SocketAddr, now: Instant) {
-        let packet = wire::seal(&"test".parse().unwrap(), Kind::Swim, &codec::shorten(message));
+        let packet = wire::seal(&cluster(), Kind::Swim, &codec::shorten(message));
         to.handle_datagram(from, &packet, now);
     }
 
@@ -494,8 +511,7 @@ mod tests {
         let mut joiner = machine(200, now);
         joiner.set_seeds([hub.me().addr()], now);
         talk(&mut joiner, &mut hub, now);
-        let nameless =
-            (1..=120).filter(|number| joiner.metadata(NodeId::try_from([*number; 16]).unwrap()).is_none());
+        let nameless = (1..=120).filter(|number| joiner.metadata(key(*number).id()).is_none());
         assert_eq!(nameless.collect::<Vec<_>>(), [0_u8; 0]);
     }
 
@@ -558,7 +574,7 @@ mod tests {
         let now = start();
         let (mut a, mut b) = acquainted(now);
         for from in 5..8 {
-            let (from, accused) = (NodeId::try_from([from; 16]).unwrap(), *b.me());
+            let (from, accused) = (key(from).id(), *b.me());
             let said = Accusation { from, accused, incarnation: 0, evidence: Evidence::Silent };
             a.parts.take_rumour(Rumour::Accused(said), now);
         }
@@ -595,19 +611,45 @@ mod tests {
         assert!(a.is_own(a.me().addr()));
     }
 
+    /// Anybody can say so; only a life that is signed with this node's key is one that it may have led.
+    #[test]
+    fn a_later_life_of_this_node_counts_only_if_it_is_signed_with_its_key() {
+        let now = start();
+        let (mut a, b) = (machine(1, now), machine(2, now));
+        let later = a.me().reborn(Epoch(5), 0);
+        let claim = |a: &mut Gossip, own: Option<Own>| {
+            let mut state = b.parts.shared_state();
+            state.members = vec![Member::alive(later)];
+            let stamp = Stamp { epoch: later.epoch(), version: 1 };
+            state.records.extend(own.map(|own| own.record(later.addr(), stamp, metadata("n1")).unwrap()));
+            let request =
+                wire::seal(&cluster(), Kind::Request, &frame::write(&Request::Exchange(state.encode())));
+            a.handle_request(b.me().addr(), &request, now).unwrap();
+            a.me().epoch()
+        };
+        assert_eq!(claim(&mut a, None), Epoch(1));
+        let update = message(&b, &a, vec![Member::alive(later)], vec![]);
+        send(&mut a, &update, b.me().addr(), now);
+        assert_eq!(a.me().epoch(), Epoch(1));
+        let copy = Own::new(key(1), cluster(), 99);
+        assert_eq!(claim(&mut a, Some(copy)), Epoch(6), "a copy, or this node before its record went back");
+    }
+
     /// One later than the last would be sent as the first, and the others would take this node for dead for ever.
     #[test]
     fn a_claim_that_this_node_lives_in_the_year_10889_makes_no_epoch_that_does_not_travel() {
         let now = start();
         let (mut a, b) = (machine(1, now), machine(2, now));
         for epoch in [Epoch(Epoch::LAST.0 - 1), Epoch::LAST] {
-            let claim = Member::alive(a.me().reborn(epoch, u16::MAX));
+            let claim = a.me().reborn(epoch, u16::MAX);
             let mut state = b.parts.shared_state();
-            state.members = vec![claim];
+            state.members = vec![Member::alive(claim)];
+            let (copy, stamp) = (Own::new(key(1), cluster(), 99), Stamp { epoch, version: 1 });
+            state.records.push(copy.record(claim.addr(), stamp, metadata("n1")).unwrap());
             let request = frame::write(&Request::Exchange(state.encode()));
             let request = wire::seal(b.parts.link.wire().cluster(), Kind::Request, &request);
             a.handle_request(b.me().addr(), &request, now).unwrap();
-            assert_eq!((a.me().epoch(), a.me().bump()), (Epoch::LAST, 0), "after {epoch}");
+            assert!(a.me().epoch() <= Epoch::LAST, "after {epoch}");
         }
     }
 
@@ -616,13 +658,11 @@ mod tests {
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_members() {
         let now = start();
         let (mut a, b) = acquainted(now);
-        let invented = |number: usize| {
-            let mut id = [7; 16];
-            id[..8].copy_from_slice(&number.to_be_bytes());
-            Member::alive(Peer::new(NodeId::try_from(id).unwrap(), b.me().addr(), Epoch(1), 0))
-        };
+        let record = |number| invented(number, b.me().addr()).1;
+        let alive = |record: &Arc<Record>| Member::alive(record.life().peer());
         let mut state = b.parts.shared_state();
-        state.members = (0..MAX_MEMBERS + 1_000).map(invented).collect();
+        state.records.extend((0..MAX_MEMBERS + 1_000).map(record));
+        state.members = state.records.iter().map(alive).collect();
         let request = frame::write(&Request::Exchange(state.encode()));
         a.handle_request(
             b.me().addr(),
@@ -631,17 +671,19 @@ mod tests {
         )
         .unwrap();
         assert_eq!(a.parts.roster.len(), MAX_MEMBERS);
-        let more = [invented(100_000), invented(100_001)];
-        let told = message(&b, &a, more.to_vec(), vec![]);
+        let more = [record(100_000), record(100_001)];
+        let items =
+            more.iter().map(|record| Rumour::Metadata(record.life().peer(), Arc::clone(record)).encode());
+        let told = message(&b, &a, more.iter().map(alive).collect(), items.collect());
         send(&mut a, &told, b.me().addr(), now);
-        a.parts.agenda.put_first(a.parts.meet(more[0].id()));
+        a.parts.agenda.put_first(a.parts.meet(&more[0].life().peer()));
         a.parts.pump(now);
         assert_eq!(a.parts.roster.len(), MAX_MEMBERS);
         // Members that are known are heard as before.
-        let down = Member::down(*invented(5).id());
-        let told = message(&b, &a, vec![down], vec![]);
+        let known = record(5).life().peer();
+        let told = message(&b, &a, vec![Member::down(known)], vec![]);
         send(&mut a, &told, b.me().addr(), now);
-        let status = a.status(invented(5).id().id);
+        let status = a.status(known.id);
         assert_ne!(status, Some(MemberStatus::Alive));
     }
 
@@ -650,20 +692,17 @@ mod tests {
     fn a_hostile_member_cannot_make_a_node_hold_ever_more_rumours() {
         let now = start();
         let (mut a, b) = acquainted(now);
-        for number in 0..6_000_u128 {
-            let invented = |kind: u8| {
-                let id = NodeId::try_from((u128::from(kind) << 64 | number).to_be_bytes()).unwrap();
-                Peer::new(id, b.me().addr(), Epoch(1), 0)
-            };
-            let from = invented(7).id;
-            let (accused, evidence) = (invented(8), Evidence::Silent);
-            let said = Accusation { from, accused, incarnation: 0, evidence };
-            let items = [Rumour::Left(invented(9)), Rumour::Accused(said)].map(|item| item.encode());
+        for number in 0..6_000 {
+            let (own, record) = invented(number, b.me().addr());
+            let life = record.life().peer();
+            let evidence = Evidence::Silent;
+            let said = Accusation { from: life.id, accused: life, incarnation: 0, evidence };
+            let goodbye = own.goodbye(life.reborn(life.epoch(), 1));
+            let items =
+                [Rumour::Left(own.goodbye(life).into()), Rumour::Accused(said)].map(|item| item.encode());
             let told = message(&b, &a, vec![], items.into());
             send(&mut a, &told, b.me().addr(), now);
-            let mut goodbye = Vec::new();
-            peer::put_peer(&invented(10), &mut goodbye);
-            let goodbye = wire::seal(a.parts.link.wire().cluster(), Kind::Goodbye, &goodbye);
+            let goodbye = wire::seal(&cluster(), Kind::Goodbye, &leaving::payload(&goodbye));
             a.handle_datagram(b.me().addr(), &goodbye, now);
         }
         let Backlog { updates, items } = a.backlog();
@@ -679,10 +718,12 @@ mod tests {
         metadata.tags.insert("long".parse().unwrap(), "v".repeat(5_000));
         b.set_metadata(metadata, begin).unwrap();
         let me = *a.me();
-        for (node, other) in [(&mut a, *b.me()), (&mut b, me)] {
-            node.parts.agenda.put_first(node.parts.meet(&other));
-            node.parts.pump(begin);
-        }
+        let proof = *b.parts.roster.record(&b.me().id).unwrap().life();
+        a.parts.take_rumour(Rumour::Announced(proof.peer(), proof.into()), begin);
+        a.parts.pump(begin);
+        let record = Arc::clone(a.parts.roster.record(&me.id).unwrap());
+        b.parts.take_rumour(Rumour::Metadata(me, record), begin);
+        b.parts.pump(begin);
         let (mut asked, mut now) = (0, begin);
         while now < begin + Duration::from_secs(60) {
             for _ in 0..2 {
@@ -717,7 +758,8 @@ mod tests {
         node.carry_out([Action::AnswerClaim(claim)], now);
         assert_eq!(node.me().epoch(), me.epoch());
         let other = Peer::new(machine(2, now).me().id, "10.0.0.2:7946".parse().unwrap(), far, 0);
-        node.parts.take_rumour(Rumour::Left(other), now);
+        let goodbye = Own::new(key(2), cluster(), 0).goodbye(other);
+        node.parts.take_rumour(Rumour::Left(goodbye.into()), now);
         assert!(
             !node.parts.roster.has_left(&other.reborn(wall, 0)),
             "its next life would be over before it begins"

@@ -13,4 +13,5 @@ pub mod machine;
 pub mod membership;
 pub mod node;
 pub mod quorum;
+pub mod signing;
 pub mod wire;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::choice::Choice;
 
-/// A node's identity: a UUIDv7 made on its first start and kept in its state directory, so that it survives
-/// restarts and address changes, and sorts by age. Never nil.
+/// A node's identity: derived from the key that it makes on its first start and keeps in its state directory, so that it survives
+/// restarts and address changes. Never nil.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Uuid", into = "Uuid")]
 pub struct NodeId(Uuid);
@@ -16,11 +16,6 @@ pub struct NodeId(Uuid);
 impl NodeId {
     /// Length on the wire, in bytes.
     pub const LEN: usize = 16;
-
-    /// A new id from the wall clock (milliseconds since the Unix epoch) and ten random bytes.
-    pub fn generate(unix_ms: u64, random: [u8; 10]) -> Self {
-        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
-    }
 
     /// The sixteen bytes of the id, in network order.
     pub fn as_bytes(&self) -> &[u8; Self::LEN] {
@@ -246,11 +241,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_age_and_survive_printing() {
-        let older = NodeId::generate(1_000, [9; 10]);
-        let newer = NodeId::generate(1_001, [0; 10]);
-        assert!(older < newer);
-        assert_eq!(newer.to_string().parse(), Ok(newer));
+    fn an_id_survives_printing_and_nil_is_none() {
+        let id = NodeId::try_from([7; 16]).unwrap();
+        assert_eq!(id.to_string().parse(), Ok(id));
         assert!(NodeId::try_from([0; 16]).is_err());
     }
 

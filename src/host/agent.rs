@@ -22,6 +22,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
+use zeroize::Zeroizing;
 
 pub use self::core::Ended;
 use self::core::{Core, Inputs};
@@ -31,16 +32,17 @@ use crate::{
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT, Profile},
     descriptors,
-    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings, Timing},
+    gossip::{self, Gossip, MetadataTooLarge, Settings, Timing},
     handle::Handle,
     http,
     key_file::KeyFileError,
     machine::{Machine, zone_of},
     membership::{FoundingNews, Metadata},
-    node::{Epoch, NodeId},
+    node::Epoch,
     retry_join::Source,
     service_manager::ServiceManager,
     shutdown::Signals,
+    signing::NodeKey,
     snapshot::{About, Clock},
     state_dir::{StateDir, StateError},
     token::{Token, TokenError},
@@ -161,11 +163,12 @@ impl Agent {
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
         let Start { node, fault } = start_of_life(&state, started)?;
-        let me = Peer::new(node.founding.node_id, advertised.addr, node.epoch, 0);
         let settings = Settings {
             cluster: config.cluster.clone(),
             timing: timing(config.profile),
-            me,
+            key: node.founding.key.clone(),
+            addr: advertised.addr,
+            epoch: node.epoch,
             metadata: metadata(&config, advertised.addr),
             cached: state.peers(),
             encryption: keys::at_start(&config, addr, &mut system_rng())?,
@@ -174,6 +177,7 @@ impl Agent {
         };
         let founding = founding(&config, &settings);
         let gossip = Gossip::new(settings, started.instant)?;
+        let me = *gossip.me();
         let founding_rng = StdRng::from_rng(&mut rng);
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         machine.note_unheard_providers(!config.retry_join.is_empty());
@@ -204,7 +208,7 @@ impl Agent {
         let inputs = Inputs { datagrams, asked, requested, updated };
         let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
         let (core, snapshots) =
-            Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_id);
+            Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_key);
         let handle = Handle::new(snapshots, commands);
         Ok(Self {
             config,
@@ -303,13 +307,13 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
         Ok(known) => known,
         Err(error) => {
             let passing =
-                NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_id()) };
+                NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_key()) };
             return Ok(Start { node: passing, fault: Some(error.to_string()) });
         }
     };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
     let founding = known.map(|known| known.founding);
-    let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_id()));
+    let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_key()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
     Ok(Start { node, fault: None })
@@ -338,7 +342,7 @@ fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
         cluster_name: config.cluster.clone(),
         role: config.role,
         name: config.node_name.clone(),
-        addr: settings.me.addr(),
+        addr: settings.addr,
         endpoints: settings.metadata.endpoints.clone(),
         zone: zone_of(&config.tags),
         terms: config.terms(),
@@ -383,7 +387,7 @@ fn system_rng() -> rand::rngs::ThreadRng {
     rand::rng()
 }
 
-/// An id for a new node.
-fn new_id() -> NodeId {
-    NodeId::generate(clock().unix_ms(), system_rng().random())
+/// A key for a new node.
+fn new_key() -> NodeKey {
+    NodeKey::new(&Zeroizing::new(system_rng().random()))
 }

@@ -23,7 +23,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::error::StateError;
 use self::{
-    former::Former,
     modes::{DIR_MODE, FILE_MODE},
     record::{Unsealed, seal, unseal},
 };
@@ -73,14 +72,19 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Reads the record of this node; `None` on its first start.
+    /// Reads the record of this node; `None` on its first start, and if the record is of a version without node keys and holds
+    /// nothing that must not be lost.
     ///
     /// # Errors
-    /// If the record is there and does not read: that is never taken for a first start.
+    /// If the record is there and does not read, or is of that version and holds a vote or a cluster: that is never taken for a
+    /// first start.
     pub fn node(&self) -> Result<Option<NodeRecord>, StateError> {
-        self.load("node", |json| {
-            serde_json::from_slice::<Former>(json).map_err(|error| error.to_string())?.upgrade()
-        })
+        match self.load("node")? {
+            Some(Unsealed::Present(record)) => Ok(Some(record)),
+            Some(Unsealed::Former(json)) if former::is_blank(&json) => Ok(None),
+            Some(Unsealed::Former(_)) => Err(StateError::Former { path: self.file("node") }),
+            None => Ok(None),
+        }
     }
 
     /// Writes the record of this node; durable when it returns.
@@ -94,13 +98,15 @@ impl StateDir {
     /// Reads the addresses of the members of the last run. They only help to find the others, so that an unreadable list
     /// counts as empty.
     pub fn peers(&self) -> Vec<SocketAddr> {
-        let peers = self
-            .load("peers", |json| serde_json::from_slice(json).map_err(|error| error.to_string()))
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "the members of the last run are unknown");
-                None
-            });
-        peers.unwrap_or_default()
+        let peers = self.load("peers").unwrap_or_else(|error| {
+            tracing::warn!(%error, "the members of the last run are unknown");
+            None
+        });
+        match peers {
+            Some(Unsealed::Present(peers)) => peers,
+            Some(Unsealed::Former(json)) => serde_json::from_slice(&json).unwrap_or_default(),
+            None => Vec::new(),
+        }
     }
 
     /// Writes the addresses of the members.
@@ -115,12 +121,7 @@ impl StateDir {
         self.path.join(name).with_extension("json")
     }
 
-    /// Reads a record; `upgrade` makes one of the first format a present one.
-    fn load<T: DeserializeOwned>(
-        &self,
-        name: &str,
-        upgrade: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<Option<T>, StateError> {
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Unsealed<T>>, StateError> {
         let path = self.file(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -129,14 +130,7 @@ impl StateDir {
                 return Err(StateError::Io { path, action: "read it", error });
             }
         };
-        let record = unseal(&bytes).and_then(|unsealed| match unsealed {
-            Unsealed::Present(record) => Ok(record),
-            Unsealed::Former(json) => upgrade(&json),
-        });
-        match record {
-            Ok(record) => Ok(Some(record)),
-            Err(problem) => Err(StateError::Damaged { path, problem }),
-        }
+        unseal(&bytes).map(Some).map_err(|problem| StateError::Damaged { path, problem })
     }
 
     fn store<T: Serialize>(&self, name: &str, record: &T) -> Result<(), StateError> {
@@ -153,10 +147,13 @@ impl StateDir {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use zeroize::Zeroizing;
+
     use super::*;
     use crate::{
         bootstrap::FoundingRecord,
-        node::{Epoch, NodeId},
+        node::Epoch,
+        signing::{KEY_LEN, NodeKey},
     };
 
     struct Scratch(PathBuf);
@@ -178,7 +175,7 @@ mod tests {
     fn record() -> NodeRecord {
         NodeRecord {
             epoch: Epoch(7),
-            founding: FoundingRecord::blank(NodeId::generate(1_700_000_000_000, [1; 10])),
+            founding: FoundingRecord::blank(NodeKey::new(&Zeroizing::new([1; KEY_LEN]))),
         }
     }
 

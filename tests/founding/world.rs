@@ -11,8 +11,10 @@ use chronik_agent::{
         Founder, FoundingRecord, Message, Outgoing, SeedGate, Sighting, Sightings, Terms, Words,
     },
     node::{NodeId, Role},
+    signing::NodeKey,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use zeroize::Zeroizing;
 
 use crate::awaiting;
 
@@ -60,7 +62,6 @@ pub(crate) struct FoundingWorld {
     pub(crate) crashes: u32,
     /// Every cluster that a server was told of, with its founders.
     pub(crate) told: BTreeMap<ClusterId, Vec<Founder>>,
-    ids: u8,
 }
 
 impl FoundingWorld {
@@ -74,16 +75,12 @@ impl FoundingWorld {
             loss: 10,
             crashes: 0,
             told: BTreeMap::new(),
-            ids: 0,
         }
     }
 
-    /// A new node id. Unlike a real one it is not ordered by age, which is harder for the machines.
-    fn fresh_id(&mut self) -> NodeId {
-        self.ids += 1;
-        let mut bytes: [u8; 16] = self.rng.random();
-        bytes[15] = self.ids;
-        bytes.try_into().unwrap()
+    /// The key of a new node.
+    fn fresh_key(&mut self) -> NodeKey {
+        NodeKey::new(&Zeroizing::new(self.rng.random()))
     }
 
     /// Adds a blank server for each expect, and starts it.
@@ -92,7 +89,7 @@ impl FoundingWorld {
     }
 
     fn add(&mut self, expect: u16) {
-        let disk = FoundingRecord::blank(self.fresh_id());
+        let disk = FoundingRecord::blank(self.fresh_key());
         self.servers.push(Server {
             machine: None,
             disk,
@@ -106,7 +103,7 @@ impl FoundingWorld {
 
     fn founder(&self, server: usize) -> Founder {
         Founder {
-            id: self.servers[server].disk.node_id,
+            id: self.servers[server].disk.node_id(),
             name: format!("node-{server}").parse().unwrap(),
             addr: format!("10.0.0.{server}:7946").parse().unwrap(),
             endpoints: [("raft".parse().unwrap(), format!("10.0.0.{server}:5001"))].into(),
@@ -144,7 +141,7 @@ impl FoundingWorld {
     /// Kills a server, wipes its disk and starts it again: it is another server then.
     pub(crate) fn wipe(&mut self, server: usize) {
         self.kill(server);
-        self.servers[server].disk = FoundingRecord::blank(self.fresh_id());
+        self.servers[server].disk = FoundingRecord::blank(self.fresh_key());
         self.servers[server].seen.clear();
         self.start(server);
     }
@@ -219,7 +216,7 @@ impl FoundingWorld {
                     attestation: Attestation::Silent,
                     knowledge: machine.knowledge(),
                 };
-                let id = node.disk.node_id;
+                let id = node.disk.node_id();
                 self.servers[server].seen.insert(id, Heard { sighting, at: self.now });
             }
         }
@@ -255,9 +252,9 @@ impl FoundingWorld {
             }
             self.machine(server).saved(unsaved, now);
         }
-        let from = self.servers[server].disk.node_id;
+        let from = self.servers[server].disk.node_id();
         while let Some(Outgoing { to, message }) = self.machine(server).poll_message() {
-            let Some(to) = self.servers.iter().position(|other| other.disk.node_id == to) else {
+            let Some(to) = self.servers.iter().position(|other| other.disk.node_id() == to) else {
                 continue;
             };
             if !self.is_connected(server, to) {

@@ -25,8 +25,8 @@ fn three_servers_start_in_any_order() {
                 world.start(node);
                 world.run_for(Duration::from_secs(pause));
             }
-            let took = world.run_until(2 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
-            assert!(took.is_some(), "seed {seed}, {order:?}: not within 2 s\n{}", world.describe());
+            let took = world.run_until(3 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+            assert!(took.is_some(), "seed {seed}, {order:?}: not within 3 s\n{}", world.describe());
             let first = group(&world, 0);
             assert_eq!(first.founders.len(), 3);
             assert!(first.founders.is_sorted_by_key(|founder| founder.id));
@@ -144,7 +144,7 @@ fn seeds_of_both_address_families_do_not_block() {
     );
     let nodes: Vec<Node> = (0..3).map(|_| world.add_server(Plan::expect(3), seeds.clone())).collect();
     world.start_all(&nodes);
-    let decided = world.run_until(2 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
+    let decided = world.run_until(3 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());
 }
 

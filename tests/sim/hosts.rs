@@ -6,10 +6,12 @@ use chronik_agent::{
     bootstrap::{FoundingRecord, NodeRecord},
     gossip::{Gossip, Peer, Settings},
     membership::{FoundingNews, Metadata},
-    node::{Epoch, NodeId, Role},
+    node::{Epoch, Role},
+    signing::NodeKey,
     wire::Encryption,
 };
 use rand::RngExt as _;
+use zeroize::Zeroizing;
 
 use super::{Node, World, alike, bare, process::Process};
 
@@ -17,20 +19,20 @@ impl World {
     /// Starts the process of a host, with whatever is on its disk.
     pub(crate) fn start(&mut self, node: Node) {
         let passed = i64::try_from(self.now.duration_since(self.start).as_millis()).unwrap();
-        let random = self.rng.random();
+        let secret = Zeroizing::new(self.rng.random());
         let host = &mut self.hosts[node];
         let unix_ms = self.unix_ms.checked_add_signed(passed + host.skew_ms).unwrap();
         let epoch = Epoch::next(host.disk.as_ref().map(|disk| disk.epoch), unix_ms);
         let founding = host.disk.take().map(|disk| disk.founding);
-        let founding = founding.unwrap_or_else(|| FoundingRecord::blank(NodeId::generate(unix_ms, random)));
-        let id = founding.node_id;
+        let founding = founding.unwrap_or_else(|| FoundingRecord::blank(NodeKey::new(&secret)));
+        let key = founding.key.clone();
         let record = NodeRecord { epoch, founding };
         host.disk = Some(record.clone());
         host.boot += 1;
         host.alarm = None;
         host.seen_index = 0;
-        let me = Peer::new(id, host.addr, epoch, 0);
         if let Some(config) = &self.bare {
+            let me = Peer::new(key.id(), host.addr, epoch, 0);
             let bare = bare::Bare::new(me, config.clone(), self.rng.random());
             host.process = Some(Process::Bare(Box::new(bare)));
             return;
@@ -46,7 +48,9 @@ impl World {
         let settings = Settings {
             cluster: host.cluster.clone(),
             timing: self.timing,
-            me,
+            key,
+            addr: host.addr,
+            epoch,
             metadata,
             cached: vec![],
             encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),

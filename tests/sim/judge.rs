@@ -52,10 +52,10 @@ impl Judge {
         let (was, is) = (&before.founding, &after.founding);
         let knows = |id| is.knowledge.foundings.contains_key(id);
         let own =
-            |record: &FoundingRecord| record.knowledge.reports.get(&record.node_id).map(|own| own.number);
+            |record: &FoundingRecord| record.knowledge.reports.get(&record.node_id()).map(|own| own.number);
         let went_back = [
             ("its epoch", before.epoch > after.epoch),
-            ("its id", was.node_id != is.node_id),
+            ("its id", was.node_id() != is.node_id()),
             ("its promise", was.promised > is.promised),
             (
                 "what it accepted",
@@ -64,11 +64,14 @@ impl Judge {
             ),
             ("a founding", !was.knowledge.foundings.keys().all(knows)),
             ("what it reported", own(was) > own(is)),
-            ("who has retired", !was.knowledge.retired.is_subset(&is.knowledge.retired)),
+            (
+                "who has retired",
+                !was.knowledge.retired.keys().all(|id| is.knowledge.retired.contains_key(id)),
+            ),
             ("what it told its server", was.notes.is_some() && is.notes.is_none()),
         ];
         for (what, _) in went_back.into_iter().filter(|(_, went_back)| *went_back) {
-            self.violations.push(format!("{} forgot {what}", was.node_id));
+            self.violations.push(format!("{} forgot {what}", was.node_id()));
         }
     }
 }

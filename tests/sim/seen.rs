@@ -42,7 +42,7 @@ impl World {
     }
 
     pub(crate) fn id(&self, node: Node) -> NodeId {
-        self.hosts[node].disk.as_ref().unwrap().founding.node_id
+        self.hosts[node].disk.as_ref().unwrap().founding.node_id()
     }
 
     /// The identity of a node before it has renewed itself.

@@ -146,10 +146,10 @@ impl World {
 
     /// Makes a new host of a crashed one: a disk that is blank.
     pub(crate) fn replace(&mut self, node: Node) {
-        let id = self.id(node);
+        let key = self.hosts[node].disk.as_ref().unwrap().founding.key.clone();
         self.wipe(node);
         if self.disk.keeps_id {
-            let founding = bootstrap::FoundingRecord::blank(id);
+            let founding = bootstrap::FoundingRecord::blank(key);
             self.hosts[node].disk = Some(NodeRecord { epoch: chronik_agent::node::Epoch(0), founding });
         }
     }
@@ -295,7 +295,7 @@ impl World {
     }
 
     pub(super) fn note_decision(&mut self, node: Node) {
-        let id = self.hosts[node].disk.as_ref().map(|disk| disk.founding.node_id);
+        let id = self.hosts[node].disk.as_ref().map(|disk| disk.founding.node_id());
         if let (Some(Process::Whole(machine)), Some(id)) = (&self.hosts[node].process, id) {
             let index = machine.founding().index + machine.quorum().index;
             self.judge.check_decision(id, &machine.founding().decision);

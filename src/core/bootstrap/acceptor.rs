@@ -2,6 +2,7 @@
 
 use super::{
     ballot::Ballot,
+    certificate::Acceptance,
     counted::Counted,
     founding::{Founder, Founding},
     knowledge::Knowledge,
@@ -74,7 +75,8 @@ impl FoundingRecord {
             terms: accept.terms.clone(),
             founding: accept.founding.clone(),
         });
-        Body::Accepted(accept.ballot)
+        let Accept { ballot, terms, founding, .. } = accept;
+        Body::Accepted(Acceptance::sign(&self.key, part.cluster_name, *ballot, terms, founding).into())
     }
 
     /// The founding that this server accepted last, unless its cluster is over: a vote for that counts no more. While no cluster
@@ -82,7 +84,7 @@ impl FoundingRecord {
     pub(super) fn accepted_now(&self) -> Option<&Accepted> {
         let Knowledge { foundings, retired, .. } = &self.knowledge;
         let is_over = |founding: &Founding| {
-            foundings.contains_key(&founding.id()) || founding.ids().all(|id| retired.contains(&id))
+            foundings.contains_key(&founding.id()) || founding.ids().all(|id| retired.contains_key(&id))
         };
         self.accepted.as_ref().filter(|accepted| !is_over(&accepted.founding))
     }
@@ -101,7 +103,7 @@ impl FoundingRecord {
         if mine != terms || accepted_on_others {
             return Err(Refusal::OtherTerms);
         }
-        if !mine.counts(self.node_id) {
+        if !mine.counts(self.node_id()) {
             return Err(Refusal::NotTakingPart);
         }
         if self.promised.is_some_and(|promised| promised > ballot) {
@@ -115,7 +117,7 @@ impl FoundingRecord {
             return Err(Refusal::TooManyServers);
         }
         // A proposer that does not know of this server has not weighed whether it is one too many.
-        if !counted.ids.contains_key(&self.node_id) {
+        if !counted.ids.contains_key(&self.node_id()) {
             return Err(Refusal::NotCounted);
         }
         Ok(())

@@ -10,8 +10,9 @@ use super::{
     acceptor::Participation,
     ballot::Ballot,
     campaign::{Campaign, Promises},
+    certificate::Certificate,
     counted::Counted,
-    founding::{ClusterId, Founder, Founding},
+    founding::{ClusterId, Founder},
     knowledge::{Knowledge, Words},
     message::{Answer, Body, Nack, Refusal},
     notes::Notes,
@@ -20,7 +21,10 @@ use super::{
     terms::Terms,
     word::{Said, Word, WordId},
 };
-use crate::node::{ClusterName, NodeId};
+use crate::{
+    node::{ClusterName, NodeId},
+    signing::Signed,
+};
 
 /// One server's part in the agreement.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +43,7 @@ impl Agreement {
 
     /// This server.
     pub(super) fn me(&self) -> NodeId {
-        self.record.node_id
+        self.record.node_id()
     }
 
     /// The record as it is now, saved or not.
@@ -76,10 +80,13 @@ impl Agreement {
                 self.count(part, |campaign, terms| campaign.add_promise(from, (**promise).clone(), terms));
                 None
             }
-            Body::Accepted(ballot) => {
-                self.count(part, |campaign, terms| campaign.add_accepted(from, *ballot, terms));
+            Body::Accepted(acceptance) if acceptance.signer() == from => {
+                self.count(part, |campaign, terms| {
+                    campaign.add_accepted((**acceptance).clone(), part.cluster_name, terms);
+                });
                 None
             }
+            Body::Accepted(_) => None,
             Body::Nack(nack) => {
                 let refused = nack.refusal == Refusal::Promised;
                 let higher = nack.promised.is_some_and(|promised| promised > nack.ballot);
@@ -132,6 +139,7 @@ impl Agreement {
         {
             let content = self.record.own_report().cloned().unwrap_or_default();
             let report = Report { number: mine.number + 1, ..content };
+            let report = Signed::new(&self.record.key, name, report);
             self.record.knowledge.reports.insert(me, report);
             news = true;
         }
@@ -152,12 +160,14 @@ impl Agreement {
 
     /// Keeps an operator's word.
     pub(super) fn speak(&mut self, said: Said) {
+        let Some(name) = &self.record.cluster_name else { return };
+        let (key, me) = (&self.record.key, self.record.key.id());
         let Knowledge { words, .. } = &mut self.record.knowledge;
         let seen: BTreeSet<WordId> = words.keys().copied().collect();
-        let own = words.values().filter(|word| word.node == self.record.node_id).map(|word| word.number);
+        let own = words.values().filter(|word| word.node == me).map(|word| word.number);
         let number = own.max().unwrap_or(0) + 1;
-        let word = Word { said, node: self.record.node_id, number, seen };
-        words.insert(word.id(), word);
+        let word = Word { said, node: me, number, seen };
+        words.insert(word.id(), Signed::new(key, name, word));
         self.drop_campaign_if_overtaken();
     }
 
@@ -224,23 +234,23 @@ impl Agreement {
             return;
         }
         if let Some(accept) = campaign.accept(terms)
-            && let Body::Accepted(ballot) = self.record.answer_accept(&accept, part)
+            && let Body::Accepted(acceptance) = self.record.answer_accept(&accept, part)
         {
-            campaign.add_accepted(me, ballot, terms);
+            campaign.add_accepted(*acceptance, part.cluster_name, terms);
         }
     }
 
     /// Records the founding, once enough servers have accepted it.
     pub(super) fn conclude(&mut self, part: &Participation<'_>) -> Option<&Knowledge> {
         let terms = part.terms.ok()?;
-        let founding = self.campaign.as_ref()?.chosen(terms)?.clone();
-        self.found(founding);
+        let certificate = self.campaign.as_ref()?.chosen(terms)?;
+        self.found(certificate);
         Some(self.knowledge())
     }
 
     /// Keeps a founding.
-    pub(super) fn found(&mut self, founding: Founding) {
-        self.record.knowledge.foundings.insert(founding.id(), founding);
+    pub(super) fn found(&mut self, certificate: Certificate) {
+        self.record.knowledge.foundings.insert(certificate.id(), certificate);
         self.campaign = None;
     }
 }

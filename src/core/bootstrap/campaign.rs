@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ballot::Ballot,
+    certificate::{Acceptance, Certificate},
     counted::Counted,
     founding::{Founder, Founding},
     message::{Accept, AcceptedBefore, Body, Prepare, Promise},
     terms::Terms,
 };
-use crate::node::{ClusterName, NodeId};
+use crate::{
+    node::{ClusterName, NodeId},
+    signing::Signed,
+};
 
 /// The promises that count, by the acceptor that made them.
 pub(super) type Promises = BTreeMap<NodeId, Promise>;
@@ -33,7 +37,7 @@ enum BallotPhase {
     /// Gathering promises.
     Preparing(Promises),
     /// Gathering accepts of a founding, which is fixed for this ballot for ever.
-    Accepting { founding: Founding, accepted: BTreeSet<NodeId> },
+    Accepting { founding: Founding, accepted: BTreeMap<NodeId, Signed<Acceptance>> },
 }
 
 impl Campaign {
@@ -97,12 +101,21 @@ impl Campaign {
     }
 
     /// Counts an accept of this ballot.
-    pub(super) fn add_accepted(&mut self, from: NodeId, ballot: Ballot, terms: &Terms) {
-        if let BallotPhase::Accepting { accepted, .. } = &mut self.phase
-            && ballot == self.ballot
+    pub(super) fn add_accepted(
+        &mut self,
+        acceptance: Signed<Acceptance>,
+        cluster_name: &ClusterName,
+        terms: &Terms,
+    ) {
+        let from = acceptance.signer();
+        if let BallotPhase::Accepting { accepted, founding } = &mut self.phase
+            && acceptance.cluster() == cluster_name
+            && acceptance.ballot == self.ballot
+            && acceptance.terms == *terms
+            && acceptance.digest == founding.digest(cluster_name)
             && is_counted(terms, &self.counted, from)
         {
-            accepted.insert(from);
+            accepted.insert(from, acceptance);
         }
     }
 
@@ -110,7 +123,7 @@ impl Campaign {
     pub(super) fn has_answered(&self, id: NodeId) -> bool {
         match &self.phase {
             BallotPhase::Preparing(promises) => promises.contains_key(&id),
-            BallotPhase::Accepting { accepted, .. } => accepted.contains(&id),
+            BallotPhase::Accepting { accepted, .. } => accepted.contains_key(&id),
         }
     }
 
@@ -170,7 +183,7 @@ impl Campaign {
         if !(self.is_relaxed || all_promised) || !founding.fits(terms) {
             return false;
         }
-        self.phase = BallotPhase::Accepting { founding, accepted: BTreeSet::new() };
+        self.phase = BallotPhase::Accepting { founding, accepted: BTreeMap::new() };
         true
     }
 
@@ -182,14 +195,16 @@ impl Campaign {
         }
     }
 
-    /// The founding, once enough servers have accepted it.
-    pub(super) fn chosen(&self, terms: &Terms) -> Option<&Founding> {
+    /// The founding with its proof, once enough servers have accepted it.
+    pub(super) fn chosen(&self, terms: &Terms) -> Option<Certificate> {
         let BallotPhase::Accepting { founding, accepted } = &self.phase else {
             return None;
         };
-        let all = founding.ids().all(|id| accepted.contains(&id));
+        let all = founding.ids().all(|id| accepted.contains_key(&id));
         let quorum = self.is_relaxed && accepted.len() >= terms.quorum();
-        (all || quorum).then_some(founding)
+        let is_chosen = all || quorum;
+        let proof = is_chosen.then(|| Certificate::new(founding.clone(), accepted.values().cloned()))?;
+        proof.inspect_err(|error| tracing::error!(%error, "a founding that is chosen is not proven")).ok()
     }
 }
 
@@ -200,7 +215,7 @@ impl Campaign {
         ballot: Ballot,
         is_relaxed: bool,
         founding: Founding,
-        accepted: BTreeSet<NodeId>,
+        accepted: BTreeMap<NodeId, Signed<Acceptance>>,
     ) -> Self {
         let counted = Counted::default();
         Self { ballot, counted, is_relaxed, phase: BallotPhase::Accepting { founding, accepted } }

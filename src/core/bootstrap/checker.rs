@@ -31,7 +31,7 @@ use super::{
     acceptor::Participation,
     agreement::Agreement,
     campaign::Campaign,
-    fixture::{counted, founder, id, name},
+    fixture::{acceptance, counted, founder, id, key, name},
     knowledge::Words,
     message::{Body, Promise},
     record::FoundingRecord,
@@ -108,7 +108,7 @@ impl Explorer<'_> {
     fn search(&mut self) -> Explored {
         let mut start = World { servers: [0; 6], sent: [0; WORDS] };
         for server in 0..self.instance.servers {
-            start.servers[server] = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
+            start.servers[server] = self.states.number(Agreement::new(FoundingRecord::blank(key(server))));
         }
         let mut seen = Seen::from_iter([(start, 0_u32)]);
         let mut ways = vec![Way { before: 0, server: 0, action: Action::Start }];
@@ -247,7 +247,7 @@ impl Explorer<'_> {
             steps.push((Action::Relax, Rc::new(step)));
         }
         if self.instance.mutant == Some(Mutant::WipedDisk) {
-            let wiped = self.states.number(Agreement::new(FoundingRecord::blank(id(server))));
+            let wiped = self.states.number(Agreement::new(FoundingRecord::blank(key(server))));
             steps.push((Action::Mutate, Rc::new(Step { state: wiped, sent: Vec::new() })));
         }
         let steps = Rc::new(steps);
@@ -412,11 +412,12 @@ impl Explorer<'_> {
     fn second_phase(&mut self, server: usize, mut agreement: Agreement) -> Step {
         let campaign = agreement.campaign().cloned().unwrap();
         let accept = campaign.accept(&self.instance.terms).unwrap();
-        let ballot = accept.ballot;
+        let (ballot, founding) = (accept.ballot, accept.founding.clone());
         let body = Body::Accept(Box::new(accept));
         let mut sent = self.send_all(server, |to| campaign.asks_to_accept(to), &body);
         if campaign.has_answered(id(server)) {
-            sent.push(self.post(server, server, Body::Accepted(ballot)));
+            let own = acceptance(server, ballot, &self.instance.terms, &founding);
+            sent.push(self.post(server, server, Body::Accepted(own.into())));
         }
         let relaxes = self.instance.relaxed && !campaign.is_relaxed();
         if !relaxes && !self.instance.learning {
@@ -451,7 +452,7 @@ fn is_accepting(campaign: &Campaign) -> bool {
 
 /// Records never go back.
 fn check_record(before: &FoundingRecord, after: &FoundingRecord) {
-    assert_eq!(before.node_id, after.node_id);
+    assert_eq!(before.node_id(), after.node_id());
     assert!(before.promised <= after.promised, "a promise was taken back");
     let ballot = |record: &FoundingRecord| record.accepted.as_ref().map(|accepted| accepted.ballot);
     assert!(ballot(before) <= ballot(after), "an accept was taken back");

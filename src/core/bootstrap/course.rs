@@ -70,7 +70,7 @@ impl Bootstrap {
             cluster_id: reported,
             index: ListIndex { is_given: true, value: report.config_index.unwrap_or(0) },
             voters,
-            heard: standing.heard(reported, &is_alive).filter(|heard| heard.reporter != record.node_id),
+            heard: standing.heard(reported, &is_alive).filter(|heard| heard.reporter != record.node_id()),
         };
         if report.config_index.is_none() {
             let kept = before.filter(|before| !before.index.is_given && before.names_the_same(&group));
@@ -115,7 +115,7 @@ impl Bootstrap {
         let (standing, is_alive) = (record.knowledge.standing(), |id| self.situation.is_alive(id));
         let meant = decision::meant(record, &self.situation, &standing);
         let cluster = meant.and_then(|id| standing.cluster(id, &is_alive));
-        let me = record.node_id;
+        let me = record.node_id();
         let is_named = |cluster: &Cluster| cluster.voters.iter().any(|voter| voter.id == Some(me));
         let named = cluster.as_ref().filter(|cluster| is_named(cluster)).map(|cluster| cluster.id);
         let is_here = |id: &ClusterId| named == Some(*id) || record.notes_of(*id).is_some_and(Notes::is_own);
@@ -176,7 +176,7 @@ impl Bootstrap {
         let record = self.agreement.record();
         let server = self.situation.server().filter(|_| self.situation.is_seen_blank(now))?;
         let judged = record.notes_of(cluster.id)?.judge_blank(Some(&server.server_id));
-        let looks = judged == Blank::Again && cluster.has_founder(record.node_id);
+        let looks = judged == Blank::Again && cluster.has_founder(record.node_id());
         looks.then(|| (cluster.id, self.other_founders().into_iter().collect()))
     }
 

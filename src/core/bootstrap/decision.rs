@@ -14,7 +14,10 @@ use super::{
     server_id::ServerId,
     situation::{Looking, Situation},
 };
-use crate::node::{EndpointName, NodeId};
+use crate::{
+    node::{EndpointName, NodeId},
+    signing::Signed,
+};
 
 /// The decision for the server beside this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +150,7 @@ impl Facts<'_> {
             saved.own_report().and_then(|report| report.group.as_ref()).map(|group| group.cluster_id);
         let is_alive = |id| situation.is_alive(id);
         let founded = standing.clusters.iter().find_map(|(id, claimed)| {
-            let is_founder = claimed.founding?.founder(saved.node_id).is_some();
+            let is_founder = claimed.founding?.founder(saved.node_id()).is_some();
             (is_founder && standing.cluster(*id, &is_alive)?.established).then_some(*id)
         });
         let is_proven =
@@ -163,7 +166,7 @@ impl Facts<'_> {
         if duplicate.is_none() && !is_open {
             return None;
         }
-        let me = self.saved.node_id;
+        let me = self.saved.node_id();
         let is_ours =
             |id: &ClusterId| clusters[id].founding.is_some_and(|founding| founding.founder(me).is_some());
         let mut ids: Vec<ClusterId> =
@@ -189,7 +192,8 @@ impl Facts<'_> {
             let claimed = &self.standing.clusters[&id];
             let founders = claimed.founding.into_iter().flat_map(Founding::ids);
             let by: BTreeSet<NodeId> = founders.chain(claimed.by.iter().copied()).collect();
-            Listing(by.into_iter().map(|id| self.situation.name_of(id)).collect())
+            let names: BTreeSet<String> = by.into_iter().map(|id| self.situation.name_of(id)).collect();
+            Listing(names.into_iter().collect())
         };
         Reason::TwoClusters { ours, rival, behind_ours: behind(ours), behind_rival: behind(rival) }
     }
@@ -238,11 +242,11 @@ impl Facts<'_> {
 
     /// The living agent that stands beside the data of the same server, and did so before this one.
     fn other_holder(&self, cluster: &Cluster, server_id: &ServerId, group: &Group) -> Option<NodeId> {
-        let me = self.saved.node_id;
+        let me = self.saved.node_id();
         if group.me.founder || group.voters.iter().any(|voter| voter.id == Some(me)) {
             return None;
         }
-        let holds = |(reporter, report): (&NodeId, &Report)| {
+        let holds = |(reporter, report): (&NodeId, &Signed<Report>)| {
             let same = report
                 .holds
                 .as_ref()
@@ -332,7 +336,7 @@ impl Facts<'_> {
     fn group(&self, cluster: &Cluster) -> Group {
         let Self { saved, situation, standing } = self;
         let me = situation.founder();
-        let seat = standing.founder_seat(cluster.id, saved.node_id, &|id| situation.is_alive(id));
+        let seat = standing.founder_seat(cluster.id, saved.node_id(), &|id| situation.is_alive(id));
         let founding = cluster.founding.as_ref();
         let mut voters = cluster.voters.clone();
         for voter in &mut voters {
@@ -342,7 +346,7 @@ impl Facts<'_> {
                 voter.endpoints.clone_from(&now.endpoints);
             }
         }
-        let mine = voters.iter().find(|voter| voter.is(saved.node_id, &me.endpoints));
+        let mine = voters.iter().find(|voter| voter.is(saved.node_id(), &me.endpoints));
         let ordinal = seat.and_then(|seat| founding?.ordinal(seat));
         Group {
             cluster_id: cluster.id,

@@ -1,13 +1,54 @@
 //! Servers for tests: number 0 is `a`, and so on.
 
-use super::{counted::Counted, founding::Founder};
-use crate::node::{ClusterName, NodeId};
+use std::collections::BTreeSet;
 
-/// The id of a server; a higher number is younger.
+use super::{
+    ballot::Ballot,
+    certificate::{Acceptance, Certificate},
+    counted::Counted,
+    founding::{Founder, Founding},
+    terms::Terms,
+};
+use crate::{
+    node::{ClusterName, NodeId},
+    signing::{self, NodeKey, Signed, Statement},
+};
+
+/// The key of a server; the id of a higher number is greater.
+pub(super) fn key(server: usize) -> NodeKey {
+    signing::fixture::key(u8::try_from(server).unwrap())
+}
+
+/// The id of a server.
 pub(super) fn id(server: usize) -> NodeId {
-    let mut bytes = [7; 16];
-    bytes[15] = u8::try_from(server).unwrap();
-    bytes.try_into().unwrap()
+    key(server).id()
+}
+
+/// A statement of a server.
+pub(super) fn signed<T: Statement>(server: usize, statement: T) -> Signed<T> {
+    Signed::new(&key(server), &name(), statement)
+}
+
+/// The acceptance of a founding by a server.
+pub(super) fn acceptance(
+    server: usize,
+    ballot: Ballot,
+    terms: &Terms,
+    founding: &Founding,
+) -> Signed<Acceptance> {
+    Acceptance::sign(&key(server), &name(), ballot, terms, founding)
+}
+
+/// The proof of a founding by its founders, or of an operator's by the node at which he named them.
+pub(super) fn proven(founding: &Founding) -> Certificate {
+    let ids: BTreeSet<NodeId> = founding.ids().chain([founding.ballot().node]).collect();
+    let terms = match founding.operator() {
+        Some(_) => Terms::Named(founding.ids().collect::<BTreeSet<_>>().try_into().unwrap()),
+        None => Terms::Count(u16::try_from(founding.founders().len()).unwrap().try_into().unwrap()),
+    };
+    let servers = (0..=usize::from(u8::MAX)).filter(|server| ids.contains(&id(*server)));
+    let accepted = servers.map(|server| acceptance(server, founding.ballot(), &terms, founding));
+    Certificate::new(founding.clone(), accepted).unwrap()
 }
 
 /// The cluster that all servers want to found.

@@ -135,8 +135,14 @@ impl Founding {
         operator: Option<Override>,
     ) -> Self {
         founders.sort();
-        let id = identify(name, ballot, &founders, operator.as_ref());
-        Self { id, ballot, founders, operator }
+        let mut founding = Self { id: [0; 16].into(), ballot, founders, operator };
+        founding.id = digest::first(founding.hash(name)).into();
+        founding
+    }
+
+    /// The digest of all of it, of which the id is the first half.
+    pub fn digest(&self, name: &ClusterName) -> [u8; 32] {
+        self.hash(name).finalize().into()
     }
 
     /// True if the id is the digest of the rest and the founders are ordered and different. What another node sends
@@ -144,7 +150,7 @@ impl Founding {
     pub fn is_genuine(&self, name: &ClusterName) -> bool {
         self.founders.is_sorted_by(|earlier, later| earlier.id < later.id)
             && !self.founders.is_empty()
-            && self.id == identify(name, self.ballot, &self.founders, self.operator.as_ref())
+            && self.id == digest::first(self.hash(name)).into()
     }
 
     /// True if it has as many founders as the terms ask for, and those that they name.
@@ -190,41 +196,37 @@ impl Founding {
     pub fn ids(&self) -> impl Iterator<Item = NodeId> {
         self.founders.iter().map(|founder| founder.id)
     }
-}
 
-/// Every field with its length before it, so that no two foundings are written alike.
-fn identify(
-    name: &ClusterName,
-    ballot: Ballot,
-    founders: &[Founder],
-    operator: Option<&Override>,
-) -> ClusterId {
-    let mut hash = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    let number = |count: usize| (count as u64).to_be_bytes();
-    field(b"chronik-founding-1");
-    field(name.as_str().as_bytes());
-    field(&ballot.round.to_be_bytes());
-    field(ballot.node.as_bytes());
-    field(&number(founders.len()));
-    for founder in founders {
-        field(founder.id.as_bytes());
-        field(founder.name.as_str().as_bytes());
-        field(founder.addr.to_string().as_bytes());
-        field(&number(founder.endpoints.len()));
-        for (name, address) in &founder.endpoints {
-            field(name.as_str().as_bytes());
-            field(address.as_bytes());
+    /// Every field with its length before it, so that no two foundings are written alike.
+    fn hash(&self, name: &ClusterName) -> Sha256 {
+        let Self { ballot, founders, operator, .. } = self;
+        let mut hash = Sha256::new();
+        let mut field = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        let number = |count: usize| (count as u64).to_be_bytes();
+        field(b"chronik-founding-1");
+        field(name.as_str().as_bytes());
+        field(&ballot.round.to_be_bytes());
+        field(ballot.node.as_bytes());
+        field(&number(founders.len()));
+        for founder in founders {
+            field(founder.id.as_bytes());
+            field(founder.name.as_str().as_bytes());
+            field(founder.addr.to_string().as_bytes());
+            field(&number(founder.endpoints.len()));
+            for (name, address) in &founder.endpoints {
+                field(name.as_str().as_bytes());
+                field(address.as_bytes());
+            }
         }
-    }
-    if let Some(operator) = operator {
-        field(b"operator");
-        for overridden in &operator.overrides {
-            field(overridden.0.as_bytes());
+        if let Some(operator) = operator {
+            field(b"operator");
+            for overridden in &operator.overrides {
+                field(overridden.0.as_bytes());
+            }
         }
+        hash
     }
-    digest::first(hash).into()
 }

@@ -1,26 +1,31 @@
 //! Knowledge that travels between nodes whole, each part with the node whose word it is. Sets grow, and of each reporter the last
 //! word counts; nothing is merged by maximum into what this node says itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    cbor, digest,
-    founding::{ClusterId, Founding},
+    cbor,
+    certificate::Certificate,
+    digest,
+    founding::ClusterId,
     report::Report,
     word::{Word, WordId},
 };
-use crate::node::{ClusterName, NodeId};
+use crate::{
+    node::{ClusterName, NodeId},
+    signing::{Domain, Signed, Statement},
+};
 
 /// Most foundings that are kept: two are one too many already.
 const MAX_FOUNDINGS: usize = 16;
 /// Most reporters whose word is kept: far more than a group has voters.
 const MAX_REPORTS: usize = 256;
 /// Most retired ids that are kept.
-const MAX_RETIRED: usize = 4_096;
+const MAX_RETIRED: usize = 1_024;
 /// Most words of operators that are kept.
 const MAX_WORDS: usize = 1_024;
 
@@ -29,13 +34,26 @@ const MAX_WORDS: usize = 1_024;
 #[serde(deny_unknown_fields)]
 pub struct Knowledge {
     /// Foundings, each the word of its founders: a set that only grows.
-    pub foundings: BTreeMap<ClusterId, Founding>,
+    pub foundings: BTreeMap<ClusterId, Certificate>,
     /// The last word of each reporter about its own server.
-    pub reports: BTreeMap<NodeId, Report>,
+    pub reports: BTreeMap<NodeId, Signed<Report>>,
     /// Ids that their owners have given up.
-    pub retired: BTreeSet<NodeId>,
+    pub retired: BTreeMap<NodeId, Signed<Retirement>>,
     /// Words of operators.
-    pub words: BTreeMap<WordId, Word>,
+    pub words: BTreeMap<WordId, Signed<Word>>,
+}
+
+/// The end of an id, by its owner.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Retirement {
+    /// The id.
+    #[cbor(n(0), with = "cbor::node_id")]
+    pub id: NodeId,
+}
+
+impl Statement for Retirement {
+    const DOMAIN: Domain = Domain::Retirement;
 }
 
 /// Willingness to take an operator's word from another node.
@@ -53,24 +71,28 @@ impl Knowledge {
     pub(super) fn merge(&mut self, theirs: &Self, name: &ClusterName, me: NodeId, words: Words) -> bool {
         let before = self.clone();
         for (id, founding) in &theirs.foundings {
-            let is_genuine = *id == founding.id() && founding.is_genuine(name);
-            if is_genuine && self.foundings.len() < MAX_FOUNDINGS {
+            if *id == founding.id() && founding.cluster() == name && self.foundings.len() < MAX_FOUNDINGS {
                 self.foundings.entry(*id).or_insert_with(|| founding.clone());
             }
         }
-        let retired = theirs.retired.iter().filter(|id| **id != me);
-        self.retired.extend(retired.take(MAX_RETIRED.saturating_sub(self.retired.len())));
+        for (id, retirement) in &theirs.retired {
+            let is_theirs = retirement.cluster() == name && retirement.id == *id;
+            if *id != me && is_theirs && self.retired.len() < MAX_RETIRED {
+                self.retired.entry(*id).or_insert_with(|| retirement.clone());
+            }
+        }
         for (reporter, report) in &theirs.reports {
             let known = self.reports.get(reporter);
             let is_newer = known.is_none_or(|known| report.number > known.number);
             let has_room = known.is_some() || self.reports.len() < MAX_REPORTS;
-            if *reporter != me && is_newer && has_room && report.is_sound() {
+            if *reporter != me && report.cluster() == name && is_newer && has_room && report.is_sound() {
                 self.reports.insert(*reporter, report.clone());
             }
         }
         if words == Words::Everywhere {
             for (id, word) in &theirs.words {
-                if word.id() == *id && self.words.len() < MAX_WORDS {
+                let is_of_its_node = word.cluster() == name && word.node == word.signer();
+                if is_of_its_node && self.words.len() < MAX_WORDS {
                     self.words.entry(*id).or_insert_with(|| word.clone());
                 }
             }
@@ -94,13 +116,13 @@ impl Knowledge {
             add(1, reporter.as_bytes());
             add(2, &report.number.to_be_bytes());
         }
-        self.retired.iter().for_each(|id| add(3, id.as_bytes()));
+        self.retired.keys().for_each(|id| add(3, id.as_bytes()));
         words.for_each(|id| add(4, id.as_bytes()));
         any.then(|| u64::from_be_bytes(digest::first(hash)))
     }
 }
 
-/// A map of four lists: 0 foundings, 1 pairs of reporter and report, 2 retired ids, 3 words.
+/// A map of four lists: 0 foundings, 1 reports, 2 ends of ids, 3 words.
 impl<C> Encode<C> for Knowledge {
     fn encode<W: minicbor::encode::Write>(
         &self,
@@ -110,13 +132,9 @@ impl<C> Encode<C> for Knowledge {
         e.map(4)?.u8(0)?.array(self.foundings.len() as u64)?;
         self.foundings.values().try_for_each(|founding| founding.encode(e, context))?;
         e.u8(1)?.array(self.reports.len() as u64)?;
-        for (reporter, report) in &self.reports {
-            e.array(2)?;
-            cbor::node_id::encode(reporter, e, context)?;
-            report.encode(e, context)?;
-        }
+        self.reports.values().try_for_each(|report| report.encode(e, context))?;
         e.u8(2)?.array(self.retired.len() as u64)?;
-        self.retired.iter().try_for_each(|id| cbor::node_id::encode(id, e, context))?;
+        self.retired.values().try_for_each(|retirement| retirement.encode(e, context))?;
         e.u8(3)?.array(self.words.len() as u64)?;
         self.words.values().try_for_each(|word| word.encode(e, context))
     }
@@ -130,27 +148,25 @@ impl<'b, C> Decode<'b, C> for Knowledge {
             match d.u8()? {
                 0 => {
                     for _ in 0..d.array()?.ok_or_else(endless)? {
-                        let founding: Founding = d.decode_with(context)?;
+                        let founding: Certificate = d.decode_with(context)?;
                         knowledge.foundings.insert(founding.id(), founding);
                     }
                 }
                 1 => {
                     for _ in 0..d.array()?.ok_or_else(endless)? {
-                        if d.array()? != Some(2) {
-                            return Err(minicbor::decode::Error::message("no pair of reporter and report"));
-                        }
-                        let reporter = cbor::node_id::decode(d, context)?;
-                        knowledge.reports.insert(reporter, d.decode_with(context)?);
+                        let report: Signed<Report> = d.decode_with(context)?;
+                        knowledge.reports.insert(report.signer(), report);
                     }
                 }
                 2 => {
                     for _ in 0..d.array()?.ok_or_else(endless)? {
-                        knowledge.retired.insert(cbor::node_id::decode(d, context)?);
+                        let retirement: Signed<Retirement> = d.decode_with(context)?;
+                        knowledge.retired.insert(retirement.signer(), retirement);
                     }
                 }
                 3 => {
                     for _ in 0..d.array()?.ok_or_else(endless)? {
-                        let word: Word = d.decode_with(context)?;
+                        let word: Signed<Word> = d.decode_with(context)?;
                         knowledge.words.insert(word.id(), word);
                     }
                 }

@@ -59,7 +59,8 @@ impl Knowledge {
         for (id, founding) in &self.foundings {
             clusters.entry(*id).or_default().founding = Some(founding);
         }
-        for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.retired.contains(reporter))
+        for (reporter, report) in
+            self.reports.iter().filter(|(reporter, _)| !self.retired.contains_key(reporter))
         {
             for id in report.claims() {
                 clusters.entry(id).or_default().by.insert(*reporter);
@@ -83,7 +84,7 @@ impl Knowledge {
 
     /// True if every voter of the last list is retired; what retired reporters said of the voters counts for this.
     fn is_over(&self, founding: &Founding) -> bool {
-        let is_retired = |id: NodeId| self.retired.contains(&id);
+        let is_retired = |id: NodeId| self.retired.contains_key(&id);
         let named = self.named(founding.id(), Some(founding));
         let lists = named.iter().filter(|counting| !counting.group.voters.is_empty());
         match lists.max_by_key(|counting| counting.group.index) {
@@ -101,14 +102,14 @@ impl Knowledge {
             };
             founding.operator().is_none() || operator.overrides.contains(&founding.id())
         };
-        self.foundings.values().any(is_stronger)
+        self.foundings.values().any(|other| is_stronger(other))
             && !self.voting(founding.id(), Some(founding), &|_| false).established
     }
 
     /// The retired ids that founded clusters which are over: their votes count no more. An id that has not retired can vote again.
     pub(super) fn settled_ids(&self, standing: &Standing<'_>) -> BTreeSet<NodeId> {
         let over = self.foundings.values().filter(|founding| !standing.clusters.contains_key(&founding.id()));
-        over.flat_map(Founding::ids).filter(|id| self.retired.contains(id)).collect()
+        over.flat_map(|founding| founding.ids()).filter(|id| self.retired.contains_key(id)).collect()
     }
 
     /// The reports about one cluster by those whom its founding names, or a list of theirs: nobody reports himself in.
@@ -138,7 +139,7 @@ impl Knowledge {
     /// The reports about one cluster that count: a reporter that has retired says no more.
     fn counting(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
         let mut reports = self.named(id, founding);
-        reports.retain(|counting| !self.retired.contains(&counting.heard.reporter));
+        reports.retain(|counting| !self.retired.contains_key(&counting.heard.reporter));
         reports
     }
 
@@ -146,7 +147,7 @@ impl Knowledge {
     fn same_server(&self, node: NodeId, cluster_id: ClusterId) -> impl Iterator<Item = NodeId> {
         let holding =
             move |report: &Report| report.holds.clone().filter(|holding| holding.cluster_id == cluster_id);
-        let held = self.reports.get(&node).and_then(holding);
+        let held = self.reports.get(&node).and_then(|report| holding(report));
         let others = self
             .reports
             .iter()

@@ -8,12 +8,16 @@ use minicbor::{Decode, Encode};
 use super::{
     ballot::Ballot,
     cbor,
+    certificate::Acceptance,
     counted::Counted,
     founding::{ClusterId, Founder, Founding},
     knowledge::Knowledge,
     terms::Terms,
 };
-use crate::node::{ClusterName, NodeId};
+use crate::{
+    node::{ClusterName, NodeId},
+    signing::Signed,
+};
 
 /// One message; its sender is known from the authenticated envelope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -48,9 +52,9 @@ pub enum Body {
     /// Asks to accept a founding in a ballot.
     #[n(2)]
     Accept(#[n(0)] Box<Accept>),
-    /// Has accepted in this ballot.
-    #[n(3)]
-    Accepted(#[n(0)] Ballot),
+    /// Has accepted, signed.
+    #[n(13)]
+    Accepted(#[n(0)] Box<Signed<Acceptance>>),
     /// Refuses a `Prepare` or an `Accept`.
     #[n(4)]
     Nack(#[n(0)] Nack),

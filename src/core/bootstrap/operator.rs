@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
 use super::{
     ballot::Ballot,
+    certificate::{Acceptance, Certificate},
     founding::{ClusterId, Founder, Founding, Override},
     record::FoundingRecord,
+    terms::Terms,
 };
 use crate::node::{ClusterName, NodeId};
 
@@ -85,6 +87,21 @@ pub enum DataLoss {
 #[error("cluster {0} is established: forgetting it needs --i-will-lose-data")]
 pub struct ResetRefused(pub ClusterId);
 
+/// An operator's founding with the signature of the node at which he named the founders.
+///
+/// # Errors
+/// Nobody is named.
+pub(super) fn proven(
+    record: &FoundingRecord,
+    name: &ClusterName,
+    founding: Founding,
+) -> Result<Certificate, OverrideRefused> {
+    let ids: BTreeSet<NodeId> = founding.ids().collect();
+    let terms = Terms::Named(ids.try_into().map_err(|_| OverrideRefused::Nobody)?);
+    let acceptance = Acceptance::sign(&record.key, name, founding.ballot(), &terms, &founding);
+    Certificate::new(founding, [acceptance]).map_err(|_| OverrideRefused::Nobody)
+}
+
 /// The founding by an operator of exactly these founders, under an id that names the clusters it puts an end to. `known` are the
 /// servers as gossip knows them, and `seen` is the highest round heard of.
 ///
@@ -111,6 +128,6 @@ pub(super) fn overriding(
     let entries = founders.iter().map(entry).collect::<Result<_, _>>()?;
     let promised = record.promised.map(|promised| promised.round);
     let recorded = promised.max(foundings().map(|founding| founding.ballot().round).max()).unwrap_or(0);
-    let ballot = Ballot { round: recorded.max(seen).saturating_add(1), node: record.node_id };
+    let ballot = Ballot { round: recorded.max(seen).saturating_add(1), node: record.node_id() };
     Ok(Founding::new(cluster_name, ballot, entries, Some(Override { overrides })))
 }

@@ -127,13 +127,13 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fixture::{id, name},
+        super::fixture::{id, key, name},
         *,
     };
 
     #[test]
     fn a_message_about_a_record_that_changed_back_is_free_after_one_more_save() {
-        let blank = FoundingRecord::blank(id(0));
+        let blank = FoundingRecord::blank(key(0));
         let changed = FoundingRecord { cluster_name: Some(name()), ..blank.clone() };
         let mut outbox = Outbox::new(name(), blank.clone());
         outbox.push(id(1), Body::Ask(7));

@@ -52,7 +52,7 @@ impl Readiness {
         } else if config.admission == Admission::JoinOnly {
             reasons.push(Reason::JoinOnly);
         } else if let Some(terms) = &config.terms {
-            eligible = eligible_servers(situation, terms, record.node_id);
+            eligible = eligible_servers(situation, terms, record.node_id());
             weigh_servers(situation, agreement, terms, eligible.len(), &mut reasons);
             wake = weigh_seeds(situation, now, &mut reasons);
         } else {
@@ -90,7 +90,7 @@ fn weigh_servers(
     if let Some(accepted) = record.accepted_now().filter(|accepted| accepted.terms != *terms) {
         reasons.push(Reason::TermsChanged { accepted: accepted.terms.expect(), expect });
     }
-    if !terms.counts(record.node_id) {
+    if !terms.counts(record.node_id()) {
         reasons.push(Reason::NotNamed);
     }
     // A founding of named servers that is under way is finished by their majority.

@@ -1,26 +1,29 @@
 //! The durable record of one server agent, saved before anything that depends on it is said.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     ballot::Ballot,
     founding::{ClusterId, Founding},
-    knowledge::Knowledge,
+    knowledge::{Knowledge, Retirement},
     notes::Notes,
     report::Report,
     terms::Terms,
 };
-use crate::node::{ClusterName, Epoch, NodeId};
+use crate::{
+    node::{ClusterName, Epoch, NodeId},
+    signing::{NodeKey, Signed},
+};
 
 /// The durable state of one server agent. Its id stands in the same record as its vote, so that a server that loses
 /// the vote is another server. A field that this version does not know is an error, not something to forget.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoundingRecord {
-    /// This agent's id, from its first start on.
-    pub node_id: NodeId,
+    /// This agent's key, from its first start on; its id is derived from it.
+    pub key: NodeKey,
     /// The name of the cluster that the rest is about; `None` before the first start under a name.
     pub cluster_name: Option<ClusterName>,
     /// The highest ballot it promised to keep to; it never goes back.
@@ -74,9 +77,9 @@ pub struct Accepted {
 
 impl FoundingRecord {
     /// The record of a server that has never taken part in anything.
-    pub fn blank(node_id: NodeId) -> Self {
+    pub fn blank(key: NodeKey) -> Self {
         Self {
-            node_id,
+            key,
             cluster_name: None,
             promised: None,
             accepted: None,
@@ -87,12 +90,20 @@ impl FoundingRecord {
     }
 
     /// The record of this server after it has given up its id and every vote: another server, which says so of the first.
-    pub(super) fn retired(&self, node_id: NodeId) -> Self {
-        let mut next = Self { cluster_name: self.cluster_name.clone(), ..Self::blank(node_id) };
+    pub(super) fn retired(&self, key: NodeKey) -> Self {
+        let mut next = Self { cluster_name: self.cluster_name.clone(), ..Self::blank(key) };
         next.knowledge.retired.clone_from(&self.knowledge.retired);
-        next.knowledge.retired.insert(self.node_id);
+        if let Some(name) = &self.cluster_name {
+            let retirement = Signed::new(&self.key, name, Retirement { id: self.node_id() });
+            next.knowledge.retired.insert(self.node_id(), retirement);
+        }
         next.knowledge.words.clone_from(&self.knowledge.words);
         next
+    }
+
+    /// This agent's id.
+    pub fn node_id(&self) -> NodeId {
+        self.key.id()
     }
 
     /// Lays away what belongs to another name than `name`, and takes out what belongs to it. What belongs to no name yet belongs
@@ -132,17 +143,19 @@ impl FoundingRecord {
 
     /// The report of this node.
     pub(super) fn own_report(&self) -> Option<&Report> {
-        self.knowledge.reports.get(&self.node_id)
+        self.knowledge.reports.get(&self.node_id()).map(Deref::deref)
     }
 
     /// Changes the report of this node. It gets the next number if that changes anything.
     pub(super) fn report(&mut self, change: impl FnOnce(&mut Report)) {
+        let Some(name) = &self.cluster_name else { return };
         let before = self.own_report().cloned().unwrap_or_default();
         let mut report = before.clone();
         change(&mut report);
         if report != before {
             report.number += 1;
-            self.knowledge.reports.insert(self.node_id, report);
+            let report = Signed::new(&self.key, name, report);
+            self.knowledge.reports.insert(self.node_id(), report);
         }
     }
 }

@@ -4,7 +4,10 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::{cbor, cluster::Voter, founding::ClusterId, server_id::ServerId};
-use crate::node::NodeId;
+use crate::{
+    node::NodeId,
+    signing::{Domain, Statement},
+};
 
 /// The last number that a report may have, so that no message uses up the numbers.
 const LAST_NUMBER: u64 = 1 << 48;
@@ -89,6 +92,10 @@ pub struct Heard {
     /// Its number.
     #[n(1)]
     pub number: u64,
+}
+
+impl Statement for Report {
+    const DOMAIN: Domain = Domain::Report;
 }
 
 impl Report {

@@ -1,17 +1,17 @@
 //! One machine, step by step: each row of the decision, each reason to wait, and the order of disk and network.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    fixture::{counted, founder, id, name},
+    fixture::{acceptance, counted, founder, id, key, name, proven, signed},
     *,
 };
-use crate::node::Role;
+use crate::{node::Role, signing::Signed};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,14 +73,27 @@ fn founding(founders: impl IntoIterator<Item = usize>, round: u64) -> Founding {
 
 /// Word of a founding.
 fn founded(founding: &Founding) -> Body {
-    let foundings = [(founding.id(), founding.clone())].into();
+    let foundings = [(founding.id(), proven(founding))].into();
     Body::Known(Box::new(Knowledge { foundings, ..Knowledge::default() }))
 }
 
 /// Word of a reporter about its server.
 fn reported(reporter: usize, number: u64, group: GroupReport) -> Body {
     let report = Report { number, holds: None, group: Some(group) };
-    Body::Known(Box::new(Knowledge { reports: [(id(reporter), report)].into(), ..Knowledge::default() }))
+    Body::Known(Box::new(Knowledge {
+        reports: [(id(reporter), signed(reporter, report))].into(),
+        ..Knowledge::default()
+    }))
+}
+
+/// The ends of the ids of these servers.
+fn retired_ids<const N: usize>(servers: [usize; N]) -> BTreeMap<NodeId, Signed<Retirement>> {
+    servers.map(|server| (id(server), signed(server, Retirement { id: id(server) }))).into()
+}
+
+/// The acceptance of a founding by a server, on terms of three.
+fn accepted(server: usize, ballot: Ballot, founding: &Founding) -> Body {
+    Body::Accepted(acceptance(server, ballot, &Terms::Count(3.try_into().unwrap()), founding).into())
 }
 
 /// A list of these servers.
@@ -110,7 +123,7 @@ fn report(cluster_id: ClusterId, config_index: u64, voters: &[VoterRef]) -> Esta
 
 impl Host {
     fn new(config: Config) -> Self {
-        Self::restarted(config, FoundingRecord::blank(id(0)))
+        Self::restarted(config, FoundingRecord::blank(key(0)))
     }
 
     fn restarted(config: Config, disk: FoundingRecord) -> Self {
@@ -237,8 +250,8 @@ fn the_oldest_of_three_settles_proposes_and_founds() {
     let founding = &asked[0].1;
     assert_eq!(asked.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [id(1), id(2)]);
     assert_eq!(founding.founders(), [founder(0), founder(1), founder(2)]);
-    host.hear(1, Body::Accepted(ballot));
-    let told = host.hear(2, Body::Accepted(ballot));
+    host.hear(1, accepted(1, ballot, founding));
+    let told = host.hear(2, accepted(2, ballot, founding));
     assert_eq!(told, [1, 2].map(|to| (id(to), founded(founding))));
     let Decision::Bootstrap(group) = host.machine.decision() else { panic!() };
     assert_eq!(group.me, Me { founder: true, voter: true, ordinal: Some(1) });
@@ -283,7 +296,7 @@ fn a_fault_stops_votes_writes_and_foundings() {
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })));
     host.hear(1, founded(&founding(0..3, 1)));
-    assert_eq!(host.disk, FoundingRecord::blank(id(0)));
+    assert_eq!(host.disk, FoundingRecord::blank(key(0)));
     assert!(host.reasons().contains(&"fault"));
     let mut host = Host::knowing(config(3), &founding(0..3, 1));
     host.machine.handle_fault("disk full".to_owned(), host.now);
@@ -433,7 +446,7 @@ fn knowledge_counts_only_as_the_answer_of_the_node_that_was_asked() {
     let said = told(&mut host, founded(&cluster));
     let [(asked, Body::Ask(number))] = &said[..] else { panic!("{said:?}") };
     assert_eq!((*asked, host.machine.cluster()), (id(1), None));
-    let foundings = [(cluster.id(), cluster.clone())].into();
+    let foundings = [(cluster.id(), proven(&cluster))].into();
     let knowledge = Knowledge { foundings, ..Knowledge::default() };
     let answer = |number| Body::Answer(Box::new(Answer { number, knowledge: knowledge.clone() }));
     told(&mut host, answer(number ^ 1));
@@ -569,7 +582,10 @@ fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
     let report = Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])) };
     host.hear(
         1,
-        Body::Known(Box::new(Knowledge { reports: [(id(1), report)].into(), ..Knowledge::default() })),
+        Body::Known(Box::new(Knowledge {
+            reports: [(id(1), signed(1, report))].into(),
+            ..Knowledge::default()
+        })),
     );
     let data = ServerReport { cluster_id: Some(cluster.id()), ..server_with_data("s1") };
     host.see(sightings(3));
@@ -629,7 +645,10 @@ fn a_claim_is_kept_with_its_reporter_and_taken_back_with_him() {
     let taken_back = Report { number: 2, holds: None, group: None };
     host.hear(
         1,
-        Body::Known(Box::new(Knowledge { reports: [(id(1), taken_back)].into(), ..Knowledge::default() })),
+        Body::Known(Box::new(Knowledge {
+            reports: [(id(1), signed(1, taken_back))].into(),
+            ..Knowledge::default()
+        })),
     );
     assert_eq!(host.reasons(), ["settling"]);
 }
@@ -686,19 +705,22 @@ fn a_reset_gives_up_the_id_and_when_all_have_done_so_the_cluster_is_over() {
     let mut host = Host::knowing(config(3), &cluster);
     host.machine.established(&report(cluster.id(), 1, &[]), host.now).unwrap();
     host.drain();
-    assert_eq!(host.machine.reset(id(9), DataLoss::Refused), Err(ResetRefused(cluster.id())));
-    let next = host.machine.reset(id(9), DataLoss::Allowed).unwrap();
-    assert_eq!((next.node_id, &next.knowledge.retired), (id(9), &[id(0)].into()));
+    assert_eq!(host.machine.reset(key(9), DataLoss::Refused), Err(ResetRefused(cluster.id())));
+    let next = host.machine.reset(key(9), DataLoss::Allowed).unwrap();
+    assert_eq!(
+        (next.node_id(), next.knowledge.retired.keys().copied().collect::<Vec<_>>()),
+        (id(9), vec![id(0)])
+    );
     let mut host = Host::knowing(config(3), &cluster);
     for (retired, decision) in [(1, "bootstrap"), (2, "bootstrap")] {
-        let retired = [id(retired)].into();
+        let retired = retired_ids([retired]);
         host.hear(5, Body::Known(Box::new(Knowledge { retired, ..Knowledge::default() })));
         assert_eq!(host.decision(), decision);
     }
-    let next = host.machine.reset(id(9), DataLoss::Refused).unwrap();
+    let next = host.machine.reset(key(9), DataLoss::Refused).unwrap();
     let mut host = Host::restarted(config(3), next);
     host.hear(5, founded(&cluster));
-    host.hear(5, Body::Known(Box::new(Knowledge { retired: [id(1), id(2)].into(), ..Knowledge::default() })));
+    host.hear(5, Body::Known(Box::new(Knowledge { retired: retired_ids([1, 2]), ..Knowledge::default() })));
     assert!(host.reasons().contains(&"too_few_servers"), "the cluster is over: it can found a new one");
 }
 
@@ -785,7 +807,7 @@ fn servers_of_a_cluster_that_an_operator_ended_go_on_counting() {
     host.machine.give_up(cluster.id(), host.now).unwrap();
     host.drain();
     assert!(host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
-    let retired = [id(1)].into();
+    let retired = retired_ids([1]);
     host.hear(5, Body::Known(Box::new(Knowledge { retired, ..Knowledge::default() })));
     assert!(!host.reasons().contains(&"too_many_servers"), "a retired one votes no more");
 }
@@ -888,7 +910,7 @@ fn only_the_pinned_cluster_is_joined_and_a_wrong_pin_leaves_nothing_behind() {
 
 #[test]
 fn a_founding_that_is_not_what_its_id_says_is_ignored() {
-    let foundings = [([3; 16].into(), founding(0..3, 1))].into();
+    let foundings = [([3; 16].into(), proven(&founding(0..3, 1)))].into();
     let mut host = Host::new(config(3));
     host.hear(1, Body::Known(Box::new(Knowledge { foundings, ..Knowledge::default() })));
     assert_eq!(host.machine.cluster(), None);
@@ -942,7 +964,7 @@ fn a_founding_that_was_taken_over_is_accepted_even_after_this_server_moved() {
         "it is new: {said:?}"
     );
     let later = Ballot { round: 2, node: id(1) };
-    assert_eq!(host.hear(1, accept(later)), [(id(1), Body::Accepted(later))]);
+    assert_eq!(host.hear(1, accept(later)), [(id(1), accepted(0, later, &founding))]);
 }
 
 #[test]
@@ -957,8 +979,8 @@ fn a_silent_founder_is_done_without_after_the_patience_only() {
     let asked = accepts(&host.wait(2 * SECOND));
     assert!(asked.iter().all(|(_, founding)| *founding == before));
     assert!(asked.iter().any(|(to, _)| *to == id(2)), "any three may accept now");
-    host.hear(1, Body::Accepted(ballot));
-    host.hear(2, Body::Accepted(ballot));
+    host.hear(1, accepted(1, ballot, &before));
+    host.hear(2, accepted(2, ballot, &before));
     assert_eq!(host.decision(), "join", "with its own vote these are three");
 }
 
@@ -968,7 +990,7 @@ fn a_founder_gone_for_the_patience_is_not_waited_for_again_in_the_next_ballot() 
     let before = founding(1..4, 1);
     let terms = Terms::Count(3.try_into().unwrap());
     let accepted = Some(Accepted { ballot: before.ballot(), terms: terms.clone(), founding: before.clone() });
-    let disk = FoundingRecord { promised: Some(before.ballot()), accepted, ..FoundingRecord::blank(id(0)) };
+    let disk = FoundingRecord { promised: Some(before.ballot()), accepted, ..FoundingRecord::blank(key(0)) };
     let mut host = Host::restarted(config(3), disk);
     for round in 2..13 {
         host.see(sightings(2));
@@ -1003,7 +1025,7 @@ fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
     let named: BTreeSet<NodeId> = (0..3).map(id).collect();
     let terms = Terms::Named(named.try_into().unwrap());
     let seen = sightings_of(3, &terms);
-    let mut host = Host::new(Config { terms: Some(terms), ..config(3) });
+    let mut host = Host::new(Config { terms: Some(terms.clone()), ..config(3) });
     host.see(seen);
     let ballot = prepared(&host.wait(SECOND));
     host.hear(3, promise(3, ballot, None));
@@ -1011,7 +1033,7 @@ fn named_founders_found_with_one_of_them_dead_once_it_was_asked() {
     assert!(accepts(&host.wait(9 * SECOND)).is_empty());
     let asked = accepts(&host.wait(2 * SECOND));
     assert!(asked.iter().all(|(_, founding)| founding.ids().eq((0..3).map(id))));
-    host.hear(1, Body::Accepted(ballot));
+    host.hear(1, Body::Accepted(acceptance(1, ballot, &terms, &asked[0].1).into()));
     assert_eq!(host.decision(), "bootstrap");
 }
 
@@ -1072,10 +1094,10 @@ fn a_message_survives_the_wire_and_a_record_the_disk() {
         Body::Accept(Box::new(Accept {
             ballot,
             terms: Terms::Count(3.try_into().unwrap()),
-            founding,
+            founding: founding.clone(),
             counted: counted(3),
         })),
-        Body::Accepted(ballot),
+        accepted(1, ballot, &founding),
         Body::Nack(Nack { ballot, promised: None, refusal: Refusal::Fault, counted: Some(counted(2)) }),
         known(&host),
         Body::Ask(7),

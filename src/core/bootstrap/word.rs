@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{cbor, digest, founding::ClusterId};
-use crate::node::NodeId;
+use crate::{
+    node::NodeId,
+    signing::{Domain, Signed, Statement},
+};
 
 /// The name of a word: the digest of all of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -88,6 +91,10 @@ pub enum Said {
     GoneAddr(#[cbor(n(0), with = "cbor::text")] SocketAddr),
 }
 
+impl Statement for Word {
+    const DOMAIN: Domain = Domain::Word;
+}
+
 impl Word {
     /// The name of this word.
     pub fn id(&self) -> WordId {
@@ -111,7 +118,7 @@ pub(super) struct Spoken {
 
 impl Spoken {
     /// Weighs all words.
-    pub(super) fn weigh(words: &BTreeMap<WordId, Word>) -> Self {
+    pub(super) fn weigh(words: &BTreeMap<WordId, Signed<Word>>) -> Self {
         let is_overruled = |id: &WordId, word: &Word| {
             words.values().any(|later| {
                 later.seen.contains(id) && later.said.is_about_clusters() == word.said.is_about_clusters()
@@ -151,7 +158,10 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture::id, *};
+    use super::{
+        super::fixture::{id, signed},
+        *,
+    };
 
     fn keep(kept: u8, other: u8, node: usize, seen: &[&Word]) -> Word {
         let said = Said::Keep { kept: [kept; 16].into(), given_up: [[other; 16].into()].into() };
@@ -159,7 +169,8 @@ mod tests {
     }
 
     fn weigh(words: &[&Word]) -> Spoken {
-        Spoken::weigh(&words.iter().map(|word| (word.id(), (*word).clone())).collect())
+        let signed = |word: &&Word| (word.id(), signed(0, (*word).clone()));
+        Spoken::weigh(&words.iter().map(signed).collect())
     }
 
     /// Every order of arrival ends in the same state, because words are a set; two that contradict each other unseen are disputed,

@@ -12,6 +12,7 @@ use super::{
     clock::{Tick, Wait},
     output::{Event, JoinId, KeysId},
     peer::Peer,
+    record::Goodbye,
     rumours::{Evidence, Rumour},
     state::Request,
 };
@@ -30,8 +31,10 @@ pub(super) enum Action {
     Doubt(Member<Peer>),
     /// Answers another node's belief about this one.
     AnswerClaim(Member<Peer>),
+    /// Takes note of a life of this node that another process has led, or leads.
+    NoteOther(Peer),
     /// Takes note of a goodbye.
-    NoteLeft(Peer),
+    NoteLeft(Goodbye),
     /// Runs a timer of the engine.
     RunTimer(Timer<Peer>),
     /// Has the engine gossip at once, not at its next timer.

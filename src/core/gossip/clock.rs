@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -24,10 +25,10 @@ pub(super) enum Tick {
     Heal,
     /// The state is compared with that of one random member, if this chain of comparisons is the newest.
     Compare(Chain),
-    /// A member whose metadata is missing is asked for it.
-    AskMetadata,
-    /// A member is dialled.
-    Reach(NodeId),
+    /// A member is asked for records that are missing.
+    AskRecords,
+    /// An address is dialled.
+    Reach(SocketAddr),
     /// A suspicion may have run out.
     Verdict(NodeId),
     /// The accused has had the time to refute another node's verdict.
@@ -78,7 +79,7 @@ impl Tick {
             | Self::JoinRound
             | Self::Heal
             | Self::Compare(_)
-            | Self::AskMetadata
+            | Self::AskRecords
             | Self::Reach(_)
             | Self::CheckEnds(_)
             | Self::Nack { .. }

@@ -22,15 +22,14 @@ use crate::node::NodeId;
 /// seconds. A join of fewer at once is told by rumour alone; of 10,000, each node would pass the others' introductions
 /// on for twenty minutes, and everybody would hear each of them two dozen times.
 const CROWDED: usize = 128;
-/// Shortest wait between two questions for missing metadata: a comparison takes two round trips, of a quarter of a second
-/// at worst.
+/// Shortest wait between two questions for what is missing: a comparison takes two round trips, of a quarter of a second at worst.
 const SOONEST_ASKED_AGAIN: Duration = Duration::from_millis(250);
 /// Longest wait between them: as seldom as a join whose seeds do not answer.
 const LATEST_ASKED_AGAIN: Duration = Duration::from_secs(2);
-/// Time that metadata has to come by itself: it travels with the news of its owner or shortly after it.
+/// Time that a record has to come by itself: it travels with the news of its owner or shortly after it.
 const FIRST_ASKED: Duration = Duration::from_millis(500);
 
-/// Schedule of comparisons and of questions for missing metadata.
+/// Schedule of comparisons and of questions for what is missing.
 #[derive(Debug)]
 pub(super) struct Comparing {
     /// Time between the scheduled comparison and the one after it.
@@ -39,24 +38,26 @@ pub(super) struct Comparing {
     chain: Chain,
     /// Set while the rumour queue is full; new members are then announced by state comparison only.
     crowded: bool,
-    missing: MissingMetadata,
+    missing: Missing,
 }
 
-/// Schedule of questions for metadata that has not come.
+/// Schedule of questions for what has not come: members' metadata, and proofs of lives of which others speak.
 #[derive(Debug, Default)]
-struct MissingMetadata {
+struct Missing {
     /// Set while a timer for the next question runs.
     is_due: bool,
-    /// Number of members whose metadata was missing at the last question.
-    lacking: usize,
+    /// The last one who spoke of a life that is not proven.
+    speaker: Option<SocketAddr>,
+    /// Number of records at the last question.
+    known: usize,
     /// Wait after that question.
     wait: Duration,
 }
 
-impl MissingMetadata {
+impl Missing {
     /// Wait after a question: twice as long each time that nothing has come of it.
-    fn next_wait(&mut self, lacking: usize) -> Duration {
-        let has_changed = std::mem::replace(&mut self.lacking, lacking) != lacking;
+    fn next_wait(&mut self, known: usize) -> Duration {
+        let has_changed = std::mem::replace(&mut self.known, known) != known;
         self.wait = if has_changed { SOONEST_ASKED_AGAIN } else { (self.wait * 2).min(LATEST_ASKED_AGAIN) };
         self.wait
     }
@@ -76,7 +77,7 @@ impl Comparing {
             interval: timing.compare_period,
             chain: Chain::default(),
             crowded: false,
-            missing: MissingMetadata::default(),
+            missing: Missing::default(),
         }
     }
 
@@ -110,12 +111,19 @@ impl Comparing {
 
     /// Sees to it that metadata that does not come by itself is asked for.
     pub(super) fn note_missing(&mut self, out: &mut Vec<Action>) {
-        self.ask_metadata_after(FIRST_ASKED, out);
+        self.ask_after(FIRST_ASKED, out);
     }
 
-    /// Picks a member whose metadata has not come, to compare states with, and asks again until all has come or the
-    /// members are gone. If many have joined at once, the metadata that one of them brings is that of most.
-    pub(super) fn choose_lacking(
+    /// Sees to it that proofs which do not come by themselves are asked for, of whoever spoke of lives that lack them.
+    pub(super) fn note_unproven(&mut self, speaker: SocketAddr, out: &mut Vec<Action>) {
+        self.missing.speaker = Some(speaker);
+        self.ask_after(FIRST_ASKED, out);
+    }
+
+    /// Picks a node to compare states with for the sake of what is missing, and asks again until all has come or the members
+    /// are gone: one that spoke of a life that is not proven, or a member whose metadata has not come. If many have joined at
+    /// once, what one of them brings is what most lack.
+    pub(super) fn choose_asked(
         &mut self,
         facts: &Facts<'_>,
         rng: &mut StdRng,
@@ -123,18 +131,18 @@ impl Comparing {
     ) -> Option<SocketAddr> {
         self.missing.is_due = false;
         let lacking = facts.engine.members().filter(|peer| facts.roster.record(&peer.id).is_none());
-        let lacking: Vec<_> = lacking.map(Peer::addr).collect();
-        let wait = self.missing.next_wait(lacking.len());
+        let lacking: Vec<_> = lacking.map(Peer::addr).chain(self.missing.speaker.take()).collect();
+        let wait = self.missing.next_wait(facts.roster.records().count());
         let chosen = lacking.choose(rng).copied();
         if chosen.is_some() {
-            self.ask_metadata_after(wait, out);
+            self.ask_after(wait, out);
         }
         chosen
     }
 
-    fn ask_metadata_after(&mut self, wait: Duration, out: &mut Vec<Action>) {
+    fn ask_after(&mut self, wait: Duration, out: &mut Vec<Action>) {
         if !std::mem::replace(&mut self.missing.is_due, true) {
-            out.push(Action::After(Wait::Around(wait), Tick::AskMetadata));
+            out.push(Action::After(Wait::Around(wait), Tick::AskRecords));
         }
     }
 }
@@ -171,15 +179,28 @@ pub(super) fn answer(theirs: EntryHash, roster: &Roster) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rand::SeedableRng as _;
 
-    /// Metadata that one member has never sent does not make the next one wait.
+    use super::{super::fixture::View, *};
+
+    /// A record that never comes does not make the next one wait.
     #[test]
-    fn the_wait_for_metadata_begins_anew_once_nothing_is_missing() {
-        let mut missing = MissingMetadata::default();
-        let waits: Vec<_> =
-            [1, 1, 1, 1, 1, 0, 1].map(|lacking| missing.next_wait(lacking).as_millis()).into();
-        assert_eq!(waits, [250, 500, 1_000, 2_000, 2_000, 250, 250]);
+    fn the_wait_for_records_begins_anew_once_one_has_come() {
+        let mut missing = Missing::default();
+        let waits: Vec<_> = [1, 1, 1, 1, 1, 2, 2].map(|known| missing.next_wait(known).as_millis()).into();
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 2_000, 250, 500]);
+    }
+
+    #[test]
+    fn whoever_spoke_of_a_life_without_proof_is_asked_once() {
+        let mut comparing = Comparing::new(&Timing::LAN);
+        let (view, mut rng) = (View::of([]), StdRng::seed_from_u64(1));
+        let (speaker, mut out) = (([10, 0, 0, 2], 7946).into(), vec![]);
+        (0..3).for_each(|_| comparing.note_unproven(speaker, &mut out));
+        assert_eq!(out.len(), 1);
+        assert_eq!(comparing.choose_asked(&view.facts(), &mut rng, &mut out), Some(speaker));
+        assert_eq!(comparing.choose_asked(&view.facts(), &mut rng, &mut out), None);
+        assert_eq!(out.len(), 2);
     }
 
     #[test]

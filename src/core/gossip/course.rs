@@ -15,7 +15,7 @@ use super::{
     detector::Transport,
     engine::Stage,
     facts::facts,
-    frame::{self, FrameError},
+    frame,
     joining::DialEnd,
     keyrings, leaving,
     link::{Asked, Datagram},
@@ -23,15 +23,12 @@ use super::{
     packet::Packet,
     partition::Meeting,
     parts::Phase,
-    peer::{Peer, get_peer},
+    peer::Peer,
     roster::Life,
     rumours::{Evidence, Rumour},
-    state::{self, EncodedState, Reply, Request, SILENT, SharedState},
+    state::{self, Reply, Request, SILENT, SharedState},
 };
-use crate::{
-    node::NodeId,
-    wire::{Freshness, Kind, Opened, Origin, WireError},
-};
+use crate::wire::{Freshness, Kind, Opened, Origin, WireError};
 
 /// Sender of a state.
 enum Told {
@@ -56,10 +53,14 @@ impl Gossip {
         let Datagram { opened: Opened { kind, payload, origin }, freshness } = datagram;
         let message = if *kind == Kind::Swim { restore(payload, &self.parts.engine.me()) } else { None };
         let packet = message.as_deref().map(Packet::open);
-        let goodbye = if *kind == Kind::Goodbye { get_peer(&mut &**payload).ok() } else { None };
+        let goodbye = if *kind == Kind::Goodbye { leaving::read(payload) } else { None };
         if *freshness == Freshness::Stranger {
             // An unknown process is one of this cluster if the others have told of the life that it leads.
-            let sender = if let Some(Ok(Some(packet))) = &packet { Some(packet.header.src) } else { goodbye };
+            let sender = if let Some(Ok(Some(packet))) = &packet {
+                Some(packet.header.src)
+            } else {
+                goodbye.map(|(life, _)| life)
+            };
             if !sender.is_some_and(|life| self.parts.roster.state(&life).is_active()) {
                 return self.parts.link.refuse_old(from);
             }
@@ -71,10 +72,7 @@ impl Gossip {
             (Kind::Swim | Kind::Goodbye, ..) if self.parts.phase != Phase::Running => {}
             (_, Some(Ok(Some(packet))), _) => self.take_packet(&packet, Transport::Datagram, now),
             (_, Some(Ok(None)), _) => {}
-            (_, _, Some(peer)) => {
-                self.parts.take_rumour(Rumour::Left(peer), now);
-                self.parts.pump(now);
-            }
+            (_, _, Some((life, seal))) => self.parts.take_goodbye(life, seal, now),
             _ => self.parts.link.count_refused(),
         }
     }
@@ -85,6 +83,13 @@ impl Gossip {
         let is_believed = self.parts.horizon.reaches(src.epoch(), now);
         if self.parts.phase != Phase::Running || packet.header.dst != me || src.id == me.id || !is_believed {
             return;
+        }
+        self.parts.take_records(packet, now);
+        if !self.parts.roster.is_proven(&src) {
+            // Its own account of this life has not come: it is asked for that, and what it says is not heard until then.
+            let mut out = Vec::new();
+            self.parts.comparing.note_unproven(src.addr(), &mut out);
+            return self.carry_out(out, now);
         }
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. If this node alone was wrong about itself it learns that, too.
@@ -103,6 +108,11 @@ impl Gossip {
         let is_mine = |update: &Member<Peer>| update.id().id == me.id;
         let fate = |update: &Member<Peer>| self.parts.fate(update, now);
         let (mut sifted, verdicts) = packet.sift(fate);
+        if sifted.has_unproven {
+            let mut out = Vec::new();
+            self.parts.comparing.note_unproven(src.addr(), &mut out);
+            self.parts.agenda.put_first(out);
+        }
         if !self.parts.roster.has_room_for(&src.id) {
             self.parts.link.count_refused();
             return self.parts.pump(now);
@@ -151,19 +161,19 @@ impl Gossip {
         match request {
             Some(Request::Compare(digest)) => Some(comparing::answer(digest, &self.parts.roster)),
             Some(Request::Trade(state, wanted)) => {
-                let offered = self.read_state(state).ok()?;
+                let offered = self.parts.read_state(state).ok()?;
                 Some(Reply::State(self.trade(offered, &state::get_hashes(&wanted), now).encode()))
             }
             Some(Request::Exchange(state)) => {
-                let state = self.read_state(state).ok()?;
+                let state = self.parts.read_state(state).ok()?;
                 self.parts.link.note_key(state.sender.addr(), origin);
                 self.take_state(state, Telling::Aloud, now);
                 self.parts.pump(now);
                 Some(Reply::State(self.parts.shared_state().encode()))
             }
-            Some(Request::Founding(sender, message)) => {
-                let sender =
-                    NodeId::try_from(*sender).ok().filter(|sender| *sender != self.parts.engine.me().id)?;
+            Some(Request::Founding(seal, message)) => {
+                let sender = self.parts.own.sender(seal, &message);
+                let sender = sender.inspect_err(|_| self.parts.link.count_refused()).ok()?;
                 self.parts.events.push_back(Event::Founding(sender, message.into()));
                 Some(Reply::Taken)
             }
@@ -226,11 +236,7 @@ impl Gossip {
             return self.carry_out(out, now);
         }
         if purpose == Purpose::Duplicate {
-            let reply = ended.answer.ok().filter(|opened| opened.kind == Kind::Reply);
-            let reply = reply.and_then(|opened| frame::read(&opened.payload).ok());
-            self.parts.take_duplicate_reply(to, reply, now);
-            self.parts.pump(now);
-            return self.parts.settle(now);
+            return self.parts.take_duplicate_reply(to, ended.answer.ok().as_ref(), now);
         }
         let outcome = ended.answer.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
@@ -240,11 +246,8 @@ impl Gossip {
         let facts = facts!(self.parts, now);
         match purpose {
             Purpose::Round => {
-                self.parts.joining.note_ended(if outcome.is_ok() {
-                    DialEnd::Reached
-                } else {
-                    DialEnd::Failed
-                });
+                let end = if outcome.is_ok() { DialEnd::Reached } else { DialEnd::Failed };
+                self.parts.joining.note_ended(end);
             }
             Purpose::Asked(join) => self.parts.joining.end_asked(join, to, outcome, &mut out),
             Purpose::Ping(target) if ended.refused => {
@@ -286,7 +289,7 @@ impl Gossip {
                 Ok(())
             }
             Reply::State(state) => {
-                let state = self.read_state(state).map_err(|error| error.to_string())?;
+                let state = self.parts.read_state(state).map_err(|error| error.to_string())?;
                 self.take_answered_state(to, state, now)
             }
         }
@@ -377,7 +380,7 @@ impl Gossip {
             }
             Tick::Goodbye(round) => leaving::repeat(round, &facts, self.parts.clock.rng(), &mut out),
             Tick::Duplicate if self.parts.phase != Phase::Leaving => {
-                if let Some(other) = self.parts.duplicates.other() {
+                if let Some(other) = self.parts.own.duplicates.other() {
                     let wait = Wait::Exactly(self.parts.timing.probe_period);
                     self.parts.clock.schedule_after(now, wait, Tick::Duplicate);
                     self.parts.check_duplicate(other.addr());
@@ -410,15 +413,12 @@ impl Gossip {
                     self.compare(now);
                 }
             }
-            Tick::AskMetadata => {
-                let chosen = self.parts.comparing.choose_lacking(&facts, self.parts.clock.rng(), &mut out);
-                if let Some(to) = chosen.filter(|_| !self.parts.link.is_comparing()) {
-                    out.insert(0, Action::compare(to));
-                }
+            Tick::AskRecords => {
+                let chosen = self.parts.comparing.choose_asked(&facts, self.parts.clock.rng(), &mut out);
+                let free = chosen.filter(|_| !self.parts.link.is_comparing());
+                free.into_iter().for_each(|to| out.insert(0, Action::compare(to)));
             }
-            Tick::Reach(id) => {
-                out.extend(self.parts.roster.peer(&id).map(|peer| Action::exchange(peer.addr())))
-            }
+            Tick::Reach(to) => out.push(Action::exchange(to)),
         }
         self.parts.agenda.put_first(out);
     }
@@ -441,7 +441,8 @@ impl Gossip {
             return;
         }
         self.parts.phase = Phase::Leaving;
-        self.parts.engine.tell(&Rumour::Left(self.parts.engine.me()).encode());
+        let goodbye = self.parts.own.goodbye(self.parts.engine.me());
+        self.parts.engine.tell(&Rumour::Left(goodbye.into()).encode());
         let mut out = Vec::new();
         let facts = facts!(self.parts, now);
         leaving::say(&facts, self.parts.clock.rng(), &mut out);
@@ -460,7 +461,7 @@ impl Gossip {
                 return Told::Myself;
             }
             // Anybody can say so: it counts once the process at that address says it itself.
-            self.parts.duplicates.note_claim(sender);
+            self.parts.own.duplicates.note_claim(sender);
             self.parts.check_duplicate(sender.addr());
             return Told::Duplicate;
         }
@@ -469,32 +470,31 @@ impl Gossip {
             return Told::Peer;
         }
         let is_believed = |epoch| self.parts.horizon.reaches(epoch, now);
-        let Some(state) = state.believed(is_believed) else { return Told::Peer };
+        let Some(mut state) = state.believed(is_believed) else { return Told::Peer };
+        let tells_of_itself = state.records.iter().any(|record| record.owner() == sender.id);
+        self.parts.keep_records(std::mem::take(&mut state.records));
+        if !self.parts.roster.is_proven(&sender) {
+            self.parts.link.count_refused();
+            return Told::Peer;
+        }
         let mut out = Vec::new();
         if self.parts.partition.meet(&state, &facts!(self.parts, now), &mut out) == Meeting::Parted {
             self.parts.agenda.put_first(out);
             return Told::Peer;
         }
-        let SharedState { members, left, records, .. } = state;
+        let SharedState { members, left, .. } = state;
         self.parts.roster.note_heard(sender, now);
-        out.extend(left.into_iter().filter(|life| life.id != me.id).map(Action::NoteLeft));
-        let tells_of_itself = records.iter().any(|record| record.owner == sender.id);
-        self.parts.roster.keep(records);
+        out.extend(left.into_iter().filter(|left| left.life().id != me.id).map(Action::NoteLeft));
         if tells_of_itself && room_for_rumours(self.parts.engine.backlog()) > 0 {
             out.push(Action::TellMetadata(sender));
         }
         out.push(Action::Introduce(Member::new(sender, 0, State::Alive)));
         let (mine, others): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|member| member.id().id == me.id);
+        let others = others.into_iter().filter(|member| self.parts.roster.is_proven(member.id())).collect();
         out.push(Action::TakeOver(others, telling));
         out.extend(mine.into_iter().map(Action::AnswerClaim));
         self.parts.agenda.put_first(out);
         Told::Peer
-    }
-
-    /// Reads a state, and the metadata in it that is newer than what this node has.
-    fn read_state(&self, state: EncodedState) -> Result<SharedState, FrameError> {
-        let is_wanted = |owner, stamp| self.parts.wants_record(owner, stamp);
-        SharedState::decode(state, is_wanted, self.parts.engine.read_record())
     }
 }

@@ -10,9 +10,9 @@ use rand::rngs::StdRng;
 use super::{
     action::{Draft, Telling},
     codec::SwimCodec,
-    metadata::ReadRecord,
     packet::Sifted,
     peer::Peer,
+    record::Reader,
     rumours::{Rumour, Rumours},
     timing::Timing,
 };
@@ -27,7 +27,7 @@ pub(super) struct Engine {
     foca: Foca<Peer, SwimCodec, StdRng, Rumours>,
     runtime: AccumulatingRuntime<Peer>,
     rumours: mpsc::Receiver<Rumour>,
-    read_record: ReadRecord,
+    reader: Reader,
     /// Current timer token of foca, which gives no other way to learn it.
     token: u8,
     /// This node's life in the last message that was sent.
@@ -92,13 +92,13 @@ pub(super) enum Stage {
 
 impl Engine {
     /// An engine that knows nobody.
-    pub(super) fn new(me: Peer, timing: &Timing, rng: StdRng, read_record: ReadRecord) -> Self {
-        let (handler, rumours) = Rumours::new(read_record);
+    pub(super) fn new(me: Peer, timing: &Timing, rng: StdRng, reader: Reader) -> Self {
+        let (handler, rumours) = Rumours::new(reader.clone());
         Self {
             foca: Foca::with_custom_broadcast(me, timing.engine(1), rng, SwimCodec, handler),
             runtime: AccumulatingRuntime::new(),
             rumours,
-            read_record,
+            reader,
             token: 0,
             said: Said { life: me, incarnation: 0 },
             resting: None,
@@ -120,7 +120,7 @@ impl Engine {
         let is_up = |id: &NodeId| active.iter().chain(&up).any(|member| member.id().id == *id);
         let down: Vec<_> = down.into_iter().filter(|member| !is_up(&member.id().id)).collect();
         let members = active.into_iter().chain(up).map(without_suspicion).chain(down).collect();
-        let (handler, rumours) = Rumours::new(self.read_record);
+        let (handler, rumours) = Rumours::new(self.reader.clone());
         let config = timing.engine(self.configured_size);
         self.foca = Foca::with_custom_broadcast(me, config, rng, SwimCodec, handler);
         self.rumours = rumours;
@@ -316,9 +316,9 @@ impl Engine {
         out
     }
 
-    /// Reader of others' metadata.
-    pub(super) fn read_record(&self) -> ReadRecord {
-        self.read_record
+    /// Reader of others' records.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// This node in its present life.
@@ -391,7 +391,7 @@ fn without_suspicion(member: Member<Peer>) -> Member<Peer> {
 mod tests {
     use super::*;
     use crate::{
-        gossip::fixture::{View, peer},
+        gossip::fixture::{View, goodbye, peer},
         node::Epoch,
     };
 
@@ -440,7 +440,7 @@ mod tests {
         engine.run_timer(Timer::PeriodicGossip(engine.token));
         assert!(drain(&mut engine).iter().all(|output| !matches!(output, Output::Timer(..))));
         assert_eq!(engine.wake(), None);
-        engine.tell(&Rumour::Left(peer(9)).encode());
+        engine.tell(&Rumour::Left(goodbye(9).into()).encode());
         assert!(engine.wake().is_some() && engine.wake().is_none());
         assert_eq!(engine.backlog(), Backlog { updates: 0, items: 1 });
     }

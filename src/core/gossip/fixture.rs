@@ -11,20 +11,30 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use super::{
     engine::Engine,
     facts::Facts,
-    metadata::{Record, Stamp, encode},
     peer::Peer,
+    record::{Goodbye, Reader, Record, Stamp},
     roster::Roster,
     timing::Timing,
 };
 use crate::{
     membership::{MemberStatus, Metadata},
-    node::{Epoch, NodeId},
+    node::{ClusterName, Epoch},
+    signing::fixture::key,
 };
 
 /// The node of this number, in its first life.
 pub(super) fn peer(number: u8) -> Peer {
-    let id = NodeId::try_from([number; 16]).unwrap();
-    Peer::new(id, ([10, 0, 0, number], 7946).into(), Epoch(1), 0)
+    Peer::new(key(number).id(), ([10, 0, 0, number], 7946).into(), Epoch(1), 0)
+}
+
+/// The cluster that all of them are in.
+pub(super) fn cluster() -> ClusterName {
+    "chronik".parse().unwrap()
+}
+
+/// The goodbye of a node's first life.
+pub(super) fn goodbye(number: u8) -> Goodbye {
+    Goodbye::say(&key(number), &cluster(), peer(number))
 }
 
 /// Any instant will do to count from.
@@ -36,9 +46,8 @@ pub(super) fn start() -> Instant {
 /// Metadata of a node, in this version.
 pub(super) fn record(number: u8, version: u32) -> Arc<Record> {
     let metadata = Metadata::nameless(peer(number).id);
-    let bytes = encode(&metadata).unwrap();
     let stamp = Stamp { epoch: Epoch(1), version };
-    Record { owner: peer(number).id, stamp, bytes, metadata: metadata.into() }.into()
+    Record::write(&key(number), &cluster(), (peer(number).addr(), stamp, 0), metadata).unwrap()
 }
 
 /// Node 1, and the members that it knows.
@@ -55,7 +64,8 @@ impl View {
     pub(super) fn of(numbers: impl IntoIterator<Item = u8>) -> Self {
         let now = start();
         let timing = Timing::LAN;
-        let engine = Engine::new(peer(1), &timing, StdRng::seed_from_u64(2), Record::read);
+        let engine =
+            Engine::new(peer(1), &timing, StdRng::seed_from_u64(2), Reader::new(cluster(), Record::read));
         let roster = Roster::new(peer(1).id);
         let mut view = Self { engine, roster, timing, now, is_settling: false };
         numbers.into_iter().for_each(|number| view.apply(Member::alive(peer(number))));

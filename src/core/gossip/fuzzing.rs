@@ -5,26 +5,33 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use arbitrary::{Result, Unstructured};
 use bytes::BufMut as _;
 use foca::{Codec as _, Header, Member, Message, State};
+use zeroize::Zeroizing;
 
 use super::{
     ExchangeId, Gossip, NoAnswer, Peer, Settings, Timing,
     codec::{CodecError, SwimCodec, restore, shorten},
+    engine::put_item,
     frame::{self, FrameError},
-    metadata::{MAX_METADATA, Record, Stamp, decode as decode_metadata, encode as encode_metadata},
+    leaving,
+    metadata::{MAX_METADATA, decode as decode_metadata, encode as encode_metadata},
+    own::Own,
     parts::Phase,
-    peer::{self, put_life},
+    peer::put_life,
+    record::{Goodbye, Reader, Record, Stamp},
     rumours::{self, Accusation, Evidence, Rumour},
     state::{EncodedState, Majority, Reply, Request, SharedState, Standing},
 };
 use crate::{
     membership::{FoundingNews, Metadata},
     node::{ClusterName, Endpoints, Epoch, NodeId, NodeName, Role, Tags},
+    signing::{KEY_LEN, NodeKey, fixture::key},
     wire::{self, Kind},
 };
 
@@ -57,9 +64,9 @@ pub(crate) fn swim(data: &[u8]) {
 
 /// Rumours: each that reads is written to bytes that mean the same.
 pub(crate) fn rumour(data: &[u8]) {
-    let Ok(rumour) = rumours::read(data, Some(&me()), Record::read) else { return };
+    let Ok(rumour) = rumours::read(data, &me(), &reader()) else { return };
     let written = rumour.encode();
-    let again = rumours::read(&written, Some(&me()), Record::read).expect("it was written here");
+    let again = rumours::read(&written, &me(), &reader()).expect("it was written here");
     assert_eq!(again.encode(), written);
 }
 
@@ -101,7 +108,7 @@ fn rewrite<T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>>(value: &T
 }
 
 fn decode(encoded: EncodedState) -> Result<SharedState, FrameError> {
-    SharedState::decode(encoded, |_, _| true, Record::read)
+    SharedState::decode(encoded, |_| true, |_| true, &reader())
 }
 
 fn restate(encoded: EncodedState) {
@@ -117,7 +124,23 @@ fn me() -> Peer {
 }
 
 fn id(number: u8) -> NodeId {
-    NodeId::try_from([number; NodeId::LEN]).unwrap_or_else(|_| id(1))
+    key(number).id()
+}
+
+/// Reader of what the nodes sign.
+fn reader() -> Reader {
+    Reader::new(cluster(), Record::read)
+}
+
+/// The key of a node among the few.
+fn key_of(id: NodeId) -> NodeKey {
+    (1..=6).map(key).find(|key| key.id() == id).unwrap_or_else(|| key(1))
+}
+
+/// The goodbye of a life, signed by its node.
+fn goodbye(u: &mut Unstructured<'_>) -> Result<Goodbye> {
+    let life = peer(u)?;
+    Ok(Goodbye::say(&key_of(life.id), &cluster(), life))
 }
 
 fn addr(number: u8) -> SocketAddr {
@@ -149,12 +172,6 @@ fn peer(u: &mut Unstructured<'_>) -> Result<Peer> {
     Ok(Peer::new(id(number), addr(at), Epoch(epoch), bump))
 }
 
-fn whole(peer: &Peer) -> Vec<u8> {
-    let mut out = Vec::new();
-    peer::put_peer(peer, &mut out);
-    out
-}
-
 fn member(u: &mut Unstructured<'_>) -> Result<Member<Peer>> {
     let incarnation = *u.choose(&[0, 0, 0, 1, 2, u16::MAX - 1, u16::MAX])?;
     let state = *u.choose(&[State::Alive, State::Suspect, State::Down])?;
@@ -175,8 +192,8 @@ fn raw(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     u.bytes(length).map(<[u8]>::to_vec)
 }
 
-fn record(u: &mut Unstructured<'_>) -> Result<Record> {
-    let owner = id(u.int_in_range(1..=6)?);
+fn record(u: &mut Unstructured<'_>) -> Result<Arc<Record>> {
+    let life = peer(u)?;
     let metadata = Metadata {
         role: if u.arbitrary()? { Role::Server } else { Role::Observer },
         // Too much for a rumour, now and then.
@@ -185,18 +202,18 @@ fn record(u: &mut Unstructured<'_>) -> Result<Record> {
             .collect(),
         ..own_metadata()
     };
-    let epoch = *u.choose(&[me().epoch().0, 0, Epoch::LAST.0, Epoch::LAST.0 + 1, u64::MAX])?;
-    let stamp = Stamp { epoch: Epoch(epoch), version: *u.choose(&[1, 2, u32::MAX])? };
-    let bytes = encode_metadata(&metadata).map_err(|_| arbitrary::Error::IncorrectFormat)?;
-    Ok(Record { owner, stamp, bytes, metadata: metadata.into() })
+    let stamp = Stamp { epoch: life.epoch(), version: *u.choose(&[1, 2, u32::MAX])? };
+    let written = (life.addr(), stamp, u.int_in_range(0..=1)?);
+    let record = Record::write(&key_of(life.id), &cluster(), written, metadata);
+    record.map_err(|_| arbitrary::Error::IncorrectFormat)
 }
 
 fn state(u: &mut Unstructured<'_>) -> Result<SharedState> {
     Ok(SharedState {
         sender: peer(u)?,
         members: some(u, 8, member)?,
-        left: some(u, 4, peer)?,
-        records: some(u, 3, |u| Ok(record(u)?.into()))?,
+        left: some(u, 4, goodbye)?,
+        records: some(u, 3, record)?,
         standing: Standing {
             majority: *u.choose(&[Majority::No, Majority::Perhaps, Majority::Certain])?,
             heard: u.arbitrary()?,
@@ -206,8 +223,12 @@ fn state(u: &mut Unstructured<'_>) -> Result<SharedState> {
 
 fn item(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let rumour = match u.int_in_range(0..=8)? {
-        0 => Rumour::Metadata(peer(u)?, record(u)?.into()),
-        1 => Rumour::Left(peer(u)?),
+        0 => {
+            let record = record(u)?;
+            let owner = if u.ratio(7, 8)? { record.life().peer() } else { peer(u)? };
+            Rumour::Metadata(owner, record)
+        }
+        1 => Rumour::Left(goodbye(u)?.into()),
         2 => Rumour::Accused(Accusation {
             from: peer(u)?.id,
             accused: peer(u)?,
@@ -217,7 +238,10 @@ fn item(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         3 => Rumour::Healed { who: peer(u)?, there: peer(u)? },
         4 => Rumour::Check { asker: me(), accused: peer(u)?, incarnation: u.arbitrary()? },
         5 => Rumour::Nack(u.arbitrary()?),
-        6 => return Ok([&[2], &whole(&peer(u)?)[..], &[0, 0, 0, 9]].concat()),
+        6 => {
+            let record = record(u)?;
+            Rumour::Announced(record.life().peer(), (*record.life()).into())
+        }
         7 => return Ok([&[8], &u.arbitrary::<[u8; 12]>()?[..]].concat()),
         _ => return raw(u),
     };
@@ -276,7 +300,9 @@ pub(crate) fn hostile_peers(data: &[u8], now: Instant) {
     let settings = Settings {
         cluster: cluster(),
         timing: Timing::LAN,
-        me: me(),
+        key: key(1),
+        addr: addr(1),
+        epoch: me().epoch(),
         metadata: own_metadata(),
         cached: Vec::new(),
         encryption: None,
@@ -306,7 +332,7 @@ impl Victim {
                 self.datagram(from, Kind::Swim, &message);
             }
             5 => {
-                let goodbye = whole(&peer(u)?);
+                let goodbye = leaving::payload(&goodbye(u)?);
                 self.datagram(from, Kind::Goodbye, &goodbye);
             }
             6 => {
@@ -353,7 +379,11 @@ impl Victim {
         Ok(match u.int_in_range(0..=5)? {
             0 => frame::write(&Request::Exchange(state(u)?.encode())),
             1 => frame::write(&Request::Compare(u.arbitrary()?)),
-            2 => frame::write(&Request::founding(peer(u)?.id, raw(u)?)),
+            2 => {
+                let (from, message) = (peer(u)?.id, raw(u)?);
+                let seal = Own::new(key_of(from), cluster(), 0).seal_message(id(1), &message);
+                frame::write(&Request::Founding(seal, message.into()))
+            }
             3 => frame::write(&Request::Swim(message(u, *self.gossip.me())?.into())),
             4 => frame::write(&Request::Trade(state(u)?.encode(), raw(u)?.into())),
             _ => raw(u)?,
@@ -439,9 +469,12 @@ impl Victim {
         if self.gossip.parts.phase != Phase::Running {
             return;
         }
-        let mut stranger = [0xEE; NodeId::LEN];
-        stranger[..4].copy_from_slice(&crc32fast::hash(data).to_be_bytes());
-        let stranger = Peer::new(NodeId::try_from(stranger).expect("not nil"), addr(200), me().epoch(), 0);
+        let mut secret = Zeroizing::new([0xEE; KEY_LEN]);
+        secret[..4].copy_from_slice(&crc32fast::hash(data).to_be_bytes());
+        let own = Own::new(NodeKey::new(&secret), cluster(), 0);
+        let stamp = Stamp { epoch: me().epoch(), version: 1 };
+        let record = own.record(addr(200), stamp, own_metadata()).expect("it is small");
+        let stranger = record.life().peer();
         let request = frame::write(&Request::Compare(0));
         let request = wire::seal(&cluster(), Kind::Request, &request);
         let reply = self.gossip.handle_request(stranger.addr(), &request, self.now).expect("an answer");
@@ -451,6 +484,8 @@ impl Victim {
         let header = Header { src: stranger, src_incarnation: 0, dst: me, message: Message::Ping(7) };
         let mut ping = Vec::new();
         SwimCodec.encode_header(&header, &mut ping).expect("a vector has room");
+        ping.put_u16(0);
+        put_item(&Rumour::Metadata(stranger, record).encode(), &mut ping);
         self.datagram(stranger.addr(), Kind::Swim, &shorten(&ping));
         let mut mine = Vec::new();
         put_life(&me, &mut mine);

@@ -145,7 +145,7 @@ fn read_state(opened: &Opened<'_>) -> Result<KeyState, String> {
 mod tests {
     use super::*;
     use crate::{
-        gossip::fixture::{View, peer},
+        gossip::fixture::{View, goodbye, peer},
         wire::Key,
     };
 
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_question_goes_to_each_member_that_has_not_left_and_is_answered_by_all_and_this_node() {
         let mut view = View::of([2, 3]);
-        view.roster.note_left(&peer(3));
+        view.roster.note_left(goodbye(3));
         let (mut keyrings, own, mut out) = (Keyrings::default(), keyring(), vec![]);
         let change = KeyChange::Use(own.sending().id());
         let id = keyrings.ask(Some(change), &own, &view.facts(), &mut out);

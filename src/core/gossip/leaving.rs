@@ -9,8 +9,10 @@ use super::{
     clock::{Tick, Wait},
     facts::Facts,
     output::Event,
-    peer::{Peer, put_peer},
+    peer::{Peer, get_life, put_life},
+    record::Goodbye,
 };
+use crate::signing::Seal;
 
 /// Number of rounds in which the goodbye is said: with three listeners a round, five reach everyone of a dozen and start
 /// the rumour in any larger cluster.
@@ -44,8 +46,16 @@ pub(super) fn next_after(round: u8, facts: &Facts<'_>) -> Action {
 }
 
 /// Payload of a goodbye.
-pub(super) fn goodbye(me: &Peer) -> Vec<u8> {
+pub(super) fn payload(goodbye: &Goodbye) -> Vec<u8> {
     let mut payload = Vec::new();
-    put_peer(me, &mut payload);
+    put_life(goodbye.life(), &mut payload);
+    payload.extend(goodbye.seal().to_bytes());
     payload
+}
+
+/// The life that says goodbye, and its signature.
+pub(super) fn read(payload: &[u8]) -> Option<(Peer, Seal)> {
+    let mut bytes = payload;
+    let life = get_life(&mut bytes).ok()?;
+    Some((life, Seal::from_bytes(bytes.first_chunk()?)))
 }

@@ -37,7 +37,7 @@ pub(super) fn take_over(
         match weigh(&member, ours.as_ref()) {
             Consequence::Apply(update) => updates.push(update),
             Consequence::Suspect(suspect) => suspects.push(suspect),
-            Consequence::Reach => unreached.push(member.id().id),
+            Consequence::Reach => unreached.push(member.id().addr()),
             Consequence::Ignore => {}
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn take_over(
     let quiet = updates.split_off(told.min(updates.len()));
     out.extend([Action::Apply(updates, Telling::Aloud), Action::Apply(quiet, Telling::Quiet)]);
     out.extend(suspects.into_iter().map(Action::Doubt));
-    let reach = |id| Action::After(Wait::Within(facts.timing.gossip_period), Tick::Reach(id));
+    let reach = |to| Action::After(Wait::Within(facts.timing.gossip_period), Tick::Reach(to));
     out.extend(unreached.into_iter().take(MAX_REACHED).map(reach));
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let [Action::Doubt(doubted), Action::After(_, Tick::Reach(reached))] = rest else {
             panic!("{rest:?}")
         };
-        assert_eq!((doubted.id(), *reached), (&peer(3), peer(4).id));
+        assert_eq!((doubted.id(), *reached), (&peer(3), peer(4).addr()));
     }
 
     #[test]

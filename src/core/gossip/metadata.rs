@@ -1,13 +1,13 @@
-//! Metadata as records: each is written by its owner alone and replaced as a whole, and the newest version wins.
+//! Metadata as bytes.
 
-use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU16};
 
 use minicbor::{Decode, Encode};
 
 use crate::{
     bootstrap::{Attestation, ClusterId},
     membership::{FoundingNews, Metadata},
-    node::{Endpoints, Epoch, NodeId, Role, Tags},
+    node::{Endpoints, Role, Tags},
 };
 
 /// Largest record in bytes that travels as a rumour. A larger one would crowd membership updates out of the datagram and,
@@ -57,7 +57,7 @@ struct Encoded {
 /// Bytes that are no metadata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not metadata: {0}")]
-pub struct MetadataError(String);
+pub struct MetadataError(pub(super) String);
 
 /// A metadata record larger than `MAX_METADATA`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -136,39 +136,6 @@ pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
     }
     Ok(metadata)
 }
-
-/// Age of a node's metadata: a later start beats an earlier one, and a later version within a start the earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp {
-    /// Start in which it was written.
-    pub(super) epoch: Epoch,
-    /// Number of the writing within that start, from 1.
-    pub(super) version: u32,
-}
-
-/// A node's metadata as it is kept and passed on: the owner's bytes, and what they mean.
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub(super) owner: NodeId,
-    pub(super) stamp: Stamp,
-    pub(super) bytes: Vec<u8>,
-    pub(super) metadata: Arc<Metadata>,
-}
-
-impl Record {
-    /// A record read from the wire.
-    ///
-    /// # Errors
-    /// If its bytes are no metadata.
-    pub fn read(owner: NodeId, stamp: Stamp, bytes: &[u8]) -> Result<Arc<Self>, MetadataError> {
-        let metadata = decode(bytes)?.into();
-        Ok(Self { owner, stamp, bytes: bytes.to_vec(), metadata }.into())
-    }
-}
-
-/// Reader of records: [`Record::read`], or in a simulation of thousands of nodes in one process one that keeps equal records
-/// once.
-pub type ReadRecord = fn(NodeId, Stamp, &[u8]) -> Result<Arc<Record>, MetadataError>;
 
 #[cfg(test)]
 mod tests {

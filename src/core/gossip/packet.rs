@@ -39,6 +39,8 @@ pub(super) struct Sifted {
     pub(super) about: Vec<NodeId>,
     /// States in the bytes.
     pub(super) updates: Vec<Member<Peer>>,
+    /// True if an update was left out because its life is not proven.
+    pub(super) has_unproven: bool,
 }
 
 /// Fate of an update.
@@ -50,6 +52,8 @@ pub(super) enum Fate {
     Drop,
     /// It calls an active member failed, and is weighed by the detector first.
     Verdict,
+    /// It is about a life of which its node has not said that it leads it.
+    Unproven,
 }
 
 impl<'a> Packet<'a> {
@@ -93,7 +97,8 @@ impl<'a> Packet<'a> {
         let kept = about.len();
         let (Some(items), false) = (self.items, kept == fates.len()) else {
             let updates = self.updates.iter().map(|update| update.member.clone()).collect();
-            return (Sifted { bytes: [self.head, self.body].concat(), about, updates }, vec![]);
+            let bytes = [self.head, self.body].concat();
+            return (Sifted { bytes, about, updates, has_unproven: false }, vec![]);
         };
         let updates = with(Fate::Keep).map(|update| update.member.clone()).collect();
         let verdicts = with(Fate::Verdict).map(|update| update.member.clone()).collect();
@@ -101,12 +106,24 @@ impl<'a> Packet<'a> {
         bytes.extend(u16::try_from(kept).unwrap_or(0).to_be_bytes());
         with(Fate::Keep).for_each(|update| bytes.extend_from_slice(update.bytes));
         bytes.extend_from_slice(items);
-        (Sifted { bytes, about, updates }, verdicts)
+        let has_unproven = with(Fate::Unproven).next().is_some();
+        (Sifted { bytes, about, updates, has_unproven }, verdicts)
     }
 
     /// The header alone, for a node that takes in no more members.
     pub(super) fn header_only(&self) -> Sifted {
-        Sifted { bytes: self.head.to_vec(), about: vec![], updates: vec![] }
+        Sifted { bytes: self.head.to_vec(), about: vec![], updates: vec![], has_unproven: false }
+    }
+
+    /// The items behind the updates.
+    pub(super) fn items(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.items.unwrap_or_default();
+        std::iter::from_fn(move || {
+            let length = usize::from(rest.try_get_u16().ok()?);
+            let (item, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(item)
+        })
     }
 }
 

@@ -184,7 +184,7 @@ impl Partition {
         }
         let chosen = if failed.len() <= FEW { *there } else { failed[rng.random_range(0..failed.len())] };
         let wait = Wait::Within(facts.timing.gossip_period);
-        out.push(Action::After(wait, Tick::Reach(chosen.id)));
+        out.push(Action::After(wait, Tick::Reach(chosen.addr())));
     }
 
     /// Takes note of contact with a member. If this node has called others failed while it heard nobody, it was cut off:
@@ -300,7 +300,7 @@ mod tests {
         assert!(hear(&view).is_empty(), "it is a member here");
         view.apply(Member::down(peer(2)));
         let reached = hear(&view);
-        assert!(matches!(&reached[..], [Action::After(_, Tick::Reach(id))] if *id == peer(2).id));
+        assert!(matches!(&reached[..], [Action::After(_, Tick::Reach(to))] if *to == peer(2).addr()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foca::{Member, OwnedNotification, State, Timer};
+use foca::{Identity as _, Member, OwnedNotification, State, Timer};
 
 use super::{
     action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
@@ -16,28 +16,31 @@ use super::{
     comparing::{Comparing, Scheduled, room_for_rumours},
     coordinates::Coordinates,
     detector::{self, Detector},
-    duplicates::Duplicates,
     engine::{Engine, Output, Stage},
     facts::facts,
+    frame::FrameError,
     horizon::Horizon,
     joining::Joining,
     keyrings::Keyrings,
     leaving,
     link::Link,
     merging,
-    metadata::{MetadataTooLarge, Record, Stamp, encode},
+    metadata::MetadataTooLarge,
     output::Event,
-    packet::Fate,
+    own::Own,
+    packet::{Fate, Packet},
     partition::Partition,
-    peer::{LifeNumber, Peer},
+    peer::Peer,
+    record::{Claimed, Goodbye, Record, Stamp},
     roster::{MAX_MEMBERS, Refreshed, Roster},
-    rumours::{Evidence, Rumour},
-    state::{Request, SharedState},
+    rumours::{self, Evidence, Rumour},
+    state::{EncodedState, Request, SharedState},
     timing::Timing,
 };
 use crate::{
     membership::{MemberStatus, Metadata},
     node::NodeId,
+    signing::Seal,
     wire::{Kind, MemberKeys},
 };
 
@@ -68,8 +71,8 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     /// Positions in the network.
     pub(super) coordinates: Coordinates,
-    /// Another process that has this node's id.
-    pub(super) duplicates: Duplicates,
+    /// This node's key, and other processes that have it.
+    pub(super) own: Own,
     /// Latest epoch that is believed.
     pub(super) horizon: Horizon,
     /// Actions to carry out; empty between two inputs.
@@ -153,16 +156,16 @@ impl Parts {
                 self.coordinates.append_to(&mut sent);
                 self.link.send_swim(sent.to.addr(), &sent.bytes);
             }
-            Output::Notice(OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer)) => {
-                if self.roster.record(&peer.id).is_none() {
-                    self.comparing.note_missing(out);
-                }
-            }
             Output::Notice(OwnedNotification::Idle) => self.joining.plan_now(&facts!(self, now), out),
             Output::Notice(OwnedNotification::Rejoin(me)) => {
                 tracing::info!(bump = me.bump(), "others took this node for failed; it has renewed itself");
                 // It was cut off or paused when it last judged the others.
                 self.agenda.put_after_rumours(Action::Renew { me, there: vec![] });
+            }
+            Output::Notice(OwnedNotification::MemberUp(peer) | OwnedNotification::Rename(_, peer)) => {
+                if self.roster.record(&peer.id).is_none() {
+                    self.comparing.note_missing(out);
+                }
             }
             Output::Notice(
                 OwnedNotification::MemberDown(_) | OwnedNotification::Active | OwnedNotification::Defunct,
@@ -203,7 +206,8 @@ impl Parts {
             Action::TakeOver(members, telling) => merging::take_over(members, telling, &facts, &mut out),
             Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
             Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
-            Action::NoteLeft(left) => self.note_left(&left),
+            Action::NoteOther(life) => self.note_other(&life, &mut out, now),
+            Action::NoteLeft(left) => self.note_left(left),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
             Action::Gossip => self.engine.gossip(),
             Action::Leave => self.engine.leave(),
@@ -214,7 +218,10 @@ impl Parts {
                     self.engine.tell(&Rumour::Metadata(owner, Arc::clone(record)).encode());
                 }
             }
-            Action::SayGoodbye(to) => self.link.send(to, Kind::Goodbye, &leaving::goodbye(&facts.me())),
+            Action::SayGoodbye(to) => {
+                let goodbye = self.own.goodbye(facts.me());
+                self.link.send(to, Kind::Goodbye, &leaving::payload(&goodbye));
+            }
             Action::Send(to, draft) => self.link.send_swim(to.addr(), &self.engine.write(&to, &draft)),
             Action::Ask { to, question, purpose } => self.ask(to, question, purpose, &mut out),
             Action::After(wait, tick) => self.clock.schedule_after(now, wait, tick),
@@ -301,18 +308,28 @@ impl Parts {
         let me = facts.me();
         match rumour {
             Rumour::Metadata(owner, record) => {
-                if self.wants_record(owner.id, record.stamp) {
+                let Claimed { instance, .. } = record.life().claimed();
+                if self.own.is_of_another(owner.id, instance) {
+                    out.push(Action::NoteOther(record.life().peer()));
+                } else if self.wants_record(owner.id, record.stamp()) {
                     self.roster.keep(vec![record]);
                 }
                 out.extend(self.meet(&owner));
             }
-            Rumour::Announced(owner, stamp) => {
+            Rumour::Announced(owner, life) => {
+                let stamp = life.stamp();
+                if self.own.is_of_another(owner.id, life.claimed().instance) {
+                    out.push(Action::NoteOther(life.peer()));
+                }
+                self.roster.note_proof(*life);
                 out.extend(self.meet(&owner));
                 if self.wants_record(owner.id, stamp) {
-                    out.push(Action::After(Wait::Within(ANNOUNCED_ASKED_WITHIN), Tick::Reach(owner.id)));
+                    out.push(Action::After(Wait::Within(ANNOUNCED_ASKED_WITHIN), Tick::Reach(owner.addr())));
                 }
             }
-            Rumour::Left(peer) => out.extend((peer.id != me.id).then_some(Action::NoteLeft(peer))),
+            Rumour::Left(goodbye) => {
+                out.extend((goodbye.life().id != me.id).then_some(Action::NoteLeft(*goodbye)));
+            }
             Rumour::Accused(said) => self.detector.hear_accusation(said, &facts, &mut out),
             Rumour::Check { asker, accused, incarnation } => {
                 self.detector.check(asker, &accused, incarnation, &facts, &mut out);
@@ -328,12 +345,15 @@ impl Parts {
 
     /// Fate of one update in a message: those about this node are for the engine to answer.
     pub(super) fn fate(&self, update: &Member<Peer>, now: Instant) -> Fate {
-        if !self.horizon.reaches(update.id().epoch(), now) {
+        let (life, me) = (update.id(), self.engine.identity());
+        if !self.horizon.reaches(life.epoch(), now) {
             Fate::Drop
-        } else if update.id().id == self.engine.me().id {
-            Fate::Keep
-        } else {
+        } else if life.id == me.id {
+            if life.epoch() == me.epoch() { Fate::Keep } else { Fate::Drop }
+        } else if self.roster.is_proven(life) {
             self.roster.fate(update)
+        } else {
+            Fate::Unproven
         }
     }
 
@@ -346,8 +366,8 @@ impl Parts {
         let is_news = |owner, stamp| self.wants_record(owner, stamp) && room_for_rumours(backlog) > 0;
         let has_room = backlog.items < MAX_MEMBERS;
         match rumour {
-            Rumour::Metadata(owner, record) => is_news(owner.id, record.stamp),
-            Rumour::Announced(owner, stamp) => is_news(owner.id, *stamp),
+            Rumour::Metadata(owner, record) => is_news(owner.id, record.stamp()),
+            Rumour::Announced(owner, life) => is_news(owner.id, life.stamp()),
             Rumour::Left(_) | Rumour::Healed { .. } => has_room,
             Rumour::Accused(said) => has_room && !self.detector.has_enough(said),
             Rumour::Check { .. } | Rumour::Nack(_) | Rumour::Coordinate(..) => false,
@@ -358,10 +378,12 @@ impl Parts {
         self.roster.wants(self.engine.me().id, owner, stamp)
     }
 
-    /// Introduces a stranger of which others speak; the probes will tell whether it is a member.
+    /// Introduces a life of which others speak, and which its node has said that it leads; the probes will tell whether it does.
     pub(super) fn meet(&self, peer: &Peer) -> Option<Action> {
-        let is_stranger = peer.id != self.engine.me().id && !self.roster.knows(&peer.id);
-        let may = is_stranger && !self.roster.has_left(peer);
+        let known = self.roster.peer(&peer.id);
+        let is_news = known.is_none_or(|known| peer.win_addr_conflict(&known));
+        let is_other = peer.id != self.engine.me().id;
+        let may = is_other && is_news && self.roster.is_proven(peer) && !self.roster.has_left(peer);
         may.then(|| Action::Introduce(Member::new(*peer, 0, State::Alive)))
     }
 
@@ -373,10 +395,10 @@ impl Parts {
     }
 
     /// Remembers that a life said goodbye, and takes it out at once.
-    fn note_left(&mut self, left: &Peer) {
+    fn note_left(&mut self, left: Goodbye) {
         self.roster.note_left(left);
-        if self.roster.state(left).is_active()
-            && let Some(peer) = self.roster.peer(&left.id)
+        if self.roster.state(left.life()).is_active()
+            && let Some(peer) = self.roster.peer(&left.life().id)
         {
             self.engine.apply(Member::down(peer), Telling::Aloud);
         }
@@ -384,10 +406,10 @@ impl Parts {
 
     /// Replaces this node's metadata and tells everybody.
     pub(super) fn write_metadata(&mut self, metadata: Metadata) -> Result<(), MetadataTooLarge> {
-        let (me, bytes) = (self.engine.me(), encode(&metadata)?);
-        let version = self.roster.record(&me.id).map_or(1, |record| record.stamp.version + 1);
+        let me = self.engine.me();
+        let version = self.roster.record(&me.id).map_or(1, |record| record.stamp().version + 1);
         let stamp = Stamp { epoch: me.epoch(), version };
-        let record = Arc::new(Record { owner: me.id, stamp, bytes, metadata: metadata.into() });
+        let record = self.own.record(me.addr(), stamp, metadata)?;
         self.roster.keep_own(Arc::clone(&record));
         self.engine.tell(&Rumour::Metadata(me, record).encode());
         Ok(())
@@ -396,7 +418,7 @@ impl Parts {
     /// Metadata of this node.
     pub(super) fn own_metadata(&self) -> &Metadata {
         let record = self.roster.record(&self.engine.identity().id);
-        &record.expect("a node has its own metadata from the start").metadata
+        record.expect("a node has its own metadata from the start").metadata()
     }
 
     /// Everything this node knows.
@@ -406,14 +428,13 @@ impl Parts {
 
     pub(super) fn state_of(&self, is_told: impl Fn(&NodeId) -> bool) -> SharedState {
         let me = self.engine.me();
-        let left = self.roster.left().filter(|(id, _)| is_told(id));
-        let left = left.map(|(id, LifeNumber { epoch, bump })| Peer::new(*id, me.addr(), *epoch, *bump));
+        let left = self.roster.left().filter(|goodbye| is_told(&goodbye.life().id));
         let members = self.engine.states().filter(|member| is_told(&member.id().id));
         let records = self.roster.records().filter(|(owner, _)| is_told(owner));
         SharedState {
             sender: me,
             members: members.cloned().collect(),
-            left: left.collect(),
+            left: left.copied().collect(),
             records: records.map(|(_, record)| Arc::clone(record)).collect(),
             standing: self.partition.standing(&me, &self.roster, self.timing.deaf_after()),
         }
@@ -425,5 +446,48 @@ impl Parts {
             Phase::Leaving => MemberStatus::Left,
             Phase::Running | Phase::Duplicate => MemberStatus::Alive,
         }
+    }
+
+    /// Takes in a goodbye that was said to this node itself.
+    pub(super) fn take_goodbye(&mut self, life: Peer, seal: Seal, now: Instant) {
+        if self.roster.has_left(&life) {
+            return;
+        }
+        match self.engine.reader().goodbye(life, seal) {
+            Some(goodbye) => self.take_rumour(Rumour::Left(goodbye.into()), now),
+            None => self.link.count_refused(),
+        }
+        self.pump(now);
+    }
+
+    /// Keeps records; those of this node itself are another process's.
+    pub(super) fn keep_records(&mut self, records: Vec<Arc<Record>>) {
+        let me = self.engine.me().id;
+        let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.owner() == me);
+        self.roster.keep(others);
+        self.agenda.put_first(own.iter().map(|record| Action::NoteOther(record.life().peer())));
+    }
+
+    /// Takes in the accounts of themselves that nodes give in a message, before what else it says of them.
+    pub(super) fn take_records(&mut self, packet: &Packet<'_>, now: Instant) {
+        let (src, me) = (packet.header.src, self.engine.me().id);
+        for item in packet.items() {
+            let is_news = |(owner, stamp): (Peer, _)| owner.id != me && self.wants_record(owner.id, stamp);
+            if rumours::proof_in(item).is_some_and(is_news)
+                && let Ok(rumour) = rumours::read(item, &src, self.engine.reader())
+            {
+                self.take_rumour(rumour, now);
+            }
+        }
+    }
+
+    /// Reads a state, and the metadata in it that is newer than what this node has.
+    pub(super) fn read_state(&self, state: EncodedState) -> Result<SharedState, FrameError> {
+        let Self { own, roster, engine, .. } = self;
+        let is_wanted = |record: &Claimed| {
+            own.is_of_another(record.owner, record.instance)
+                || roster.wants(engine.me().id, record.owner, record.stamp)
+        };
+        SharedState::decode(state, is_wanted, |life| !roster.has_left(life), engine.reader())
     }
 }

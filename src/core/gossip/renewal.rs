@@ -10,12 +10,16 @@ use super::{
     action::{Action, Purpose, Telling},
     clock::{Tick, Wait},
     duplicates::{DuplicateAnswer, Meeting},
+    frame,
     output::Event,
     parts::{Parts, Phase},
     peer::Peer,
     state::{Reply, Request, SharedState},
 };
-use crate::node::Epoch;
+use crate::{
+    node::Epoch,
+    wire::{Kind, Opened},
+};
 
 impl Parts {
     /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
@@ -25,15 +29,29 @@ impl Parts {
         if !self.horizon.reaches(theirs.epoch(), now) {
             return self.link.count_refused();
         }
-        if theirs == self.engine.me() {
+        let me = self.engine.me();
+        if theirs == me {
             self.engine.apply(claim, Telling::Aloud);
-        } else if theirs.win_addr_conflict(&self.engine.me()) {
+        } else if theirs.epoch() == me.epoch() && theirs.win_addr_conflict(&me) {
             self.outlive(theirs.epoch());
         }
-        let me = self.engine.me();
         if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
             // Our own former address, or a copy of us that runs there: it answers, or it does not.
             out.push(Action::exchange(theirs.addr()));
+        }
+    }
+
+    /// Takes in that another process has signed this life with this node's key: a copy of it, or this node itself before its
+    /// record went back in time.
+    pub(super) fn note_other(&mut self, life: &Peer, out: &mut Vec<Action>, now: Instant) {
+        if !self.horizon.reaches(life.epoch(), now) {
+            return self.link.count_refused();
+        }
+        if life.win_addr_conflict(&self.engine.me()) {
+            self.outlive(life.epoch());
+            if life.addr() != self.engine.me().addr() {
+                out.push(Action::exchange(life.addr()));
+            }
         }
     }
 
@@ -73,17 +91,18 @@ impl Parts {
     /// Takes in an answer to that, or none. Of two processes the one that started later stops, so that the one the cluster
     /// knows stays; of two that started in the same millisecond, the one with the greater address. Once it has, the other one
     /// begins a life after all of it, which the cluster may remember.
-    pub(super) fn take_duplicate_reply(&mut self, to: SocketAddr, reply: Option<Reply>, now: Instant) {
-        let answer = match reply {
+    pub(super) fn take_duplicate_reply(&mut self, to: SocketAddr, answer: Option<&Opened<'_>>, now: Instant) {
+        let reply = answer.filter(|opened| opened.kind == Kind::Reply);
+        let answer = match reply.and_then(|opened| frame::read(&opened.payload).ok()) {
             Some(Reply::State(state)) => {
-                let state = SharedState::decode(state, |_, _| false, self.engine.read_record());
+                let state = SharedState::decode(state, |_| false, |_| false, self.engine.reader());
                 state.ok().map(|state| DuplicateAnswer::Runs(state.sender))
             }
             Some(Reply::Silent) => Some(DuplicateAnswer::HasStopped),
             _ => None,
         };
         let (me, mut out) = (self.engine.me(), Vec::new());
-        match self.duplicates.note_answer(&me, to, answer) {
+        match self.own.duplicates.note_answer(&me, to, answer) {
             Meeting::Met { other, is_news, has_stopped } => {
                 let is_later = (me.epoch(), me.addr()) > (other.epoch(), other.addr());
                 let stops = self.phase == Phase::Running && is_later && !has_stopped;
@@ -112,5 +131,7 @@ impl Parts {
             Meeting::Nothing => {}
         }
         self.agenda.put_first(out);
+        self.pump(now);
+        self.settle(now);
     }
 }

@@ -20,9 +20,9 @@ pub(super) use self::{
 };
 use super::{
     engine::{Engine, Touched},
-    metadata::{Record, Stamp},
     packet::Fate,
-    peer::{LifeNumber, Peer},
+    peer::Peer,
+    record::{Goodbye, LifeProof, Record, Stamp},
     state::EntryHash,
 };
 use crate::{
@@ -43,8 +43,10 @@ pub(super) struct Roster {
     entries: Entries,
     /// Metadata of each node, this one included; some may not be members yet.
     records: LiteMap<NodeId, Arc<Record>>,
-    /// Latest life of each node that said goodbye.
-    left: BTreeMap<NodeId, LifeNumber>,
+    /// Proofs of lives whose metadata has not come.
+    proofs: BTreeMap<NodeId, LifeProof>,
+    /// Latest goodbye of each node.
+    left: BTreeMap<NodeId, Goodbye>,
     /// Last direct contact with each node.
     heard: BTreeMap<NodeId, Heard>,
     /// Members whose status may have changed by what the roster itself has learnt.
@@ -78,6 +80,7 @@ impl Roster {
         Self {
             entries: Entries::new(),
             records: LiteMap::new_vec(),
+            proofs: BTreeMap::new(),
             left: BTreeMap::new(),
             heard: BTreeMap::new(),
             outdated: [me].into(),
@@ -208,7 +211,7 @@ impl Roster {
 
     /// Takes note that a reader would see a member differently now.
     fn note_change(&mut self, id: NodeId) {
-        let stamp = self.records.get(&id).map(|record| record.stamp);
+        let stamp = self.records.get(&id).map(|record| record.stamp());
         self.entries.note_change(id, stamp);
     }
 
@@ -227,27 +230,46 @@ impl Roster {
         if self.records.len() > bound {
             self.records.retain(|id, _| entries.contains(id));
         }
+        if self.proofs.len() > bound {
+            self.proofs.retain(|id, _| entries.contains(id));
+        }
         if self.left.len() > bound {
             self.left.retain(|id, _| entries.contains(id));
         }
     }
 
     /// Takes note that a life said goodbye.
-    pub(super) fn note_left(&mut self, left: &Peer) {
-        let life = left.life();
-        let known = self.left.entry(left.id).or_insert(life);
-        *known = life.max(*known);
-        self.outdated.insert(left.id);
+    pub(super) fn note_left(&mut self, left: Goodbye) {
+        let id = left.life().id;
+        if !self.has_left(left.life()) {
+            self.left.insert(id, left);
+        }
+        self.outdated.insert(id);
     }
 
     /// True if this life of a node, or a later one, said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
-        self.left.get(&peer.id).is_some_and(|life| *life >= peer.life())
+        self.left.get(&peer.id).is_some_and(|left| left.life().life() >= peer.life())
     }
 
-    /// Latest lives that said goodbye.
-    pub(super) fn left(&self) -> impl Iterator<Item = (&NodeId, &LifeNumber)> {
-        self.left.iter()
+    /// Latest goodbyes.
+    pub(super) fn left(&self) -> impl Iterator<Item = &Goodbye> {
+        self.left.values()
+    }
+
+    /// True if the node itself has said that it leads this life.
+    pub(super) fn is_proven(&self, life: &Peer) -> bool {
+        self.records.get(&life.id).is_some_and(|record| record.life().proves(life))
+            || self.proofs.get(&life.id).is_some_and(|proof| proof.proves(life))
+    }
+
+    /// Keeps the proof of a life until the metadata of it comes.
+    pub(super) fn note_proof(&mut self, life: LifeProof) {
+        let known = self.proofs.get(&life.owner()).map(LifeProof::stamp);
+        let known = known.max(self.records.get(&life.owner()).map(|record| record.stamp()));
+        if known < Some(life.stamp()) {
+            self.proofs.insert(life.owner(), life);
+        }
     }
 
     /// Takes note of direct contact with a life of a node.
@@ -372,16 +394,20 @@ impl Roster {
 
     /// True if metadata is newer than the node's that is kept here; only this node writes its own.
     pub(super) fn wants(&self, me: NodeId, owner: NodeId, stamp: Stamp) -> bool {
-        owner != me && self.records.get(&owner).is_none_or(|known| known.stamp < stamp)
+        owner != me && self.records.get(&owner).is_none_or(|known| known.stamp() < stamp)
     }
 
     /// Keeps metadata, all of it newer than what is kept. The owners may be about to become members.
     pub(super) fn keep(&mut self, mut records: Vec<Arc<Record>>) {
         // Of two records of one owner the newer comes last, and stays.
-        records.sort_unstable_by_key(|record| (record.owner, record.stamp));
-        let owners: Vec<_> = records.iter().map(|record| record.owner).collect();
-        insert_all(&mut self.records, records.into_iter().map(|record| (record.owner, record)));
+        records.sort_unstable_by_key(|record| (record.owner(), record.stamp()));
+        let owners: Vec<_> = records.iter().map(|record| record.owner()).collect();
+        insert_all(&mut self.records, records.into_iter().map(|record| (record.owner(), record)));
         for owner in owners {
+            let newest = self.records.get(&owner).map(|record| record.stamp());
+            if self.proofs.get(&owner).is_some_and(|proof| Some(proof.stamp()) <= newest) {
+                self.proofs.remove(&owner);
+            }
             if self.knows(&owner) {
                 self.note_change(owner);
             }
@@ -390,7 +416,7 @@ impl Roster {
 
     /// Keeps this node's own metadata.
     pub(super) fn keep_own(&mut self, record: Arc<Record>) {
-        let owner = record.owner;
+        let owner = record.owner();
         self.records.insert(owner, record);
         self.note_change(owner);
     }
@@ -444,7 +470,7 @@ impl Roster {
     pub(super) fn describe(&self, id: &NodeId) -> Option<Member> {
         let Entry { place, status, degraded, since, .. } = *self.entries.get(id)?;
         let peer = place.of(*id);
-        let metadata = self.record(id).map(|record| Arc::clone(&record.metadata));
+        let metadata = self.record(id).map(|record| Arc::clone(record.metadata()));
         Some(Member {
             id: *id,
             addr: peer.addr(),
@@ -465,7 +491,7 @@ impl Roster {
 mod tests {
     use super::*;
     use crate::{
-        gossip::fixture::{View, peer, record},
+        gossip::fixture::{View, goodbye, peer, record},
         node::Epoch,
     };
 
@@ -475,7 +501,7 @@ mod tests {
         let begin = view.now;
         view.wait(Duration::from_secs(1));
         view.suspect(3, 0);
-        view.roster.note_left(&peer(4));
+        view.roster.note_left(goodbye(4));
         view.apply(MemberState::down(peer(4)));
         view.apply(MemberState::down(peer(2)));
         let state = |peer: Peer| view.roster.state(&peer);
@@ -542,13 +568,9 @@ mod tests {
     #[test]
     fn metadata_and_goodbyes_of_strangers_are_kept_until_they_are_many() {
         let mut view = View::of([2]);
-        let stranger = |number: u128| {
-            let id = NodeId::try_from((number << 64 | 7).to_be_bytes()).unwrap();
-            Peer::new(id, peer(2).addr(), Epoch(1), 0)
-        };
-        view.roster.note_left(&peer(2));
-        for number in 1..=100 {
-            view.roster.note_left(&stranger(number));
+        view.roster.note_left(goodbye(2));
+        for number in 101..=200 {
+            view.roster.note_left(goodbye(number));
             view.roster.bound_hearsay();
         }
         assert!(view.roster.left().count() <= 2 * 2 + HEARSAY);

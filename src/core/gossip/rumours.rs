@@ -9,12 +9,14 @@ use std::{
 use bytes::{Buf, BufMut};
 
 use super::{
-    metadata::{MAX_RUMOUR, ReadRecord, Record, Stamp},
+    metadata::MAX_RUMOUR,
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
+    record::{Claimed, DIGEST_LEN, Goodbye, LifeProof, Reader, Record, Stamp},
 };
 use crate::{
     membership::{Coordinate, ImpossibleCoordinate},
     node::{Epoch, NodeId},
+    signing::Seal,
 };
 
 /// One rumour, or an item for this node alone.
@@ -22,10 +24,10 @@ use crate::{
 pub(super) enum Rumour {
     /// Metadata of a node, and the node: whoever hears of it has heard of a member.
     Metadata(Peer, Arc<Record>),
-    /// Newer metadata of a node than fits a rumour; it is to be asked for.
-    Announced(Peer, Stamp),
-    /// Goodbye of this life of a node.
-    Left(Peer),
+    /// Newer metadata of a node than fits a rumour; it is to be asked for. Its life is proven all the same.
+    Announced(Peer, Box<LifeProof>),
+    /// Goodbye of a life of a node, by itself.
+    Left(Box<Goodbye>),
     /// One node's word against another.
     Accused(Accusation),
     /// One half of a parted cluster gives way to the other.
@@ -81,9 +83,10 @@ impl Rumour {
     /// The latest epoch in it.
     pub(super) fn epoch(&self) -> Epoch {
         match self {
-            Self::Metadata(owner, record) => owner.epoch().max(record.stamp.epoch),
-            Self::Announced(owner, stamp) => owner.epoch().max(stamp.epoch),
-            Self::Left(peer) | Self::Coordinate(peer, _) => peer.epoch(),
+            Self::Metadata(owner, record) => owner.epoch().max(record.stamp().epoch),
+            Self::Announced(owner, life) => owner.epoch().max(life.stamp().epoch),
+            Self::Left(goodbye) => goodbye.life().epoch(),
+            Self::Coordinate(peer, _) => peer.epoch(),
             Self::Accused(said) => said.accused.epoch(),
             Self::Healed { who, there } => who.epoch().max(there.epoch()),
             Self::Check { asker, accused, .. } => asker.epoch().max(accused.epoch()),
@@ -96,13 +99,20 @@ impl Rumour {
         let mut out = vec![self.kind()];
         match self {
             Self::Metadata(owner, record) => {
-                put_stamp(owner, record.stamp, &mut out);
-                if self.kind() == METADATA {
-                    out.put_slice(&record.bytes);
+                put_claimed(owner, &record.life().claimed(), &mut out);
+                match self.kind() {
+                    METADATA => out.put_slice(record.bytes()),
+                    _ => out.put_slice(&record.life().claimed().digest),
                 }
             }
-            Self::Announced(owner, stamp) => put_stamp(owner, *stamp, &mut out),
-            Self::Left(life) => put_life(life, &mut out),
+            Self::Announced(owner, life) => {
+                put_claimed(owner, &life.claimed(), &mut out);
+                out.put_slice(&life.claimed().digest);
+            }
+            Self::Left(goodbye) => {
+                put_life(goodbye.life(), &mut out);
+                out.put_slice(&goodbye.seal().to_bytes());
+            }
             Self::Accused(Accusation { from, accused, incarnation, evidence }) => {
                 out.put_slice(from.as_bytes());
                 put_life(accused, &mut out);
@@ -125,7 +135,7 @@ impl Rumour {
 
     fn kind(&self) -> u8 {
         match self {
-            Self::Metadata(_, record) if record.bytes.len() > MAX_RUMOUR => ANNOUNCED,
+            Self::Metadata(_, record) if record.bytes().len() > MAX_RUMOUR => ANNOUNCED,
             Self::Metadata(..) => METADATA,
             Self::Announced(..) => ANNOUNCED,
             Self::Left(_) => LEFT,
@@ -138,9 +148,22 @@ impl Rumour {
     }
 }
 
-fn put_stamp(owner: &Peer, stamp: Stamp, out: &mut Vec<u8>) {
-    put_peer(&owner.reborn(stamp.epoch, owner.bump()), out);
-    out.put_u32(stamp.version);
+/// Writes all of a proof but the digest.
+fn put_claimed(owner: &Peer, claimed: &Claimed, out: &mut Vec<u8>) {
+    put_peer(&owner.reborn(claimed.stamp.epoch, owner.bump()), out);
+    out.put_u32(claimed.stamp.version);
+    out.put_u64(claimed.instance);
+    out.put_slice(&claimed.seal.to_bytes());
+}
+
+/// Reads what `put_claimed` wrote; the digest is nil.
+fn get_claimed(bytes: &mut &[u8]) -> Result<(Peer, Claimed), PeerError> {
+    let (owner, stamp) = get_stamp(bytes)?;
+    let (instance, seal) = (bytes.try_get_u64()?, get_seal(bytes)?);
+    Ok((
+        owner,
+        Claimed { owner: owner.id, addr: owner.addr(), stamp, instance, digest: [0; DIGEST_LEN], seal },
+    ))
 }
 
 fn read_accusation(mut bytes: &[u8]) -> Result<Accusation, RumourError> {
@@ -160,39 +183,81 @@ fn get_stamp(bytes: &mut &[u8]) -> Result<(Peer, Stamp), PeerError> {
     Ok((owner, Stamp { epoch: owner.epoch(), version: bytes.try_get_u32()? }))
 }
 
-/// Reads one rumour. The sender is `None` if it is this node itself.
-pub(super) fn read(
-    mut bytes: &[u8],
-    sender: Option<&Peer>,
-    read_record: ReadRecord,
-) -> Result<Rumour, RumourError> {
-    let kind = bytes.try_get_u8().map_err(PeerError::from)?;
-    match (kind, sender) {
-        (LEFT, _) => return Ok(Rumour::Left(get_life(&mut bytes)?)),
-        (ACCUSED, _) => return Ok(Rumour::Accused(read_accusation(bytes)?)),
-        (CHECK, Some(asker)) => {
+/// Reads one rumour of this sender.
+pub(super) fn read(mut bytes: &[u8], sender: &Peer, reader: &Reader) -> Result<Rumour, RumourError> {
+    match bytes.try_get_u8().map_err(PeerError::from)? {
+        METADATA => {
+            let (owner, claimed) = get_claimed(&mut bytes)?;
+            Ok(Rumour::Metadata(owner, reader.read(claimed, bytes)?))
+        }
+        ANNOUNCED => {
+            let (owner, mut claimed) = get_claimed(&mut bytes)?;
+            bytes.try_copy_to_slice(&mut claimed.digest).map_err(PeerError::from)?;
+            Ok(Rumour::Announced(owner, reader.life(claimed)?.into()))
+        }
+        LEFT => {
+            let life = get_life(&mut bytes)?;
+            let goodbye = reader.goodbye(life, get_seal(&mut bytes)?).ok_or(RumourError::Forged)?;
+            Ok(Rumour::Left(goodbye.into()))
+        }
+        ACCUSED => Ok(Rumour::Accused(read_accusation(bytes)?)),
+        CHECK => {
             let accused = get_life(&mut bytes)?;
             let incarnation = bytes.try_get_u16().map_err(PeerError::from)?;
-            return Ok(Rumour::Check { asker: *asker, accused, incarnation });
+            Ok(Rumour::Check { asker: *sender, accused, incarnation })
         }
-        (HEALED, _) => {
+        HEALED => {
             let who = get_life(&mut bytes)?;
-            return Ok(Rumour::Healed { who, there: get_peer(&mut bytes)? });
+            Ok(Rumour::Healed { who, there: get_peer(&mut bytes)? })
         }
-        (NACK, Some(_)) => return Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
-        (COORDINATE, Some(peer)) => {
+        NACK => Ok(Rumour::Nack(bytes.try_get_u8().map_err(PeerError::from)?)),
+        COORDINATE => {
             let mut read = [0; Coordinate::LEN];
             bytes.try_copy_to_slice(&mut read).map_err(PeerError::from)?;
-            return Ok(Rumour::Coordinate(*peer, Coordinate::from_bytes(&read)?));
+            Ok(Rumour::Coordinate(*sender, Coordinate::from_bytes(&read)?))
         }
-        _ => {}
+        kind => Err(RumourError::Kind(kind)),
     }
-    let (owner, stamp) = get_stamp(&mut bytes)?;
-    match kind {
-        METADATA => Ok(Rumour::Metadata(owner, read_record(owner.id, stamp, bytes)?)),
-        ANNOUNCED => Ok(Rumour::Announced(owner, stamp)),
-        _ => Err(RumourError::Kind(kind)),
+}
+
+/// The life that a rumour proves, and its stamp, by what the rumour says.
+pub(super) fn proof_in(mut bytes: &[u8]) -> Option<(Peer, Stamp)> {
+    let is_proof = matches!(bytes.try_get_u8().ok()?, METADATA | ANNOUNCED);
+    get_stamp(&mut bytes).ok().filter(|_| is_proof)
+}
+
+/// Reads the topic of a rumour, without what it says; `None` if it is for this node alone.
+fn read_topic(mut bytes: &[u8]) -> Result<Option<Topic>, RumourError> {
+    let topic = |id, subject, stamp| Ok(Some(Topic { about: (id, subject), stamp }));
+    match bytes.try_get_u8().map_err(PeerError::from)? {
+        METADATA | ANNOUNCED => {
+            let (owner, stamp) = get_stamp(&mut bytes)?;
+            topic(owner.id, Subject::Metadata, stamp)
+        }
+        LEFT => {
+            let life = get_life(&mut bytes)?;
+            topic(life.id, Subject::Goodbye, Stamp { epoch: life.epoch(), version: life.bump().into() })
+        }
+        ACCUSED => {
+            let Accusation { from, accused, incarnation, evidence } = read_accusation(bytes)?;
+            let version = (u32::from(accused.bump()) << 16 | u32::from(incarnation)) << 1;
+            let worse = u32::from(evidence == Evidence::Refused);
+            let stamp = Stamp { epoch: accused.epoch(), version: version | worse };
+            topic(accused.id, Subject::Accused(from), stamp)
+        }
+        HEALED => {
+            let who = get_life(&mut bytes)?;
+            topic(who.id, Subject::Healed, Stamp { epoch: who.epoch(), version: who.bump().into() })
+        }
+        CHECK | NACK | COORDINATE => Ok(None),
+        kind => Err(RumourError::Kind(kind)),
     }
+}
+
+fn get_seal(bytes: &mut &[u8]) -> Result<Seal, PeerError> {
+    let mut seal = [0; Seal::LEN];
+    bytes.try_copy_to_slice(&mut seal)?;
+    Ok(Seal::from_bytes(&seal))
 }
 
 /// Reason for which a rumour is not believed.
@@ -204,6 +269,9 @@ pub(super) enum RumourError {
     /// Its metadata does not read.
     #[error(transparent)]
     Metadata(#[from] super::metadata::MetadataError),
+    /// The life that it says has left has not said so.
+    #[error("a goodbye that its node has not signed")]
+    Forged,
     /// Its coordinate is nowhere in the network.
     #[error(transparent)]
     Coordinate(#[from] ImpossibleCoordinate),
@@ -245,7 +313,7 @@ pub(super) struct Rumours {
     /// Newest stamp of each other topic.
     newest: BTreeMap<(NodeId, Subject), Stamp>,
     heard: mpsc::SyncSender<Rumour>,
-    read_record: ReadRecord,
+    reader: Reader,
 }
 
 /// Room for rumours that wait for the machine, which drains them after each datagram; a datagram holds four dozen
@@ -254,18 +322,9 @@ const MAX_PENDING: usize = 64;
 
 impl Rumours {
     /// The handler, and the end of the queue at which new rumours come out.
-    pub(super) fn new(read_record: ReadRecord) -> (Self, mpsc::Receiver<Rumour>) {
+    pub(super) fn new(reader: Reader) -> (Self, mpsc::Receiver<Rumour>) {
         let (heard, pending) = mpsc::sync_channel(MAX_PENDING);
-        (Self { heard, read_record, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() }, pending)
-    }
-
-    /// True if this is metadata that was told before. Most is, and reading it would be most of the work.
-    fn repeats_metadata(&self, mut bytes: &[u8]) -> bool {
-        let is_metadata = matches!(bytes.try_get_u8(), Ok(METADATA | ANNOUNCED));
-        let is_told = |(owner, stamp): (Peer, Stamp)| {
-            self.newest_metadata.get(&owner.id).is_some_and(|newest| *newest >= stamp)
-        };
-        is_metadata && get_stamp(&mut bytes).is_ok_and(is_told)
+        (Self { heard, reader, newest_metadata: BTreeMap::new(), newest: BTreeMap::new() }, pending)
     }
 
     fn newest(&self, (node, subject): (NodeId, Subject)) -> Option<&Stamp> {
@@ -294,45 +353,20 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
-        if sender.is_some() && self.repeats_metadata(bytes) {
-            return Ok(None);
-        }
-        let rumour = read(bytes, sender, self.read_record)?;
-        let topic = match &rumour {
-            Rumour::Metadata(owner, record) => {
-                Topic { about: (owner.id, Subject::Metadata), stamp: record.stamp }
-            }
-            Rumour::Announced(owner, stamp) => Topic { about: (owner.id, Subject::Metadata), stamp: *stamp },
-            Rumour::Left(peer) => Topic {
-                about: (peer.id, Subject::Goodbye),
-                stamp: Stamp { epoch: peer.epoch(), version: peer.bump().into() },
-            },
-            Rumour::Accused(said) => {
-                let Accusation { from, accused, incarnation, evidence } = said;
-                let version = (u32::from(accused.bump()) << 16 | u32::from(*incarnation)) << 1;
-                let worse = u32::from(*evidence == Evidence::Refused);
-                let stamp = Stamp { epoch: accused.epoch(), version: version | worse };
-                Topic { about: (accused.id, Subject::Accused(*from)), stamp }
-            }
-            Rumour::Healed { who, .. } => Topic {
-                about: (who.id, Subject::Healed),
-                stamp: Stamp { epoch: who.epoch(), version: who.bump().into() },
-            },
-            Rumour::Check { .. } | Rumour::Nack(_) | Rumour::Coordinate(..) => {
-                // A full queue loses it, as the network may.
-                self.heard.try_send(rumour).ok();
-                return Ok(None);
-            }
+        let topic = read_topic(bytes)?;
+        let Some(sender) = sender else {
+            // A rumour of this node itself may be told again: a refresh repeats the same version.
+            topic.iter().for_each(|topic| self.remember(topic.about, topic.stamp));
+            return Ok(topic);
         };
-        // A rumour of this node itself, which has no sender, may be told again: a refresh repeats the same version.
-        let known = self.newest(topic.about);
-        if sender.is_some() && known.is_some_and(|newest| *newest >= topic.stamp) {
+        // Most rumours were told before, and reading them would be most of the work.
+        let repeats = |topic: &Topic| self.newest(topic.about).is_some_and(|newest| *newest >= topic.stamp);
+        if topic.as_ref().is_some_and(repeats) {
             return Ok(None);
         }
-        if sender.is_some() && self.heard.try_send(rumour).is_err() {
-            return Ok(None);
-        }
-        self.remember(topic.about, topic.stamp);
-        Ok(sender.is_none().then_some(topic))
+        // A full queue loses it, as the network may.
+        let is_heard = self.heard.try_send(read(bytes, sender, &self.reader)?).is_ok();
+        topic.iter().filter(|_| is_heard).for_each(|topic| self.remember(topic.about, topic.stamp));
+        Ok(None)
     }
 }

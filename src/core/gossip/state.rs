@@ -4,20 +4,17 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use foca::{Codec as _, Member};
-use minicbor::{
-    Decode, Encode,
-    bytes::{ByteArray, ByteVec},
-};
+use minicbor::{Decode, Encode, bytes::ByteVec};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     codec::SwimCodec,
     frame::FrameError,
     key_frames::{KeyReply, KeyRequest},
-    metadata::{ReadRecord, Record, Stamp},
     peer::{Peer, get_life, get_peer, put_life, put_peer},
+    record::{Claimed, DIGEST_LEN, Goodbye, Reader, Record, Stamp},
 };
-use crate::node::{Epoch, NodeId};
+use crate::{node::Epoch, signing::Seal};
 
 /// Request of a stream. Fields and variants are numbered, unknown fields skipped: add freely, reuse none.
 #[derive(Debug, Encode, Decode)]
@@ -28,9 +25,9 @@ pub(super) enum Request {
     /// Digest of the sender's state; if it differs, the other answers with the hashes of its entries.
     #[n(1)]
     Compare(#[n(0)] u64),
-    /// Message about the founding, by its sender; its answer is a message of its own.
+    /// Message about the founding, signed by its sender for the receiver; its answer is a message of its own.
     #[n(2)]
-    Founding(#[n(0)] ByteArray<{ NodeId::LEN }>, #[n(1)] ByteVec),
+    Founding(#[n(0)] Seal, #[n(1)] ByteVec),
     /// SWIM message as in a datagram: a ping that datagrams may have lost.
     #[n(3)]
     Swim(#[n(0)] ByteVec),
@@ -40,13 +37,6 @@ pub(super) enum Request {
     /// Question about the keyring, and a change of it.
     #[n(5)]
     Keys(#[n(0)] KeyRequest),
-}
-
-impl Request {
-    /// A message about the founding from `sender`.
-    pub(super) fn founding(sender: NodeId, message: Vec<u8>) -> Self {
-        Self::Founding((*sender.as_bytes()).into(), message.into())
-    }
 }
 
 /// Reason given for a reply that tells nothing.
@@ -98,14 +88,41 @@ pub(super) struct EncodedState {
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
 struct EncodedRecord {
-    #[n(0)]
-    owner: ByteArray<{ NodeId::LEN }>,
-    #[n(1)]
-    epoch: u64,
     #[n(2)]
     version: u32,
     #[n(3)]
     bytes: ByteVec,
+    /// The owner, in the life that this is about.
+    #[n(4)]
+    peer: ByteVec,
+    #[n(5)]
+    instance: u64,
+    #[n(6)]
+    seal: Seal,
+}
+
+impl EncodedRecord {
+    fn of(record: &Record) -> Self {
+        let Claimed { stamp, instance, seal, .. } = record.life().claimed();
+        let mut peer = Vec::new();
+        put_peer(&record.life().peer(), &mut peer);
+        Self {
+            version: stamp.version,
+            bytes: record.bytes().to_vec().into(),
+            peer: peer.into(),
+            instance,
+            seal,
+        }
+    }
+
+    /// The proof in it, without the digest of the metadata, if it reads.
+    fn claimed(&self) -> Option<Claimed> {
+        let owner = get_peer(&mut self.peer.as_slice()).ok()?;
+        let stamp = Stamp { epoch: owner.epoch(), version: self.version };
+        let Self { instance, seal, .. } = *self;
+        let digest = [0; DIGEST_LEN];
+        Some(Claimed { owner: owner.id, addr: owner.addr(), stamp, instance, digest, seal })
+    }
 }
 
 /// The members of which a node is sure if it may be cut off from the others.
@@ -141,8 +158,8 @@ pub(super) struct SharedState {
     pub(super) sender: Peer,
     /// The members of its engine, failed ones included.
     pub(super) members: Vec<Member<Peer>>,
-    /// The lives that said goodbye.
-    pub(super) left: Vec<Peer>,
+    /// The goodbyes of lives.
+    pub(super) left: Vec<Goodbye>,
     /// The metadata it has, its own included.
     pub(super) records: Vec<Arc<Record>>,
     /// The members of which it is sure.
@@ -153,8 +170,8 @@ impl SharedState {
     /// The part of it whose epochs are believed; `None` if that of its sender is not.
     pub(super) fn believed(mut self, is_believed: impl Fn(Epoch) -> bool) -> Option<Self> {
         self.members.retain(|member| is_believed(member.id().epoch()));
-        self.left.retain(|life| is_believed(life.epoch()));
-        self.records.retain(|record| is_believed(record.stamp.epoch));
+        self.left.retain(|goodbye| is_believed(goodbye.life().epoch()));
+        self.records.retain(|record| is_believed(record.stamp().epoch));
         is_believed(self.sender.epoch()).then_some(self)
     }
 
@@ -164,33 +181,26 @@ impl SharedState {
         for member in &self.members {
             SwimCodec.encode_member(member, &mut members).expect("a vector has room");
         }
-        for life in &self.left {
-            put_life(life, &mut left);
+        for goodbye in &self.left {
+            put_life(goodbye.life(), &mut left);
+            left.extend(goodbye.seal().to_bytes());
         }
         EncodedState {
             sender: sender.into(),
             members: members.into(),
             left: left.into(),
             standing: Some(self.standing),
-            records: self
-                .records
-                .iter()
-                .map(|record| EncodedRecord {
-                    owner: (*record.owner.as_bytes()).into(),
-                    epoch: record.stamp.epoch.0,
-                    version: record.stamp.version,
-                    bytes: record.bytes.clone().into(),
-                })
-                .collect(),
+            records: self.records.iter().map(|record| EncodedRecord::of(record)).collect(),
         }
     }
 
-    /// Decodes a state; metadata for which `is_wanted` is false is skipped unread, as most of it is, since it repeats what
-    /// is known.
+    /// Decodes a state; records for which `is_wanted` is false are skipped unread, and goodbyes for which `is_news` is, as most
+    /// are, since they repeat what is known.
     pub(super) fn decode(
         encoded: EncodedState,
-        is_wanted: impl Fn(NodeId, Stamp) -> bool,
-        read_record: ReadRecord,
+        is_wanted: impl Fn(&Claimed) -> bool,
+        is_news: impl Fn(&Peer) -> bool,
+        reader: &Reader,
     ) -> Result<Self, FrameError> {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
@@ -202,19 +212,15 @@ impl SharedState {
         }
         let mut left = encoded.left.as_slice();
         while !left.is_empty() {
-            state.left.push(get_life(&mut left).map_err(|error| failed(&error))?);
+            let life = get_life(&mut left).map_err(|error| failed(&error))?;
+            let (seal, rest) = left.split_first_chunk().ok_or_else(|| failed(&"cut short"))?;
+            left = rest;
+            state.left.extend(is_news(&life).then(|| reader.goodbye(life, Seal::from_bytes(seal))).flatten());
         }
-        for record in encoded.records {
-            let owner = NodeId::try_from(*record.owner).map_err(|error| failed(&error))?;
-            let stamp = Stamp { epoch: Epoch(record.epoch), version: record.version };
-            // One node's bad metadata is no reason to refuse what is said of the others; nor is an epoch that does not
-            // travel in a rumour, in which it would become an early one.
-            if stamp.epoch <= Epoch::LAST
-                && is_wanted(owner, stamp)
-                && let Ok(record) = read_record(owner, stamp, &record.bytes)
-            {
-                state.records.push(record);
-            }
+        // One node's bad record is no reason to refuse what is said of the others.
+        for record in &encoded.records {
+            let claimed = record.claimed().filter(&is_wanted);
+            state.records.extend(claimed.and_then(|claimed| reader.read(claimed, &record.bytes).ok()));
         }
         Ok(state)
     }

@@ -29,6 +29,7 @@ use crate::{
     node::NodeId,
     retry_join::Update,
     service_manager::{ServiceManager, Stage},
+    signing::NodeKey,
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
     transport::{self, Datagrams, Request},
@@ -75,7 +76,7 @@ pub(super) struct Core {
     leave_by: Option<Instant>,
     /// Set once the goodbye is said or its time is over.
     left: bool,
-    new_id: fn() -> NodeId,
+    new_key: fn() -> NodeKey,
     alarm: Alarm,
     /// Inactive if the agent is embedded in another program.
     service_manager: ServiceManager,
@@ -110,7 +111,7 @@ impl Core {
         about: Arc<About>,
         reports: Vec<ProviderReport>,
         key_changes: mpsc::Sender<KeyChange>,
-        new_id: fn() -> NodeId,
+        new_key: fn() -> NodeKey,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let state = Arc::new(state);
         let (publisher, seen) = Publisher::new(&machine, about.clone(), reports);
@@ -126,7 +127,7 @@ impl Core {
             key_changes,
             leave_by: None,
             left: false,
-            new_id,
+            new_key,
             alarm: Alarm::new(),
             service_manager: ServiceManager::default(),
             pulse: Pulse::default(),
@@ -297,7 +298,7 @@ impl Core {
     }
 
     fn reset(&mut self, data_loss: DataLoss, reply: Reply<NodeId, ResetRefused>) {
-        match self.machine.bootstrap().reset((self.new_id)(), data_loss) {
+        match self.machine.bootstrap().reset((self.new_key)(), data_loss) {
             Ok(founding) => self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, reply),
             Err(refused) => self.replies.await_turn(reply, Err(NotDone::Refused(refused))),
         }

@@ -184,7 +184,7 @@ impl Saving {
         let answer = match result {
             Ok(()) => {
                 self.starts_over = true;
-                Ok(record.founding.node_id)
+                Ok(record.founding.node_id())
             }
             Err(why) => Err(NotDone::Unwritten(Unwritten(format!("nothing is forgotten: {why}")))),
         };

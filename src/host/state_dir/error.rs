@@ -42,6 +42,15 @@ pub enum StateError {
         /// One of those things.
         other: String,
     },
+    /// A record is of a version in which nodes had no keys, and holds a vote or a cluster.
+    #[error(
+        "{} is of an earlier version, in which nodes had no keys, and holds a vote or a cluster: run `chronik-agent bootstrap reset`, and where servers hold data, once each has, `chronik-agent bootstrap adopt`",
+        .path.display()
+    )]
+    Former {
+        /// The file.
+        path: PathBuf,
+    },
     /// A record is damaged, or was never one.
     #[error(
         "{} does not read ({problem}); an older copy would take votes back: run `chronik-agent bootstrap reset`, or remove the whole directory, to start as a new node",

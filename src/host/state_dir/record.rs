@@ -4,9 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 /// The first words of every record.
-pub(super) const FORMAT: &str = "chronik-agent record 2 sha256 ";
-/// The first words of a record of the first format.
-const FORMER: &str = "chronik-agent record 1 sha256 ";
+pub(super) const FORMAT: &str = "chronik-agent keyed record 1 sha256 ";
+/// The first words of records of former formats.
+const FORMER: [&str; 2] = ["chronik-agent record 1 sha256 ", "chronik-agent record 2 sha256 "];
 
 pub(super) fn checksum(json: &[u8]) -> String {
     Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -20,17 +20,17 @@ pub(super) fn seal<T: Serialize>(record: &T) -> Vec<u8> {
     file
 }
 
-/// A record that may be of the first format.
+/// A record that may be of a former format.
 #[derive(Debug, PartialEq)]
 pub(super) enum Unsealed<T> {
     /// It is of the present one.
     Present(T),
-    /// It is of the first; its JSON.
+    /// It is of a former one; its JSON.
     Former(Vec<u8>),
 }
 
 pub(super) fn unseal<T: DeserializeOwned>(file: &[u8]) -> Result<Unsealed<T>, String> {
-    let former = file.strip_prefix(FORMER.as_bytes());
+    let former = FORMER.iter().find_map(|format| file.strip_prefix(format.as_bytes()));
     let text = former.or_else(|| file.strip_prefix(FORMAT.as_bytes()));
     let text = text.ok_or("it is no record of this agent")?;
     let end = text.iter().position(|byte| *byte == b'\n').ok_or("it is cut short")?;

@@ -10,7 +10,7 @@ use super::model::{Action, Bits, Envelope, Instance, Mutant, Seen, Way, World};
 use crate::bootstrap::{
     ballot::Ballot,
     campaign::Campaign,
-    fixture::id,
+    fixture::{acceptance, id},
     founding::{ClusterId, Founding},
     message::Body,
 };
@@ -32,8 +32,8 @@ pub(super) struct Votes {
 enum Vote {
     /// In this ballot others are asked to accept this founding.
     Fixed(usize, usize),
-    /// In this ballot this server accepted. As on the wire, it does not say what: a ballot has one founding, and
-    /// if a mutant runs a ballot twice, its accepts count for both, as they would for the two proposers.
+    /// In this ballot this server accepted. What it accepted is not looked at, though it signs that: a ballot has one founding,
+    /// and if a mutant runs a ballot twice, its accepts count for both.
     Accepted(usize, usize),
 }
 
@@ -42,7 +42,7 @@ impl Votes {
     pub(super) fn note(&mut self, message: usize, envelope: &Envelope) {
         let (ballot, founding) = match &envelope.body {
             Body::Accept(accept) => (accept.ballot, Some(&accept.founding)),
-            Body::Accepted(ballot) => (*ballot, None),
+            Body::Accepted(acceptance) => (acceptance.ballot, None),
             Body::Prepare(_)
             | Body::Promise(_)
             | Body::Nack(_)
@@ -109,8 +109,9 @@ impl Votes {
         };
         let enough = forged.into_iter().any(|forged| {
             let real = servers.clone().filter(|server| accepted & (1 << server) != 0);
-            let accepted = real.chain(forged).map(id).collect();
             let (ballot, founding) = (self.ballots[ballot], self.foundings[founding].clone());
+            let sign = |server| (id(server), acceptance(server, ballot, &instance.terms, &founding));
+            let accepted = real.chain(forged).map(sign).collect();
             let campaign = Campaign::accepting(ballot, instance.relaxed, founding, accepted);
             campaign.chosen(&instance.terms).is_some()
         });
@@ -164,9 +165,12 @@ fn describe(body: &Body) -> String {
             format!("Promise({}, accepted {accepted})", promise.ballot.round)
         }
         Body::Accept(accept) => format!("Accept({}, {})", accept.ballot.round, show(&accept.founding)),
-        Body::Accepted(ballot) => format!("Accepted({})", ballot.round),
+        Body::Accepted(acceptance) => format!("Accepted({})", acceptance.ballot.round),
         Body::Known(knowledge) => {
-            format!("Known({})", knowledge.foundings.values().map(show).collect::<Vec<_>>().join(","))
+            format!(
+                "Known({})",
+                knowledge.foundings.values().map(|known| show(known)).collect::<Vec<_>>().join(",")
+            )
         }
         Body::Nack(_)
         | Body::Look(_)

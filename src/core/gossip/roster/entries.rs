@@ -6,8 +6,8 @@ use litemap::LiteMap;
 
 use crate::{
     gossip::{
-        metadata::Stamp,
         peer::{Peer, Place},
+        record::Stamp,
         state::{self, EntryHash},
     },
     membership::MemberStatus,
