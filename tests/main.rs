@@ -27,6 +27,7 @@ mod encryption_sim;
 mod environment;
 mod exhausted;
 mod flood;
+mod forgetting;
 mod founding;
 mod founding_api;
 mod founding_sim;

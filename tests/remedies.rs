@@ -119,12 +119,20 @@ fn decided(agent: &Agent, decision: &str) -> Value {
     wait_until(agent, LOOK, |answer| answer["decision"] == decision)
 }
 
-/// Carries out the command that a message names, with a value in the place of a word that stands for one.
+/// Carries out the first command that a message names, with a value in the place of a word that stands for one.
 #[track_caller]
 fn carry_out(agent: &Agent, message: &str, given: Option<(&str, &str)>) {
-    let (_, command) =
-        message.split_once("`chronik-agent ").unwrap_or_else(|| panic!("no command in {message}"));
+    carry_out_the(agent, "", message, given);
+}
+
+/// Carries out the command of this name that a message names.
+#[track_caller]
+fn carry_out_the(agent: &Agent, name: &str, message: &str, given: Option<(&str, &str)>) {
+    let (_, command) = message
+        .split_once(&format!("`chronik-agent {name}"))
+        .unwrap_or_else(|| panic!("no command {name} in {message}"));
     let (command, _) = command.split_once('`').unwrap();
+    let command = format!("{name}{command}");
     let mut words: Vec<&str> = command.split(' ').collect();
     if let Some((place, value)) = given {
         words.iter_mut().filter(|word| **word == place).for_each(|word| *word = value);
@@ -232,8 +240,36 @@ fn claim_unconfirmed_ends_by_giving_the_cluster_up() {
     let agents: Vec<Agent> = places[..3].iter().map(|place| place.start_server(&all)).collect();
     agents.iter().for_each(|agent| _ = decided(agent, "join"));
     reporter.kill();
-    agents.iter().for_each(|agent| carry_out(agent, &message(agent, "claim_unconfirmed"), None));
+    for agent in &agents {
+        carry_out_the(agent, "bootstrap reset", &message(agent, "claim_unconfirmed"), None);
+    }
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+/// A claim of an agent that is gone for good; the other way out is to forget it.
+#[test]
+fn claim_unconfirmed_ends_by_forgetting_who_made_it() {
+    let places = places(4);
+    let all = seeds(&places[..3]);
+    let (_key, flags) = keyed(&places[0]);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut reporter = places[3].start(&[&["--join-only", "--join", &all][..], &flags].concat());
+    attest(&reporter, "s", Some(&json!("11111111-2222-3333-4444-555555555555")));
+    let start =
+        |place: &Place| place.start(&[&["--bootstrap-expect", "3", "--join", &all][..], &flags].concat());
+    let agents: Vec<Agent> = places[..3].iter().map(start).collect();
+    agents.iter().for_each(|agent| _ = decided(agent, "join"));
+    reporter.kill();
+    let said = message(&agents[0], "claim_unconfirmed");
+    let named = said.split(' ').next().unwrap().to_owned();
+    assert_eq!(named, "node-4", "{said}");
+    carry_out_the(&agents[0], "forget", &said, Some(("NODE", &named)));
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+    reporter.restart();
+    for agent in &agents {
+        let is_back = |answer: &Value| answer["members"].to_string().contains("node-4");
+        wait_until(agent, "/v1/members", is_back);
+    }
 }
 
 #[test]
@@ -281,14 +317,20 @@ fn voters_differ_ends_with_the_next_report() {
     quorum(true);
 }
 
-/// Two clusters of three, and one agent of neither. With a group key one word on one agent is enough.
-fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
-    let places = places(7);
-    let key = places[0].dir.0.join("key");
+/// The flags by which agents have a group key, in a file that lies in this place.
+fn keyed(place: &Place) -> (String, Vec<String>) {
+    let key = place.dir.0.join("key");
     let keys = run(["keygen"]).out;
     fs::write(&key, keys).unwrap();
     fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let key = key.display().to_string();
+    (key.clone(), vec!["--encrypt-key-file".to_owned(), key])
+}
+
+/// Two clusters of three, and one agent of neither. With a group key one word on one agent is enough.
+fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
+    let places = places(7);
+    let (key, _) = keyed(&places[0]);
     let start = |place: &Place, flags: &[&str], seeds: &str| {
         place.start(&[flags, &["--join", seeds, "--encrypt-key-file", &key]].concat())
     };

@@ -13,6 +13,7 @@ use super::{
     consent::is_agreed,
     error::CliError,
     output::{Format, Outcome, Output},
+    reach::reach,
     table,
 };
 use crate::{
@@ -364,18 +365,6 @@ async fn speak(
     let answer: Bootstrap = client.read(path, &answer)?;
     writeln!(output.out, "{done}{}; the decision is {}", reach(client).await?, answer.decision)?;
     Ok(Outcome::Done)
-}
-
-/// Words on how far an operator's word reaches: without a group key, a stranger could send it too.
-async fn reach(client: &Client) -> Result<&'static str, CliError> {
-    let answer = client.get("/v1/info", Duration::ZERO).await?;
-    let info: api::Info = client.read("/v1/info", &answer)?;
-    let everywhere = info.encryption.enabled;
-    Ok(if everywhere {
-        " on every node"
-    } else {
-        " on this node; without --encrypt-key-file say it on every other one, too"
-    })
 }
 
 fn body(request: &impl Serialize) -> Bytes {

@@ -5,7 +5,10 @@
 //! (`proposer`), the reasons against one (`readiness`), the words of the server and of the operator (`server`,
 //! `operator`), and the decision that follows from what is on disk (`decision`).
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use rand::rngs::StdRng;
 
@@ -21,6 +24,7 @@ mod course;
 mod decision;
 mod difference;
 mod digest;
+mod forgetting;
 mod founding;
 mod knowledge;
 mod known;
@@ -65,6 +69,7 @@ pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
+pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Words};
 pub use listing::{Counting, Founders, Listing, OtherExpect};
@@ -88,7 +93,7 @@ pub use word::{Said, Word, WordId};
 ///
 /// Feed it with `handle_*`, with the server's word ([`Self::server_attests`], [`Self::server_asks`], [`Self::server_begins`],
 /// [`Self::established`], [`Self::retract`]) and with the operator's ([`Self::override_founders`], [`Self::resolve`],
-/// [`Self::vouch`], [`Self::reset`]). After each input, drain it:
+/// [`Self::vouch`], [`Self::forget`], [`Self::reset`]). After each input, drain it:
 ///
 /// 1. [`Self::poll_save`]: save the record, then hand it back to [`Self::saved`]; repeat until there is none. If that
 ///    fails, say so with [`Self::save_failed`], and try again.
@@ -349,6 +354,41 @@ impl Bootstrap {
         self.tell_all();
         self.finish_input(now);
         Ok(())
+    }
+
+    /// Forgets a failed or left node: nothing that it has reported counts any more. `last` is its last life, if it is a member.
+    /// Returns whether it goes on counting, because it may have given a vote.
+    ///
+    /// # Errors
+    /// It is alive, or unknown.
+    pub fn forget(
+        &mut self,
+        id: NodeId,
+        last: Option<LastLife>,
+        now: Instant,
+    ) -> Result<bool, ForgetRefused> {
+        if id == self.agreement.me() {
+            return Err(ForgetRefused::Myself(id));
+        }
+        if self.situation.is_in_view(id) {
+            return Err(ForgetRefused::Alive(self.situation.name_of(id)));
+        }
+        let knowledge = self.agreement.knowledge();
+        if last.is_none() && !knowledge.speaks_of(id) {
+            return Err(ForgetRefused::Unknown(id));
+        }
+        let report = knowledge.last_number(id);
+        let counts = self.situation.counted().ids.contains_key(&id);
+        self.agreement.speak(Said::Forgotten(Forgotten { id, last, report, counts }));
+        self.tell_all();
+        self.finish_input(now);
+        Ok(self.situation.counted().ids.contains_key(&id))
+    }
+
+    /// The nodes that are forgotten, on disk, each in its last life if that is known.
+    pub fn forgotten(&self) -> BTreeMap<NodeId, LastLife> {
+        let forgotten = self.outbox.record().knowledge.forgotten().into_values();
+        forgotten.filter_map(|forgotten| Some((forgotten.id, forgotten.last?))).collect()
     }
 
     /// The record of the server after this one, which gives up its id, its votes and its cluster: save it, and start the machine

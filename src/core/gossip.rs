@@ -68,7 +68,7 @@ pub use self::{
 };
 use crate::{
     counters::Counters,
-    membership::{Coordinate, Member, MemberStatus, Membership, Metadata},
+    membership::{Member, MemberStatus, Membership, Metadata},
     node::{ClusterName, NodeId},
     wire::{Encryption, KeyChange, KeyState, Keyring, Stranger, Wire},
 };
@@ -192,6 +192,16 @@ impl Gossip {
             purpose: Purpose::Founding,
         });
         self.carry_out(ask, now);
+    }
+
+    /// Forgets this life of a node and all before it. A process that speaks in one is told so, and renews itself.
+    pub fn forget(&mut self, life: Peer, now: Instant) {
+        self.carry_out([Action::Forget(life)], now);
+    }
+
+    /// A member in the life that it leads, or led last; `None` for a stranger.
+    pub fn peer(&self, id: NodeId) -> Option<Peer> {
+        self.parts.roster.peer(&id)
     }
 
     /// Carries out actions, and what follows from them.
@@ -383,12 +393,9 @@ impl Gossip {
         let way = self.parts.detector.way(&member.id);
         member.last_heard = self.last_heard(member.id);
         (member.rtt, member.reach) = (way.rtt, way.reach);
-        member.coordinate = self.coordinate_of(&member.id);
-    }
-
-    /// Position of a member in the network, this node included; `None` as long as it has not said so.
-    fn coordinate_of(&self, id: &NodeId) -> Option<Coordinate> {
-        if *id == self.me().id { self.parts.coordinates.own() } else { self.parts.coordinates.of(id) }
+        let coordinates = &self.parts.coordinates;
+        member.coordinate =
+            if member.id == self.me().id { coordinates.own() } else { coordinates.of(&member.id) };
     }
 }
 
@@ -396,7 +403,7 @@ impl Gossip {
 mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
-    use foca::{Codec as _, Header, Member, Message};
+    use foca::{Codec as _, Header, Member, Message, State};
 
     use super::{
         action::Draft,
@@ -723,6 +730,34 @@ mod tests {
             "its next life would be over before it begins"
         );
         assert!(std::iter::from_fn(|| node.poll_event()).next().is_none());
+    }
+
+    /// Others may still tell of it for a while, and its own process may only have been out of reach.
+    #[test]
+    fn a_node_that_is_forgotten_comes_back_in_a_later_life_alone() {
+        let now = start();
+        let (mut a, mut b) = acquainted(now);
+        let life = *b.me();
+        a.forget(life, now);
+        assert_eq!((a.member(life.id), a.membership().members.len()), (None, 1));
+        for state in [State::Alive, State::Down] {
+            let mut told = machine(3, now).parts.shared_state();
+            told.members.push(Member::new(life, 0, state));
+            let request = frame::write(&Request::Exchange(told.encode()));
+            let request = wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request);
+            a.handle_request("10.0.0.3:7946".parse().unwrap(), &request, now).unwrap();
+            a.parts.take_rumour(
+                Rumour::Announced(life, metadata::Stamp { epoch: life.epoch(), version: 9 }),
+                now,
+            );
+            a.parts.pump(now);
+            assert_eq!(a.status(life.id), None, "{state:?}");
+        }
+        b.join([a.me().addr()], now);
+        talk(&mut a, &mut b, now);
+        assert!(b.me().bump() > life.bump(), "it has renewed itself");
+        assert_eq!(a.status(life.id), Some(MemberStatus::Alive));
+        assert_eq!(a.peer(life.id), Some(*b.me()));
     }
 
     #[test]

@@ -6,7 +6,12 @@ mod saving;
 mod server;
 mod sightings;
 
-use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU16, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    num::NonZeroU16,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -20,11 +25,13 @@ use self::{
 pub use self::{saving::Save, sightings::zone_of};
 use crate::{
     bootstrap::{
-        self, Bootstrap, Decision, Message, NodeRecord, Outgoing, Reason, ServerId, ServerReport, Status,
+        self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
+        ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::{FoundingNews, Membership, Metadata},
+    node::NodeId,
     quorum::Quorum,
     wire::{KeyChange, KeyState, Keyring, Secrecy},
 };
@@ -58,6 +65,8 @@ pub struct Machine {
     membership: Membership,
     quorum: Quorum,
     founding: Status,
+    /// The nodes that gossip was told to forget.
+    forgotten: BTreeMap<NodeId, LastLife>,
     /// Events for the caller.
     events: VecDeque<Event>,
 }
@@ -100,6 +109,7 @@ impl Machine {
             membership,
             quorum,
             founding,
+            forgotten: BTreeMap::new(),
             events: VecDeque::new(),
         };
         machine.finish_input(now);
@@ -191,6 +201,16 @@ impl Machine {
         self.bootstrap.server_begins(report, now)
     }
 
+    /// Forgets a failed or left member; returns whether it goes on counting.
+    ///
+    /// # Errors
+    /// It is alive, or unknown.
+    pub fn forget(&mut self, id: NodeId, now: Instant) -> Result<bool, ForgetRefused> {
+        let last = self.gossip.peer(id);
+        let last = last.map(|peer| LastLife { epoch: peer.epoch(), bump: peer.bump(), addr: peer.addr() });
+        self.bootstrap().forget(id, last, now)
+    }
+
     /// The founding half, to be told the server's reports and the operators' words.
     pub fn bootstrap(&mut self) -> &mut Bootstrap {
         self.review.mark_outdated();
@@ -242,13 +262,31 @@ impl Machine {
             let bytes = minicbor::to_vec(&message).expect("writing to a vector cannot fail");
             self.gossip.send_founding(to, bytes, now);
         }
+        self.follow_words(now);
         self.tell_news(now);
         self.refresh(now);
     }
 
+    /// Has gossip forget whom operators have forgotten, and takes over what becomes of the view.
+    fn follow_words(&mut self, now: Instant) {
+        let forgotten = self.bootstrap.forgotten();
+        if forgotten == self.forgotten {
+            return;
+        }
+        for (id, last) in forgotten.iter().filter(|(id, last)| self.forgotten.get(id) != Some(last)) {
+            self.gossip.forget(Peer::new(*id, last.addr, last.epoch, last.bump), now);
+        }
+        self.forgotten = forgotten;
+        self.follow_gossip();
+        let sightings = self.lookout().sightings(now);
+        self.bootstrap.handle_sightings(sightings, now);
+        self.review.mark_seen(self.membership.index);
+    }
+
     fn lookout(&self) -> Lookout<'_> {
-        let Self { gossip, membership, seeds, unheard_providers, duplicate, .. } = self;
-        Lookout { gossip, membership, seeds, unheard_providers: *unheard_providers, duplicate: *duplicate }
+        let Self { gossip, membership, seeds, forgotten, unheard_providers, duplicate, .. } = self;
+        let (unheard_providers, duplicate) = (*unheard_providers, *duplicate);
+        Lookout { gossip, membership, seeds, forgotten, unheard_providers, duplicate }
     }
 
     /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a

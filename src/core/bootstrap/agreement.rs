@@ -135,8 +135,18 @@ impl Agreement {
             self.record.knowledge.reports.insert(me, report);
             news = true;
         }
+        // An operator took this node for gone: a report of another number shows that it is not.
+        if self.knowledge().is_forgotten(me) {
+            let report = self.record.own_report().cloned().unwrap_or_default();
+            self.record.knowledge.reports.insert(me, Report { number: report.number + 1, ..report });
+        }
         self.drop_campaign_if_overtaken();
         news
+    }
+
+    /// Takes back that a node was forgotten.
+    pub(super) fn remember(&mut self, id: NodeId) {
+        self.record.knowledge.remember(id);
     }
 
     /// Changes the report of this node about its server.

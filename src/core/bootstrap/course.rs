@@ -9,7 +9,7 @@ use super::{
     decision::{self, Outcome},
     difference::Difference,
     founding::ClusterId,
-    knowledge::Knowledge,
+    knowledge::{Knowledge, Words},
     look::Questions,
     message::{Answer, Body, Looked},
     notes::{Blank, Notes},
@@ -89,9 +89,14 @@ impl Bootstrap {
     /// Ends every input: news go to other nodes, a ballot is driven, and the decision follows.
     pub(super) fn finish_input(&mut self, now: Instant) {
         self.pace.clear_wake();
+        self.remember_the_living();
         let standing = self.agreement.knowledge().standing();
-        let settled = self.agreement.knowledge().settled_ids(&standing);
-        self.situation.discount(&standing.spoken, &settled);
+        let knowledge = self.agreement.knowledge();
+        let mut settled = knowledge.settled_ids(&standing);
+        // One that was forgotten and is there again may give another vote.
+        settled.retain(|id| knowledge.retired.contains(id) || !self.situation.is_in_view(*id));
+        let forgotten = knowledge.forgotten();
+        self.situation.discount(&standing.spoken, &settled, &forgotten);
         let knows_cluster = !standing.clusters.is_empty();
         if self.situation.fault().is_none() {
             self.tell_others(now);
@@ -107,6 +112,17 @@ impl Bootstrap {
         self.drive_look(now);
         self.outbox.commit(self.agreement.record());
         self.decide();
+    }
+
+    /// Takes back that a node was forgotten which is seen alive. Where words spread it says so itself, by a report of another number;
+    /// where they do not, it has not heard of this one.
+    fn remember_the_living(&mut self) {
+        if self.situation.config().words == Words::Everywhere {
+            return;
+        }
+        let forgotten = self.agreement.knowledge().forgotten();
+        let back: Vec<NodeId> = forgotten.into_keys().filter(|id| self.situation.is_in_view(*id)).collect();
+        back.into_iter().for_each(|id| self.agreement.remember(id));
     }
 
     /// Notes what the server's word and the list of voters say about the server beside this agent.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cluster::{Cluster, Voter},
+    forgetting::Forgotten,
     founding::{ClusterId, Founding},
     knowledge::Knowledge,
     report::{GroupReport, Heard, Report},
-    word::Spoken,
+    word::{Said, Spoken},
 };
 use crate::node::NodeId;
 
@@ -59,8 +60,7 @@ impl Knowledge {
         for (id, founding) in &self.foundings {
             clusters.entry(*id).or_default().founding = Some(founding);
         }
-        for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.retired.contains(reporter))
-        {
+        for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.is_gone(**reporter)) {
             for id in report.claims() {
                 clusters.entry(id).or_default().by.insert(*reporter);
             }
@@ -81,14 +81,13 @@ impl Knowledge {
         !self.standing().clusters.is_empty()
     }
 
-    /// True if every voter of the last list is retired; what retired reporters said of the voters counts for this.
+    /// True if every voter of the last list is retired or forgotten; what these said of the voters counts for this.
     fn is_over(&self, founding: &Founding) -> bool {
-        let is_retired = |id: NodeId| self.retired.contains(&id);
         let named = self.named(founding.id(), Some(founding));
         let lists = named.iter().filter(|counting| !counting.group.voters.is_empty());
         match lists.max_by_key(|counting| counting.group.index) {
-            Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(is_retired)),
-            None => founding.ids().all(is_retired),
+            Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(|id| self.is_gone(id))),
+            None => founding.ids().all(|id| self.is_gone(id)),
         }
     }
 
@@ -105,10 +104,10 @@ impl Knowledge {
             && !self.voting(founding.id(), Some(founding), &|_| false).established
     }
 
-    /// The retired ids that founded clusters which are over: their votes count no more. An id that has not retired can vote again.
+    /// The retired and forgotten ids that founded clusters which are over: their votes count no more. Any other id can vote again.
     pub(super) fn settled_ids(&self, standing: &Standing<'_>) -> BTreeSet<NodeId> {
         let over = self.foundings.values().filter(|founding| !standing.clusters.contains_key(&founding.id()));
-        over.flat_map(Founding::ids).filter(|id| self.retired.contains(id)).collect()
+        over.flat_map(Founding::ids).filter(|id| self.is_gone(*id)).collect()
     }
 
     /// The reports about one cluster by those whom its founding names, or a list of theirs: nobody reports himself in.
@@ -135,10 +134,10 @@ impl Knowledge {
         reports
     }
 
-    /// The reports about one cluster that count: a reporter that has retired says no more.
+    /// The reports about one cluster that count: a reporter that has retired or is forgotten says no more.
     fn counting(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
         let mut reports = self.named(id, founding);
-        reports.retain(|counting| !self.retired.contains(&counting.heard.reporter));
+        reports.retain(|counting| !self.is_gone(counting.heard.reporter));
         reports
     }
 
@@ -205,6 +204,55 @@ impl Knowledge {
     fn seat(&self, voter: NodeId, cluster_id: ClusterId, is_alive: IsAlive<'_>) -> NodeId {
         let heir = self.same_server(voter, cluster_id).find(|other| is_alive(*other));
         heir.filter(|_| !is_alive(voter)).unwrap_or(voter)
+    }
+}
+
+impl Knowledge {
+    /// True if an operator has forgotten a node, and it has said nothing since.
+    pub(super) fn is_forgotten(&self, id: NodeId) -> bool {
+        let said = self.last_number(id);
+        self.forgettings().any(|forgotten| forgotten.id == id && forgotten.report == said)
+    }
+
+    /// True if nothing that a node has reported counts any more.
+    pub(super) fn is_gone(&self, id: NodeId) -> bool {
+        self.retired.contains(&id) || self.is_forgotten(id)
+    }
+
+    /// Number of the last report of a node; 0 if it made none.
+    pub(super) fn last_number(&self, id: NodeId) -> u64 {
+        self.reports.get(&id).map_or(0, |report| report.number)
+    }
+
+    /// True if a node is known by its reports, or as a founder or a voter.
+    pub(super) fn speaks_of(&self, id: NodeId) -> bool {
+        let groups = self.reports.values().filter_map(|report| report.group.as_ref());
+        let mut voters = groups.flat_map(|group| &group.voters).filter_map(|voter| voter.id);
+        let founds = self.foundings.values().any(|founding| founding.founder(id).is_some());
+        self.reports.contains_key(&id) || founds || voters.any(|voter| voter == id)
+    }
+
+    /// The nodes that operators have forgotten, each in the latest life of which that was said.
+    pub(super) fn forgotten(&self) -> BTreeMap<NodeId, Forgotten> {
+        let mut forgotten: BTreeMap<NodeId, Forgotten> = BTreeMap::new();
+        for said in self.forgettings() {
+            let known = forgotten.entry(said.id).or_insert(*said);
+            known.counts |= said.counts;
+            known.last = known.last.max(said.last);
+        }
+        forgotten
+    }
+
+    /// Takes back that a node was forgotten.
+    pub(super) fn remember(&mut self, id: NodeId) {
+        self.words.retain(|_, word| !matches!(&word.said, Said::Forgotten(forgotten) if forgotten.id == id));
+    }
+
+    fn forgettings(&self) -> impl Iterator<Item = &Forgotten> {
+        self.words.values().filter_map(|word| match &word.said {
+            Said::Forgotten(forgotten) => Some(forgotten),
+            Said::Keep { .. } | Said::Over(_) | Said::GoneId(_) | Said::GoneAddr(_) => None,
+        })
     }
 }
 

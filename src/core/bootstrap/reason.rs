@@ -287,7 +287,8 @@ reasons! {
         by: Listing<String>,
     } = "claim_unconfirmed",
         "{by} said that cluster {cluster_id} exists, and none of them is alive",
-        "start one of them, or if they are gone for good give the cluster up with `chronik-agent bootstrap reset --cluster {cluster_id}`";
+        "start one of them, or if they are gone for good forget each with `chronik-agent forget NODE`, by name or id, or give the \
+         cluster up with `chronik-agent bootstrap reset --cluster {cluster_id}`";
 
     /// The server reports or holds data of another cluster than the one that is known here.
     ServerDisagrees {

@@ -1158,3 +1158,102 @@ fn a_nack_ends_a_ballot_or_does_nothing() {
     let again = prepared(&host.wait(10 * SECOND));
     assert!(again.round > higher.round, "the next ballot is above everything heard of");
 }
+
+/// The life of a server before it was forgotten.
+fn last_life(server: usize) -> LastLife {
+    LastLife { epoch: crate::node::Epoch(5), bump: 0, addr: founder(server).addr }
+}
+
+#[test]
+fn what_a_forgotten_node_has_reported_ends_until_it_says_it_anew() {
+    let mut host = Host::new(config(3));
+    let claimed: ClusterId = [7; 16].into();
+    let claim = |number| reported(1, number, group(claimed, 4, [1]));
+    host.hear(1, claim(5));
+    let mut gone = sightings(2);
+    gone.nodes.get_mut(&id(1)).unwrap().contact = Contact::Remembered;
+    host.see(gone.clone());
+    assert_eq!(host.reasons(), ["claim_unconfirmed"]);
+    assert_eq!(host.machine.forget(id(2), None, host.now), Err(ForgetRefused::Alive("c".to_owned())));
+    assert_eq!(host.machine.forget(id(0), None, host.now), Err(ForgetRefused::Myself(id(0))));
+    assert_eq!(host.machine.forget(id(9), None, host.now), Err(ForgetRefused::Unknown(id(9))));
+    assert_eq!(host.machine.forget(id(1), Some(last_life(1)), host.now), Ok(true), "it may have voted");
+    host.drain();
+    assert!(!host.reasons().contains(&"claim_unconfirmed"), "{:?}", host.reasons());
+    host.hear(2, claim(5));
+    assert!(!host.reasons().contains(&"claim_unconfirmed"), "others still tell of it");
+    assert_eq!(host.machine.forgotten().into_iter().collect::<Vec<_>>(), [(id(1), last_life(1))]);
+    let mut again = Host::restarted(config(3), host.disk.clone());
+    again.see(sightings(2));
+    again.hear(1, claim(6));
+    assert_eq!(again.decision(), "join", "it has said so anew");
+}
+
+#[test]
+fn a_node_that_hears_that_it_was_forgotten_reports_under_another_number() {
+    let mut host = Host::new(config(3));
+    host.see(sightings(2));
+    let before = host.disk.own_report().map_or(0, |report| report.number);
+    let said = |report: u64| {
+        let said = Said::Forgotten(Forgotten { id: id(0), last: Some(last_life(0)), report, counts: false });
+        let word = Word { said, node: id(1), number: report / 2 + 1, seen: BTreeSet::new() };
+        Body::Known(Box::new(Knowledge { words: [(word.id(), word)].into(), ..Knowledge::default() }))
+    };
+    host.hear(1, said(u64::MAX));
+    assert_eq!(host.disk.own_report(), None, "a word about a report that it never made is about nothing");
+    host.hear(1, said(before));
+    assert_eq!(host.disk.own_report().unwrap().number, before + 1);
+    assert!(!host.disk.knowledge.is_forgotten(id(0)));
+}
+
+#[test]
+fn a_cluster_whose_voters_are_all_forgotten_is_over_and_their_votes_with_it() {
+    let founding = founding(1..=3, 1);
+    let mut host = Host::knowing(config(3), &founding);
+    let mut gone = sightings(5);
+    (1..=3).for_each(|at| gone.nodes.get_mut(&id(at)).unwrap().contact = Contact::Remembered);
+    host.see(gone.clone());
+    assert_eq!(host.decision(), "join");
+    for at in 1..=3 {
+        assert_eq!(host.decision(), "join");
+        host.machine.forget(id(at), Some(last_life(at)), host.now).unwrap();
+        host.drain();
+    }
+    assert_eq!(host.decision(), "wait");
+    assert!(!host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+}
+
+#[test]
+fn to_forget_a_node_does_not_take_its_vote_away() {
+    let mut host = Host::new(config(2));
+    let mut all = sightings(3);
+    all.nodes.values_mut().for_each(|node| node.expect = Some(2));
+    all.nodes.get_mut(&id(3)).unwrap().contact = Contact::Remembered;
+    host.see(all.clone());
+    assert!(host.reasons().contains(&"too_many_servers"));
+    assert_eq!(host.machine.forget(id(3), Some(last_life(3)), host.now), Ok(true));
+    all.nodes.remove(&id(3));
+    all.counted.ids.remove(&id(3));
+    host.see(all.clone());
+    assert!(host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+    host.machine.vouch(Gone::Id(id(3)), host.now).unwrap();
+    host.drain();
+    assert!(!host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+}
+
+/// Nobody else hears of the word, so that the node cannot answer it.
+#[test]
+fn without_a_group_key_a_forgotten_node_counts_again_once_it_is_seen() {
+    let mut host = Host::new(Config { words: Words::Here, ..config(3) });
+    let claim = reported(1, 5, group([7; 16].into(), 4, [1]));
+    host.hear(1, claim);
+    let mut gone = sightings(2);
+    gone.nodes.get_mut(&id(1)).unwrap().contact = Contact::Remembered;
+    host.see(gone);
+    host.machine.forget(id(1), Some(last_life(1)), host.now).unwrap();
+    host.drain();
+    assert!(!host.reasons().contains(&"claim_unconfirmed"));
+    host.see(sightings(2));
+    assert_eq!(host.decision(), "join");
+    assert!(host.disk.knowledge.words.is_empty());
+}

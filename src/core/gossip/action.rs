@@ -32,6 +32,8 @@ pub(super) enum Action {
     AnswerClaim(Member<Peer>),
     /// Takes note of a goodbye.
     NoteLeft(Peer),
+    /// Forgets this life of a node, and all before it.
+    Forget(Peer),
     /// Runs a timer of the engine.
     RunTimer(Timer<Peer>),
     /// Has the engine gossip at once, not at its next timer.

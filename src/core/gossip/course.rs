@@ -88,8 +88,9 @@ impl Gossip {
         }
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. If this node alone was wrong about itself it learns that, too.
-        if packet.header.message == Message::TurnUndead {
-            return self.carry_out([Action::exchange(src.addr())], now);
+        let undead = (packet.header.message == Message::TurnUndead).then(|| Action::exchange(src.addr()));
+        if let Some(answer) = undead.or_else(|| self.parts.answer_forgotten(src)) {
+            return self.carry_out([answer], now);
         }
         let is_shown_well = matches!(
             self.parts.roster.state(&src),
@@ -468,8 +469,7 @@ impl Gossip {
         if self.parts.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
             return Told::Peer;
         }
-        let is_believed = |epoch| self.parts.horizon.reaches(epoch, now);
-        let Some(state) = state.believed(is_believed) else { return Told::Peer };
+        let Some(state) = self.parts.believe(state, now) else { return Told::Peer };
         let mut out = Vec::new();
         if self.parts.partition.meet(&state, &facts!(self.parts, now), &mut out) == Meeting::Parted {
             self.parts.agenda.put_first(out);

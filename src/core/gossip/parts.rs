@@ -11,7 +11,7 @@ use std::{
 use foca::{Member, OwnedNotification, State, Timer};
 
 use super::{
-    action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
+    action::{Action, Agenda, Draft, Purpose, Question, Source, Suspect, Telling},
     clock::{Clock, Tick, Wait},
     comparing::{Comparing, Scheduled, room_for_rumours},
     coordinates::Coordinates,
@@ -204,6 +204,7 @@ impl Parts {
             Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
             Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
             Action::NoteLeft(left) => self.note_left(&left),
+            Action::Forget(life) => self.forget(&life),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
             Action::Gossip => self.engine.gossip(),
             Action::Leave => self.engine.leave(),
@@ -332,6 +333,8 @@ impl Parts {
             Fate::Drop
         } else if update.id().id == self.engine.me().id {
             Fate::Keep
+        } else if self.roster.is_forgotten(update.id()) {
+            Fate::Drop
         } else {
             self.roster.fate(update)
         }
@@ -361,7 +364,7 @@ impl Parts {
     /// Introduces a stranger of which others speak; the probes will tell whether it is a member.
     pub(super) fn meet(&self, peer: &Peer) -> Option<Action> {
         let is_stranger = peer.id != self.engine.me().id && !self.roster.knows(&peer.id);
-        let may = is_stranger && !self.roster.has_left(peer);
+        let may = is_stranger && !self.roster.has_left(peer) && !self.roster.is_forgotten(peer);
         may.then(|| Action::Introduce(Member::new(*peer, 0, State::Alive)))
     }
 
@@ -380,6 +383,35 @@ impl Parts {
         {
             self.engine.apply(Member::down(peer), Telling::Aloud);
         }
+    }
+
+    /// Takes out a life of another node that an operator has forgotten. One that is a member in a later life stays.
+    fn forget(&mut self, life: &Peer) {
+        if life.id == self.engine.me().id {
+            return;
+        }
+        self.roster.note_forgotten(life);
+        if let Some(known) = self.roster.peer(&life.id).filter(|known| self.roster.is_forgotten(known)) {
+            self.engine.forget(known);
+        }
+    }
+
+    /// The answer to a life that is forgotten and speaks: it was taken for gone, so that it renews itself.
+    pub(super) fn answer_forgotten(&self, life: Peer) -> Option<Action> {
+        let answer = || Action::Send(life, Draft::update(Member::down(life)));
+        self.roster.is_forgotten(&life).then(answer)
+    }
+
+    /// The part of another node's state that is believed: epochs that may have begun, and no life that is forgotten. `None` if
+    /// that of its sender is not.
+    pub(super) fn believe(&mut self, state: SharedState, now: Instant) -> Option<SharedState> {
+        let mut state = state.believed(|epoch| self.horizon.reaches(epoch, now))?;
+        if let Some(told) = self.answer_forgotten(state.sender) {
+            self.agenda.put_first([told]);
+            return None;
+        }
+        state.members.retain(|member| !self.roster.is_forgotten(member.id()));
+        Some(state)
     }
 
     /// Replaces this node's metadata and tells everybody.

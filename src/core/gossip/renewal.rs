@@ -55,6 +55,7 @@ impl Parts {
     /// side called failed are forgotten: it was parted from them when it did.
     pub(super) fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
         let rng = StdRng::seed_from_u64(self.clock.rng().random());
+        let there = there.into_iter().filter(|member| !self.roster.is_forgotten(member.id())).collect();
         self.clock.forget_engine();
         self.engine.restart(me, there, &self.timing, rng);
         self.detector.forget_suspicions();

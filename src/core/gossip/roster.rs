@@ -45,6 +45,8 @@ pub(super) struct Roster {
     records: LiteMap<NodeId, Arc<Record>>,
     /// Latest life of each node that said goodbye.
     left: BTreeMap<NodeId, LifeNumber>,
+    /// Latest life of each node that an operator has forgotten.
+    forgotten: BTreeMap<NodeId, LifeNumber>,
     /// Last direct contact with each node.
     heard: BTreeMap<NodeId, Heard>,
     /// Members whose status may have changed by what the roster itself has learnt.
@@ -79,6 +81,7 @@ impl Roster {
             entries: Entries::new(),
             records: LiteMap::new_vec(),
             left: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             heard: BTreeMap::new(),
             outdated: [me].into(),
             overlooked: 0,
@@ -243,6 +246,18 @@ impl Roster {
     /// True if this life of a node, or a later one, said goodbye.
     pub(super) fn has_left(&self, peer: &Peer) -> bool {
         self.left.get(&peer.id).is_some_and(|life| *life >= peer.life())
+    }
+
+    /// Takes note that an operator has forgotten this life of a node, and all before it.
+    pub(super) fn note_forgotten(&mut self, life: &Peer) {
+        let number = life.life();
+        let known = self.forgotten.entry(life.id).or_insert(number);
+        *known = number.max(*known);
+    }
+
+    /// True if an operator has forgotten this life of a node, or a later one.
+    pub(super) fn is_forgotten(&self, peer: &Peer) -> bool {
+        self.forgotten.get(&peer.id).is_some_and(|life| *life >= peer.life())
     }
 
     /// Latest lives that said goodbye.

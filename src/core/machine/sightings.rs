@@ -8,10 +8,10 @@ use std::{
 };
 
 use crate::{
-    bootstrap::{Bootstrap, Contact, Counted, Founder, Sighting, Sightings},
+    bootstrap::{Bootstrap, Contact, Counted, Founder, LastLife, Sighting, Sightings},
     gossip::Gossip,
     membership::{FoundingNews, Member, MemberStatus, Membership},
-    node::{Role, Tags},
+    node::{NodeId, Role, Tags},
 };
 
 /// Time for which contact counts as direct, if three rounds of probing everybody do not take longer.
@@ -26,6 +26,8 @@ pub(super) struct Lookout<'a> {
     pub(super) gossip: &'a Gossip,
     pub(super) membership: &'a Membership,
     pub(super) seeds: &'a Seeds,
+    /// Nodes that operators have forgotten.
+    pub(super) forgotten: &'a BTreeMap<NodeId, LastLife>,
     /// Set while a provider has not answered at all.
     pub(super) unheard_providers: bool,
     /// Address of another agent that has this node's id.
@@ -104,11 +106,13 @@ impl Lookout<'_> {
         }
     }
 
-    /// The addresses that a provider lists and from which no agent has answered. Those of another family than ours are left
+    /// The addresses that a provider lists and from which no agent has answered, nor had one that is forgotten. Those of another family than ours are left
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
     fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
         let here = self.gossip.me().addr();
-        let members: BTreeSet<_> = self.membership.members.values().map(|member| member.addr).collect();
+        let forgotten = self.forgotten.values().map(|last| last.addr);
+        let members = self.membership.members.values().map(|member| member.addr);
+        let members: BTreeSet<_> = members.chain(forgotten).collect();
         let silent = |addr: &SocketAddr| {
             addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
         };
