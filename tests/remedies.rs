@@ -42,7 +42,7 @@ fn rows() -> Vec<(&'static str, End)> {
         ("too_few_servers", Start),
         ("expect_mismatch", Elsewhere(FORMING, "different_expects_wait_and_say_who_differs")),
         ("too_many_servers", Remedy),
-        ("unheard_seeds", Elsewhere(FORMING, "a_strict_seed_gate_waits_for_every_listed_seed")),
+        ("unheard_seeds", Remedy),
         ("settling", Itself),
         ("agreeing", Itself),
         ("learning", Itself),
@@ -164,11 +164,35 @@ fn too_many_servers_ends_once_the_dead_are_vouched_for() {
     for agent in &agents {
         let message = message(agent, "too_many_servers");
         let dead: Vec<&str> = places[3..].iter().map(|place| place.gossip.as_str()).collect();
+        let named = |addr: &&str| {
+            let by =
+                "listed by provider static, number 1 of `chronik-agent discovery`), which never answered";
+            message.contains(&format!("{addr} (silent for ")) && message.contains(by)
+        };
+        assert!(dead.iter().all(named), "{message}");
+        carry_out_the(agent, "bootstrap vouch", &message, Some(("ADDR|ID", dead[0])));
+    }
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+/// The gate is strict, and one host that the provider lists is gone for good.
+#[test]
+fn unheard_seeds_ends_once_the_dead_are_vouched_for() {
+    let places = places(4);
+    let all = seeds(&places);
+    let flags = ["--bootstrap-expect", "3", "--join", &all, "--seed-gate", "strict"];
+    let agents: Vec<Agent> = places[..3].iter().map(|place| place.start(&flags)).collect();
+    let dead = places[3].gossip.as_str();
+    for agent in &agents {
+        let alone = format!("no answer from {dead} (");
+        let is_alone_silent = |answer: &Value| answer["reasons"].to_string().contains(&alone);
+        wait_until(agent, LOOK, is_alone_silent);
+        let message = message(agent, "unheard_seeds");
         assert!(
-            dead.iter().all(|addr| message.contains(&format!("{addr}, which never answered"))),
+            message.contains("listed by provider static, number 1 of `chronik-agent discovery`"),
             "{message}"
         );
-        carry_out(agent, &message, Some(("ADDR|ID", dead[0])));
+        carry_out_the(agent, "bootstrap vouch", &message, Some(("ADDR", dead)));
     }
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
 }

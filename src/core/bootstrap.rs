@@ -72,7 +72,7 @@ pub use decision::{Conflict, Decision, Group, Me};
 pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Words};
-pub use listing::{Counting, Founders, Listing, OtherExpect};
+pub use listing::{Counting, Founders, Listing, OtherExpect, Silence, SilentAddr};
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
@@ -84,7 +84,7 @@ pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
 pub use report::{GroupReport, Heard, Holding, ListIndex, Report};
 pub use server::{EstablishedReport, ReportRefused, ServerReport, VoterRef};
 pub use server_id::ServerId;
-pub use sightings::{Attestation, Contact, Sighting, Sightings};
+pub use sightings::{Attestation, Contact, Listed, Sighting, Sightings};
 pub use status::{Server, Status};
 pub use terms::{NamedFounders, NoFounders, Terms};
 pub use word::{Said, Word, WordId};

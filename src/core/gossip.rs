@@ -720,7 +720,7 @@ mod tests {
         let wall = Epoch(1_790_000_000_000);
         node.parts.horizon = Horizon::new(wall, now);
         let (me, far) = (*node.me(), Epoch(Epoch::LAST.0 - 1));
-        let claim = Member::new(me.reborn(far, 0), 0, foca::State::Alive);
+        let claim = Member::new(me.reborn(far, 0), 0, State::Alive);
         node.carry_out([Action::AnswerClaim(claim)], now);
         assert_eq!(node.me().epoch(), me.epoch());
         let other = Peer::new(machine(2, now).me().id, "10.0.0.2:7946".parse().unwrap(), far, 0);
@@ -746,10 +746,7 @@ mod tests {
             let request = frame::write(&Request::Exchange(told.encode()));
             let request = wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request);
             a.handle_request("10.0.0.3:7946".parse().unwrap(), &request, now).unwrap();
-            a.parts.take_rumour(
-                Rumour::Announced(life, metadata::Stamp { epoch: life.epoch(), version: 9 }),
-                now,
-            );
+            a.parts.take_rumour(Rumour::Announced(life, Stamp { epoch: life.epoch(), version: 9 }), now);
             a.parts.pump(now);
             assert_eq!(a.status(life.id), None, "{state:?}");
         }

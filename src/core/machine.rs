@@ -22,7 +22,10 @@ use self::{
     server::ServerBeside,
     sightings::{Lookout, Seeds},
 };
-pub use self::{saving::Save, sightings::zone_of};
+pub use self::{
+    saving::Save,
+    sightings::{Seed, zone_of},
+};
 use crate::{
     bootstrap::{
         self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
@@ -143,9 +146,8 @@ impl Machine {
     }
 
     /// Takes `seeds` as what the providers list now.
-    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
-        let known = std::mem::take(&mut self.seeds);
-        self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
+    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = impl Into<Seed>>, now: Instant) {
+        self.seeds = sightings::list(&self.seeds, seeds.into_iter().map(Into::into), now);
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
         self.review.look_again();
     }

@@ -6,7 +6,7 @@ use super::{
     ballot::Ballot,
     cluster::Voter,
     founding::ClusterId,
-    listing::{Counting, Founders, Listing, OtherExpect},
+    listing::{Counting, Founders, Listing, OtherExpect, SilentAddr},
     server_id::ServerId,
 };
 use crate::node::{EndpointName, NodeId, NodeName};
@@ -164,10 +164,11 @@ reasons! {
     /// Listed addresses have not answered, and may be members of a cluster.
     UnheardSeeds {
         /// Those addresses.
-        addrs: Listing<SocketAddr>,
+        addrs: Listing<SilentAddr>,
     } = "unheard_seeds",
         "no answer from {addrs}",
-        "a cluster may exist there; wait, start them, or take them out of discovery";
+        "a cluster may exist there; wait, start them, take those that are gone out of the provider, or say of each \
+         `chronik-agent bootstrap vouch --gone ADDR`";
 
     /// The view changed less than the settle time ago.
     Settling = "settling",

@@ -864,8 +864,11 @@ fn each_reason_to_wait_is_named() {
 fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
-        let unanswered_seeds = [("10.0.0.9:7946".parse().unwrap(), host.now)].into();
-        host.see(Sightings { unanswered_seeds, ..sightings(2) });
+        let addr: std::net::SocketAddr = "10.0.0.9:7946".parse().unwrap();
+        let listed = Listed { since: host.now, by: ["dns".into()].into() };
+        let mut seen = Sightings { unanswered_seeds: [(addr, listed)].into(), ..sightings(2) };
+        seen.counted.silent.insert(addr);
+        host.see(seen);
         host.wait(9 * SECOND);
         assert_eq!(host.reasons(), ["unheard_seeds"]);
         host.wait(3 * SECOND);

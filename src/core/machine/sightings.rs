@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroU16,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
-    bootstrap::{Bootstrap, Contact, Counted, Founder, LastLife, Sighting, Sightings},
+    bootstrap::{Bootstrap, Contact, Counted, Founder, LastLife, Listed, Sighting, Sightings},
     gossip::Gossip,
     membership::{FoundingNews, Member, MemberStatus, Membership},
     node::{NodeId, Role, Tags},
@@ -17,8 +18,33 @@ use crate::{
 /// Time for which contact counts as direct, if three rounds of probing everybody do not take longer.
 const DIRECT_FOR: Duration = Duration::from_secs(5);
 
-/// Addresses that the providers list, and since when.
-pub(super) type Seeds = BTreeMap<SocketAddr, Instant>;
+/// Addresses that the providers list.
+pub(super) type Seeds = BTreeMap<SocketAddr, Listed>;
+
+/// An address that a provider lists.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Name of the provider, for people.
+    pub by: Arc<str>,
+}
+
+impl From<SocketAddr> for Seed {
+    fn from(addr: SocketAddr) -> Self {
+        Self { addr, by: "a provider".into() }
+    }
+}
+
+/// Takes over what the providers list now; an address that was listed before has been since then.
+pub(super) fn list(known: &Seeds, seeds: impl IntoIterator<Item = Seed>, now: Instant) -> Seeds {
+    let mut listed = Seeds::new();
+    for Seed { addr, by } in seeds {
+        let since = known.get(&addr).map_or(now, |known| known.since);
+        listed.entry(addr).or_insert_with(|| Listed { since, by: BTreeSet::new() }).by.insert(by);
+    }
+    listed
+}
 
 /// Facts from which sightings are made.
 #[derive(Clone, Copy)]
@@ -108,7 +134,7 @@ impl Lookout<'_> {
 
     /// The addresses that a provider lists and from which no agent has answered, nor had one that is forgotten. Those of another family than ours are left
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
-    fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
+    fn unanswered(&self) -> Seeds {
         let here = self.gossip.me().addr();
         let forgotten = self.forgotten.values().map(|last| last.addr);
         let members = self.membership.members.values().map(|member| member.addr);
@@ -116,7 +142,11 @@ impl Lookout<'_> {
         let silent = |addr: &SocketAddr| {
             addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
         };
-        self.seeds.iter().filter(|(addr, _)| silent(addr)).map(|(addr, since)| (*addr, *since)).collect()
+        self.seeds
+            .iter()
+            .filter(|(addr, _)| silent(addr))
+            .map(|(addr, listed)| (*addr, listed.clone()))
+            .collect()
     }
 }
 
