@@ -19,6 +19,7 @@ mod keygen;
 pub mod keys;
 pub mod members;
 mod output;
+mod overriding;
 pub mod plan;
 mod reach;
 pub mod rtt;

@@ -70,6 +70,7 @@ fn rows() -> Vec<(&'static str, End)> {
             Elsewhere(WORDS, "opposite_words_are_disputed_until_one_is_said_that_has_seen_both"),
         ),
         ("cluster_given_up", Remedy),
+        ("override_pending", Remedy),
         ("saving", Itself),
         ("duplicate_id", Elsewhere(LOSING, "when_one_of_two_with_one_id_is_gone_the_other_goes_on")),
         ("two_clusters", Remedy),
@@ -233,6 +234,30 @@ fn founder_moved_ends_by_an_override() {
         assert_ne!(after["cluster_id"], before["cluster_id"]);
         assert!(after["founders"].to_string().contains(":5002"), "{after}");
     }
+}
+
+/// One of the founders that an operator has named is gone for good.
+#[test]
+fn override_pending_ends_by_an_override_of_those_that_live() {
+    let places = places(3);
+    let (mut agents, before) = founded_unasked(&places);
+    let ids: Vec<String> =
+        (0..3).map(|at| before["founders"][at]["id"].as_str().unwrap().to_owned()).collect();
+    agents[2].kill();
+    let all = ids.join(",");
+    let ended = run(["bootstrap", "override", &agents[0].at(), "--founders", &all, "--yes"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.error.contains("node-3 has not answered"), "{ended:?}");
+    let said = message(&agents[0], "override_pending");
+    message(&agents[1], "override_pending");
+    assert!(said.contains("node-3 has not answered"), "{said}");
+    carry_out(&agents[0], &said, None);
+    for agent in &agents[..2] {
+        let answer = decided(agent, "bootstrap");
+        assert_eq!(answer["founders"].as_array().unwrap().len(), 2);
+    }
+    agents[2].restart();
+    decided(&agents[2], "join");
 }
 
 #[test]

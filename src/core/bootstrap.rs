@@ -19,6 +19,7 @@ mod campaign;
 mod cbor;
 mod cluster;
 mod config;
+mod consent;
 mod counted;
 mod course;
 mod decision;
@@ -32,6 +33,7 @@ mod listing;
 mod look;
 mod message;
 mod notes;
+mod offer;
 mod operator;
 mod outbox;
 mod pace;
@@ -67,6 +69,7 @@ use crate::node::{NodeId, Role};
 pub use ballot::Ballot;
 pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
+pub use consent::Consent;
 pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
 pub use forgetting::{ForgetRefused, Forgotten, LastLife};
@@ -77,6 +80,7 @@ pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
 pub use notes::{Notes, Told};
+pub use offer::Offer;
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
 pub use reason::{Reason, ReasonEntry};
@@ -257,11 +261,11 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
-    /// Founds with exactly these servers, under a new cluster id that names the ones it puts an end to. It is taken in
-    /// wherever nothing is established; elsewhere it is a rival.
+    /// Proposes to found with exactly these servers, under a new cluster id that names all that is known here. It takes effect once
+    /// each of them has accepted it, at these and where the server is blank and was told nothing; elsewhere it is a rival.
     ///
     /// # Errors
-    /// Something is established here, the server here has begun, or a founder is unknown.
+    /// Something is established here, the server here is a founder's and has begun, or a founder is unknown.
     pub fn override_founders(
         &mut self,
         founders: &BTreeSet<NodeId>,
@@ -271,22 +275,14 @@ impl Bootstrap {
         if self.situation.fault().is_some() {
             return Err(OverrideRefused::Fault);
         }
-        let record = self.agreement.record();
-        if let Some(cluster) = self.outcome.cluster.as_ref().filter(|_| loss == DataLoss::Refused) {
-            if cluster.established {
-                return Err(OverrideRefused::Established(cluster.id));
-            }
-            let has_begun = record.notes_of(cluster.id).is_some_and(|notes| notes.begun);
-            if has_begun || self.situation.server_holds_data() {
-                return Err(OverrideRefused::Begun(cluster.id));
-            }
-        }
         let founding = operator::overriding(
-            record,
+            self.agreement.record(),
             &self.situation.config().cluster_name,
             founders,
             &self.situation.known_founders(),
             self.pace.highest_round(),
+            loss,
+            self.situation.server_seen(now),
         )?;
         let id = founding.id();
         self.agreement.found(founding);
@@ -300,11 +296,12 @@ impl Bootstrap {
     /// # Errors
     /// No such cluster stands.
     pub fn resolve(&mut self, kept: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
-        let standing = self.agreement.knowledge().standing();
+        let standing = self.agreement.record().standing();
         if !standing.clusters.contains_key(&kept) {
             return Err(ResolveRefused::Unknown(kept));
         }
-        let given_up = standing.clusters.keys().copied().filter(|id| *id != kept).collect();
+        let offers = self.offers().into_iter().map(|offer| offer.founding.id());
+        let given_up = standing.clusters.keys().copied().chain(offers).filter(|id| *id != kept).collect();
         self.agreement.speak(Said::Keep { kept, given_up });
         self.tell_all();
         self.finish_input(now);
@@ -316,7 +313,8 @@ impl Bootstrap {
     /// # Errors
     /// No such cluster stands.
     pub fn give_up(&mut self, id: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
-        if !self.agreement.knowledge().standing().clusters.contains_key(&id) {
+        let is_offered = self.offers().iter().any(|offer| offer.founding.id() == id);
+        if !is_offered && !self.agreement.record().standing().clusters.contains_key(&id) {
             return Err(ResolveRefused::Unknown(id));
         }
         self.agreement.speak(Said::Over(id));
@@ -455,6 +453,11 @@ impl Bootstrap {
     /// Things to see to beside a decision that can be carried out.
     pub fn remarks(&self) -> &[Reason] {
         &self.outcome.remarks
+    }
+
+    /// The operators' foundings that are known here, each with the founders that have not accepted it.
+    pub fn offers(&self) -> Vec<Offer> {
+        offer::offers(self.agreement.knowledge()).collect()
     }
 
     /// The cluster that is meant here, as far as it is on disk. Gossip announces its id, its index and whether it is

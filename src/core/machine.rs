@@ -97,6 +97,7 @@ impl Machine {
             server: None,
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
+            offers: bootstrap.offers(),
         };
         let mut machine = Self {
             gossip,
@@ -356,6 +357,7 @@ impl Machine {
             server: self.server.status(now),
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
+            offers: self.bootstrap.offers(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();

@@ -10,11 +10,14 @@ use super::{
     acceptor::Participation,
     ballot::Ballot,
     campaign::{Campaign, Promises},
+    consent::Consent,
     counted::Counted,
     founding::{ClusterId, Founder, Founding},
     knowledge::{Knowledge, Words},
     message::{Answer, Body, Nack, Refusal},
     notes::Notes,
+    offer::{self, Offer},
+    operator::{self, ServerSeen},
     record::FoundingRecord,
     report::Report,
     terms::Terms,
@@ -130,7 +133,10 @@ impl Agreement {
         if let Some(mine) = theirs.reports.get(&me).filter(|report| report.is_sound())
             && self.record.own_report().is_none_or(|own| own.number < mine.number)
         {
-            let content = self.record.own_report().cloned().unwrap_or_default();
+            let mut content = self.record.own_report().cloned().unwrap_or_default();
+            // A founder's acceptance is for ever.
+            let accepted = mine.consents.iter().filter(|(_, consent)| **consent == Consent::Accepted);
+            content.consents.extend(accepted.map(|(id, consent)| (*id, consent.clone())));
             let report = Report { number: mine.number + 1, ..content };
             self.record.knowledge.reports.insert(me, report);
             news = true;
@@ -160,6 +166,22 @@ impl Agreement {
         change(self.record.notes_mut(cluster_id));
     }
 
+    /// Weighs the operators' foundings of which this node is a founder and that it has not accepted; returns true if it has more to
+    /// say of one. `server` is what the look into its server has shown.
+    pub(super) fn weigh_offers(&mut self, server: ServerSeen) -> bool {
+        let offers: Vec<Offer> = offer::offers(self.knowledge()).collect();
+        let mut news = false;
+        for Offer { founding, missing } in offers {
+            let Some(said) = missing.get(&self.me()) else { continue };
+            let consent = operator::consider(&self.record, &founding, server);
+            if said.as_ref() != Some(&consent) {
+                self.report(|own| _ = own.consents.insert(founding.id(), consent));
+                news = true;
+            }
+        }
+        news
+    }
+
     /// Keeps an operator's word.
     pub(super) fn speak(&mut self, said: Said) {
         let Knowledge { words, .. } = &mut self.record.knowledge;
@@ -174,7 +196,8 @@ impl Agreement {
     /// Ends the ballot if its own proposer promised a higher one or knows a cluster.
     fn drop_campaign_if_overtaken(&mut self) {
         let promised = self.record.promised;
-        let known = self.campaign.is_some() && self.knowledge().knows_cluster();
+        let known =
+            self.campaign.is_some() && (self.record.knows_cluster() || self.record.pending().is_some());
         self.campaign.take_if(|campaign| known || promised > Some(campaign.ballot()));
     }
 

@@ -7,6 +7,7 @@ use super::{
     forgetting::Forgotten,
     founding::{ClusterId, Founding},
     knowledge::Knowledge,
+    offer,
     report::{GroupReport, Heard, Report},
     word::{Said, Spoken},
 };
@@ -53,11 +54,12 @@ pub(super) struct Voting<'a> {
 pub(super) type IsAlive<'a> = &'a dyn Fn(NodeId) -> bool;
 
 impl Knowledge {
-    /// The clusters that stand.
-    pub(super) fn standing(&self) -> Standing<'_> {
+    /// The clusters that stand. `held` is the one of which the server here is: no override ends it that this node has not accepted.
+    pub(super) fn standing(&self, held: Option<ClusterId>) -> Standing<'_> {
         let spoken = Spoken::weigh(&self.words);
         let mut clusters: BTreeMap<ClusterId, Claimed<'_>> = BTreeMap::new();
-        for (id, founding) in &self.foundings {
+        for (id, founding) in self.foundings.iter().filter(|(_, founding)| offer::is_complete(self, founding))
+        {
             clusters.entry(*id).or_default().founding = Some(founding);
         }
         for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.is_gone(**reporter)) {
@@ -68,17 +70,10 @@ impl Knowledge {
         // A word that another contradicts takes no cluster away.
         let is_ended = |id: &ClusterId| spoken.ended.contains(id) && !spoken.disputed.contains(id);
         clusters.retain(|id, claimed| {
-            !is_ended(id)
-                && !claimed
-                    .founding
-                    .is_some_and(|founding| self.is_over(founding) || self.is_overridden(founding))
+            let is_over = claimed.founding.is_some_and(|founding| self.is_over(founding));
+            !is_ended(id) && !is_over && (held == Some(*id) || !self.is_overridden(*id, claimed.founding))
         });
         Standing { knowledge: self, clusters, spoken }
-    }
-
-    /// True if any cluster stands.
-    pub(super) fn knows_cluster(&self) -> bool {
-        !self.standing().clusters.is_empty()
     }
 
     /// True if every voter of the last list is retired or forgotten; what these said of the voters counts for this.
@@ -91,17 +86,18 @@ impl Knowledge {
         }
     }
 
-    /// True if an operator's founding stands in the place of this one: of everything that is not established, except of another
-    /// operator's founding that it does not name.
-    fn is_overridden(&self, founding: &Founding) -> bool {
-        let is_stronger = |other: &Founding| {
-            let Some(operator) = other.operator().filter(|_| other.id() != founding.id()) else {
-                return false;
-            };
-            founding.operator().is_none() || operator.overrides.contains(&founding.id())
+    /// True if an operator's founding, complete, stands in the place of this cluster: of every one that it names, and of every
+    /// founding that servers agreed on and that is not established.
+    fn is_overridden(&self, id: ClusterId, founding: Option<&Founding>) -> bool {
+        let is_weaker = || {
+            let agreed = founding.filter(|founding| founding.operator().is_none());
+            agreed.is_some() && !self.voting(id, founding, &|_| false).established
         };
-        self.foundings.values().any(is_stronger)
-            && !self.voting(founding.id(), Some(founding), &|_| false).established
+        let is_stronger = |other: &&Founding| {
+            let operator = other.operator().filter(|_| other.id() != id && offer::is_complete(self, other));
+            operator.is_some_and(|operator| operator.overrides.contains(&id) || is_weaker())
+        };
+        self.foundings.values().any(|other| is_stronger(&other))
     }
 
     /// The retired and forgotten ids that founded clusters which are over: their votes count no more. Any other id can vote again.

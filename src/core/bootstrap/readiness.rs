@@ -35,6 +35,10 @@ impl Readiness {
         let mut eligible = BTreeSet::new();
         let mut wake = None;
         reasons.extend(situation.fault().cloned());
+        // The decision names the operator's founding that this server waits for.
+        if record.pending().is_some() {
+            reasons.push(Reason::AboutToAgree);
+        }
         if situation.server_holds_data() {
             reasons.push(Reason::ServerHoldsData);
         }

@@ -353,6 +353,20 @@ reasons! {
         "an operator has given up cluster {cluster_id}, of which this server is",
         "empty its data directory and attest that it is blank, then it joins the cluster that was kept";
 
+    /// This server waits for the other founders of an operator's founding.
+    OverridePending {
+        /// The founding.
+        cluster_id: ClusterId,
+        /// Founders that have not accepted it, each with its reason.
+        missing: Listing<String>,
+        /// Founders that have.
+        others: Founders,
+    } = "override_pending",
+        "this server has accepted that an operator bootstraps cluster {cluster_id}, and others have not: {missing}",
+        "start those that have not answered, and see to the reasons of the others; without them, say it again of those that have \
+         accepted, with `chronik-agent bootstrap override --founders {others}`, or take it back with `chronik-agent bootstrap reset \
+         --cluster {cluster_id}`";
+
     /// The decision is being saved.
     Saving = "saving",
         "the decision is being written to disk",

@@ -13,6 +13,7 @@ use super::{
     founding::{ClusterId, Founder},
     look::SEEN_FOR,
     message::Refusal,
+    operator::ServerSeen,
     reason::Reason,
     server::ServerReport,
     sightings::{Attestation, Sighting, Sightings},
@@ -183,6 +184,11 @@ impl Situation {
     pub(super) fn is_seen_blank(&self, now: Instant) -> bool {
         let waits = self.waits_since.is_some_and(|since| now < since + SEEN_FOR);
         waits && self.server.as_ref().is_some_and(|server| !server.has_state)
+    }
+
+    /// The server here as an operator's founding looks at it.
+    pub(super) fn server_seen(&self, now: Instant) -> ServerSeen {
+        ServerSeen { holds_data: self.server_holds_data(), is_seen_blank: self.is_seen_blank(now) }
     }
 
     /// Progress of the look at the other founders' servers.
