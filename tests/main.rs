@@ -43,6 +43,7 @@ mod knot;
 mod loopback;
 mod many_addrs;
 mod memory;
+mod messages;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;
