@@ -336,6 +336,15 @@ pub struct JoinResult {
     pub error: Option<String>,
 }
 
+/// The answer to `DELETE /v1/members/{id}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetAnswer {
+    /// The member that is forgotten.
+    pub forgotten: NodeId,
+    /// True if it goes on counting against the largest number of servers, because it may have given a vote.
+    pub counts: bool,
+}
+
 /// The answer to `POST /v1/leave`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaveAnswer {

@@ -13,12 +13,15 @@ mod demo_screen;
 pub mod discover;
 mod error;
 pub mod exec;
+pub mod forget;
 pub mod generate;
 mod keygen;
 pub mod keys;
 pub mod members;
 mod output;
+mod overriding;
 pub mod plan;
+mod reach;
 pub mod rtt;
 pub mod show;
 mod table;
@@ -81,6 +84,8 @@ pub enum Command {
     Join(act::JoinArgs),
     /// Makes the agent say goodbye and stop
     Leave(act::LeaveArgs),
+    /// Forgets a failed or left member: it is gone from every view until it shows that it lives
+    Forget(forget::ForgetArgs),
     /// Asks one provider once, without an agent; exit code 2 for no address, 4 where the provider fails
     Discover(discover::DiscoverArgs),
     /// Whether the agent answers, for health checks of containers: exit code 0 or 1
@@ -119,6 +124,7 @@ impl Command {
             Self::Exec(args) => exec::run(args, output).await,
             Self::Join(args) => act::join(args, output).await,
             Self::Leave(args) => act::leave(args, output).await,
+            Self::Forget(args) => forget::run(args, output).await,
             Self::Discover(args) => discover::run(&args, output).await,
             Self::Health(args) => act::health(args, output).await,
             Self::Demo(args) => demo::run(&args, output, interrupt).await,

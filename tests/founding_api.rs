@@ -272,7 +272,7 @@ fn a_founder_dies_for_good_and_the_others_restart() {
 #[test]
 fn an_operator_overrides_and_resets() {
     let places = places(3);
-    let (agents, before) = founded(&places);
+    let (agents, before) = founded_unasked(&places);
     let ids: Vec<Value> = agents.iter().map(|agent| agent.get("/v1/self").json()["id"].clone()).collect();
     let id = |at: usize| ids[at].as_str().unwrap();
     let two = format!("{},{}", id(0), id(1));
@@ -292,8 +292,10 @@ fn an_operator_overrides_and_resets() {
     assert_eq!(run(["bootstrap", "complete", &agents[0].at()]).code, 0);
     let cluster = answers[0]["cluster_id"].as_str().unwrap();
     let refused = agents[0].post("/v1/bootstrap/override", &json!({"founders": [id(0)]}).to_string());
-    let expected =
-        format!("cluster {cluster} is established here: an override would make a second one beside it");
+    let expected = format!(
+        "cluster {cluster} is established here: an override would make a second one beside it; if its data is lost in any case, say \
+         --i-will-lose-data"
+    );
     assert_eq!(refused.problem(), (409, expected));
     let refused = agents[0].post("/v1/bootstrap/reset", "{}");
     let expected = format!("cluster {cluster} is established: forgetting it needs \"i_will_lose_data\":true");
@@ -315,6 +317,35 @@ fn an_operator_overrides_and_resets() {
         assert!(began.elapsed() < PATIENCE, "the agent has not started over");
     }
     assert_eq!(wait_for_decision(&agents[0], "join")["cluster_id"], cluster);
+}
+
+/// One founder's server has begun: it refuses, and the command says so; the others wait until it is taken back.
+#[test]
+fn an_override_that_a_founder_refuses_changes_nothing_and_is_taken_back() {
+    let places = places(3);
+    let (agents, before) = founded_unasked(&places);
+    let begun = json!({"server_id": "s", "has_state": false, "once": true, "begun": true}).to_string();
+    assert_eq!(agents[1].put("/v1/server", &begun).json()["decision"], "bootstrap");
+    let ids: Vec<&str> = (0..3).map(|at| before["founders"][at]["id"].as_str().unwrap()).collect();
+    let Ended { code, out, error } =
+        run(["bootstrap", "override", &agents[0].at(), "--founders", &ids.join(","), "--yes"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{error}");
+    assert!(error.contains("node-2 has a server that has begun, or holds data"), "{error}");
+    let waits = |answer: &Value| answer["reasons"][0]["code"] == "override_pending";
+    wait_until(&agents[2], LOOK, waits);
+    let answer = wait_until(&agents[0], LOOK, waits);
+    let offer = &answer["overrides"][0];
+    assert_eq!((&offer["complete"], &offer["ends"]), (&json!(false), &json!([before["cluster_id"]])));
+    assert_eq!(offer["missing"][0]["name"], "node-2");
+    assert_eq!(wait_for_decision(&agents[1], "bootstrap")["cluster_id"], before["cluster_id"], "it goes on");
+    let back = offer["cluster_id"].as_str().unwrap();
+    for agent in [&agents[0], &agents[2]] {
+        assert_eq!(run(["bootstrap", "reset", &agent.at(), "--cluster", back, "--yes"]).code, 0);
+        assert_eq!(
+            wait_until(agent, LOOK, |answer| answer["decision"] == "bootstrap")["cluster_id"],
+            before["cluster_id"]
+        );
+    }
 }
 
 /// A server that was told to found its cluster goes on, and sees the other one; whoever is of neither has to wait until an

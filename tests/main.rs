@@ -27,6 +27,7 @@ mod encryption_sim;
 mod environment;
 mod exhausted;
 mod flood;
+mod forgetting;
 mod founding;
 mod founding_api;
 mod founding_sim;
@@ -42,6 +43,7 @@ mod knot;
 mod loopback;
 mod many_addrs;
 mod memory;
+mod messages;
 #[cfg(feature = "aws")]
 #[path = "../providers/tests/moto.rs"]
 mod moto;

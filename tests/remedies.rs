@@ -42,7 +42,7 @@ fn rows() -> Vec<(&'static str, End)> {
         ("too_few_servers", Start),
         ("expect_mismatch", Elsewhere(FORMING, "different_expects_wait_and_say_who_differs")),
         ("too_many_servers", Remedy),
-        ("unheard_seeds", Elsewhere(FORMING, "a_strict_seed_gate_waits_for_every_listed_seed")),
+        ("unheard_seeds", Remedy),
         ("settling", Itself),
         ("agreeing", Itself),
         ("learning", Itself),
@@ -70,6 +70,7 @@ fn rows() -> Vec<(&'static str, End)> {
             Elsewhere(WORDS, "opposite_words_are_disputed_until_one_is_said_that_has_seen_both"),
         ),
         ("cluster_given_up", Remedy),
+        ("override_pending", Remedy),
         ("saving", Itself),
         ("duplicate_id", Elsewhere(LOSING, "when_one_of_two_with_one_id_is_gone_the_other_goes_on")),
         ("two_clusters", Remedy),
@@ -119,12 +120,20 @@ fn decided(agent: &Agent, decision: &str) -> Value {
     wait_until(agent, LOOK, |answer| answer["decision"] == decision)
 }
 
-/// Carries out the command that a message names, with a value in the place of a word that stands for one.
+/// Carries out the first command that a message names, with a value in the place of a word that stands for one.
 #[track_caller]
 fn carry_out(agent: &Agent, message: &str, given: Option<(&str, &str)>) {
-    let (_, command) =
-        message.split_once("`chronik-agent ").unwrap_or_else(|| panic!("no command in {message}"));
+    carry_out_the(agent, "", message, given);
+}
+
+/// Carries out the command of this name that a message names.
+#[track_caller]
+fn carry_out_the(agent: &Agent, name: &str, message: &str, given: Option<(&str, &str)>) {
+    let (_, command) = message
+        .split_once(&format!("`chronik-agent {name}"))
+        .unwrap_or_else(|| panic!("no command {name} in {message}"));
     let (command, _) = command.split_once('`').unwrap();
+    let command = format!("{name}{command}");
     let mut words: Vec<&str> = command.split(' ').collect();
     if let Some((place, value)) = given {
         words.iter_mut().filter(|word| **word == place).for_each(|word| *word = value);
@@ -156,11 +165,35 @@ fn too_many_servers_ends_once_the_dead_are_vouched_for() {
     for agent in &agents {
         let message = message(agent, "too_many_servers");
         let dead: Vec<&str> = places[3..].iter().map(|place| place.gossip.as_str()).collect();
+        let named = |addr: &&str| {
+            let by =
+                "listed by provider static, number 1 of `chronik-agent discovery`), which never answered";
+            message.contains(&format!("{addr} (silent for ")) && message.contains(by)
+        };
+        assert!(dead.iter().all(named), "{message}");
+        carry_out_the(agent, "bootstrap vouch", &message, Some(("ADDR|ID", dead[0])));
+    }
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+/// The gate is strict, and one host that the provider lists is gone for good.
+#[test]
+fn unheard_seeds_ends_once_the_dead_are_vouched_for() {
+    let places = places(4);
+    let all = seeds(&places);
+    let flags = ["--bootstrap-expect", "3", "--join", &all, "--seed-gate", "strict"];
+    let agents: Vec<Agent> = places[..3].iter().map(|place| place.start(&flags)).collect();
+    let dead = places[3].gossip.as_str();
+    for agent in &agents {
+        let alone = format!("no answer from {dead} (");
+        let is_alone_silent = |answer: &Value| answer["reasons"].to_string().contains(&alone);
+        wait_until(agent, LOOK, is_alone_silent);
+        let message = message(agent, "unheard_seeds");
         assert!(
-            dead.iter().all(|addr| message.contains(&format!("{addr}, which never answered"))),
+            message.contains("listed by provider static, number 1 of `chronik-agent discovery`"),
             "{message}"
         );
-        carry_out(agent, &message, Some(("ADDR|ID", dead[0])));
+        carry_out_the(agent, "bootstrap vouch", &message, Some(("ADDR", dead)));
     }
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
 }
@@ -203,6 +236,30 @@ fn founder_moved_ends_by_an_override() {
     }
 }
 
+/// One of the founders that an operator has named is gone for good.
+#[test]
+fn override_pending_ends_by_an_override_of_those_that_live() {
+    let places = places(3);
+    let (mut agents, before) = founded_unasked(&places);
+    let ids: Vec<String> =
+        (0..3).map(|at| before["founders"][at]["id"].as_str().unwrap().to_owned()).collect();
+    agents[2].kill();
+    let all = ids.join(",");
+    let ended = run(["bootstrap", "override", &agents[0].at(), "--founders", &all, "--yes"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.error.contains("node-3 has not answered"), "{ended:?}");
+    let said = message(&agents[0], "override_pending");
+    message(&agents[1], "override_pending");
+    assert!(said.contains("node-3 has not answered"), "{said}");
+    carry_out(&agents[0], &said, None);
+    for agent in &agents[..2] {
+        let answer = decided(agent, "bootstrap");
+        assert_eq!(answer["founders"].as_array().unwrap().len(), 2);
+    }
+    agents[2].restart();
+    decided(&agents[2], "join");
+}
+
 #[test]
 fn server_unknown_ends_once_it_is_attested() {
     let places = places(3);
@@ -232,8 +289,36 @@ fn claim_unconfirmed_ends_by_giving_the_cluster_up() {
     let agents: Vec<Agent> = places[..3].iter().map(|place| place.start_server(&all)).collect();
     agents.iter().for_each(|agent| _ = decided(agent, "join"));
     reporter.kill();
-    agents.iter().for_each(|agent| carry_out(agent, &message(agent, "claim_unconfirmed"), None));
+    for agent in &agents {
+        carry_out_the(agent, "bootstrap reset", &message(agent, "claim_unconfirmed"), None);
+    }
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+}
+
+/// A claim of an agent that is gone for good; the other way out is to forget it.
+#[test]
+fn claim_unconfirmed_ends_by_forgetting_who_made_it() {
+    let places = places(4);
+    let all = seeds(&places[..3]);
+    let (_key, flags) = keyed(&places[0]);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut reporter = places[3].start(&[&["--join-only", "--join", &all][..], &flags].concat());
+    attest(&reporter, "s", Some(&json!("11111111-2222-3333-4444-555555555555")));
+    let start =
+        |place: &Place| place.start(&[&["--bootstrap-expect", "3", "--join", &all][..], &flags].concat());
+    let agents: Vec<Agent> = places[..3].iter().map(start).collect();
+    agents.iter().for_each(|agent| _ = decided(agent, "join"));
+    reporter.kill();
+    let said = message(&agents[0], "claim_unconfirmed");
+    let named = said.split(' ').next().unwrap().to_owned();
+    assert_eq!(named, "node-4", "{said}");
+    carry_out_the(&agents[0], "forget", &said, Some(("NODE", &named)));
+    agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+    reporter.restart();
+    for agent in &agents {
+        let is_back = |answer: &Value| answer["members"].to_string().contains("node-4");
+        wait_until(agent, "/v1/members", is_back);
+    }
 }
 
 #[test]
@@ -281,14 +366,20 @@ fn voters_differ_ends_with_the_next_report() {
     quorum(true);
 }
 
-/// Two clusters of three, and one agent of neither. With a group key one word on one agent is enough.
-fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
-    let places = places(7);
-    let key = places[0].dir.0.join("key");
+/// The flags by which agents have a group key, in a file that lies in this place.
+fn keyed(place: &Place) -> (String, Vec<String>) {
+    let key = place.dir.0.join("key");
     let keys = run(["keygen"]).out;
     fs::write(&key, keys).unwrap();
     fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let key = key.display().to_string();
+    (key.clone(), vec!["--encrypt-key-file".to_owned(), key])
+}
+
+/// Two clusters of three, and one agent of neither. With a group key one word on one agent is enough.
+fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
+    let places = places(7);
+    let (key, _) = keyed(&places[0]);
     let start = |place: &Place, flags: &[&str], seeds: &str| {
         place.start(&[flags, &["--join", seeds, "--encrypt-key-file", &key]].concat())
     };

@@ -29,6 +29,7 @@ const MAX_LINES_OF_A_TYPE: usize = 500;
 /// Such files.
 const ONE_TYPE: &[&str] = &[
     "src/core/bootstrap.rs",
+    "src/core/bootstrap/reason.rs",
     "src/core/gossip/course.rs",
     "src/core/gossip/detector.rs",
     "src/core/gossip/parts.rs",

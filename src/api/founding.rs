@@ -34,8 +34,42 @@ pub struct Bootstrap {
     /// The clusters that claim one name, this server's first; in a conflict only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Vec<ClusterId>>,
+    /// The foundings that operators have said, complete or not; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Offer>,
     /// The reasons to wait, or the contradictions of a conflict.
     pub reasons: Vec<Reason>,
+}
+
+/// An operator's founding. It takes effect once each of its founders has accepted it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// The node at which it was said.
+    pub said_at: NodeId,
+    /// The ids of its founders.
+    pub founders: Vec<NodeId>,
+    /// The clusters that it ends.
+    pub ends: Vec<ClusterId>,
+    /// True if it takes effect.
+    pub complete: bool,
+    /// The founders that have not accepted it.
+    pub missing: Vec<MissingFounder>,
+}
+
+/// A founder that has not accepted an operator's founding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingFounder {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Its reason, to follow its name; null if it has not answered.
+    pub why: Option<String>,
+    /// The clusters that it knows and that the founding does not end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knows: Vec<ClusterId>,
 }
 
 impl Bootstrap {
@@ -209,10 +243,14 @@ pub struct OverrideRequest {
 }
 
 /// The answer to `POST /v1/bootstrap/override`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideAnswer {
     /// The new cluster.
     pub cluster_id: ClusterId,
+    /// True if each founder has accepted it, so that it takes effect.
+    pub complete: bool,
+    /// The founders that have not, yet.
+    pub missing: Vec<MissingFounder>,
 }
 
 /// `POST /v1/bootstrap/reset`.

@@ -13,15 +13,14 @@ use super::{
     consent::is_agreed,
     error::CliError,
     output::{Format, Outcome, Output},
+    overriding::{self, OverrideArgs},
+    reach::reach,
     table,
 };
 use crate::{
-    api::{
-        self,
-        founding::{
-            Bootstrap, DecisionName, EstablishedRequest, OverrideAnswer, OverrideRequest, ResetAnswer,
-            ResetRequest, ResolveRequest, VoterRequest, VouchRequest,
-        },
+    api::founding::{
+        Bootstrap, DecisionName, EstablishedRequest, ResetAnswer, ResetRequest, ResolveRequest, VoterRequest,
+        VouchRequest,
     },
     bootstrap::ClusterId,
     node::NodeId,
@@ -116,22 +115,6 @@ struct CompleteArgs {
     cluster_id: Option<ClusterId>,
 }
 
-/// The flags of `bootstrap override`.
-#[derive(Debug, Args)]
-struct OverrideArgs {
-    #[command(flatten)]
-    at: At,
-    /// The ids of the founders, as `members` lists them
-    #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
-    founders: Vec<NodeId>,
-    /// Bootstrap beside an established cluster, or where a server has begun
-    #[arg(long)]
-    i_will_lose_data: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-}
-
 /// The flags of `bootstrap reset`.
 #[derive(Debug, Args)]
 struct ResetArgs {
@@ -167,7 +150,7 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
         None => show(args.at, args.format, output).await,
         Some(Act::Complete(args)) => complete(args, output).await,
         Some(Act::Adopt(args)) => adopt::run(args, output).await,
-        Some(Act::Override(args)) => override_founders(args, output).await,
+        Some(Act::Override(args)) => overriding::run(args, output).await,
         Some(Act::Retract(args)) => retract(args, output).await,
         Some(Act::Resolve(args)) => resolve(args, output).await,
         Some(Act::Reset(args)) => reset(args, output).await,
@@ -244,36 +227,6 @@ async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome
     let answer = client.put(path, body(&request)).await?;
     let answer: Bootstrap = client.read(path, &answer)?;
     writeln!(output.out, "cluster {cluster_id} is established; the decision is {}", answer.decision)?;
-    Ok(Outcome::Done)
-}
-
-async fn override_founders(args: OverrideArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    let client = args.at.client()?;
-    let answer = client.get("/v1/members", Duration::ZERO).await?;
-    let members: api::Members = client.read("/v1/members", &answer)?;
-    let name = |id: &NodeId| {
-        let member = members.members.iter().find(|member| member.id == *id);
-        member.map_or_else(|| format!("{id} (unknown)"), |member| format!("{} ({id})", member.name))
-    };
-    let founders: Vec<String> = args.founders.iter().map(name).collect();
-    let before = known(&client).await?.cluster_id;
-    let before = before.map_or_else(String::new, |id| format!(" in the place of cluster {id}"));
-    writeln!(
-        output.err,
-        "This bootstraps a new cluster{before}: its founders are {}. Every agent takes it over where no group is \
-         established; a server that has initialised for another cluster must be emptied first.",
-        founders.join(", ")
-    )?;
-    if !is_agreed(args.yes, output)? {
-        return Ok(Outcome::Failed);
-    }
-    let founders = args.founders.iter().map(ToString::to_string).collect();
-    let path = "/v1/bootstrap/override";
-    let answer = client
-        .post(path, body(&OverrideRequest { founders, i_will_lose_data: args.i_will_lose_data }))
-        .await?;
-    let answer: OverrideAnswer = client.read(path, &answer)?;
-    writeln!(output.out, "cluster {} is to be bootstrapped", answer.cluster_id)?;
     Ok(Outcome::Done)
 }
 
@@ -364,18 +317,6 @@ async fn speak(
     let answer: Bootstrap = client.read(path, &answer)?;
     writeln!(output.out, "{done}{}; the decision is {}", reach(client).await?, answer.decision)?;
     Ok(Outcome::Done)
-}
-
-/// Words on how far an operator's word reaches: without a group key, a stranger could send it too.
-async fn reach(client: &Client) -> Result<&'static str, CliError> {
-    let answer = client.get("/v1/info", Duration::ZERO).await?;
-    let info: api::Info = client.read("/v1/info", &answer)?;
-    let everywhere = info.encryption.enabled;
-    Ok(if everywhere {
-        " on every node"
-    } else {
-        " on this node; without --encrypt-key-file say it on every other one, too"
-    })
 }
 
 fn body(request: &impl Serialize) -> Bytes {

@@ -5,7 +5,10 @@
 //! (`proposer`), the reasons against one (`readiness`), the words of the server and of the operator (`server`,
 //! `operator`), and the decision that follows from what is on disk (`decision`).
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use rand::rngs::StdRng;
 
@@ -17,11 +20,13 @@ mod cbor;
 mod certificate;
 mod cluster;
 mod config;
+mod consent;
 mod counted;
 mod course;
 mod decision;
 mod difference;
 mod digest;
+mod forgetting;
 mod founding;
 mod knowledge;
 mod known;
@@ -29,6 +34,7 @@ mod listing;
 mod look;
 mod message;
 mod notes;
+mod offer;
 mod operator;
 mod outbox;
 mod pace;
@@ -68,15 +74,18 @@ pub use ballot::Ballot;
 pub use certificate::{Acceptance, Certificate, Unproven};
 pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
+pub use consent::Consent;
 pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
+pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Retirement, Words};
-pub use listing::{Counting, Founders, Listing, OtherExpect};
+pub use listing::{Counting, Founders, Listing, OtherExpect, Silence, SilentAddr};
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
 pub use notes::{Notes, Told};
+pub use offer::Offer;
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
 pub use reason::{Reason, ReasonEntry};
@@ -84,7 +93,7 @@ pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
 pub use report::{GroupReport, Heard, Holding, ListIndex, Report};
 pub use server::{EstablishedReport, ReportRefused, ServerReport, VoterRef};
 pub use server_id::ServerId;
-pub use sightings::{Attestation, Contact, Sighting, Sightings};
+pub use sightings::{Attestation, Contact, Listed, Sighting, Sightings};
 pub use status::{Server, Status};
 pub use terms::{NamedFounders, NoFounders, Terms};
 pub use word::{Said, Word, WordId};
@@ -93,7 +102,7 @@ pub use word::{Said, Word, WordId};
 ///
 /// Feed it with `handle_*`, with the server's word ([`Self::server_attests`], [`Self::server_asks`], [`Self::server_begins`],
 /// [`Self::established`], [`Self::retract`]) and with the operator's ([`Self::override_founders`], [`Self::resolve`],
-/// [`Self::vouch`], [`Self::reset`]). After each input, drain it:
+/// [`Self::vouch`], [`Self::forget`], [`Self::reset`]). After each input, drain it:
 ///
 /// 1. [`Self::poll_save`]: save the record, then hand it back to [`Self::saved`]; repeat until there is none. If that
 ///    fails, say so with [`Self::save_failed`], and try again.
@@ -257,11 +266,11 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
-    /// Founds with exactly these servers, under a new cluster id that names the ones it puts an end to. It is taken in
-    /// wherever nothing is established; elsewhere it is a rival.
+    /// Proposes to found with exactly these servers, under a new cluster id that names all that is known here. It takes effect once
+    /// each of them has accepted it, at these and where the server is blank and was told nothing; elsewhere it is a rival.
     ///
     /// # Errors
-    /// Something is established here, the server here has begun, or a founder is unknown.
+    /// Something is established here, the server here is a founder's and has begun, or a founder is unknown.
     pub fn override_founders(
         &mut self,
         founders: &BTreeSet<NodeId>,
@@ -271,25 +280,21 @@ impl Bootstrap {
         if self.situation.fault().is_some() {
             return Err(OverrideRefused::Fault);
         }
-        let record = self.agreement.record();
-        if let Some(cluster) = self.outcome.cluster.as_ref().filter(|_| loss == DataLoss::Refused) {
-            if cluster.established {
-                return Err(OverrideRefused::Established(cluster.id));
-            }
-            let has_begun = record.notes_of(cluster.id).is_some_and(|notes| notes.begun);
-            if has_begun || self.situation.server_holds_data() {
-                return Err(OverrideRefused::Begun(cluster.id));
-            }
-        }
         let founding = operator::overriding(
-            record,
+            self.agreement.record(),
             &self.situation.config().cluster_name,
             founders,
             &self.situation.known_founders(),
             self.pace.highest_round(),
+            loss,
+            self.situation.server_seen(now),
         )?;
         let id = founding.id();
-        self.agreement.found(operator::proven(record, &self.situation.config().cluster_name, founding)?);
+        self.agreement.found(operator::proven(
+            self.agreement.record(),
+            &self.situation.config().cluster_name,
+            founding,
+        )?);
         self.tell_all();
         self.finish_input(now);
         Ok(id)
@@ -300,11 +305,12 @@ impl Bootstrap {
     /// # Errors
     /// No such cluster stands.
     pub fn resolve(&mut self, kept: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
-        let standing = self.agreement.knowledge().standing();
+        let standing = self.agreement.record().standing();
         if !standing.clusters.contains_key(&kept) {
             return Err(ResolveRefused::Unknown(kept));
         }
-        let given_up = standing.clusters.keys().copied().filter(|id| *id != kept).collect();
+        let offers = self.offers().into_iter().map(|offer| offer.founding.id());
+        let given_up = standing.clusters.keys().copied().chain(offers).filter(|id| *id != kept).collect();
         self.agreement.speak(Said::Keep { kept, given_up });
         self.tell_all();
         self.finish_input(now);
@@ -316,7 +322,8 @@ impl Bootstrap {
     /// # Errors
     /// No such cluster stands.
     pub fn give_up(&mut self, id: ClusterId, now: Instant) -> Result<(), ResolveRefused> {
-        if !self.agreement.knowledge().standing().clusters.contains_key(&id) {
+        let is_offered = self.offers().iter().any(|offer| offer.founding.id() == id);
+        if !is_offered && !self.agreement.record().standing().clusters.contains_key(&id) {
             return Err(ResolveRefused::Unknown(id));
         }
         self.agreement.speak(Said::Over(id));
@@ -354,6 +361,41 @@ impl Bootstrap {
         self.tell_all();
         self.finish_input(now);
         Ok(())
+    }
+
+    /// Forgets a failed or left node: nothing that it has reported counts any more. `last` is its last life, if it is a member.
+    /// Returns whether it goes on counting, because it may have given a vote.
+    ///
+    /// # Errors
+    /// It is alive, or unknown.
+    pub fn forget(
+        &mut self,
+        id: NodeId,
+        last: Option<LastLife>,
+        now: Instant,
+    ) -> Result<bool, ForgetRefused> {
+        if id == self.agreement.me() {
+            return Err(ForgetRefused::Myself(id));
+        }
+        if self.situation.is_in_view(id) {
+            return Err(ForgetRefused::Alive(self.situation.name_of(id)));
+        }
+        let knowledge = self.agreement.knowledge();
+        if last.is_none() && !knowledge.speaks_of(id) {
+            return Err(ForgetRefused::Unknown(id));
+        }
+        let report = knowledge.last_number(id);
+        let counts = self.situation.counted().ids.contains_key(&id);
+        self.agreement.speak(Said::Forgotten(Forgotten { id, last, report, counts }));
+        self.tell_all();
+        self.finish_input(now);
+        Ok(self.situation.counted().ids.contains_key(&id))
+    }
+
+    /// The nodes that are forgotten, on disk, each in its last life if that is known.
+    pub fn forgotten(&self) -> BTreeMap<NodeId, LastLife> {
+        let forgotten = self.outbox.record().knowledge.forgotten().into_values();
+        forgotten.filter_map(|forgotten| Some((forgotten.id, forgotten.last?))).collect()
     }
 
     /// The record of the server after this one, which gives up its id, its votes and its cluster: save it, and start the machine
@@ -420,6 +462,11 @@ impl Bootstrap {
     /// Things to see to beside a decision that can be carried out.
     pub fn remarks(&self) -> &[Reason] {
         &self.outcome.remarks
+    }
+
+    /// The operators' foundings that are known here, each with the founders that have not accepted it.
+    pub fn offers(&self) -> Vec<Offer> {
+        offer::offers(self.agreement.knowledge()).collect()
     }
 
     /// The cluster that is meant here, as far as it is on disk. Gossip announces its id, its index and whether it is

@@ -22,6 +22,7 @@ mod key_frames;
 mod keyrings;
 mod leaving;
 mod link;
+mod lives;
 mod merging;
 mod metadata;
 mod output;
@@ -31,9 +32,9 @@ mod partition;
 mod parts;
 mod peer;
 mod record;
-mod renewal;
 mod roster;
 mod rumours;
+mod settings;
 mod state;
 mod timing;
 
@@ -66,6 +67,7 @@ pub use self::{
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
     peer::{Peer, PeerError},
     record::{Claimed, LifeProof, ReadRecord, Record, Stamp},
+    settings::Settings,
     timing::Timing,
 };
 use crate::{
@@ -100,31 +102,6 @@ impl std::fmt::Debug for Gossip {
         let (cluster, phase) = (self.parts.link.wire().cluster(), self.parts.phase);
         write!(f, "Gossip of {} in cluster {cluster}, {phase:?}", self.me().id)
     }
-}
-
-/// Everything the machine needs to know before it starts.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Cluster; agents of others are never listened to.
-    pub cluster: ClusterName,
-    /// Speed of the protocol.
-    pub timing: Timing,
-    /// Key of this node, from which its id is derived.
-    pub key: NodeKey,
-    /// Address at which it gossips.
-    pub addr: SocketAddr,
-    /// Number of its start, persisted already.
-    pub epoch: Epoch,
-    /// Metadata of this node.
-    pub metadata: Metadata,
-    /// Members of the last run, to try beside the seeds.
-    pub cached: Vec<SocketAddr>,
-    /// Encryption of packets; `None` for none.
-    pub encryption: Option<Encryption>,
-    /// Reader of others' metadata: [`Record::read`].
-    pub read_record: ReadRecord,
-    /// Seed of the generator: the same seed and the same input give the same output.
-    pub seed: u64,
 }
 
 impl Gossip {
@@ -199,6 +176,16 @@ impl Gossip {
         let seal = self.parts.own.seal_message(to, &message);
         let question = Question::Ready(Request::Founding(seal, message.into()));
         self.carry_out([Action::Ask { to: peer.addr(), question, purpose: Purpose::Founding }], now);
+    }
+
+    /// Forgets this life of a node and all before it. A process that speaks in one is told so, and renews itself.
+    pub fn forget(&mut self, life: Peer, now: Instant) {
+        self.carry_out([Action::Forget(life)], now);
+    }
+
+    /// A member in the life that it leads, or led last; `None` for a stranger.
+    pub fn peer(&self, id: NodeId) -> Option<Peer> {
+        self.parts.roster.peer(&id)
     }
 
     /// Carries out actions, and what follows from them.
@@ -399,7 +386,7 @@ impl Gossip {
 mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
-    use foca::{Codec as _, Header, Member, Message};
+    use foca::{Codec as _, Header, Member, Message, State};
     use zeroize::Zeroizing;
 
     use super::{
@@ -754,7 +741,7 @@ mod tests {
         let wall = Epoch(1_790_000_000_000);
         node.parts.horizon = Horizon::new(wall, now);
         let (me, far) = (*node.me(), Epoch(Epoch::LAST.0 - 1));
-        let claim = Member::new(me.reborn(far, 0), 0, foca::State::Alive);
+        let claim = Member::new(me.reborn(far, 0), 0, State::Alive);
         node.carry_out([Action::AnswerClaim(claim)], now);
         assert_eq!(node.me().epoch(), me.epoch());
         let other = Peer::new(machine(2, now).me().id, "10.0.0.2:7946".parse().unwrap(), far, 0);
@@ -765,6 +752,34 @@ mod tests {
             "its next life would be over before it begins"
         );
         assert!(std::iter::from_fn(|| node.poll_event()).next().is_none());
+    }
+
+    /// Others may still tell of it for a while, and its own process may only have been out of reach.
+    #[test]
+    fn a_node_that_is_forgotten_comes_back_in_a_later_life_alone() {
+        let now = start();
+        let (mut a, mut b) = acquainted(now);
+        let life = *b.me();
+        a.forget(life, now);
+        assert_eq!((a.member(life.id), a.membership().members.len()), (None, 1));
+        for state in [State::Alive, State::Down] {
+            let mut told = machine(3, now).parts.shared_state();
+            told.members.push(Member::new(life, 0, state));
+            let request = frame::write(&Request::Exchange(told.encode()));
+            let request = wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request);
+            a.handle_request("10.0.0.3:7946".parse().unwrap(), &request, now).unwrap();
+            let stamp = Stamp { epoch: life.epoch(), version: 9 };
+            let proof =
+                *Own::new(key(2), cluster(), 0).record(life.addr(), stamp, metadata("n2")).unwrap().life();
+            a.parts.take_rumour(Rumour::Announced(life, proof.into()), now);
+            a.parts.pump(now);
+            assert_eq!(a.status(life.id), None, "{state:?}");
+        }
+        b.join([a.me().addr()], now);
+        talk(&mut a, &mut b, now);
+        assert!(b.me().bump() > life.bump(), "it has renewed itself");
+        assert_eq!(a.status(life.id), Some(MemberStatus::Alive));
+        assert_eq!(a.peer(life.id), Some(*b.me()));
     }
 
     #[test]

@@ -6,7 +6,12 @@ mod saving;
 mod server;
 mod sightings;
 
-use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU16, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    num::NonZeroU16,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -17,14 +22,19 @@ use self::{
     server::ServerBeside,
     sightings::{Lookout, Seeds},
 };
-pub use self::{saving::Save, sightings::zone_of};
+pub use self::{
+    saving::Save,
+    sightings::{Seed, zone_of},
+};
 use crate::{
     bootstrap::{
-        self, Bootstrap, Decision, Message, NodeRecord, Outgoing, Reason, ServerId, ServerReport, Status,
+        self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
+        ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::{FoundingNews, Membership, Metadata},
+    node::NodeId,
     quorum::Quorum,
     wire::{KeyChange, KeyState, Keyring, Secrecy},
 };
@@ -58,6 +68,8 @@ pub struct Machine {
     membership: Membership,
     quorum: Quorum,
     founding: Status,
+    /// The nodes that gossip was told to forget.
+    forgotten: BTreeMap<NodeId, LastLife>,
     /// Events for the caller.
     events: VecDeque<Event>,
 }
@@ -85,6 +97,7 @@ impl Machine {
             server: None,
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
+            offers: bootstrap.offers(),
         };
         let mut machine = Self {
             gossip,
@@ -100,6 +113,7 @@ impl Machine {
             membership,
             quorum,
             founding,
+            forgotten: BTreeMap::new(),
             events: VecDeque::new(),
         };
         machine.finish_input(now);
@@ -133,9 +147,8 @@ impl Machine {
     }
 
     /// Takes `seeds` as what the providers list now.
-    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = SocketAddr>, now: Instant) {
-        let known = std::mem::take(&mut self.seeds);
-        self.seeds = seeds.into_iter().map(|addr| (addr, known.get(&addr).copied().unwrap_or(now))).collect();
+    pub fn set_seeds(&mut self, seeds: impl IntoIterator<Item = impl Into<Seed>>, now: Instant) {
+        self.seeds = sightings::list(&self.seeds, seeds.into_iter().map(Into::into), now);
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
         self.review.look_again();
     }
@@ -191,6 +204,16 @@ impl Machine {
         self.bootstrap.server_begins(report, now)
     }
 
+    /// Forgets a failed or left member; returns whether it goes on counting.
+    ///
+    /// # Errors
+    /// It is alive, or unknown.
+    pub fn forget(&mut self, id: NodeId, now: Instant) -> Result<bool, ForgetRefused> {
+        let last = self.gossip.peer(id);
+        let last = last.map(|peer| LastLife { epoch: peer.epoch(), bump: peer.bump(), addr: peer.addr() });
+        self.bootstrap().forget(id, last, now)
+    }
+
     /// The founding half, to be told the server's reports and the operators' words.
     pub fn bootstrap(&mut self) -> &mut Bootstrap {
         self.review.mark_outdated();
@@ -242,13 +265,31 @@ impl Machine {
             let bytes = minicbor::to_vec(&message).expect("writing to a vector cannot fail");
             self.gossip.send_founding(to, bytes, now);
         }
+        self.follow_words(now);
         self.tell_news(now);
         self.refresh(now);
     }
 
+    /// Has gossip forget whom operators have forgotten, and takes over what becomes of the view.
+    fn follow_words(&mut self, now: Instant) {
+        let forgotten = self.bootstrap.forgotten();
+        if forgotten == self.forgotten {
+            return;
+        }
+        for (id, last) in forgotten.iter().filter(|(id, last)| self.forgotten.get(id) != Some(last)) {
+            self.gossip.forget(Peer::new(*id, last.addr, last.epoch, last.bump), now);
+        }
+        self.forgotten = forgotten;
+        self.follow_gossip();
+        let sightings = self.lookout().sightings(now);
+        self.bootstrap.handle_sightings(sightings, now);
+        self.review.mark_seen(self.membership.index);
+    }
+
     fn lookout(&self) -> Lookout<'_> {
-        let Self { gossip, membership, seeds, unheard_providers, duplicate, .. } = self;
-        Lookout { gossip, membership, seeds, unheard_providers: *unheard_providers, duplicate: *duplicate }
+        let Self { gossip, membership, seeds, forgotten, unheard_providers, duplicate, .. } = self;
+        let (unheard_providers, duplicate) = (*unheard_providers, *duplicate);
+        Lookout { gossip, membership, seeds, forgotten, unheard_providers, duplicate }
     }
 
     /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a
@@ -316,6 +357,7 @@ impl Machine {
             server: self.server.status(now),
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
+            offers: self.bootstrap.offers(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();

@@ -169,7 +169,9 @@ impl Quorum {
                 }
                 None => {
                     let name = voter.to_string();
-                    reasons.push(format!("voter {name} has not been seen since this agent started"));
+                    reasons.push(format!(
+                        "voter {name} is no member: not seen since this agent started, or forgotten"
+                    ));
                     missing.push(Missing { id: voter.id, name, status: None, since: None });
                 }
             }

@@ -6,8 +6,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     bootstrap::{
-        ClusterId, DataLoss, Decision, EstablishedReport, Gone, OverrideRefused, ReportRefused, ResetRefused,
-        ResolveRefused, ServerId, ServerReport, VouchRefused,
+        ClusterId, DataLoss, Decision, EstablishedReport, ForgetRefused, Gone, OverrideRefused,
+        ReportRefused, ResetRefused, ResolveRefused, ServerId, ServerReport, VouchRefused,
     },
     node::NodeId,
     snapshot::Snapshot,
@@ -68,6 +68,13 @@ pub enum Command {
         gone: Gone,
         /// Answered once it is on disk or refused.
         reply: Reply<(), VouchRefused>,
+    },
+    /// An operator's word that a failed or left member is to be gone from every view.
+    Forget {
+        /// The member.
+        id: NodeId,
+        /// True if it goes on counting; answered once that is on disk or refused.
+        reply: Reply<bool, ForgetRefused>,
     },
     /// The co-located server's report that its group exists, and who votes in it.
     Establish {
@@ -269,6 +276,15 @@ impl Handle {
     /// The agent has ended, it is alive or does not count, or the disk refuses it.
     pub async fn vouch(&self, gone: Gone) -> Result<(), NotDone<VouchRefused>> {
         self.ask(|reply| Command::Vouch { gone, reply }).await?
+    }
+
+    /// Forgets a failed or left member: it is gone from every view until it shows that it lives. Returns whether it goes on
+    /// counting against the largest number of servers, because it may have given a vote.
+    ///
+    /// # Errors
+    /// The agent has ended, the member is alive or unknown, or the disk refuses it.
+    pub async fn forget(&self, id: NodeId) -> Result<bool, NotDone<ForgetRefused>> {
+        self.ask(|reply| Command::Forget { id, reply }).await?
     }
 
     /// Passes on that the co-located server's group exists, and who votes in it.

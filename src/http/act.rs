@@ -1,8 +1,13 @@
-//! Requests that act on the agent itself: `POST /v1/join` and `POST /v1/leave`.
+//! Requests that act on the agent itself and its view: `POST /v1/join`, `POST /v1/leave` and `DELETE /v1/members/{id}`.
 
 use std::net::SocketAddr;
 
-use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 
 use super::{
     body::read,
@@ -11,7 +16,13 @@ use super::{
     problem::Problem,
     state::Api,
 };
-use crate::{api, config::value::gossip_addr, handle::JoinOutcome};
+use crate::{
+    api,
+    bootstrap::ForgetRefused,
+    config::value::gossip_addr,
+    handle::{JoinOutcome, NotDone},
+    node::NodeId,
+};
 
 const JOIN_SHAPE: &str = r#"send {"addrs":["10.0.0.1:7946"]}"#;
 
@@ -31,6 +42,20 @@ pub(super) async fn join(
 pub(super) async fn leave(State(api): State<Api>) -> Result<Response, Problem> {
     api.handle.leave().await?;
     Ok(done(json(&api::LeaveAnswer { left: true })))
+}
+
+/// Forgets a failed or left member; a living one is refused.
+pub(super) async fn forget(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let forgotten: NodeId = id
+        .parse()
+        .map_err(|error| Problem::bad_request(format!("{error}; `chronik-agent members` lists the ids")))?;
+    match api.handle.forget(forgotten).await {
+        Ok(counts) => Ok(done(json(&api::ForgetAnswer { forgotten, counts }))),
+        Err(NotDone::Refused(refused @ ForgetRefused::Unknown(_))) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, refused.to_string()))
+        }
+        Err(not_done) => Err(not_done.into()),
+    }
 }
 
 fn addrs(request: &api::JoinRequest) -> Result<Vec<SocketAddr>, Problem> {

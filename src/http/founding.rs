@@ -1,6 +1,6 @@
 //! The bootstrap: `GET /v1/bootstrap`, the reports of the co-located server, and the requests of an operator.
 
-use std::{collections::BTreeSet, fmt::Display, str::FromStr, sync::Arc};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -22,8 +22,8 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, DataLoss, Decision, EstablishedReport, Gone, Group, Reason, ResetRefused, Server,
-        ServerId, ServerReport, Status, Voter, VoterRef,
+        Cluster, Conflict, Consent, DataLoss, Decision, EstablishedReport, Gone, Group, Offer, Reason,
+        ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
     },
     handle::{NotDone, Verdict},
     snapshot::Snapshot,
@@ -35,6 +35,9 @@ const OVERRIDE_SHAPE: &str = r#"send {"founders":["…"]} with the ids that `chr
 const RESET_SHAPE: &str = r#"send {"i_will_lose_data":false}"#;
 const RESOLVE_SHAPE: &str = r#"send {"keep":"…"} with the cluster that is meant"#;
 const VOUCH_SHAPE: &str = r#"send {"gone":"…"} with the id or the address of an agent that is gone for good"#;
+
+/// Time in which founders that are alive answer an operator's founding: a few messages, and a write to each disk.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(3);
 
 fn index(snapshot: &Snapshot) -> u64 {
     snapshot.founding.index
@@ -146,7 +149,15 @@ pub(super) async fn override_founders(
         request.founders.iter().map(|id| parse("founders", id)).collect::<Result<_, _>>()?;
     let consent = if request.i_will_lose_data { DataLoss::Allowed } else { DataLoss::Refused };
     let cluster_id = api.handle.override_founders(founders, consent).await?;
-    Ok(done(json(&shape::OverrideAnswer { cluster_id })))
+    let said = |snapshot: &Snapshot| {
+        snapshot.founding.offers.iter().find(|offer| offer.founding.id() == cluster_id).cloned()
+    };
+    let is_answered =
+        |snapshot: &Snapshot| said(snapshot).is_some_and(|offer| offer.missing.values().all(Option::is_some));
+    let answered = tokio::time::timeout(ACCEPTED_WITHIN, api.handle.wait_for(is_answered)).await;
+    let snapshot = answered.unwrap_or_else(|_| Ok(api.handle.snapshot()))?;
+    let missing = said(&snapshot).map(|said| offer(&said).missing).unwrap_or_default();
+    Ok(done(json(&shape::OverrideAnswer { cluster_id, complete: missing.is_empty(), missing })))
 }
 
 pub(super) async fn reset(
@@ -236,6 +247,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         founders: None,
         voters: None,
         clusters: None,
+        overrides: founding.offers.iter().map(offer).collect(),
         reasons: reasons(founding),
     };
     match &founding.decision {
@@ -248,6 +260,30 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         Decision::Conflict(Conflict { clusters, .. }) => answer.clusters = Some(clusters.clone()),
     }
     answer
+}
+
+fn offer(offer: &Offer) -> shape::Offer {
+    let founding = &offer.founding;
+    let missing = founding.founders().iter().filter_map(|founder| {
+        let said = offer.missing.get(&founder.id)?.as_ref();
+        let knows =
+            said.map(|said| if let Consent::Unnamed(clusters) = said { clusters.clone() } else { [].into() });
+        Some(shape::MissingFounder {
+            id: founder.id,
+            name: founder.name.clone(),
+            why: said.map(ToString::to_string),
+            knows: knows.unwrap_or_default().into_iter().collect(),
+        })
+    });
+    let ends = founding.operator().map(|operator| operator.overrides.iter().copied().collect());
+    shape::Offer {
+        cluster_id: founding.id(),
+        said_at: founding.ballot().node,
+        founders: founding.ids().collect(),
+        ends: ends.unwrap_or_default(),
+        complete: offer.missing.is_empty(),
+        missing: missing.collect(),
+    }
 }
 
 /// The bootstrap in short.

@@ -48,6 +48,11 @@ fn delete<T: 'static>(path: &'static str, meaning: &'static str, handler: impl H
 fn routes() -> Vec<Route> {
     vec![
         get("/v1/members", "the members: status, address, role, tags, endpoints, round trip", members::get),
+        delete(
+            "/v1/members/{id}",
+            "an operator forgets a failed or left member: it is gone from every view until it shows that it lives",
+            act::forget,
+        ),
         get("/v1/rtt", "the round trip between two members", rtt::get),
         get("/v1/self", "this agent: its id, addresses and server", about::myself),
         get("/v1/quorum", "the quorum as this agent sees it", quorum::get),

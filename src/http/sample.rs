@@ -71,6 +71,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             server: None,
             fault: None,
             remarks: vec![],
+            offers: vec![],
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         counters: counters(),

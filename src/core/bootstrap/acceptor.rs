@@ -35,7 +35,7 @@ impl FoundingRecord {
     /// The promised ballot itself is promised again: the first answer may have been lost, and the same promise with
     /// what was accepted since takes nothing back.
     pub(super) fn answer_prepare(&mut self, prepare: &Prepare, part: &Participation<'_>) -> Body {
-        if self.knowledge.knows_cluster() {
+        if self.knows_cluster() {
             return Body::known(&self.knowledge);
         }
         if let Err(refusal) = self.check(prepare.ballot, &prepare.terms, &prepare.counted, part) {
@@ -60,7 +60,7 @@ impl FoundingRecord {
 
     /// Answers an `Accept`.
     pub(super) fn answer_accept(&mut self, accept: &Accept, part: &Participation<'_>) -> Body {
-        if self.knowledge.knows_cluster() {
+        if self.knows_cluster() {
             return Body::known(&self.knowledge);
         }
         let allowed = self
@@ -99,6 +99,10 @@ impl FoundingRecord {
         part: &Participation<'_>,
     ) -> Result<(), Refusal> {
         let mine = part.terms?;
+        // It waits for the other founders of an operator's founding, and founds nothing else meanwhile.
+        if self.pending().is_some() {
+            return Err(Refusal::NotTakingPart);
+        }
         let accepted_on_others = self.accepted_now().is_some_and(|accepted| accepted.terms != *mine);
         if mine != terms || accepted_on_others {
             return Err(Refusal::OtherTerms);

@@ -11,11 +11,14 @@ use super::{
     ballot::Ballot,
     campaign::{Campaign, Promises},
     certificate::Certificate,
+    consent::Consent,
     counted::Counted,
     founding::{ClusterId, Founder},
     knowledge::{Knowledge, Words},
     message::{Answer, Body, Nack, Refusal},
     notes::Notes,
+    offer::{self, Offer},
+    operator::{self, ServerSeen},
     record::FoundingRecord,
     report::Report,
     terms::Terms,
@@ -137,14 +140,28 @@ impl Agreement {
         if let Some(mine) = theirs.reports.get(&me).filter(|report| report.is_sound())
             && self.record.own_report().is_none_or(|own| own.number < mine.number)
         {
-            let content = self.record.own_report().cloned().unwrap_or_default();
+            let mut content = self.record.own_report().cloned().unwrap_or_default();
+            // A founder's acceptance is for ever.
+            let accepted = mine.consents.iter().filter(|(_, consent)| **consent == Consent::Accepted);
+            content.consents.extend(accepted.map(|(id, consent)| (*id, consent.clone())));
             let report = Report { number: mine.number + 1, ..content };
             let report = Signed::new(&self.record.key, name, report);
             self.record.knowledge.reports.insert(me, report);
             news = true;
         }
+        // An operator took this node for gone: a report of another number shows that it is not.
+        if self.knowledge().is_forgotten(me) {
+            let report = self.record.own_report().cloned().unwrap_or_default();
+            let report = Report { number: report.number + 1, ..report };
+            self.record.knowledge.reports.insert(me, Signed::new(&self.record.key, name, report));
+        }
         self.drop_campaign_if_overtaken();
         news
+    }
+
+    /// Takes back that a node was forgotten.
+    pub(super) fn remember(&mut self, id: NodeId) {
+        self.record.knowledge.remember(id);
     }
 
     /// Changes the report of this node about its server.
@@ -156,6 +173,22 @@ impl Agreement {
     /// Changes the notes about the server in this cluster.
     pub(super) fn note(&mut self, cluster_id: ClusterId, change: impl FnOnce(&mut Notes)) {
         change(self.record.notes_mut(cluster_id));
+    }
+
+    /// Weighs the operators' foundings of which this node is a founder and that it has not accepted; returns true if it has more to
+    /// say of one. `server` is what the look into its server has shown.
+    pub(super) fn weigh_offers(&mut self, server: ServerSeen) -> bool {
+        let offers: Vec<Offer> = offer::offers(self.knowledge()).collect();
+        let mut news = false;
+        for Offer { founding, missing } in offers {
+            let Some(said) = missing.get(&self.me()) else { continue };
+            let consent = operator::consider(&self.record, &founding, server);
+            if said.as_ref() != Some(&consent) {
+                self.report(|own| _ = own.consents.insert(founding.id(), consent));
+                news = true;
+            }
+        }
+        news
     }
 
     /// Keeps an operator's word.
@@ -174,7 +207,8 @@ impl Agreement {
     /// Ends the ballot if its own proposer promised a higher one or knows a cluster.
     fn drop_campaign_if_overtaken(&mut self) {
         let promised = self.record.promised;
-        let known = self.campaign.is_some() && self.knowledge().knows_cluster();
+        let known =
+            self.campaign.is_some() && (self.record.knows_cluster() || self.record.pending().is_some());
         self.campaign.take_if(|campaign| known || promised > Some(campaign.ballot()));
     }
 

@@ -20,6 +20,25 @@ pub(super) mod node_id {
     }
 }
 
+/// An epoch as a number.
+pub(super) mod epoch {
+    use minicbor::{Decoder, Encoder};
+
+    use crate::node::Epoch;
+
+    pub(crate) fn encode<C, W: minicbor::encode::Write>(
+        epoch: &Epoch,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.u64(epoch.0)?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Epoch, minicbor::decode::Error> {
+        d.u64().map(Epoch)
+    }
+}
+
 /// A node id that may be missing.
 pub(super) mod maybe_node_id {
     use minicbor::{Decoder, Encoder, data::Type};

@@ -16,6 +16,7 @@
 
 mod instances;
 mod model;
+mod overrides;
 mod verdict;
 
 use std::{

@@ -9,7 +9,7 @@ use super::{
     decision::{self, Outcome},
     difference::Difference,
     founding::ClusterId,
-    knowledge::Knowledge,
+    knowledge::{Knowledge, Words},
     look::Questions,
     message::{Answer, Body, Looked},
     notes::{Blank, Notes},
@@ -51,7 +51,7 @@ impl Bootstrap {
     pub(super) fn take_report(&mut self, report: &EstablishedReport) -> Result<(), ReportRefused> {
         let reported = report.cluster_id;
         let record = self.agreement.record();
-        let standing = record.knowledge.standing();
+        let standing = record.standing();
         let is_alive = |id| self.situation.is_alive(id);
         let known = decision::meant(record, &self.situation, &standing).or(self.situation.pinned());
         if let Some(known) = known.filter(|known| *known != reported) {
@@ -89,13 +89,19 @@ impl Bootstrap {
     /// Ends every input: news go to other nodes, a ballot is driven, and the decision follows.
     pub(super) fn finish_input(&mut self, now: Instant) {
         self.pace.clear_wake();
-        let standing = self.agreement.knowledge().standing();
-        let settled = self.agreement.knowledge().settled_ids(&standing);
-        self.situation.discount(&standing.spoken, &settled);
+        self.remember_the_living();
+        let standing = self.agreement.record().standing();
+        let knowledge = self.agreement.knowledge();
+        let mut settled = knowledge.settled_ids(&standing);
+        // One that was forgotten and is there again may give another vote.
+        settled.retain(|id| knowledge.retired.contains_key(id) || !self.situation.is_in_view(*id));
+        let forgotten = knowledge.forgotten();
+        self.situation.discount(&standing.spoken, &settled, &forgotten);
         let knows_cluster = !standing.clusters.is_empty();
         if self.situation.fault().is_none() {
             self.tell_others(now);
         }
+        self.weigh_offers(now);
         self.waiting = if knows_cluster {
             Vec::new()
         } else {
@@ -109,12 +115,37 @@ impl Bootstrap {
         self.decide();
     }
 
+    /// Looks into the server here, and answers the operators' foundings of which this node is a founder.
+    fn weigh_offers(&mut self, now: Instant) {
+        let server = self.situation.server_seen(now);
+        if self.situation.fault().is_none() && self.agreement.weigh_offers(server) {
+            self.tell_all();
+        }
+    }
+
+    /// Takes back that a node was forgotten which is seen alive. Where words spread it says so itself, by a report of another number;
+    /// where they do not, it has not heard of this one.
+    fn remember_the_living(&mut self) {
+        if self.situation.config().words == Words::Everywhere {
+            return;
+        }
+        let forgotten = self.agreement.knowledge().forgotten();
+        let back: Vec<NodeId> = forgotten.into_keys().filter(|id| self.situation.is_in_view(*id)).collect();
+        back.into_iter().for_each(|id| self.agreement.remember(id));
+    }
+
     /// Notes what the server's word and the list of voters say about the server beside this agent.
     fn note_server(&mut self) {
         let record = self.agreement.record();
-        let (standing, is_alive) = (record.knowledge.standing(), |id| self.situation.is_alive(id));
+        let (standing, is_alive) = (record.standing(), |id| self.situation.is_alive(id));
         let meant = decision::meant(record, &self.situation, &standing);
         let cluster = meant.and_then(|id| standing.cluster(id, &is_alive));
+        // Data of another cluster than the one that is meant here is none of that.
+        let is_blank = self.situation.server().is_some_and(|server| !server.has_state);
+        let is_of = |notes: &Notes| notes.is_own() && meant.is_some_and(|meant| meant != notes.cluster_id);
+        if !is_blank && record.notes.as_ref().is_some_and(is_of) {
+            return;
+        }
         let me = record.node_id();
         let is_named = |cluster: &Cluster| cluster.voters.iter().any(|voter| voter.id == Some(me));
         let named = cluster.as_ref().filter(|cluster| is_named(cluster)).map(|cluster| cluster.id);

@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     cluster::{Cluster, Voter, VoterName},
+    consent::Consent,
     founding::{ClusterId, Founder, Founding},
     known::Standing,
     listing::{Founders, Listing},
     notes::Blank,
+    offer,
     reason::Reason,
     record::FoundingRecord,
     report::Report,
@@ -94,11 +96,15 @@ struct Facts<'a> {
 impl Outcome {
     /// The outcome of a `saved` record; `waiting` are the reasons while no cluster stands.
     pub(super) fn decide(saved: &FoundingRecord, situation: &Situation, waiting: &[Reason]) -> Self {
-        let facts = Facts { saved, situation, standing: &saved.knowledge.standing() };
+        let facts = Facts { saved, situation, standing: &saved.standing() };
         let meant = facts.meant();
         let is_alive = |id| situation.is_alive(id);
         let cluster = meant.and_then(|id| facts.standing.cluster(id, &is_alive));
         let decision = match (&cluster, facts.contradiction(meant)) {
+            (_, Some(conflict)) if conflict.duplicate.is_some() => Decision::Conflict(conflict),
+            _ if saved.pending().is_some() => {
+                Decision::Wait { reasons: facts.pending().into_iter().collect() }
+            }
             (_, Some(conflict)) => Decision::Conflict(conflict),
             (None, None) => Decision::Wait { reasons: facts.reasons_without_cluster(waiting) },
             (Some(cluster), None) => facts.advise(cluster),
@@ -140,8 +146,9 @@ impl Facts<'_> {
         self.own().or_else(only)
     }
 
-    /// The proven cluster of which the server beside this agent is: it holds its data, was told to found it, or has reported it;
-    /// or it is established and this node one of its founders. No rival takes a decision about it away.
+    /// The proven cluster of which the server beside this agent is: this node has accepted an operator's founding of it; or the server
+    /// holds its data, was told to found it, or has reported it; or it is established and this node one of its founders. No rival
+    /// takes a decision about it away.
     fn own(&self) -> Option<ClusterId> {
         let Self { saved, situation, standing } = self;
         let held = situation.server().filter(|server| server.has_state).and_then(|server| server.cluster_id);
@@ -155,7 +162,9 @@ impl Facts<'_> {
         });
         let is_proven =
             |id: &ClusterId| standing.clusters.get(id).is_some_and(|claimed| claimed.founding.is_some());
-        [held, noted, reported, founded].into_iter().flatten().find(is_proven)
+        let accepted = offer::accepted(&saved.knowledge, saved.node_id(), &standing.spoken);
+        let accepted = accepted.into_iter().map(Founding::id).find(is_proven);
+        [accepted, held, noted, reported, founded].into_iter().flatten().find(is_proven)
     }
 
     /// The contradiction that leaves open which cluster is meant, or who this node is.
@@ -198,6 +207,25 @@ impl Facts<'_> {
         Reason::TwoClusters { ours, rival, behind_ours: behind(ours), behind_rival: behind(rival) }
     }
 
+    /// The reason to wait for the other founders of an operator's founding that this node has accepted.
+    fn pending(&self) -> Option<Reason> {
+        let Self { saved, situation, .. } = self;
+        let founding = saved.pending()?;
+        let offer = offer::offers(&saved.knowledge).find(|offer| offer.founding == *founding)?;
+        let said = |(id, consent): (&NodeId, &Option<Consent>)| {
+            let name = situation.name_of(*id);
+            consent
+                .as_ref()
+                .map_or_else(|| format!("{name} has not answered"), |said| format!("{name} {said}"))
+        };
+        let others = founding.ids().filter(|id| !offer.missing.contains_key(id)).collect();
+        Some(Reason::OverridePending {
+            cluster_id: founding.id(),
+            missing: Listing(offer.missing.iter().map(said).collect()),
+            others: Founders(others),
+        })
+    }
+
     /// The reasons to wait while no cluster is meant here.
     fn reasons_without_cluster(&self, waiting: &[Reason]) -> Vec<Reason> {
         let clusters = &self.standing.clusters;
@@ -217,7 +245,12 @@ impl Facts<'_> {
         let held = server.filter(|server| server.has_state);
         let other = held.and_then(|server| server.cluster_id).filter(|id| *id != cluster.id);
         let noted = saved.notes.as_ref().filter(|notes| notes.is_own() && notes.cluster_id != cluster.id);
-        let given_up = |id: &ClusterId| standing.spoken.ended.contains(id);
+        // Ended by a word, or by an operator's founding that this node has accepted.
+        let operator = cluster.founding.as_ref().and_then(Founding::operator);
+        let given_up = |id: &ClusterId| {
+            standing.spoken.ended.contains(id)
+                || operator.is_some_and(|operator| operator.overrides.contains(id))
+        };
         let is_blank = server.is_some_and(|server| !server.has_state);
         if let Some(id) = other.or(noted.map(|notes| notes.cluster_id)).filter(given_up).filter(|_| !is_blank)
         {

@@ -124,6 +124,9 @@ pub struct Override {
     /// The clusters it puts an end to; empty if none was known.
     #[n(0)]
     pub overrides: BTreeSet<ClusterId>,
+    /// Set if a founder may accept it though its server has begun: `--i-will-lose-data`.
+    #[n(1)]
+    pub forced: bool,
 }
 
 impl Founding {
@@ -222,7 +225,7 @@ impl Founding {
             }
         }
         if let Some(operator) = operator {
-            field(b"operator");
+            field(if operator.forced { b"operator, forced" } else { b"operator" });
             for overridden in &operator.overrides {
                 field(overridden.0.as_bytes());
             }

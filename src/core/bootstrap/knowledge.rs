@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Most foundings that are kept: two are one too many already.
-const MAX_FOUNDINGS: usize = 16;
+pub(super) const MAX_FOUNDINGS: usize = 16;
 /// Most reporters whose word is kept: far more than a group has voters.
 const MAX_REPORTS: usize = 256;
 /// Most retired ids that are kept.

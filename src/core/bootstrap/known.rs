@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cluster::{Cluster, Voter},
+    forgetting::Forgotten,
     founding::{ClusterId, Founding},
     knowledge::Knowledge,
+    offer,
     report::{GroupReport, Heard, Report},
-    word::Spoken,
+    word::{Said, Spoken},
 };
 use crate::node::NodeId;
 
@@ -52,16 +54,15 @@ pub(super) struct Voting<'a> {
 pub(super) type IsAlive<'a> = &'a dyn Fn(NodeId) -> bool;
 
 impl Knowledge {
-    /// The clusters that stand.
-    pub(super) fn standing(&self) -> Standing<'_> {
+    /// The clusters that stand. `held` is the one of which the server here is: no override ends it that this node has not accepted.
+    pub(super) fn standing(&self, held: Option<ClusterId>) -> Standing<'_> {
         let spoken = Spoken::weigh(&self.words);
         let mut clusters: BTreeMap<ClusterId, Claimed<'_>> = BTreeMap::new();
-        for (id, founding) in &self.foundings {
+        for (id, founding) in self.foundings.iter().filter(|(_, founding)| offer::is_complete(self, founding))
+        {
             clusters.entry(*id).or_default().founding = Some(founding);
         }
-        for (reporter, report) in
-            self.reports.iter().filter(|(reporter, _)| !self.retired.contains_key(reporter))
-        {
+        for (reporter, report) in self.reports.iter().filter(|(reporter, _)| !self.is_gone(**reporter)) {
             for id in report.claims() {
                 clusters.entry(id).or_default().by.insert(*reporter);
             }
@@ -69,47 +70,40 @@ impl Knowledge {
         // A word that another contradicts takes no cluster away.
         let is_ended = |id: &ClusterId| spoken.ended.contains(id) && !spoken.disputed.contains(id);
         clusters.retain(|id, claimed| {
-            !is_ended(id)
-                && !claimed
-                    .founding
-                    .is_some_and(|founding| self.is_over(founding) || self.is_overridden(founding))
+            let is_over = claimed.founding.is_some_and(|founding| self.is_over(founding));
+            !is_ended(id) && !is_over && (held == Some(*id) || !self.is_overridden(*id, claimed.founding))
         });
         Standing { knowledge: self, clusters, spoken }
     }
 
-    /// True if any cluster stands.
-    pub(super) fn knows_cluster(&self) -> bool {
-        !self.standing().clusters.is_empty()
-    }
-
-    /// True if every voter of the last list is retired; what retired reporters said of the voters counts for this.
+    /// True if every voter of the last list is retired or forgotten; what these said of the voters counts for this.
     fn is_over(&self, founding: &Founding) -> bool {
-        let is_retired = |id: NodeId| self.retired.contains_key(&id);
         let named = self.named(founding.id(), Some(founding));
         let lists = named.iter().filter(|counting| !counting.group.voters.is_empty());
         match lists.max_by_key(|counting| counting.group.index) {
-            Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(is_retired)),
-            None => founding.ids().all(is_retired),
+            Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(|id| self.is_gone(id))),
+            None => founding.ids().all(|id| self.is_gone(id)),
         }
     }
 
-    /// True if an operator's founding stands in the place of this one: of everything that is not established, except of another
-    /// operator's founding that it does not name.
-    fn is_overridden(&self, founding: &Founding) -> bool {
+    /// True if an operator's founding, complete, stands in the place of this cluster: of every one that it names, and of every
+    /// founding that servers agreed on and that is not established.
+    fn is_overridden(&self, id: ClusterId, founding: Option<&Founding>) -> bool {
+        let is_weaker = || {
+            let agreed = founding.filter(|founding| founding.operator().is_none());
+            agreed.is_some() && !self.voting(id, founding, &|_| false).established
+        };
         let is_stronger = |other: &Founding| {
-            let Some(operator) = other.operator().filter(|_| other.id() != founding.id()) else {
-                return false;
-            };
-            founding.operator().is_none() || operator.overrides.contains(&founding.id())
+            let operator = other.operator().filter(|_| other.id() != id && offer::is_complete(self, other));
+            operator.is_some_and(|operator| operator.overrides.contains(&id) || is_weaker())
         };
         self.foundings.values().any(|other| is_stronger(other))
-            && !self.voting(founding.id(), Some(founding), &|_| false).established
     }
 
-    /// The retired ids that founded clusters which are over: their votes count no more. An id that has not retired can vote again.
+    /// The retired and forgotten ids that founded clusters which are over: their votes count no more. Any other id can vote again.
     pub(super) fn settled_ids(&self, standing: &Standing<'_>) -> BTreeSet<NodeId> {
         let over = self.foundings.values().filter(|founding| !standing.clusters.contains_key(&founding.id()));
-        over.flat_map(|founding| founding.ids()).filter(|id| self.retired.contains_key(id)).collect()
+        over.flat_map(|founding| founding.ids()).filter(|id| self.is_gone(*id)).collect()
     }
 
     /// The reports about one cluster by those whom its founding names, or a list of theirs: nobody reports himself in.
@@ -136,10 +130,10 @@ impl Knowledge {
         reports
     }
 
-    /// The reports about one cluster that count: a reporter that has retired says no more.
+    /// The reports about one cluster that count: a reporter that has retired or is forgotten says no more.
     fn counting(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
         let mut reports = self.named(id, founding);
-        reports.retain(|counting| !self.retired.contains_key(&counting.heard.reporter));
+        reports.retain(|counting| !self.is_gone(counting.heard.reporter));
         reports
     }
 
@@ -206,6 +200,55 @@ impl Knowledge {
     fn seat(&self, voter: NodeId, cluster_id: ClusterId, is_alive: IsAlive<'_>) -> NodeId {
         let heir = self.same_server(voter, cluster_id).find(|other| is_alive(*other));
         heir.filter(|_| !is_alive(voter)).unwrap_or(voter)
+    }
+}
+
+impl Knowledge {
+    /// True if an operator has forgotten a node, and it has said nothing since.
+    pub(super) fn is_forgotten(&self, id: NodeId) -> bool {
+        let said = self.last_number(id);
+        self.forgettings().any(|forgotten| forgotten.id == id && forgotten.report == said)
+    }
+
+    /// True if nothing that a node has reported counts any more.
+    pub(super) fn is_gone(&self, id: NodeId) -> bool {
+        self.retired.contains_key(&id) || self.is_forgotten(id)
+    }
+
+    /// Number of the last report of a node; 0 if it made none.
+    pub(super) fn last_number(&self, id: NodeId) -> u64 {
+        self.reports.get(&id).map_or(0, |report| report.number)
+    }
+
+    /// True if a node is known by its reports, or as a founder or a voter.
+    pub(super) fn speaks_of(&self, id: NodeId) -> bool {
+        let groups = self.reports.values().filter_map(|report| report.group.as_ref());
+        let mut voters = groups.flat_map(|group| &group.voters).filter_map(|voter| voter.id);
+        let founds = self.foundings.values().any(|founding| founding.founder(id).is_some());
+        self.reports.contains_key(&id) || founds || voters.any(|voter| voter == id)
+    }
+
+    /// The nodes that operators have forgotten, each in the latest life of which that was said.
+    pub(super) fn forgotten(&self) -> BTreeMap<NodeId, Forgotten> {
+        let mut forgotten: BTreeMap<NodeId, Forgotten> = BTreeMap::new();
+        for said in self.forgettings() {
+            let known = forgotten.entry(said.id).or_insert(*said);
+            known.counts |= said.counts;
+            known.last = known.last.max(said.last);
+        }
+        forgotten
+    }
+
+    /// Takes back that a node was forgotten.
+    pub(super) fn remember(&mut self, id: NodeId) {
+        self.words.retain(|_, word| !matches!(&word.said, Said::Forgotten(forgotten) if forgotten.id == id));
+    }
+
+    fn forgettings(&self) -> impl Iterator<Item = &Forgotten> {
+        self.words.values().filter_map(|word| match &word.said {
+            Said::Forgotten(forgotten) => Some(forgotten),
+            Said::Keep { .. } | Said::Over(_) | Said::GoneId(_) | Said::GoneAddr(_) => None,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The servers, clusters and addresses that a reason names.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use crate::node::{NodeId, NodeName};
 
@@ -25,7 +25,55 @@ pub struct Counting {
     /// Name or id, and address, of each server.
     pub servers: Vec<(String, SocketAddr)>,
     /// Addresses that a provider lists and that have never answered.
-    pub silent: Vec<SocketAddr>,
+    pub silent: Vec<SilentAddr>,
+}
+
+/// An address from which no answer has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentAddr {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Time for which it has been listed here without an answer, and by which providers; `None` if another agent counts it.
+    pub listed: Option<(Silence, Vec<String>)>,
+}
+
+/// A time of silence, in steps that a reader cares for: what is told changes only with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence(Duration);
+
+impl From<Duration> for Silence {
+    fn from(silence: Duration) -> Self {
+        let step = match silence.as_secs() {
+            ..60 => 10,
+            60..3_600 => 60,
+            3_600..172_800 => 3_600,
+            172_800.. => 86_400,
+        };
+        Self(Duration::from_secs(silence.as_secs() / step * step))
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            0 => f.write_str("for less than 10 s"),
+            seconds @ ..60 => write!(f, "for {seconds} s"),
+            seconds @ 60..3_600 => write!(f, "for {} min", seconds / 60),
+            seconds @ 3_600..172_800 => write!(f, "for {} h", seconds / 3_600),
+            seconds @ 172_800.. => write!(f, "for {} days", seconds / 86_400),
+        }
+    }
+}
+
+impl fmt::Display for SilentAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.listed {
+            Some((silence, by)) => {
+                write!(f, "{} (silent {silence}, listed by {})", self.addr, by.join(" and by "))
+            }
+            None => write!(f, "{} (listed at another agent)", self.addr),
+        }
+    }
 }
 
 /// Servers that a sentence about their number shows.
@@ -36,7 +84,7 @@ impl fmt::Display for Counting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut items: Vec<String> =
             self.servers.iter().map(|(name, addr)| format!("{name} at {addr}")).collect();
-        items.extend(self.silent.iter().map(|addr| format!("{addr}, which never answered")));
+        items.extend(self.silent.iter().map(|silent| format!("{silent}, which never answered")));
         let more = items.len().saturating_sub(COUNTED_SHOWN);
         items.truncate(COUNTED_SHOWN);
         f.write_str(&items.join("; "))?;
@@ -79,6 +127,16 @@ impl<T: fmt::Display> fmt::Display for Listing<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silence_is_told_in_steps() {
+        let told = |seconds| Silence::from(Duration::from_secs(seconds)).to_string();
+        assert_eq!(
+            [0, 9, 19, 61, 7_199].map(told),
+            ["for less than 10 s", "for less than 10 s", "for 10 s", "for 1 min", "for 1 h",]
+        );
+        assert_eq!([172_799, 172_800, 900_000].map(told), ["for 47 h", "for 2 days", "for 10 days"]);
+    }
 
     #[test]
     fn a_sentence_names_eight_of_many() {

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr};
 use super::{
     ballot::Ballot,
     certificate::{Acceptance, Certificate},
+    consent::Consent,
     founding::{ClusterId, Founder, Founding, Override},
+    knowledge::MAX_FOUNDINGS,
+    offer,
     record::FoundingRecord,
     terms::Terms,
 };
@@ -15,7 +18,10 @@ use crate::node::{ClusterName, NodeId};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideRefused {
     /// A group exists here.
-    #[error("cluster {0} is established here: an override would make a second one beside it")]
+    #[error(
+        "cluster {0} is established here: an override would make a second one beside it; if its data is lost in any case, say \
+         --i-will-lose-data"
+    )]
     Established(ClusterId),
     /// The server here has begun, or holds data.
     #[error(
@@ -26,6 +32,11 @@ pub enum OverrideRefused {
     /// A named founder is unknown.
     #[error("no server {0} is known: `chronik-agent members` lists those that are")]
     Unknown(NodeId),
+    /// Too many foundings are known.
+    #[error(
+        "too many overrides are known: say it again once agents have started over with `chronik-agent bootstrap reset`"
+    )]
+    TooMany,
     /// Nobody is named.
     #[error("an override names at least one founder")]
     Nobody,
@@ -102,25 +113,64 @@ pub(super) fn proven(
     Certificate::new(founding, [acceptance]).map_err(|_| OverrideRefused::Nobody)
 }
 
+/// The server of a founder, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ServerSeen {
+    /// True if it holds data, or has begun.
+    pub(super) holds_data: bool,
+    /// True if it is seen to be blank, and waits.
+    pub(super) is_seen_blank: bool,
+}
+
+/// The answer of this node to an operator's founding of which it is a founder.
+pub(super) fn consider(record: &FoundingRecord, founding: &Founding, server: ServerSeen) -> Consent {
+    let Some(operator) = founding.operator() else { return Consent::Accepted };
+    let standing = record.standing();
+    let accepted = offer::accepted(&record.knowledge, record.node_id(), &standing.spoken);
+    let known = standing.clusters.keys().copied().chain(accepted.into_iter().map(Founding::id));
+    let unnamed: BTreeSet<ClusterId> =
+        known.filter(|id| *id != founding.id() && !operator.overrides.contains(id)).collect();
+    if !unnamed.is_empty() {
+        return Consent::Unnamed(unnamed);
+    }
+    if operator.forced {
+        return Consent::Accepted;
+    }
+    let is_established =
+        |id: &&ClusterId| standing.cluster(**id, &|_| false).is_some_and(|cluster| cluster.established);
+    if let Some(id) = standing.clusters.keys().find(is_established) {
+        return Consent::Established(*id);
+    }
+    let noted = record.notes.as_ref().filter(|notes| standing.clusters.contains_key(&notes.cluster_id));
+    // A server that was told may be about to start, unless it shows that it waits.
+    let has_begun = noted.is_some_and(|notes| notes.begun || notes.is_own() && !server.is_seen_blank);
+    if has_begun || server.holds_data { Consent::Begun } else { Consent::Accepted }
+}
+
 /// The founding by an operator of exactly these founders, under an id that names the clusters it puts an end to. `known` are the
 /// servers as gossip knows them, and `seen` is the highest round heard of.
 ///
 /// # Errors
-/// A founder is unknown.
+/// A founder is unknown, a group is established, or the server here, if it is a founder's, has begun.
 pub(super) fn overriding(
     record: &FoundingRecord,
     cluster_name: &ClusterName,
     founders: &BTreeSet<NodeId>,
     known: &[&Founder],
     seen: u64,
+    loss: DataLoss,
+    server: ServerSeen,
 ) -> Result<Founding, OverrideRefused> {
     if founders.is_empty() {
         return Err(OverrideRefused::Nobody);
     }
-    let standing = record.knowledge.standing().clusters;
-    let foundings = || standing.values().filter_map(|claimed| claimed.founding);
-    let before = foundings().filter_map(Founding::operator).flat_map(|operator| &operator.overrides);
-    let overrides: BTreeSet<ClusterId> = standing.keys().chain(before).copied().collect();
+    if record.knowledge.foundings.len() >= MAX_FOUNDINGS {
+        return Err(OverrideRefused::TooMany);
+    }
+    let standing = record.standing();
+    let foundings = || record.knowledge.foundings.values();
+    let overrides: BTreeSet<ClusterId> =
+        standing.clusters.keys().copied().chain(foundings().map(|founding| founding.id())).collect();
     let entry = |id: &NodeId| {
         let entry = known.iter().find(|founder| founder.id == *id);
         entry.map(|founder| (*founder).clone()).ok_or(OverrideRefused::Unknown(*id))
@@ -129,5 +179,14 @@ pub(super) fn overriding(
     let promised = record.promised.map(|promised| promised.round);
     let recorded = promised.max(foundings().map(|founding| founding.ballot().round).max()).unwrap_or(0);
     let ballot = Ballot { round: recorded.max(seen).saturating_add(1), node: record.node_id() };
-    Ok(Founding::new(cluster_name, ballot, entries, Some(Override { overrides })))
+    let operator = Override { overrides, forced: loss == DataLoss::Allowed };
+    let founding = Founding::new(cluster_name, ballot, entries, Some(operator));
+    match consider(record, &founding, server) {
+        Consent::Established(id) => Err(OverrideRefused::Established(id)),
+        Consent::Begun if founders.contains(&record.node_id()) => {
+            let begun = record.notes.as_ref().map(|notes| notes.cluster_id);
+            Err(OverrideRefused::Begun(begun.unwrap_or(founding.id())))
+        }
+        Consent::Begun | Consent::Accepted | Consent::Unnamed(_) => Ok(founding),
+    }
 }

@@ -7,9 +7,9 @@ use super::{
     config::{Admission, SeedGate},
     counted::Counted,
     founding::ClusterId,
-    listing::{Counting, Listing, OtherExpect},
+    listing::{Counting, Listing, OtherExpect, SilentAddr},
     reason::Reason,
-    sightings::{Attestation, Contact, Sighting},
+    sightings::{Attestation, Contact, Listed, Sighting},
     situation::Situation,
     terms::Terms,
 };
@@ -35,6 +35,10 @@ impl Readiness {
         let mut eligible = BTreeSet::new();
         let mut wake = None;
         reasons.extend(situation.fault().cloned());
+        // The decision names the operator's founding that this server waits for.
+        if record.pending().is_some() {
+            reasons.push(Reason::AboutToAgree);
+        }
         if situation.server_holds_data() {
             reasons.push(Reason::ServerHoldsData);
         }
@@ -54,6 +58,7 @@ impl Readiness {
         } else if let Some(terms) = &config.terms {
             eligible = eligible_servers(situation, terms, record.node_id());
             weigh_servers(situation, agreement, terms, eligible.len(), &mut reasons);
+            weigh_count(situation, agreement, terms, now, &mut reasons);
             wake = weigh_seeds(situation, now, &mut reasons);
         } else {
             reasons.push(Reason::ExpectNotSet);
@@ -114,15 +119,33 @@ fn weigh_servers(
     if !others.is_empty() {
         reasons.push(Reason::FoundersDiffer { others: Listing(others) });
     }
+}
+
+fn weigh_count(
+    situation: &Situation,
+    agreement: &Agreement,
+    terms: &Terms,
+    now: Instant,
+    reasons: &mut Vec<Reason>,
+) {
     if let Some(most) = situation.too_many_servers() {
-        reasons.push(too_many(situation, situation.counted(), most));
+        reasons.push(too_many(situation, situation.counted(), most, now));
     } else if let (Some(counted), Some(most)) = (agreement.refused(), terms.most_servers()) {
-        reasons.push(too_many(situation, counted, most));
+        reasons.push(too_many(situation, counted, most, now));
     }
 }
 
+/// A silent address, with the time of its silence and the providers that list it.
+fn silent(situation: &Situation, addr: SocketAddr, now: Instant) -> SilentAddr {
+    let listed = situation.sightings().unanswered_seeds.get(&addr).map(|Listed { since, by }| {
+        let silence = now.saturating_duration_since(*since).into();
+        (silence, by.iter().map(ToString::to_string).collect())
+    });
+    SilentAddr { addr, listed }
+}
+
 /// The reason that names every server and every silent address that makes the number too large.
-fn too_many(situation: &Situation, counted: &Counted, most: usize) -> Reason {
+fn too_many(situation: &Situation, counted: &Counted, most: usize, now: Instant) -> Reason {
     let name = |(id, addr): (&NodeId, &SocketAddr)| {
         let name = situation.name_of(*id);
         let id = id.to_string();
@@ -130,7 +153,7 @@ fn too_many(situation: &Situation, counted: &Counted, most: usize) -> Reason {
     };
     let who = Counting {
         servers: counted.ids.iter().map(name).collect(),
-        silent: counted.silent.iter().copied().collect(),
+        silent: counted.silent.iter().map(|addr| silent(situation, *addr, now)).collect(),
     };
     Reason::TooManyServers { known: counted.len(), most, who }
 }
@@ -138,18 +161,22 @@ fn too_many(situation: &Situation, counted: &Counted, most: usize) -> Reason {
 fn weigh_seeds(situation: &Situation, now: Instant, reasons: &mut Vec<Reason>) -> Option<Instant> {
     let config = situation.config();
     let patience = config.timing.patience;
+    let counts = |addr: &SocketAddr| situation.counted().silent.contains(addr);
     let unanswered = &situation.sightings().unanswered_seeds;
-    let strict = config.seed_gate == SeedGate::Strict;
-    let addrs: Vec<_> = unanswered
+    // An operator may have said that there is nobody any more.
+    let unanswered: Vec<(&SocketAddr, Instant)> = unanswered
         .iter()
-        .filter(|(_, since)| strict || now < **since + patience)
-        .map(|(addr, _)| *addr)
+        .filter(|(addr, _)| counts(addr))
+        .map(|(addr, listed)| (addr, listed.since))
         .collect();
+    let strict = config.seed_gate == SeedGate::Strict;
+    let holds = unanswered.iter().filter(|(_, since)| strict || now < *since + patience);
+    let addrs: Vec<_> = holds.map(|(addr, _)| silent(situation, **addr, now)).collect();
     if strict && situation.sightings().unheard_providers {
         reasons.push(Reason::UnheardProviders);
     }
     if !addrs.is_empty() {
         reasons.push(Reason::UnheardSeeds { addrs: Listing(addrs) });
     }
-    unanswered.values().map(|since| *since + patience).filter(|end| !strict && *end > now).min()
+    unanswered.iter().map(|(_, since)| *since + patience).filter(|end| !strict && *end > now).min()
 }

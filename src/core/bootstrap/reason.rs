@@ -6,7 +6,7 @@ use super::{
     ballot::Ballot,
     cluster::Voter,
     founding::ClusterId,
-    listing::{Counting, Founders, Listing, OtherExpect},
+    listing::{Counting, Founders, Listing, OtherExpect, SilentAddr},
     server_id::ServerId,
 };
 use crate::node::{EndpointName, NodeId, NodeName};
@@ -164,10 +164,11 @@ reasons! {
     /// Listed addresses have not answered, and may be members of a cluster.
     UnheardSeeds {
         /// Those addresses.
-        addrs: Listing<SocketAddr>,
+        addrs: Listing<SilentAddr>,
     } = "unheard_seeds",
         "no answer from {addrs}",
-        "a cluster may exist there; wait, start them, or take them out of discovery";
+        "a cluster may exist there; wait, start them, take those that are gone out of the provider, or say of each \
+         `chronik-agent bootstrap vouch --gone ADDR`";
 
     /// The view changed less than the settle time ago.
     Settling = "settling",
@@ -287,7 +288,8 @@ reasons! {
         by: Listing<String>,
     } = "claim_unconfirmed",
         "{by} said that cluster {cluster_id} exists, and none of them is alive",
-        "start one of them, or if they are gone for good give the cluster up with `chronik-agent bootstrap reset --cluster {cluster_id}`";
+        "start one of them, or if they are gone for good forget each with `chronik-agent forget NODE`, by name or id, or give the \
+         cluster up with `chronik-agent bootstrap reset --cluster {cluster_id}`";
 
     /// The server reports or holds data of another cluster than the one that is known here.
     ServerDisagrees {
@@ -350,6 +352,20 @@ reasons! {
     } = "cluster_given_up",
         "an operator has given up cluster {cluster_id}, of which this server is",
         "empty its data directory and attest that it is blank, then it joins the cluster that was kept";
+
+    /// This server waits for the other founders of an operator's founding.
+    OverridePending {
+        /// The founding.
+        cluster_id: ClusterId,
+        /// Founders that have not accepted it, each with its reason.
+        missing: Listing<String>,
+        /// Founders that have.
+        others: Founders,
+    } = "override_pending",
+        "this server has accepted that an operator bootstraps cluster {cluster_id}, and others have not: {missing}",
+        "start those that have not answered, and see to the reasons of the others; without them, say it again of those that have \
+         accepted, with `chronik-agent bootstrap override --founders {others}`, or take it back with `chronik-agent bootstrap reset \
+         --cluster {cluster_id}`";
 
     /// The decision is being saved.
     Saving = "saving",

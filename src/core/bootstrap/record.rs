@@ -8,9 +8,12 @@ use super::{
     ballot::Ballot,
     founding::{ClusterId, Founding},
     knowledge::{Knowledge, Retirement},
+    known::Standing,
     notes::Notes,
+    offer,
     report::Report,
     terms::Terms,
+    word::Spoken,
 };
 use crate::{
     node::{ClusterName, Epoch, NodeId},
@@ -139,6 +142,34 @@ impl FoundingRecord {
     pub(super) fn notes_mut(&mut self, cluster_id: ClusterId) -> &mut Notes {
         self.notes.take_if(|notes| notes.cluster_id != cluster_id);
         self.notes.get_or_insert_with(|| Notes::new(cluster_id))
+    }
+
+    /// The clusters that stand, as they are seen here.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        self.knowledge.standing(self.held())
+    }
+
+    /// True if any cluster stands.
+    pub(super) fn knows_cluster(&self) -> bool {
+        !self.standing().clusters.is_empty()
+    }
+
+    /// The cluster of which the server here is, unless this node has accepted an override that ends it.
+    fn held(&self) -> Option<ClusterId> {
+        let noted = self.notes.as_ref().filter(|notes| notes.is_own()).map(|notes| notes.cluster_id);
+        let group = self.own_report().and_then(|report| report.group.as_ref());
+        let held = noted.or(group.map(|group| group.cluster_id))?;
+        let ends = |founding: &Founding| {
+            founding.operator().is_some_and(|operator| operator.overrides.contains(&held))
+                && offer::has_accepted(&self.knowledge, founding, self.node_id())
+                && offer::is_complete(&self.knowledge, founding)
+        };
+        (!self.knowledge.foundings.values().any(|founding| ends(founding))).then_some(held)
+    }
+
+    /// The operator's founding that this node has accepted and that others have not.
+    pub(super) fn pending(&self) -> Option<&Founding> {
+        offer::pending(&self.knowledge, self.node_id(), &Spoken::weigh(&self.knowledge.words))
     }
 
     /// The report of this node.

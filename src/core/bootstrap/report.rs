@@ -1,9 +1,11 @@
 //! The report of one agent about the server beside it: that server's own words, with the reporter's name on them.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use super::{cbor, cluster::Voter, founding::ClusterId, server_id::ServerId};
+use super::{cbor, cluster::Voter, consent::Consent, founding::ClusterId, server_id::ServerId};
 use crate::{
     node::NodeId,
     signing::{Domain, Statement},
@@ -11,6 +13,8 @@ use crate::{
 
 /// The last number that a report may have, so that no message uses up the numbers.
 const LAST_NUMBER: u64 = 1 << 48;
+/// Most answers to operators' foundings: as many as foundings are kept.
+const MAX_CONSENTS: usize = 16;
 /// Most voters in one list.
 const MAX_VOTERS: usize = 64;
 
@@ -30,6 +34,10 @@ pub struct Report {
     /// The group that the server says exists.
     #[n(2)]
     pub group: Option<GroupReport>,
+    /// The reporter's answers to operators' foundings.
+    #[n(3)]
+    #[serde(default)]
+    pub consents: BTreeMap<ClusterId, Consent>,
 }
 
 /// A server that holds data of a cluster.
@@ -105,7 +113,9 @@ impl Report {
             let own = group.index.is_given || group.index.value < LAST_NUMBER;
             own && group.voters.len() <= MAX_VOTERS
         };
-        self.number < LAST_NUMBER && self.group.as_ref().is_none_or(fits)
+        self.number < LAST_NUMBER
+            && self.consents.len() <= MAX_CONSENTS
+            && self.group.as_ref().is_none_or(fits)
     }
 
     /// The clusters that this report says exist.

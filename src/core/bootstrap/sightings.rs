@@ -1,6 +1,11 @@
 //! Other nodes and listed addresses, as gossip and the providers know them when it matters to the founding.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{
     counted::Counted,
@@ -17,12 +22,21 @@ pub struct Sightings {
     pub counted: Counted,
     /// Number of addresses that the providers list, without this node's own.
     pub seeds: usize,
-    /// Listed addresses from which no answer has come, each with the time since when.
-    pub unanswered_seeds: BTreeMap<SocketAddr, Instant>,
+    /// Listed addresses from which no answer has come.
+    pub unanswered_seeds: BTreeMap<SocketAddr, Listed>,
     /// Set while a provider has not answered at all, so that nobody knows which addresses it lists.
     pub unheard_providers: bool,
     /// Address of another agent that uses this node's id.
     pub duplicate: Option<SocketAddr>,
+}
+
+/// An address that providers list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Time since which it is listed.
+    pub since: Instant,
+    /// Names of the providers that list it, for people.
+    pub by: BTreeSet<Arc<str>>,
 }
 
 /// Another node, as gossip knows it.

@@ -1,14 +1,19 @@
 //! Everything that the agreement depends on here, apart from the record: flags, gossip, the server, and the disk.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use super::{
     acceptor::Participation,
     config::{Admission, Config},
     counted::Counted,
+    forgetting::Forgotten,
     founding::{ClusterId, Founder},
     look::SEEN_FOR,
     message::Refusal,
+    operator::ServerSeen,
     reason::Reason,
     server::ServerReport,
     sightings::{Attestation, Sighting, Sightings},
@@ -86,10 +91,23 @@ impl Situation {
         self.counted.ids.insert(self.founder.id, self.founder.addr);
     }
 
-    /// Counts no more whom an operator calls gone for good, and whose votes are settled.
-    pub(super) fn discount(&mut self, spoken: &Spoken, settled: &BTreeSet<NodeId>) {
+    /// Counts on whom an operator has only forgotten, and no more whom he calls gone for good, and whose votes are settled.
+    pub(super) fn discount(
+        &mut self,
+        spoken: &Spoken,
+        settled: &BTreeSet<NodeId>,
+        forgotten: &BTreeMap<NodeId, Forgotten>,
+    ) {
         let me = self.founder.id;
         let Counted { ids, silent } = &mut self.counted;
+        for Forgotten { id, last, .. } in forgotten.values().filter(|forgotten| forgotten.counts) {
+            let is_member = self.sightings.nodes.contains_key(id);
+            // Another node at its address came after it: see `Sightings::counted`.
+            let addr = last.map(|last| last.addr).filter(|addr| !ids.values().any(|other| other == addr));
+            if let Some(addr) = addr.filter(|_| !is_member && *id != me) {
+                ids.insert(*id, addr);
+            }
+        }
         let answers = |id: &NodeId| self.sightings.nodes.get(id).is_some_and(Sighting::is_alive);
         ids.retain(|id, addr| {
             let is_gone = (spoken.gone.contains(id) || spoken.gone_addrs.contains(addr)) && !answers(id);
@@ -109,6 +127,11 @@ impl Situation {
         let is_heir =
             |(other, heir): (&NodeId, &Sighting)| *other > id && heir.is_alive() && heir.founder.addr == addr;
         addr != self.founder.addr && !self.sightings.nodes.iter().any(is_heir)
+    }
+
+    /// True if gossip calls this node alive.
+    pub(super) fn is_in_view(&self, id: NodeId) -> bool {
+        self.sightings.nodes.get(&id).is_some_and(Sighting::is_alive)
     }
 
     /// The entry of a node as it announces itself now, if it has said anything yet.
@@ -161,6 +184,11 @@ impl Situation {
     pub(super) fn is_seen_blank(&self, now: Instant) -> bool {
         let waits = self.waits_since.is_some_and(|since| now < since + SEEN_FOR);
         waits && self.server.as_ref().is_some_and(|server| !server.has_state)
+    }
+
+    /// The server here as an operator's founding looks at it.
+    pub(super) fn server_seen(&self, now: Instant) -> ServerSeen {
+        ServerSeen { holds_data: self.server_holds_data(), is_seen_blank: self.is_seen_blank(now) }
     }
 
     /// Progress of the look at the other founders' servers.

@@ -1,7 +1,8 @@
 //! The founding as readers see it.
 
 use super::{
-    cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport, server_id::ServerId,
+    cluster::Cluster, decision::Decision, offer::Offer, reason::Reason, server::ServerReport,
+    server_id::ServerId,
 };
 
 /// The decision, and the cluster as it is known here.
@@ -19,6 +20,8 @@ pub struct Status {
     pub fault: Option<Reason>,
     /// Things to see to beside a decision that can be carried out.
     pub remarks: Vec<Reason>,
+    /// The operators' foundings that are known, with those that have not accepted them.
+    pub offers: Vec<Offer>,
 }
 
 impl Status {

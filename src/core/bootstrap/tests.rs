@@ -79,7 +79,7 @@ fn founded(founding: &Founding) -> Body {
 
 /// Word of a reporter about its server.
 fn reported(reporter: usize, number: u64, group: GroupReport) -> Body {
-    let report = Report { number, holds: None, group: Some(group) };
+    let report = Report { number, group: Some(group), ..Report::default() };
     Body::Known(Box::new(Knowledge {
         reports: [(id(reporter), signed(reporter, report))].into(),
         ..Knowledge::default()
@@ -579,7 +579,8 @@ fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
     let cluster = founding(1..4, 1);
     let mut host = Host::knowing(config(3), &cluster);
     let holds = Some(Holding { server_id: "s1".to_owned().try_into().unwrap(), cluster_id: cluster.id() });
-    let report = Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])) };
+    let report =
+        Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])), ..Report::default() };
     host.hear(
         1,
         Body::Known(Box::new(Knowledge {
@@ -642,7 +643,7 @@ fn a_claim_is_kept_with_its_reporter_and_taken_back_with_him() {
     assert_eq!(host.reasons(), ["claim_unconfirmed"], "after a power failure, half of the site is up");
     host.see(sightings(2));
     assert_eq!(host.decision(), "join");
-    let taken_back = Report { number: 2, holds: None, group: None };
+    let taken_back = Report { number: 2, ..Report::default() };
     host.hear(
         1,
         Body::Known(Box::new(Knowledge {
@@ -886,8 +887,11 @@ fn each_reason_to_wait_is_named() {
 fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
-        let unanswered_seeds = [("10.0.0.9:7946".parse().unwrap(), host.now)].into();
-        host.see(Sightings { unanswered_seeds, ..sightings(2) });
+        let addr: std::net::SocketAddr = "10.0.0.9:7946".parse().unwrap();
+        let listed = Listed { since: host.now, by: ["dns".into()].into() };
+        let mut seen = Sightings { unanswered_seeds: [(addr, listed)].into(), ..sightings(2) };
+        seen.counted.silent.insert(addr);
+        host.see(seen);
         host.wait(9 * SECOND);
         assert_eq!(host.reasons(), ["unheard_seeds"]);
         host.wait(3 * SECOND);
@@ -1049,6 +1053,20 @@ fn an_override_replaces_what_is_not_established() {
     assert_eq!(refused(&mut host, &[9]), Err(OverrideRefused::Unknown(id(9))));
     let new = refused(&mut host, &[0, 4]).unwrap();
     host.drain();
+    assert_eq!(host.reasons(), ["override_pending"]);
+    host.hear(1, Body::Prepare(prepare(9, 3)));
+    assert_eq!(host.disk.promised, None, "it votes for nothing else meanwhile");
+    let mut half = Host::knowing(config(3), &one);
+    half.hear(1, known(&host));
+    assert_eq!(half.machine.cluster().unwrap().id, one.id(), "some of its founders have not accepted it");
+    let accepted = Report { number: 1, consents: [(new, Consent::Accepted)].into(), ..Report::default() };
+    host.hear(
+        4,
+        Body::Known(Box::new(Knowledge {
+            reports: [(id(4), signed(4, accepted))].into(),
+            ..Knowledge::default()
+        })),
+    );
     assert_eq!((host.machine.cluster().unwrap().id, host.decision()), (new, "bootstrap"));
     host.hear(1, founded(&one));
     assert_eq!(host.decision(), "bootstrap", "late news of what was overridden");
@@ -1061,8 +1079,7 @@ fn an_override_replaces_what_is_not_established() {
     member.drain();
     assert_eq!(refused(&mut member, &[0]), Err(OverrideRefused::Established(one.id())));
     member.hear(1, known(&host));
-    assert_eq!(member.decision(), "resume", "it goes on, and shows the other one");
-    assert!(matches!(member.machine.remarks(), [Reason::TwoClusters { .. }, ..]));
+    assert_eq!(member.decision(), "resume", "it goes on, and does not accept the other one");
     let mut begun = Host::knowing(config(3), &one);
     begun.machine.server_begins(blank_server("first"), begun.now);
     begun.drain();
@@ -1179,4 +1196,206 @@ fn a_nack_ends_a_ballot_or_does_nothing() {
     assert_eq!(host.machine.agreement, Agreement::new(before.record().clone()));
     let again = prepared(&host.wait(10 * SECOND));
     assert!(again.round > higher.round, "the next ballot is above everything heard of");
+}
+
+/// The life of a server before it was forgotten.
+fn last_life(server: usize) -> LastLife {
+    LastLife { epoch: crate::node::Epoch(5), bump: 0, addr: founder(server).addr }
+}
+
+#[test]
+fn what_a_forgotten_node_has_reported_ends_until_it_says_it_anew() {
+    let mut host = Host::new(config(3));
+    let claimed: ClusterId = [7; 16].into();
+    let claim = |number| reported(1, number, group(claimed, 4, [1]));
+    host.hear(1, claim(5));
+    let mut gone = sightings(2);
+    gone.nodes.get_mut(&id(1)).unwrap().contact = Contact::Remembered;
+    host.see(gone.clone());
+    assert_eq!(host.reasons(), ["claim_unconfirmed"]);
+    assert_eq!(host.machine.forget(id(2), None, host.now), Err(ForgetRefused::Alive("c".to_owned())));
+    assert_eq!(host.machine.forget(id(0), None, host.now), Err(ForgetRefused::Myself(id(0))));
+    assert_eq!(host.machine.forget(id(9), None, host.now), Err(ForgetRefused::Unknown(id(9))));
+    assert_eq!(host.machine.forget(id(1), Some(last_life(1)), host.now), Ok(true), "it may have voted");
+    host.drain();
+    assert!(!host.reasons().contains(&"claim_unconfirmed"), "{:?}", host.reasons());
+    host.hear(2, claim(5));
+    assert!(!host.reasons().contains(&"claim_unconfirmed"), "others still tell of it");
+    assert_eq!(host.machine.forgotten().into_iter().collect::<Vec<_>>(), [(id(1), last_life(1))]);
+    let mut again = Host::restarted(config(3), host.disk.clone());
+    again.see(sightings(2));
+    again.hear(1, claim(6));
+    assert_eq!(again.decision(), "join", "it has said so anew");
+}
+
+#[test]
+fn a_node_that_hears_that_it_was_forgotten_reports_under_another_number() {
+    let mut host = Host::new(config(3));
+    host.see(sightings(2));
+    let before = host.disk.own_report().map_or(0, |report| report.number);
+    let said = |report: u64| {
+        let said = Said::Forgotten(Forgotten { id: id(0), last: Some(last_life(0)), report, counts: false });
+        let word = Word { said, node: id(1), number: report / 2 + 1, seen: BTreeSet::new() };
+        Body::Known(Box::new(Knowledge {
+            words: [(word.id(), signed(1, word))].into(),
+            ..Knowledge::default()
+        }))
+    };
+    host.hear(1, said(u64::MAX));
+    assert_eq!(host.disk.own_report(), None, "a word about a report that it never made is about nothing");
+    host.hear(1, said(before));
+    assert_eq!(host.disk.own_report().unwrap().number, before + 1);
+    assert!(!host.disk.knowledge.is_forgotten(id(0)));
+}
+
+#[test]
+fn a_cluster_whose_voters_are_all_forgotten_is_over_and_their_votes_with_it() {
+    let founding = founding(1..=3, 1);
+    let mut host = Host::knowing(config(3), &founding);
+    let mut gone = sightings(5);
+    (1..=3).for_each(|at| gone.nodes.get_mut(&id(at)).unwrap().contact = Contact::Remembered);
+    host.see(gone.clone());
+    assert_eq!(host.decision(), "join");
+    for at in 1..=3 {
+        assert_eq!(host.decision(), "join");
+        host.machine.forget(id(at), Some(last_life(at)), host.now).unwrap();
+        host.drain();
+    }
+    assert_eq!(host.decision(), "wait");
+    assert!(!host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+}
+
+#[test]
+fn to_forget_a_node_does_not_take_its_vote_away() {
+    let mut host = Host::new(config(2));
+    let mut all = sightings(3);
+    all.nodes.values_mut().for_each(|node| node.expect = Some(2));
+    all.nodes.get_mut(&id(3)).unwrap().contact = Contact::Remembered;
+    host.see(all.clone());
+    assert!(host.reasons().contains(&"too_many_servers"));
+    assert_eq!(host.machine.forget(id(3), Some(last_life(3)), host.now), Ok(true));
+    all.nodes.remove(&id(3));
+    all.counted.ids.remove(&id(3));
+    host.see(all.clone());
+    assert!(host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+    host.machine.vouch(Gone::Id(id(3)), host.now).unwrap();
+    host.drain();
+    assert!(!host.reasons().contains(&"too_many_servers"), "{:?}", host.reasons());
+}
+
+/// Nobody else hears of the word, so that the node cannot answer it.
+#[test]
+fn without_a_group_key_a_forgotten_node_counts_again_once_it_is_seen() {
+    let mut host = Host::new(Config { words: Words::Here, ..config(3) });
+    let claim = reported(1, 5, group([7; 16].into(), 4, [1]));
+    host.hear(1, claim);
+    let mut gone = sightings(2);
+    gone.nodes.get_mut(&id(1)).unwrap().contact = Contact::Remembered;
+    host.see(gone);
+    host.machine.forget(id(1), Some(last_life(1)), host.now).unwrap();
+    host.drain();
+    assert!(!host.reasons().contains(&"claim_unconfirmed"));
+    host.see(sightings(2));
+    assert_eq!(host.decision(), "join");
+    assert!(host.disk.knowledge.words.is_empty());
+}
+
+#[test]
+fn a_founder_looks_into_its_server_before_it_accepts_an_override() {
+    let one = founding(0..3, 1);
+    let operator = |forced, overrides: &[ClusterId]| {
+        let operator = Override { overrides: overrides.iter().copied().collect(), forced };
+        let founders = [0, 4].map(founder).into();
+        Founding::new(&name(), Ballot { round: 5, node: id(4) }, founders, Some(operator))
+    };
+    let said =
+        |host: &Host, founding: &Founding| host.disk.own_report().unwrap().consents[&founding.id()].clone();
+    let hear = |host: &mut Host, founding: &Founding| {
+        host.hear(4, founded(founding));
+        said(host, founding)
+    };
+    let mut host = Host::knowing(config(3), &one);
+    assert_eq!(hear(&mut host, &operator(false, &[])), Consent::Unnamed([one.id()].into()));
+    host.machine.server_asks(None, host.now);
+    host.drain();
+    let named = operator(false, &[one.id(), operator(false, &[]).id()]);
+    assert_eq!(
+        hear(&mut host, &named),
+        Consent::Begun,
+        "it was told to begin, and nobody says that it has not"
+    );
+    assert_eq!(host.decision(), "bootstrap", "it goes on");
+    host.machine.server_attests(ServerReport { once: true, ..blank_server("s") }, host.now);
+    host.drain();
+    assert_eq!(said(&host, &named), Consent::Accepted, "it is seen to wait");
+    assert_eq!(host.reasons(), ["override_pending"]);
+    host.machine.give_up(named.id(), host.now).unwrap();
+    host.drain();
+    assert!(!host.reasons().contains(&"override_pending"), "an operator has taken it back");
+
+    let mut begun = Host::knowing(config(3), &one);
+    begun.machine.server_begins(blank_server("s"), begun.now);
+    begun.drain();
+    let named = operator(false, &[one.id()]);
+    assert_eq!(hear(&mut begun, &named), Consent::Begun);
+    let forced = operator(true, &[one.id(), named.id()]);
+    assert_eq!(hear(&mut begun, &forced), Consent::Accepted);
+    let report =
+        Report { number: 1, consents: [(forced.id(), Consent::Accepted)].into(), ..Report::default() };
+    begun.hear(
+        4,
+        Body::Known(Box::new(Knowledge {
+            reports: [(id(4), signed(4, report))].into(),
+            ..Knowledge::default()
+        })),
+    );
+    assert_eq!(begun.reasons(), ["cluster_given_up"], "its server holds data of another one");
+    begun.machine.server_attests(blank_server("new"), begun.now);
+    begun.drain();
+    assert_eq!((begun.decision(), begun.machine.cluster().unwrap().id), ("bootstrap", forced.id()));
+}
+
+/// It takes effect where the server is blank and was told nothing; elsewhere it is a rival.
+#[test]
+fn an_override_takes_no_server_that_was_told_otherwise_and_has_not_accepted_it() {
+    let one = founding(0..3, 1);
+    let operator = Override { overrides: [one.id()].into(), forced: false };
+    let ballot = Ballot { round: 5, node: id(4) };
+    let new = Founding::new(&name(), ballot, [4, 5].map(founder).into(), Some(operator));
+    let accepted =
+        || Report { number: 1, consents: [(new.id(), Consent::Accepted)].into(), ..Report::default() };
+    let knowledge = Knowledge {
+        foundings: [(new.id(), proven(&new))].into(),
+        reports: [4, 5].map(|at| (id(at), signed(at, accepted()))).into(),
+        ..Knowledge::default()
+    };
+    let complete = Body::Known(Box::new(knowledge));
+    let mut blank = Host::knowing(config(3), &one);
+    blank.hear(4, complete.clone());
+    assert_eq!((blank.decision(), blank.machine.cluster().unwrap().id), ("join", new.id()));
+    let mut told = Host::knowing(config(3), &one);
+    told.machine.server_asks(None, told.now);
+    told.drain();
+    told.hear(4, complete);
+    assert_eq!((told.decision(), told.machine.cluster().unwrap().id), ("bootstrap", one.id()));
+    assert!(matches!(told.machine.remarks(), [Reason::TwoClusters { .. }, ..]));
+}
+
+#[test]
+fn overrides_without_end_are_refused_until_a_reset() {
+    let mut host = Host::new(config(1));
+    let me: BTreeSet<NodeId> = [id(0)].into();
+    let mut said = 0;
+    let refused = loop {
+        match host.machine.override_founders(&me, DataLoss::Allowed, host.now) {
+            Ok(_) => said += 1,
+            Err(refused) => break refused,
+        }
+        host.drain();
+        assert_eq!(host.decision(), "bootstrap", "the last one counts");
+    };
+    assert_eq!((refused, said), (OverrideRefused::TooMany, 16));
+    let next = host.machine.reset(key(0), DataLoss::Allowed).unwrap();
+    let mut next = Host::restarted(config(1), FoundingRecord { key: key(0), ..next });
+    next.machine.override_founders(&me, DataLoss::Allowed, next.now).unwrap();
 }

@@ -11,7 +11,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{cbor, digest, founding::ClusterId};
+use super::{cbor, digest, forgetting::Forgotten, founding::ClusterId};
 use crate::{
     node::NodeId,
     signing::{Domain, Signed, Statement},
@@ -89,6 +89,9 @@ pub enum Said {
     /// The agent at this address is gone for good and counts no more.
     #[n(3)]
     GoneAddr(#[cbor(n(0), with = "cbor::text")] SocketAddr),
+    /// This node is gone from every view, until it shows that it lives.
+    #[n(4)]
+    Forgotten(#[n(0)] Forgotten),
 }
 
 impl Statement for Word {
@@ -136,12 +139,13 @@ impl Spoken {
                 Said::Over(id) => _ = ended.insert(*id),
                 Said::GoneId(id) => _ = spoken.gone.insert(*id),
                 Said::GoneAddr(addr) => _ = spoken.gone_addrs.insert(*addr),
+                Said::Forgotten(_) => {}
             }
         }
         // A later word about one cluster leaves what an earlier one said about others.
         let all = words.values().filter_map(|word| match &word.said {
             Said::Over(id) => Some(*id),
-            Said::Keep { .. } | Said::GoneId(_) | Said::GoneAddr(_) => None,
+            Said::Keep { .. } | Said::GoneId(_) | Said::GoneAddr(_) | Said::Forgotten(_) => None,
         });
         ended.extend(all.filter(|id| !kept.contains(id)));
         spoken.disputed = kept.intersection(&ended).copied().collect();

@@ -35,6 +35,8 @@ pub(super) enum Action {
     NoteOther(Peer),
     /// Takes note of a goodbye.
     NoteLeft(Goodbye),
+    /// Forgets this life of a node, and all before it.
+    Forget(Peer),
     /// Runs a timer of the engine.
     RunTimer(Timer<Peer>),
     /// Has the engine gossip at once, not at its next timer.

@@ -93,8 +93,9 @@ impl Gossip {
         }
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. If this node alone was wrong about itself it learns that, too.
-        if packet.header.message == Message::TurnUndead {
-            return self.carry_out([Action::exchange(src.addr())], now);
+        let undead = (packet.header.message == Message::TurnUndead).then(|| Action::exchange(src.addr()));
+        if let Some(answer) = undead.or_else(|| self.parts.answer_forgotten(src)) {
+            return self.carry_out([answer], now);
         }
         let is_shown_well = matches!(
             self.parts.roster.state(&src),
@@ -469,8 +470,7 @@ impl Gossip {
         if self.parts.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
             return Told::Peer;
         }
-        let is_believed = |epoch| self.parts.horizon.reaches(epoch, now);
-        let Some(mut state) = state.believed(is_believed) else { return Told::Peer };
+        let Some(mut state) = self.parts.believe(state, now) else { return Told::Peer };
         let tells_of_itself = state.records.iter().any(|record| record.owner() == sender.id);
         self.parts.keep_records(std::mem::take(&mut state.records));
         if !self.parts.roster.is_proven(&sender) {

@@ -182,6 +182,12 @@ impl Engine {
         self.run_timer(Timer::ChangeSuspectToDown { member_id: accused, incarnation, token });
     }
 
+    /// Takes out a member, whatever its state.
+    pub(super) fn forget(&mut self, member: Peer) {
+        self.apply(Member::down(member), Telling::Quiet);
+        self.run_timer(Timer::RemoveDown(member));
+    }
+
     /// Gossips now.
     pub(super) fn gossip(&mut self) {
         self.call(|foca, runtime| foca.gossip(runtime));

@@ -11,7 +11,7 @@ use std::{
 use foca::{Identity as _, Member, OwnedNotification, State, Timer};
 
 use super::{
-    action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
+    action::{Action, Agenda, Draft, Purpose, Question, Source, Suspect, Telling},
     clock::{Clock, Tick, Wait},
     comparing::{Comparing, Scheduled, room_for_rumours},
     coordinates::Coordinates,
@@ -208,6 +208,7 @@ impl Parts {
             Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
             Action::NoteOther(life) => self.note_other(&life, &mut out, now),
             Action::NoteLeft(left) => self.note_left(left),
+            Action::Forget(life) => self.forget(&life),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
             Action::Gossip => self.engine.gossip(),
             Action::Leave => self.engine.leave(),
@@ -350,6 +351,8 @@ impl Parts {
             Fate::Drop
         } else if life.id == me.id {
             if life.epoch() == me.epoch() { Fate::Keep } else { Fate::Drop }
+        } else if self.roster.is_forgotten(life) {
+            Fate::Drop
         } else if self.roster.is_proven(life) {
             self.roster.fate(update)
         } else {
@@ -383,7 +386,8 @@ impl Parts {
         let known = self.roster.peer(&peer.id);
         let is_news = known.is_none_or(|known| peer.win_addr_conflict(&known));
         let is_other = peer.id != self.engine.me().id;
-        let may = is_other && is_news && self.roster.is_proven(peer) && !self.roster.has_left(peer);
+        let is_over = self.roster.has_left(peer) || self.roster.is_forgotten(peer);
+        let may = is_other && is_news && self.roster.is_proven(peer) && !is_over;
         may.then(|| Action::Introduce(Member::new(*peer, 0, State::Alive)))
     }
 
@@ -445,39 +449,6 @@ impl Parts {
         match self.phase {
             Phase::Leaving => MemberStatus::Left,
             Phase::Running | Phase::Duplicate => MemberStatus::Alive,
-        }
-    }
-
-    /// Takes in a goodbye that was said to this node itself.
-    pub(super) fn take_goodbye(&mut self, life: Peer, seal: Seal, now: Instant) {
-        if self.roster.has_left(&life) {
-            return;
-        }
-        match self.engine.reader().goodbye(life, seal) {
-            Some(goodbye) => self.take_rumour(Rumour::Left(goodbye.into()), now),
-            None => self.link.count_refused(),
-        }
-        self.pump(now);
-    }
-
-    /// Keeps records; those of this node itself are another process's.
-    pub(super) fn keep_records(&mut self, records: Vec<Arc<Record>>) {
-        let me = self.engine.me().id;
-        let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.owner() == me);
-        self.roster.keep(others);
-        self.agenda.put_first(own.iter().map(|record| Action::NoteOther(record.life().peer())));
-    }
-
-    /// Takes in the accounts of themselves that nodes give in a message, before what else it says of them.
-    pub(super) fn take_records(&mut self, packet: &Packet<'_>, now: Instant) {
-        let (src, me) = (packet.header.src, self.engine.me().id);
-        for item in packet.items() {
-            let is_news = |(owner, stamp): (Peer, _)| owner.id != me && self.wants_record(owner.id, stamp);
-            if rumours::proof_in(item).is_some_and(is_news)
-                && let Ok(rumour) = rumours::read(item, &src, self.engine.reader())
-            {
-                self.take_rumour(rumour, now);
-            }
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) use self::{
 use super::{
     engine::{Engine, Touched},
     packet::Fate,
-    peer::Peer,
+    peer::{LifeNumber, Peer},
     record::{Goodbye, LifeProof, Record, Stamp},
     state::EntryHash,
 };
@@ -47,6 +47,8 @@ pub(super) struct Roster {
     proofs: BTreeMap<NodeId, LifeProof>,
     /// Latest goodbye of each node.
     left: BTreeMap<NodeId, Goodbye>,
+    /// Latest life of each node that an operator has forgotten.
+    forgotten: BTreeMap<NodeId, LifeNumber>,
     /// Last direct contact with each node.
     heard: BTreeMap<NodeId, Heard>,
     /// Members whose status may have changed by what the roster itself has learnt.
@@ -82,6 +84,7 @@ impl Roster {
             records: LiteMap::new_vec(),
             proofs: BTreeMap::new(),
             left: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             heard: BTreeMap::new(),
             outdated: [me].into(),
             overlooked: 0,
@@ -230,11 +233,9 @@ impl Roster {
         if self.records.len() > bound {
             self.records.retain(|id, _| entries.contains(id));
         }
-        if self.proofs.len() > bound {
-            self.proofs.retain(|id, _| entries.contains(id));
-        }
-        if self.left.len() > bound {
+        if self.left.len().max(self.proofs.len()) > bound {
             self.left.retain(|id, _| entries.contains(id));
+            self.proofs.retain(|id, _| entries.contains(id));
         }
     }
 
@@ -265,11 +266,21 @@ impl Roster {
 
     /// Keeps the proof of a life until the metadata of it comes.
     pub(super) fn note_proof(&mut self, life: LifeProof) {
-        let known = self.proofs.get(&life.owner()).map(LifeProof::stamp);
-        let known = known.max(self.records.get(&life.owner()).map(|record| record.stamp()));
-        if known < Some(life.stamp()) {
+        let known = self.records.get(&life.owner()).map(|record| record.stamp());
+        if self.proofs.get(&life.owner()).map(LifeProof::stamp).max(known) < Some(life.stamp()) {
             self.proofs.insert(life.owner(), life);
         }
+    }
+
+    /// Takes note that an operator has forgotten this life of a node, and all before it.
+    pub(super) fn note_forgotten(&mut self, life: &Peer) {
+        let known = self.forgotten.entry(life.id).or_insert(life.life());
+        *known = life.life().max(*known);
+    }
+
+    /// True if an operator has forgotten this life of a node, or a later one.
+    pub(super) fn is_forgotten(&self, peer: &Peer) -> bool {
+        self.forgotten.get(&peer.id).is_some_and(|life| *life >= peer.life())
     }
 
     /// Takes note of direct contact with a life of a node.

@@ -4,21 +4,47 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroU16,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
-    bootstrap::{Bootstrap, Contact, Counted, Founder, Sighting, Sightings},
+    bootstrap::{Bootstrap, Contact, Counted, Founder, LastLife, Listed, Sighting, Sightings},
     gossip::Gossip,
     membership::{FoundingNews, Member, MemberStatus, Membership},
-    node::{Role, Tags},
+    node::{NodeId, Role, Tags},
 };
 
 /// Time for which contact counts as direct, if three rounds of probing everybody do not take longer.
 const DIRECT_FOR: Duration = Duration::from_secs(5);
 
-/// Addresses that the providers list, and since when.
-pub(super) type Seeds = BTreeMap<SocketAddr, Instant>;
+/// Addresses that the providers list.
+pub(super) type Seeds = BTreeMap<SocketAddr, Listed>;
+
+/// An address that a provider lists.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Name of the provider, for people.
+    pub by: Arc<str>,
+}
+
+impl From<SocketAddr> for Seed {
+    fn from(addr: SocketAddr) -> Self {
+        Self { addr, by: "a provider".into() }
+    }
+}
+
+/// Takes over what the providers list now; an address that was listed before has been since then.
+pub(super) fn list(known: &Seeds, seeds: impl IntoIterator<Item = Seed>, now: Instant) -> Seeds {
+    let mut listed = Seeds::new();
+    for Seed { addr, by } in seeds {
+        let since = known.get(&addr).map_or(now, |known| known.since);
+        listed.entry(addr).or_insert_with(|| Listed { since, by: BTreeSet::new() }).by.insert(by);
+    }
+    listed
+}
 
 /// Facts from which sightings are made.
 #[derive(Clone, Copy)]
@@ -26,6 +52,8 @@ pub(super) struct Lookout<'a> {
     pub(super) gossip: &'a Gossip,
     pub(super) membership: &'a Membership,
     pub(super) seeds: &'a Seeds,
+    /// Nodes that operators have forgotten.
+    pub(super) forgotten: &'a BTreeMap<NodeId, LastLife>,
     /// Set while a provider has not answered at all.
     pub(super) unheard_providers: bool,
     /// Address of another agent that has this node's id.
@@ -104,15 +132,21 @@ impl Lookout<'_> {
         }
     }
 
-    /// The addresses that a provider lists and from which no agent has answered. Those of another family than ours are left
+    /// The addresses that a provider lists and from which no agent has answered, nor had one that is forgotten. Those of another family than ours are left
     /// out: a name that resolves to both lists each server twice, and we could not reach it there.
-    fn unanswered(&self) -> BTreeMap<SocketAddr, Instant> {
+    fn unanswered(&self) -> Seeds {
         let here = self.gossip.me().addr();
-        let members: BTreeSet<_> = self.membership.members.values().map(|member| member.addr).collect();
+        let forgotten = self.forgotten.values().map(|last| last.addr);
+        let members = self.membership.members.values().map(|member| member.addr);
+        let members: BTreeSet<_> = members.chain(forgotten).collect();
         let silent = |addr: &SocketAddr| {
             addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
         };
-        self.seeds.iter().filter(|(addr, _)| silent(addr)).map(|(addr, since)| (*addr, *since)).collect()
+        self.seeds
+            .iter()
+            .filter(|(addr, _)| silent(addr))
+            .map(|(addr, listed)| (*addr, listed.clone()))
+            .collect()
     }
 }
 

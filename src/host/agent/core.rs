@@ -289,6 +289,10 @@ impl Core {
                 let vouched = self.machine.bootstrap().vouch(gone, now);
                 self.replies.await_disk(reply, vouched);
             }
+            Command::Forget { id, reply } => {
+                let forgotten = self.machine.forget(id, now);
+                self.replies.await_disk(reply, forgotten);
+            }
             Command::Override { founders, data_loss, reply } => {
                 let cluster = self.machine.bootstrap().override_founders(&founders, data_loss, now);
                 self.replies.await_disk(reply, cluster);

@@ -1,7 +1,6 @@
 //! The core as others see it: the snapshot for readers, and the log for operators.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     bootstrap::{Decision, Reason},
-    machine::Machine,
+    machine::{Machine, Seed},
     membership::Membership,
     retry_join::Update,
     snapshot::{About, Discovery, ProviderReport, Snapshot},
@@ -53,14 +52,19 @@ impl Publisher {
         self.refresh_at = now;
     }
 
-    /// Takes in a provider's report. Returns the seeds of all providers.
-    pub(super) fn take_update(&mut self, update: Update, now: Instant) -> Vec<SocketAddr> {
+    /// Takes in a provider's report. Returns the seeds of all providers, each with the name of its own.
+    pub(super) fn take_update(&mut self, update: Update, now: Instant) -> Vec<Seed> {
         let discovery = Arc::make_mut(&mut self.discovery);
         if let Some(report) = discovery.providers.get_mut(update.position) {
             *report = update.report;
             discovery.index += 1;
         }
-        let seeds = discovery.providers.iter().flat_map(|report| report.addrs.iter().copied()).collect();
+        let seeds = (1..).zip(&discovery.providers).flat_map(|(number, report)| {
+            let by: Arc<str> =
+                format!("provider {}, number {number} of `chronik-agent discovery`", report.provider).into();
+            report.addrs.iter().map(move |addr| Seed { addr: *addr, by: by.clone() })
+        });
+        let seeds = seeds.collect();
         self.refresh(now);
         seeds
     }

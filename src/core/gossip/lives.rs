@@ -1,23 +1,27 @@
-//! A new life of this node: because others remember a later one, because they called it failed, or because another process has
-//! had its id.
+//! Lives: which of others are believed, and a new one of this node. That begins because others remember a later one, because they
+//! called it failed, or because another process has had its id.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use foca::{Identity as _, Member, State};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    action::{Action, Purpose, Telling},
+    action::{Action, Draft, Purpose, Telling},
     clock::{Tick, Wait},
     duplicates::{DuplicateAnswer, Meeting},
     frame,
     output::Event,
+    packet::Packet,
     parts::{Parts, Phase},
     peer::Peer,
+    record::Record,
+    rumours::{self, Rumour},
     state::{Reply, Request, SharedState},
 };
 use crate::{
     node::Epoch,
+    signing::Seal,
     wire::{Kind, Opened},
 };
 
@@ -73,6 +77,7 @@ impl Parts {
     /// side called failed are forgotten: it was parted from them when it did.
     pub(super) fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
         let rng = StdRng::seed_from_u64(self.clock.rng().random());
+        let there = there.into_iter().filter(|member| !self.roster.is_forgotten(member.id())).collect();
         self.clock.forget_engine();
         self.engine.restart(me, there, &self.timing, rng);
         self.detector.forget_suspicions();
@@ -133,5 +138,67 @@ impl Parts {
         self.agenda.put_first(out);
         self.pump(now);
         self.settle(now);
+    }
+
+    /// Takes out a life of another node that an operator has forgotten. One that is a member in a later life stays.
+    pub(super) fn forget(&mut self, life: &Peer) {
+        if life.id == self.engine.me().id {
+            return;
+        }
+        self.roster.note_forgotten(life);
+        if let Some(known) = self.roster.peer(&life.id).filter(|known| self.roster.is_forgotten(known)) {
+            self.engine.forget(known);
+        }
+    }
+
+    /// The answer to a life that is forgotten and speaks: it was taken for gone, so that it renews itself.
+    pub(super) fn answer_forgotten(&self, life: Peer) -> Option<Action> {
+        let answer = || Action::Send(life, Draft::update(Member::down(life)));
+        self.roster.is_forgotten(&life).then(answer)
+    }
+
+    /// The part of another node's state that is believed: epochs that may have begun, and no life that is forgotten. `None` if
+    /// that of its sender is not.
+    pub(super) fn believe(&mut self, state: SharedState, now: Instant) -> Option<SharedState> {
+        let mut state = state.believed(|epoch| self.horizon.reaches(epoch, now))?;
+        if let Some(told) = self.answer_forgotten(state.sender) {
+            self.agenda.put_first([told]);
+            return None;
+        }
+        state.members.retain(|member| !self.roster.is_forgotten(member.id()));
+        Some(state)
+    }
+
+    /// Takes in a goodbye that was said to this node itself.
+    pub(super) fn take_goodbye(&mut self, life: Peer, seal: Seal, now: Instant) {
+        if self.roster.has_left(&life) {
+            return;
+        }
+        match self.engine.reader().goodbye(life, seal) {
+            Some(goodbye) => self.take_rumour(Rumour::Left(goodbye.into()), now),
+            None => self.link.count_refused(),
+        }
+        self.pump(now);
+    }
+
+    /// Keeps records; those of this node itself are another process's.
+    pub(super) fn keep_records(&mut self, records: Vec<Arc<Record>>) {
+        let me = self.engine.me().id;
+        let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.owner() == me);
+        self.roster.keep(others);
+        self.agenda.put_first(own.iter().map(|record| Action::NoteOther(record.life().peer())));
+    }
+
+    /// Takes in the accounts of themselves that nodes give in a message, before what else it says of them.
+    pub(super) fn take_records(&mut self, packet: &Packet<'_>, now: Instant) {
+        let (src, me) = (packet.header.src, self.engine.me().id);
+        for item in packet.items() {
+            let is_news = |(owner, stamp): (Peer, _)| owner.id != me && self.wants_record(owner.id, stamp);
+            if rumours::proof_in(item).is_some_and(is_news)
+                && let Ok(rumour) = rumours::read(item, &src, self.engine.reader())
+            {
+                self.take_rumour(rumour, now);
+            }
+        }
     }
 }
