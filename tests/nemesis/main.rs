@@ -29,6 +29,7 @@ mod threads;
 mod writes;
 
 use std::{
+    fs,
     ops::Range,
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -48,6 +49,8 @@ const NIGHT: Range<u64> = 0..200;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The variable by which the process of a program is told its seed.
 const WORLD: &str = "NEMESIS_WORLD";
+/// The variable by which it is told its folder. It mounts disks there, which are gone with it; then the folder can be removed.
+const PLACE: &str = "NEMESIS_PLACE";
 
 #[test]
 fn a_few_programs_end_as_they_should() {
@@ -64,7 +67,8 @@ fn programs_end_as_they_should() {
 /// Runs the programs of these seeds, `NEMESIS_JOBS` at once; or, in the process of one, that one.
 fn run_all(test: &str, seeds: Vec<u64>) {
     if let Some(seed) = environment::text(WORLD) {
-        return run::run(&Program::of(seed.parse().unwrap()));
+        let place = environment::text(PLACE).unwrap();
+        return run::run(&Program::of(seed.parse().unwrap()), place.as_ref());
     }
     need_parts();
     if let Some(lack) = lack() {
@@ -102,7 +106,11 @@ fn run_one(test: &str, seed: u64) -> (bool, String) {
     let mut command = world();
     command.arg(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--include-ignored", "--nocapture"]).env(WORLD, seed.to_string());
+    let place = std::env::temp_dir().join(format!("nemesis-{}-{seed}", std::process::id()));
+    fs::create_dir_all(&place).unwrap();
+    command.env(PLACE, &place);
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    fs::remove_dir_all(&place).ok();
     let said = String::from_utf8_lossy(&stdout).trim().to_owned();
     println!("{said}");
     if !status.success() {

@@ -60,13 +60,11 @@ pub(crate) struct Run<'a> {
     copies: BTreeSet<usize>,
 }
 
-/// Runs a program; fails with its findings and its history.
-pub(crate) fn run(program: &Program) {
+/// Runs a program in a folder of its own; fails with its findings and its history.
+pub(crate) fn run(program: &Program, place: &Path) {
     print!("{program}");
-    let place = std::env::temp_dir().join(format!("nemesis-{}", std::process::id()));
-    fs::create_dir_all(&place).unwrap();
     let (events, incoming) = mpsc::sync_channel(10_000);
-    let mut run = Run::new(program, &place, incoming);
+    let mut run = Run::new(program, place, incoming);
     let threads = Threads::start(&run, &events);
     run.carry_out();
     let mut findings = run.settle();
@@ -90,7 +88,6 @@ pub(crate) fn run(program: &Program) {
         run.print_history();
     }
     drop(run);
-    fs::remove_dir_all(&place).ok();
     assert!(findings.is_empty(), "{summary}\n{program}{}", findings.join("\n"));
 }
 
