@@ -7,14 +7,15 @@ use std::{
 };
 
 use chronik_agent::{
-    agent::Agent,
+    agent::{Agent, Ended},
     bootstrap::Decision,
     config::{Config, Draft, Host, HttpAddr},
     handle::{NotDone, Stopped},
+    snapshot::Snapshot,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
-use crate::running::Dir;
+use crate::{cluster::addrs, running::Dir};
 
 #[path = "../examples/embedded/main.rs"]
 #[expect(dead_code, reason = "the test tells the story itself")]
@@ -55,6 +56,42 @@ async fn no_decision_comes_from_an_agent_that_has_stopped() {
     let handle = agent.handle();
     drop(agent);
     assert_eq!(timeout(PATIENCE, handle.decision()).await.unwrap(), Err(NotDone::Stopped(Stopped)));
+}
+
+/// The other tasks of an agent end when its core is gone. Where one of them ran at once, beside the core, it was taken for the cause
+/// of the end, which then was called a defect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_that_are_stopped_end_in_good_order() {
+    let (addrs, seeds) = addrs(16);
+    let mut agents = Vec::new();
+    for addr in addrs {
+        let dir = Dir::new();
+        let bind = format!("{addr}:7946").parse().unwrap();
+        let draft = Draft { bind, retry_join: vec![seeds.parse().unwrap()], ..on_free_ports(&dir) };
+        let agent = Agent::bind(Config::new(draft, &Host::here()).unwrap()).await.unwrap();
+        let (handle, (stop, stopped)) = (agent.handle(), oneshot::channel::<()>());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(agent.run(async move { drop(stopped.await) }));
+        agents.push((handle, stop, tasks, dir));
+    }
+    for (handle, ..) in &agents {
+        let is_joined = |snapshot: &Snapshot| snapshot.membership.active().count() == 16;
+        timeout(PATIENCE, handle.wait_for(is_joined)).await.unwrap().unwrap();
+        // From then on the provider's task waits for the agent to be alone, or gone.
+        let is_content = handle.wait_for(|snapshot| snapshot.discovery.providers[0].polls > 1);
+        timeout(PATIENCE, is_content).await.unwrap().unwrap();
+    }
+    for (handle, stop, mut tasks, dir) in agents {
+        // Several wait, as clients do: the last that is woken runs where the core ran, the others wherever there is time.
+        let mut waiting = JoinSet::new();
+        for _ in 0..8 {
+            let handle = handle.clone();
+            waiting.spawn(async move { drop(handle.wait_for(|_| false).await) });
+        }
+        drop(stop);
+        let ended = timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().unwrap();
+        assert!(matches!(ended, Ok(Ended::Left)), "{}: {ended:?}", dir.0.display());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

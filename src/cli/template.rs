@@ -274,6 +274,18 @@ mod tests {
         assert!(remark.contains(r#"-d '{"node_id":4,"kafka_addr":"10.0.0.4:9092","#), "{remark}");
     }
 
+    /// Alone on its list it would be a cluster of its own.
+    #[test]
+    fn a_server_that_joins_needs_one_that_it_could_ask() {
+        let bootstrap = json!({"decision": "join", "cluster_id": "c1", "established": true,
+            "me": {"founder": false, "voter": false, "ordinal": null}, "founders": [], "voters": []});
+        let filler = Filler::new(bootstrap, server(4, "box"), &[("node_id".to_owned(), "4".to_owned())]);
+        for template in [include_str!("templates/etcd.args"), include_str!("templates/chronik.toml")] {
+            let error = filler.fill("a template", template).unwrap_err().to_string();
+            assert!(error.contains("is known that it could ask: report them with"), "{error}");
+        }
+    }
+
     #[test]
     fn what_is_missing_is_named() {
         let filler = filler("join", 4, &[]);

@@ -239,8 +239,8 @@ impl Bootstrap {
         self.server_attests(report, now);
         let decision = self.outcome.decision.clone();
         if let Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) = &decision {
-            let id = group.cluster_id;
-            self.note_begun(id);
+            let (id, joins) = (group.cluster_id, matches!(decision, Decision::Join(_)));
+            self.note_begun(id, joins);
             self.finish_input(now);
         }
         decision

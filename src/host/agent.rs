@@ -238,7 +238,11 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let keyring = self.core.keyring().cloned();
         let followed = self.config.encrypt_key_file.clone().zip(keyring);
-        tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
+        let mut core = self.core;
+        tasks.spawn(async move {
+            let how = Box::pin(core.run(stop)).await;
+            Task::Core(core, how)
+        });
         let (config, handle) = (self.config, self.handle.clone());
         tasks.spawn(async move {
             let mut api_stops = api_stops;
@@ -270,7 +274,11 @@ impl Agent {
         let first = tasks.join_next().await.transpose()?;
         api_ends.send_replace(true);
         let how = match first {
-            Some(Task::Core(how)) => how,
+            Some(Task::Core(core, how)) => {
+                // Not before: the other tasks end without it, and the first of them would look like the first of all.
+                drop(core);
+                how
+            }
             Some(Task::Other(task)) => return Err(AgentError::TaskEnded(task)),
             None => return Err(AgentError::TaskEnded("only")),
         };
@@ -288,7 +296,7 @@ impl Agent {
 
 /// A task that has ended.
 enum Task {
-    Core(Ended),
+    Core(Box<Core>, Ended),
     Other(&'static str),
 }
 

@@ -79,7 +79,7 @@ impl Bootstrap {
         }
         // A server that was told to initialise, and reports its group, has done so.
         if record.notes_of(reported).is_some_and(Notes::is_own) {
-            self.note_begun(reported);
+            self.note_begun(reported, false);
         }
         self.agreement.report(|own| own.group = Some(group));
         self.tell_all();
@@ -233,11 +233,13 @@ impl Bootstrap {
         self.look.note_answer(from, looked.number, is_blank);
     }
 
-    /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise.
-    pub(super) fn note_begun(&mut self, cluster_id: ClusterId) {
+    /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise. One that joins
+    /// gets data only once it is admitted, and bears no witness to the cluster until it has attested some: blank servers that
+    /// were told to join by a report that was wrong would otherwise keep it standing for each other.
+    pub(super) fn note_begun(&mut self, cluster_id: ClusterId, joins: bool) {
         self.agreement.note(cluster_id, |notes| notes.begun = true);
         self.situation.end_wait();
-        if let Some(server) = self.situation.server().cloned() {
+        if let Some(server) = self.situation.server().filter(|_| !joins).cloned() {
             self.situation.set_server(ServerReport { has_state: true, ..server });
         }
     }

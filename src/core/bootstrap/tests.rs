@@ -628,6 +628,26 @@ fn a_report_of_another_cluster_changes_nothing_but_a_remark_here() {
     assert_eq!((host.decision(), host.machine.remarks()), ("resume", &[][..]));
 }
 
+/// A joiner that was started has no data yet: its start is no second witness to a claim, which ends with the first.
+#[test]
+fn a_joiner_that_begins_does_not_bear_witness_to_a_claim() {
+    let claim: ClusterId = [9; 16].into();
+    let mut host = Host::new(config(3));
+    host.see(sightings(2));
+    host.hear(1, reported(1, 1, group(claim, 4, [1])));
+    let decision = host.machine.server_begins(blank_server("first"), host.now);
+    assert!(matches!(decision, Decision::Join(_)), "{decision:?}");
+    host.drain();
+    assert_eq!(host.decision(), "join");
+    let taken_back = Report { number: 2, ..Report::default() };
+    host.hear(
+        1,
+        Body::Known(Box::new(Knowledge { reports: [(id(1), taken_back)].into(), ..Knowledge::default() })),
+    );
+    assert_eq!(host.decision(), "wait");
+    assert_eq!(host.machine.cluster(), None, "nobody claims it any more");
+}
+
 /// A server's claim of a cluster that nobody founded here is its own: it ends with the server's word, and while nobody who made
 /// it is alive, nothing is founded and nobody joins.
 #[test]

@@ -150,8 +150,8 @@ impl Core {
         self.machine.gossip().keyring()
     }
 
-    /// Runs until the goodbye is said.
-    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) -> Ended {
+    /// Runs until the goodbye is said. As long as this is there, the other tasks wait for it; they end once it is dropped.
+    pub(super) async fn run(&mut self, stop: impl Future<Output = ()>) -> Ended {
         tokio::pin!(stop);
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stopped = false;
