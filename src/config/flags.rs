@@ -120,6 +120,15 @@ pub const FLAGS: &[Flag] = &[
         show: |draft| texts(&draft.endpoints),
     },
     Flag {
+        name: "server",
+        takes: Takes::One("KIND[=URL]"),
+        help: "The kind of the co-located server, and where it is asked: `etcd`. The agent then publishes its endpoints, and \
+               reports itself what the server says of its members",
+        default: Some("none: the server reports itself"),
+        set: |draft, given| given.some(&mut draft.server, value::server),
+        show: |draft| texts(&draft.server),
+    },
+    Flag {
         name: "tag",
         takes: Takes::Pairs("KEY=VALUE", InVariable(',')),
         help: "Free metadata for the others to see. Repeatable; several in the environment variable are separated by \
@@ -290,6 +299,7 @@ mod tests {
         ("cluster", &["blue"]),
         ("node-name", &["box"]),
         ("endpoint", &["raft=:5001", "kafka=db1.example.com:9092"]),
+        ("server", &["etcd=http://127.0.0.1:4001"]),
         ("tag", &["rack=", "zone=a=b"]),
         ("bind", &["[::]:1"]),
         ("advertise", &["eth0:9"]),

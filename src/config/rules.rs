@@ -11,6 +11,7 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     check_role(draft)?;
     check_single_server(draft)?;
     check_endpoints(draft)?;
+    check_server(draft)?;
     check_encryption(draft)?;
     check_ports(draft)?;
     check_exposure(draft)
@@ -83,6 +84,17 @@ fn check_endpoints(draft: &Draft) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// An observer stands beside no server whose members it could report.
+fn check_server(draft: &Draft) -> Result<(), ConfigError> {
+    match (&draft.server, draft.role) {
+        (Some(server), Role::Observer) => refused(format!(
+            "--server {server} is the server beside this agent, but an observer has none: leave it out, or leave out --role \
+             observer"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_encryption(draft: &Draft) -> Result<(), ConfigError> {

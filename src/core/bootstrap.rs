@@ -5,7 +5,10 @@
 //! (`proposer`), the reasons against one (`readiness`), the words of the server and of the operator (`server`,
 //! `operator`), and the decision that follows from what is on disk (`decision`).
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use rand::rngs::StdRng;
 
@@ -67,7 +70,7 @@ pub use counted::Counted;
 pub use decision::{Conflict, Decision, Group, Me};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Words};
-pub use listing::{Counting, Founders, Listing, OtherExpect};
+pub use listing::{Counting, Founders, Listing, OneSided, OtherExpect};
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
@@ -244,6 +247,13 @@ impl Bootstrap {
         result
     }
 
+    /// Takes in the server's own list of voters, while that is to be compared with the one that counts here. It is kept in memory
+    /// and told to nobody.
+    pub fn server_lists(&mut self, list: Option<EstablishedReport>, now: Instant) {
+        self.situation.set_server_list(list);
+        self.finish_input(now);
+    }
+
     /// Takes back what the server here has reported about its group.
     pub fn retract(&mut self, now: Instant) {
         self.agreement.report(|own| own.group = None);
@@ -415,6 +425,11 @@ impl Bootstrap {
     /// Things to see to beside a decision that can be carried out.
     pub fn remarks(&self) -> &[Reason] {
         &self.outcome.remarks
+    }
+
+    /// The agent beside each server that holds data of the cluster that is meant here.
+    pub fn holders(&self) -> &BTreeMap<ServerId, NodeId> {
+        &self.outcome.holders
     }
 
     /// The cluster that is meant here, as far as it is on disk. Gossip announces its id, its index and whether it is

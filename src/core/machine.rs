@@ -85,6 +85,7 @@ impl Machine {
             server: None,
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
+            holders: bootstrap.holders().clone(),
         };
         let mut machine = Self {
             gossip,
@@ -167,6 +168,14 @@ impl Machine {
         self.review.mark_outdated();
         self.server.note(report.clone(), now);
         self.bootstrap.server_attests(report, now);
+    }
+
+    /// Takes in that the server gives no answer, though it was asked several times; a report ends that.
+    pub fn server_is_silent(&mut self, now: Instant) {
+        if self.server.is_up(now) != Some(false) {
+            self.review.mark_outdated();
+        }
+        self.server.note_silence();
     }
 
     fn is_another(&self, server_id: &ServerId, now: Instant) -> bool {
@@ -256,7 +265,7 @@ impl Machine {
     fn has_aged(&self, now: Instant) -> bool {
         self.bootstrap.cluster().is_none()
             || self.quorum.stale
-            || self.founding.server.as_ref().and_then(|server| server.up) != self.server.is_up(now)
+            || self.founding.server != self.server.status(now)
             || self.lookout().has_aged(&self.bootstrap, now)
     }
 
@@ -316,6 +325,7 @@ impl Machine {
             server: self.server.status(now),
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
+            holders: self.bootstrap.holders().clone(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();

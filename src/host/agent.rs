@@ -7,11 +7,10 @@ mod peers;
 mod publish;
 mod replies;
 mod saving;
+mod settings;
 
 use std::{
     io,
-    net::SocketAddr,
-    num::NonZeroU16,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -27,18 +26,19 @@ pub use self::core::Ended;
 use self::core::{Core, Inputs};
 use crate::{
     advertise,
-    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord, Words},
+    bootstrap::{FoundingRecord, NodeRecord},
     choice::Choice as _,
-    config::{Config, DEFAULT_GOSSIP_PORT, Profile},
+    config::{Config, DEFAULT_GOSSIP_PORT},
     descriptors,
-    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings, Timing},
+    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings},
     handle::Handle,
     http,
     key_file::KeyFileError,
-    machine::{Machine, zone_of},
-    membership::{FoundingNews, Metadata},
-    node::{Epoch, NodeId},
+    machine::Machine,
+    node::{Endpoints, Epoch, NodeId},
+    reporter::Reporter,
     retry_join::Source,
+    servers::Driver,
     service_manager::ServiceManager,
     shutdown::Signals,
     snapshot::{About, Clock},
@@ -137,6 +137,8 @@ pub struct Agent {
     /// Boxed, since it is large and is moved from here into its task.
     core: Box<Core>,
     sources: Vec<Source>,
+    /// The driver of the server beside it, and what it announces of that.
+    driver: Option<(Box<dyn Driver>, Endpoints)>,
     listeners: Vec<http::Listener>,
     token: Option<Token>,
     streams: tokio::net::TcpListener,
@@ -164,15 +166,16 @@ impl Agent {
         let me = Peer::new(node.founding.node_id, advertised.addr, node.epoch, 0);
         let settings = Settings {
             cluster: config.cluster.clone(),
-            timing: timing(config.profile),
+            timing: settings::timing(config.profile),
             me,
-            metadata: metadata(&config, advertised.addr),
+            metadata: settings::metadata(&config, advertised.addr),
             cached: state.peers(),
             encryption: keys::at_start(&config, addr, &mut system_rng())?,
             read_record: gossip::Record::read,
             seed: rng.next_u64(),
         };
-        let founding = founding(&config, &settings);
+        let founding = settings::founding(&config, &settings);
+        let driver = settings::driver(&config, &settings);
         let gossip = Gossip::new(settings, started.instant)?;
         let founding_rng = StdRng::from_rng(&mut rng);
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
@@ -210,6 +213,7 @@ impl Agent {
             config,
             core: Box::new(core),
             sources,
+            driver,
             listeners,
             token,
             streams: tcp,
@@ -236,6 +240,9 @@ impl Agent {
         let followed = self.config.encrypt_key_file.clone().zip(keyring);
         tasks.spawn(async move { Task::Core(Box::pin(self.core.run(stop)).await) });
         let (config, handle) = (self.config, self.handle.clone());
+        let reporter = self
+            .driver
+            .map(|(driver, own)| Reporter::new(driver, own, config.cluster.clone(), handle.clone()));
         tasks.spawn(async move {
             let mut api_stops = api_stops;
             let stop = async move {
@@ -254,6 +261,12 @@ impl Agent {
             tasks.spawn(async move {
                 source.run(handle, updates).await;
                 Task::Other("retry-join")
+            });
+        }
+        if let Some(reporter) = reporter {
+            tasks.spawn(async move {
+                reporter.run().await;
+                Task::Other("server")
             });
         }
         if let Some((path, keyring)) = followed {
@@ -315,62 +328,12 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
     Ok(Start { node, fault: None })
 }
 
-fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
-    let endpoints = config.endpoints.iter().map(|endpoint| {
-        let addr = match &endpoint.host {
-            Some(host) => format!("{host}:{}", endpoint.port),
-            None => SocketAddr::new(advertised.ip(), endpoint.port).to_string(),
-        };
-        (endpoint.name.clone(), addr)
-    });
-    Metadata {
-        name: config.node_name.clone(),
-        role: config.role,
-        expect: config.terms().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?)),
-        endpoints: endpoints.collect(),
-        tags: config.tags.clone(),
-        founding: FoundingNews::default(),
-    }
-}
-
-fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
-    bootstrap::Config {
-        cluster_name: config.cluster.clone(),
-        role: config.role,
-        name: config.node_name.clone(),
-        addr: settings.me.addr(),
-        endpoints: settings.metadata.endpoints.clone(),
-        zone: zone_of(&config.tags),
-        terms: config.terms(),
-        admission: config.admission,
-        seed_gate: config.seed_gate,
-        words: if settings.encryption.is_some() { Words::Everywhere } else { Words::Here },
-        timing: ballot_timing(config.profile),
-    }
-}
-
 fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {
     let source = |(position, spec): (usize, &chronik_providers::Spec)| {
         let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
         Ok(Source::new(position, spec.provider(), spec.to_string(), provider, rng.next_u64()))
     };
     config.retry_join.iter().enumerate().map(source).collect()
-}
-
-fn timing(profile: Profile) -> Timing {
-    match profile {
-        Profile::Local => Timing::LOCAL,
-        Profile::Lan => Timing::LAN,
-        Profile::Wan => Timing::WAN,
-    }
-}
-
-fn ballot_timing(profile: Profile) -> BallotTiming {
-    match profile {
-        Profile::Local => BallotTiming::LOCAL,
-        Profile::Lan => BallotTiming::LAN,
-        Profile::Wan => BallotTiming::WAN,
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the shell reads both clocks, once and together")]

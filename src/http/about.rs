@@ -50,9 +50,12 @@ pub(super) async fn myself(
         leaving: snapshot.leaving,
         coordinate: member.and_then(|member| member.coordinate.as_ref()).map(coordinate),
         server: snapshot.founding.server.as_ref().map(founding::attested),
+        driver: snapshot.server.as_deref().map(founding::driver),
     });
     let (joined, leaving) = (u8::from(snapshot.joined), u8::from(snapshot.leaving));
-    let more = format!("{joined}-{leaving}-{}", snapshot.founding.index);
+    let seen = snapshot.server.as_ref().map(|server| (server.index, server.applied)).unwrap_or_default();
+    let (seen, applied) = (seen.0, seen.1.unwrap_or_default());
+    let more = format!("{joined}-{leaving}-{}-{seen}-{applied}", snapshot.founding.index);
     Ok(Answer::new(&snapshot, index(&snapshot), body).tagged(&more).to_client(&headers))
 }
 

@@ -26,6 +26,7 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         cluster: config.cluster.clone(),
         node_name: config.node_name.clone(),
         endpoint: config.endpoints.iter().map(ToString::to_string).collect(),
+        server: config.server.as_ref().map(ToString::to_string),
         tag: config.tags.clone(),
         bind: config.bind,
         advertise: config.advertise.as_ref().map(ToString::to_string),

@@ -6,7 +6,7 @@ use super::{
     ballot::Ballot,
     cluster::Voter,
     founding::ClusterId,
-    listing::{Counting, Founders, Listing, OtherExpect},
+    listing::{Counting, Founders, Listing, OneSided, OtherExpect},
     server_id::ServerId,
 };
 use crate::node::{EndpointName, NodeId, NodeName};
@@ -334,6 +334,16 @@ reasons! {
     } = "voters_differ",
         "servers report different voters under one version: {one}, and {other}",
         "have one of them report what its group says now";
+
+    /// The server's own list of voters is not the one that counts here.
+    MembersDiffer {
+        /// Voters of the server's list alone.
+        server: OneSided,
+        /// Voters of the other list alone.
+        counting: OneSided,
+    } = "members_differ",
+        "the server's own list of voters is not the one that counts here: only the server has {server}, only the other list {counting}",
+        "if this lasts, take a wrong report back with `chronik-agent bootstrap retract` on the node that made it";
 
     /// Operators have said opposite things without having seen each other's word.
     OperatorsDisagree {

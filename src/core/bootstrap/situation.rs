@@ -10,7 +10,7 @@ use super::{
     look::SEEN_FOR,
     message::Refusal,
     reason::Reason,
-    server::ServerReport,
+    server::{EstablishedReport, ServerReport},
     sightings::{Attestation, Sighting, Sightings},
     word::Spoken,
 };
@@ -31,6 +31,8 @@ pub(super) struct Situation {
     looking: Looking,
     /// The cluster that the server reported last, if that is not the one that is known here.
     misreported: Option<ClusterId>,
+    /// The server's own list of voters, while it is to be compared with the one that counts here.
+    server_list: Option<EstablishedReport>,
     /// The reason for which the record cannot be relied on.
     fault: Option<Reason>,
 }
@@ -59,6 +61,7 @@ impl Situation {
             waits_since: None,
             looking: Looking::default(),
             misreported: None,
+            server_list: None,
             fault: None,
         };
         situation.set_sightings(Sightings::default());
@@ -137,6 +140,16 @@ impl Situation {
     /// Notes the last report of the server: the cluster, if it is not the one that is known here.
     pub(super) fn set_misreported(&mut self, cluster_id: Option<ClusterId>) {
         self.misreported = cluster_id;
+    }
+
+    /// The server's own list of voters, if it is to be compared with the one that counts here.
+    pub(super) fn server_list(&self) -> Option<&EstablishedReport> {
+        self.server_list.as_ref()
+    }
+
+    /// Takes over the server's own list of voters.
+    pub(super) fn set_server_list(&mut self, list: Option<EstablishedReport>) {
+        self.server_list = list;
     }
 
     pub(super) fn server(&self) -> Option<&ServerReport> {

@@ -1,8 +1,11 @@
 //! The founding as readers see it.
 
+use std::collections::BTreeMap;
+
 use super::{
     cluster::Cluster, decision::Decision, reason::Reason, server::ServerReport, server_id::ServerId,
 };
+use crate::node::NodeId;
 
 /// The decision, and the cluster as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Status {
     pub fault: Option<Reason>,
     /// Things to see to beside a decision that can be carried out.
     pub remarks: Vec<Reason>,
+    /// The agent beside each server that holds data of the cluster.
+    pub holders: BTreeMap<ServerId, NodeId>,
 }
 
 impl Status {

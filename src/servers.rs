@@ -1,0 +1,20 @@
+//! Servers beside agents: one [`Driver`] a kind knows what its server announces, what lies in its data directory, and how to ask
+//! it while it runs.
+
+mod belonging;
+mod driver;
+mod etcd;
+mod flag;
+mod kind;
+mod request;
+mod seen;
+mod url;
+
+pub use self::{
+    belonging::{Belonging, adopted},
+    driver::{Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember},
+    flag::ServerFlag,
+    kind::{DefaultEndpoint, Facts, Kind},
+    seen::{Leader, Seen},
+    url::Url,
+};
