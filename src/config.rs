@@ -117,7 +117,7 @@ impl Config {
 
 /// The draft with the endpoints that a server of its kind has, as far as it does not name them itself.
 fn with_endpoints_of_server(mut draft: Draft) -> Draft {
-    for endpoint in draft.server.iter().flat_map(|server| server.kind.facts().endpoints) {
+    for endpoint in draft.server.iter().flat_map(|server| server.kind().facts().endpoints) {
         let is_named = |given: &EndpointFlag| endpoint.names.contains(&given.name.as_str());
         let name = endpoint.names.first().and_then(|name| name.parse().ok());
         if let Some(name) = name.filter(|_| !draft.endpoints.iter().any(is_named)) {

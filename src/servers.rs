@@ -5,6 +5,7 @@ mod belonging;
 mod driver;
 mod etcd;
 mod flag;
+mod hooks;
 mod kind;
 mod request;
 mod seen;
@@ -14,7 +15,7 @@ pub use self::{
     belonging::{Belonging, adopted},
     driver::{Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember},
     flag::ServerFlag,
-    kind::{DefaultEndpoint, Facts, Kind},
+    kind::{DataWords, DefaultEndpoint, Facts, Kind},
     seen::{Leader, Seen},
     url::Url,
 };

@@ -1,9 +1,12 @@
 //! The driver beside a server that does not do as it should: it changes nothing, and says what to do.
 
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
 use chronik_agent::bootstrap::ClusterId;
 use serde_json::{Value, json};
 
 use crate::{
+    awaiting::within,
     founding_api::{LOOK, Place, places, seeds, wait_until},
     running::{Agent, run},
     server_stub::{GROUP, ServerStub, ok},
@@ -125,4 +128,68 @@ fn a_cluster_that_is_older_than_its_agents_is_adopted_under_its_servers_own_name
     let answer = wait_until(&agents[1], LOOK, |answer| answer["config_index"] == 7);
     assert_eq!(answer["cluster_id"], json!(adopted()));
     assert_eq!(answer["voters"].as_array().map(Vec::len), Some(2));
+}
+
+/// A program of the user's own beside a server, and the agent that runs it.
+fn hooked(script: &str) -> (Agent, String) {
+    let place = &places(1)[0];
+    let own = peer(place);
+    let hooks = place.dir.0.join("hooks");
+    fs::create_dir(&hooks).unwrap();
+    write_hook(&hooks, script);
+    let flag = format!("hooks={}", hooks.display());
+    let agent = place.start(&["--bootstrap-expect", "1", "--endpoint", "raft=:2380", "--server", &flag]);
+    (agent, own)
+}
+
+fn write_hook(hooks: &Path, script: &str) {
+    let (new, program) = (hooks.join("new"), hooks.join("members"));
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, program).unwrap();
+}
+
+#[test]
+fn programs_of_the_user_report_any_server() {
+    let list =
+        r#"{"member": "m1", "leader": "m1", "index": 9, "members": [{"member": "m1", "address": "OWN"}]}"#;
+    // It answers only if it was told what its agent announces.
+    let (agent, own) = hooked("exit 1");
+    wait_until(&agent, LOOK, |answer| answer["decision"] == "bootstrap");
+    let script = format!("grep -q '\"raft\":\"OWN\"' && echo '{list}'").replace("OWN", &own);
+    write_hook(&agent.dir.0.join("hooks"), &script);
+    let answer = wait_until(&agent, LOOK, |answer| answer["established"] == true);
+    assert_eq!((&answer["decision"], &answer["config_index"]), (&json!("resume"), &json!(9)));
+    assert_eq!(answer["voters"][0]["endpoints"], json!({"raft": own}));
+    let driver = agent.get("/v1/self").json()["driver"].clone();
+    assert_eq!((&driver["leader"]["name"], &driver["troubles"]), (&json!("node-1"), &json!([])));
+}
+
+#[test]
+fn a_program_that_hangs_floods_or_fails_changes_nothing_and_leaves_nothing_running() {
+    let (agent, _) = hooked("echo no such server >&2; exit 3");
+    let troubles = |wanted: &str| {
+        wait_until(&agent, "/v1/self", |answer| answer["driver"]["troubles"].to_string().contains(wanted));
+    };
+    let hooks = agent.dir.0.join("hooks");
+    troubles("/members failed (exit status: 3: no such server): run it by hand");
+    write_hook(&hooks, "yes");
+    troubles("answered with more than 262144 bytes");
+    write_hook(&hooks, "yes >&2");
+    troubles("answered with more than 4096 bytes");
+    write_hook(&hooks, "echo '{}'");
+    troubles("gave no answer of this kind of server (missing field `member`");
+    // It hangs, and so does its child, whose number it leaves behind.
+    write_hook(&hooks, "sleep 1000 & echo $! >$(dirname $0)/child; wait");
+    troubles("gave no answer within 3 s");
+    let child = fs::read_to_string(hooks.join("child")).unwrap();
+    let state = format!("/proc/{}/stat", child.trim());
+    within(Duration::from_secs(10), || match fs::read_to_string(&state) {
+        // Dead, and not yet collected by whoever inherited it.
+        Ok(stat) if !stat.contains(") Z ") => Err(stat),
+        _ => Ok(()),
+    });
+    assert_eq!(agent.get(LOOK).json()["established"], false);
+    fs::remove_file(hooks.join("members")).unwrap();
+    troubles("/members failed (No such file or directory");
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{self, founding::ServerRequest},
     node::Endpoints,
-    servers::{DataPlace, Kind, ServerFlag},
+    servers::{DataPlace, ServerFlag},
 };
 
 /// Interval at which the agent is told that the server is blank and waits: it counts as seen for three seconds.
@@ -254,17 +254,16 @@ async fn follow_server(client: &Client, dir: &Path, args: &mut ExecArgs) -> Resu
     let Some(server) = info.config.server.and_then(|server| server.parse::<ServerFlag>().ok()) else {
         return Ok(DataDir::Plain(dir.to_owned()));
     };
-    let own = match server.kind {
-        Kind::Etcd => Template::Etcd,
+    // What the programs of a user know of a data directory, a file of ours has to keep.
+    let (own, Some(words)) = (Template::Etcd, server.kind().facts().data) else {
+        return Ok(DataDir::Plain(dir.to_owned()));
     };
     let is_other = args.template.as_ref().is_some_and(|given| *given != own);
     if !is_other && matches!(args.what, Condition::Bootstrap | Condition::Established) {
         args.template = Some(own);
     }
-    let log_dir = data_dir::named(&args.command, &args.set, server.kind.facts().log_dir).or_else(|| {
-        std::env::var_os(server.kind.facts().log_dir_variable)
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from)
+    let log_dir = data_dir::named(&args.command, &args.set, words.log_dir).or_else(|| {
+        std::env::var_os(words.log_dir_variable).filter(|dir| !dir.is_empty()).map(PathBuf::from)
     });
     Ok(DataDir::driven(server.driver(&Endpoints::new()), DataPlace { dir: dir.to_owned(), log_dir }))
 }

@@ -34,7 +34,7 @@ pub fn plan(config: &Config, advertised: &Result<Advertised, AdvertiseError>) ->
         ("tags", list(tags.collect())),
     ];
     if let Some(server) = &config.server {
-        rows.push(("server", format!("{}, asked at {}", server.kind.word(), server.url)));
+        rows.push(("server", format!("{}, asked at {}", server.kind().word(), server.place())));
     }
     if config.retry_join.is_empty() {
         rows.push(("seeds", "none: waits to be joined by others".to_owned()));

@@ -121,8 +121,8 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         name: "server",
-        takes: Takes::One("KIND[=URL]"),
-        help: "The kind of the co-located server, and where it is asked: `etcd`. The agent then publishes its endpoints, and \
+        takes: Takes::One("KIND[=URL]|hooks=DIR"),
+        help: "The kind of the co-located server, and where it is asked: `etcd`, or `hooks`, programs in a directory. The agent then publishes its endpoints, and \
                reports itself what the server says of its members",
         default: Some("none: the server reports itself"),
         set: |draft, given| given.some(&mut draft.server, value::server),

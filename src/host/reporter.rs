@@ -58,7 +58,7 @@ struct Told {
 impl Reporter {
     /// A reporter by this driver, for an agent of the cluster called `name` that announces `own`.
     pub(crate) fn new(driver: Box<dyn Driver>, own: Endpoints, name: ClusterName, handle: Handle) -> Self {
-        let server = format!("{}={}", driver.kind().word(), driver.url());
+        let server = format!("{}={}", driver.kind().word(), driver.place());
         let complaint = Complaint::new(server.clone());
         let seen = Seen::unasked(server);
         Self { driver, own, name, handle, seen, complaint, failures: 0, differing: 0, told: None }
@@ -95,7 +95,7 @@ impl Reporter {
     }
 
     fn error(&self, fault: Fault) -> AskError {
-        AskError { url: self.driver.url().to_string(), path: String::new(), fault }
+        AskError { place: self.driver.place(), path: String::new(), fault }
     }
 
     /// Nothing that the server failed to say changes anything, except that it is silent.
@@ -116,7 +116,7 @@ impl Reporter {
     /// The trouble, if the server that answers does not prove to be the one beside this agent: by its address for the other
     /// members, which this agent announces, or by its data, which this agent has reported before.
     fn stranger(&self, answer: &Answer, snapshot: &Snapshot) -> Option<String> {
-        let (kind, url) = (self.driver.kind(), self.driver.url());
+        let (kind, url) = (self.driver.kind(), self.driver.place());
         let about = &snapshot.about;
         let holder =
             answer.identity.server_id(kind).and_then(|id| snapshot.founding.holders.get(&id).copied());
@@ -176,14 +176,14 @@ impl Reporter {
                 "{} at {} does not prove that it is of cluster {}: start it by `chronik-agent exec`, or report it with \
                  `chronik-agent bootstrap complete`",
                 kind.word(),
-                self.driver.url(),
+                self.driver.place(),
                 cluster.id
             )),
             (Belonging::Other(_), Some(cluster)) => troubles.push(format!(
                 "{} at {} is of its own cluster {}, and not of {}: give it an empty data directory and start it by \
                  `chronik-agent exec`, or say with --server where the one beside this agent is asked",
                 kind.word(),
-                self.driver.url(),
+                self.driver.place(),
                 answer.identity.group,
                 cluster.id
             )),

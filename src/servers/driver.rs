@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::{kind::Kind, url::Url};
+use super::kind::Kind;
 use crate::{
     bootstrap::{Founding, ServerId},
     choice::Choice as _,
@@ -15,8 +15,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// The kind.
     fn kind(&self) -> Kind;
 
-    /// The address at which the server is asked.
-    fn url(&self) -> &Url;
+    /// The place at which the server is asked: a URL or a directory.
+    fn place(&self) -> String;
 
     /// Looks into a data directory: whose data it holds; `None` if it is blank, as the server itself would judge. Reads only.
     ///
@@ -108,11 +108,11 @@ pub struct ServerMember {
 
 /// A server that gave no good answer, and where it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url}{path} {fault}")]
+#[error("{place}{path} {fault}")]
 pub struct AskError {
-    /// The server's port.
-    pub url: String,
-    /// The path that was asked for.
+    /// The server's port, or the directory of the programs.
+    pub place: String,
+    /// The path that was asked for, or the program.
     pub path: String,
     /// The fault.
     pub fault: Fault,
@@ -149,6 +149,9 @@ pub enum Fault {
         "answered for two servers, {0} and {1}: say with --server where one of them is asked, not a balancer"
     )]
     TwoServers(String, String),
+    /// A program of the user's own failed.
+    #[error("failed ({0}): run it by hand, with the same on its standard input")]
+    Program(String),
     /// Not all of this build.
     #[error("needs TLS, which this build does not have: build it with `--features tls`")]
     NoTls,

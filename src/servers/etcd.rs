@@ -12,7 +12,7 @@ use super::{
     driver::{
         ASK_WITHIN, Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember,
     },
-    kind::{DefaultEndpoint, Facts, Kind},
+    kind::{DataWords, DefaultEndpoint, Facts, Kind},
     request::{self, Reply},
     url::Url,
 };
@@ -21,9 +21,8 @@ use crate::{bootstrap::Founding, node::Endpoints};
 /// The port of other members, and that of clients, where etcd listens unless it is told otherwise.
 pub(super) const FACTS: Facts = Facts {
     endpoints: &[PEER, DefaultEndpoint { names: &["client", "etcd-client"], port: 2379 }],
-    default_url: "http://127.0.0.1:2379",
-    log_dir: "wal_dir",
-    log_dir_variable: "ETCD_WAL_DIR",
+    default_url: Some("http://127.0.0.1:2379"),
+    data: Some(DataWords { log_dir: "wal_dir", log_dir_variable: "ETCD_WAL_DIR" }),
 };
 /// The port of other members, under the names that templates take.
 const PEER: DefaultEndpoint = DefaultEndpoint { names: &["peer", "etcd-peer"], port: 2380 };
@@ -139,8 +138,8 @@ impl Driver for Etcd {
         Kind::Etcd
     }
 
-    fn url(&self) -> &Url {
-        &self.clients
+    fn place(&self) -> String {
+        self.clients.to_string()
     }
 
     fn look(&self, place: &DataPlace) -> Result<Option<Identity>, DataError> {

@@ -1,24 +1,25 @@
 //! The value of `--server`: a kind, and where the server beside the agent is asked.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use chronik_providers::nearest;
 
 use super::{
     driver::Driver,
     etcd::{self, Etcd},
+    hooks::{self, Hooks},
     kind::{Facts, Kind},
     url::Url,
 };
 use crate::{choice::Choice as _, node::Endpoints};
 
-/// The value of `--server`: `KIND` or `KIND=URL`.
+/// The value of `--server`: `KIND`, `KIND=URL` or `hooks=DIR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerFlag {
-    /// The kind.
-    pub kind: Kind,
-    /// The address at which it is asked.
-    pub url: Url,
+pub enum ServerFlag {
+    /// etcd, asked at this address.
+    Etcd(Url),
+    /// Any other server, asked by the programs in this directory.
+    Hooks(PathBuf),
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
     pub fn facts(self) -> &'static Facts {
         match self {
             Self::Etcd => &etcd::FACTS,
+            Self::Hooks => &hooks::FACTS,
         }
     }
 }
@@ -33,8 +35,25 @@ impl Kind {
 impl ServerFlag {
     /// A driver of this server, whose agent announces `own`.
     pub fn driver(&self, own: &Endpoints) -> Box<dyn Driver> {
-        match self.kind {
-            Kind::Etcd => Box::new(Etcd::new(self.url.clone(), own)),
+        match self {
+            Self::Etcd(url) => Box::new(Etcd::new(url.clone(), own)),
+            Self::Hooks(dir) => Box::new(Hooks::new(dir.clone(), own)),
+        }
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Etcd(_) => Kind::Etcd,
+            Self::Hooks(_) => Kind::Hooks,
+        }
+    }
+
+    /// The place at which it is asked.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Etcd(url) => url.to_string(),
+            Self::Hooks(dir) => dir.display().to_string(),
         }
     }
 }
@@ -44,7 +63,7 @@ impl FromStr for ServerFlag {
 
     /// The error continues a sentence that begins with the value.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (word, url) = text.split_once('=').map_or((text, None), |(word, url)| (word, Some(url)));
+        let (word, place) = text.split_once('=').map_or((text, None), |(word, place)| (word, Some(place)));
         let kind = Kind::named(word).ok_or_else(|| {
             let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
             let all = words.join(", ");
@@ -53,14 +72,20 @@ impl FromStr for ServerFlag {
                 None => format!("is no kind of server: write KIND or KIND=URL, where KIND is one of {all}"),
             }
         })?;
-        let url = url.unwrap_or(kind.facts().default_url).parse()?;
-        Ok(Self { kind, url })
+        let place = place.or(kind.facts().default_url).unwrap_or_default();
+        match kind {
+            Kind::Etcd => place.parse().map(Self::Etcd),
+            Kind::Hooks if place.starts_with('/') => Ok(Self::Hooks(PathBuf::from(place))),
+            Kind::Hooks => {
+                Err("names no directory from the root on: write hooks=/etc/chronik-agent/hooks".to_owned())
+            }
+        }
     }
 }
 
 impl fmt::Display for ServerFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.kind.word(), self.url)
+        write!(f, "{}={}", self.kind().word(), self.place())
     }
 }
 
@@ -74,7 +99,9 @@ mod tests {
         assert_eq!(flag("etcd").unwrap(), "etcd=http://127.0.0.1:2379");
         assert_eq!(flag("etcd=http://db1:4001").unwrap(), "etcd=http://db1:4001");
         assert_eq!(flag("etc").unwrap_err(), "is no kind of server: did you mean `etcd`?");
-        assert!(flag("sql").unwrap_err().ends_with("where KIND is one of etcd"));
+        assert!(flag("sql").unwrap_err().ends_with("where KIND is one of etcd, hooks"));
+        assert_eq!(flag("hooks=/etc/hooks").unwrap(), "hooks=/etc/hooks");
+        assert!(flag("hooks").unwrap_err().starts_with("names no directory") && flag("hooks=x").is_err());
         assert!(flag("etcd=db1").unwrap_err().starts_with("has no URL `db1`: write http://HOST:PORT"));
     }
 }

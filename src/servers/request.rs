@@ -57,7 +57,7 @@ pub(super) async fn send(
 
 /// A fault of an answer, with its place.
 pub(super) fn at(url: &Url, path: &str, fault: Fault) -> AskError {
-    AskError { url: url.to_string(), path: path.to_owned(), fault }
+    AskError { place: url.to_string(), path: path.to_owned(), fault }
 }
 
 fn unreachable(error: &io::Error) -> Fault {
