@@ -299,6 +299,12 @@ mod tests {
         assert_eq!(error, "--server \"ectd\" is no kind of server: did you mean `etcd`?");
         let error = resolve([("server", "etcd"), ("role", "observer")]).unwrap_err();
         assert!(error.starts_with("--server etcd=http://127.0.0.1:2379 is the server beside"), "{error}");
+        let error = resolve([("server", "etcd=https://127.0.0.1:1")]).unwrap_err();
+        let needs =
+            if cfg!(feature = "tls") { "needs --server-ca-file FILE" } else { "needs TLS, which this build" };
+        assert!(error.contains(needs), "{error}");
+        let error = resolve([("server-key-file", "/k")]).unwrap_err();
+        assert!(error.starts_with("--server-cert-file and --server-key-file go together"), "{error}");
     }
 
     #[test]

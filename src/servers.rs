@@ -9,6 +9,7 @@ mod hooks;
 mod kind;
 mod request;
 mod seen;
+mod tls;
 mod url;
 
 pub use self::{
@@ -17,5 +18,6 @@ pub use self::{
     flag::ServerFlag,
     kind::{DataWords, DefaultEndpoint, Facts, Kind},
     seen::{Leader, Seen},
+    tls::TlsFiles,
     url::Url,
 };

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{self, founding::ServerRequest},
     node::Endpoints,
-    servers::{DataPlace, ServerFlag},
+    servers::{DataPlace, ServerFlag, TlsFiles},
 };
 
 /// Interval at which the agent is told that the server is blank and waits: it counts as seen for three seconds.
@@ -265,7 +265,10 @@ async fn follow_server(client: &Client, dir: &Path, args: &mut ExecArgs) -> Resu
     let log_dir = data_dir::named(&args.command, &args.set, words.log_dir).or_else(|| {
         std::env::var_os(words.log_dir_variable).filter(|dir| !dir.is_empty()).map(PathBuf::from)
     });
-    Ok(DataDir::driven(server.driver(&Endpoints::new()), DataPlace { dir: dir.to_owned(), log_dir }))
+    Ok(DataDir::driven(
+        server.driver(&Endpoints::new(), &TlsFiles::default()),
+        DataPlace { dir: dir.to_owned(), log_dir },
+    ))
 }
 
 /// Says why nothing is started, if the condition was not met.

@@ -62,7 +62,8 @@ pub(super) async fn myself(
 pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(&uri, &[])?;
     let snapshot = api.snapshot(&query, index).await?;
-    let compiled = [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws"))];
+    let compiled =
+        [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws")), ("tls", cfg!(feature = "tls"))];
     let features = compiled.iter().filter(|(_, there)| *there);
     let capacity = api.shared.capacity;
     let body = json(&api::Info {

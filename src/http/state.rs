@@ -14,7 +14,13 @@ use super::{
     stopping::Stopping,
 };
 use crate::{
-    api, config::Config, handle::Handle, node::Endpoints, servers::Driver, snapshot::Snapshot, token::Token,
+    api,
+    config::Config,
+    handle::Handle,
+    node::Endpoints,
+    servers::{Driver, TlsFiles},
+    snapshot::Snapshot,
+    token::Token,
 };
 
 /// A handle on the agent, and the part of the server that all requests share.
@@ -43,7 +49,10 @@ impl Shared {
     pub(super) fn new(config: &Config, token: Option<Token>, capacity: Capacity, stopping: Stopping) -> Self {
         Self {
             settings: settings(config),
-            driver: config.server.as_ref().map(|server| server.driver(&Endpoints::new())),
+            driver: config
+                .server
+                .as_ref()
+                .map(|server| server.driver(&Endpoints::new(), &TlsFiles::default())),
             allow_hosts: config.http_allow_hosts.clone(),
             token,
             capacity,

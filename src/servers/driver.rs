@@ -152,9 +152,11 @@ pub enum Fault {
     /// A program of the user's own failed.
     #[error("failed ({0}): run it by hand, with the same on its standard input")]
     Program(String),
-    /// Not all of this build.
-    #[error("needs TLS, which this build does not have: build it with `--features tls`")]
-    NoTls,
+    /// The server does not prove who it is, or does not take the agent's certificate.
+    #[error(
+        "cannot be asked by TLS ({0}): look at --server-ca-file, --server-cert-file and --server-key-file"
+    )]
+    Tls(String),
 }
 
 /// Data that does not say whose it is.

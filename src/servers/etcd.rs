@@ -13,8 +13,7 @@ use super::{
         ASK_WITHIN, Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember,
     },
     kind::{DataWords, DefaultEndpoint, Facts, Kind},
-    request::{self, Reply},
-    url::Url,
+    request::{Client, Reply},
 };
 use crate::{bootstrap::Founding, node::Endpoints};
 
@@ -37,23 +36,21 @@ const _: () = assert!(QUESTION_WITHIN.as_millis() * 3 < ASK_WITHIN.as_millis());
 /// An etcd beside its agent.
 #[derive(Debug)]
 pub(super) struct Etcd {
-    clients: Url,
+    clients: Client,
     /// The port of other members, as the agent announces it.
-    peers: Option<Url>,
+    peers: Option<Client>,
 }
 
 impl Etcd {
-    /// An etcd whose clients ask at `clients`, and whose agent announces `own`.
-    pub(super) fn new(clients: Url, own: &Endpoints) -> Self {
+    /// An etcd whose clients ask by `clients`, and whose agent announces `own`.
+    pub(super) fn new(clients: Client, own: &Endpoints) -> Self {
         let peer = PEER.of(own).and_then(|(_, address)| address.parse::<Address>().ok());
-        let peers = peer.and_then(|Address { host, port }| {
-            Some(Url { is_secure: clients.is_secure, host, port: port?.get() })
-        });
+        let peers = peer.and_then(|Address { host, port }| Some(clients.elsewhere(host, port?.get())));
         Self { clients, peers }
     }
 
     async fn question(&self, path: &str) -> Result<Reply, AskError> {
-        request::send(&self.clients, path, Some("{}"), QUESTION_WITHIN).await
+        self.clients.send(path, Some("{}"), QUESTION_WITHIN).await
     }
 
     async fn answer(&self) -> Result<Answer, AskError> {
@@ -77,11 +74,11 @@ impl Etcd {
         let other = list.header.identity();
         if identity != other {
             let name = |identity: &Identity| format!("{} of cluster {}", identity.member, identity.group);
-            return Err(request::at(&self.clients, LIST, Fault::TwoServers(name(&identity), name(&other))));
+            return Err(self.clients.fault(LIST, Fault::TwoServers(name(&identity), name(&other))));
         }
         if list.members.iter().all(|member| member.id != status.header.member_id) {
             let problem = format!("its own member {} is not in its list", identity.member);
-            return Err(request::at(&self.clients, LIST, Fault::NotUnderstood(problem)));
+            return Err(self.clients.fault(LIST, Fault::NotUnderstood(problem)));
         }
         Ok(Answer {
             identity,
@@ -98,8 +95,7 @@ impl Etcd {
         let none =
             || vec!["it has no leader: start a majority of the members, and look at its log".to_owned()];
         let Some(peers) = &self.peers else {
-            let status =
-                status.ok_or_else(|| request::at(&self.clients, STATUS, Fault::Silent(QUESTION_WITHIN)))?;
+            let status = status.ok_or_else(|| self.clients.fault(STATUS, Fault::Silent(QUESTION_WITHIN)))?;
             let (identity, version) = (status.header.identity(), Some(status.version));
             return Ok(Answer {
                 identity,
@@ -110,16 +106,15 @@ impl Etcd {
                 troubles: none(),
             });
         };
-        let reply = request::send(peers, PEERS, None, QUESTION_WITHIN).await?;
-        let not_understood =
-            |problem: &str| request::at(peers, PEERS, Fault::NotUnderstood(problem.to_owned()));
+        let reply = peers.send(PEERS, None, QUESTION_WITHIN).await?;
+        let not_understood = |problem: &str| peers.fault(PEERS, Fault::NotUnderstood(problem.to_owned()));
         let group = reply.headers.get("x-etcd-cluster-id").and_then(|id| id.to_str().ok());
         let group = group.and_then(|id| u64::from_str_radix(id, 16).ok());
         let group = group.ok_or_else(|| not_understood("it names no cluster"))?;
         let members: Vec<Member> =
             serde_json::from_slice(&reply.body).map_err(|error| not_understood(&error.to_string()))?;
         let members: Vec<ServerMember> = members.into_iter().map(ServerMember::from).collect();
-        let mine = peers.authority();
+        let mine = peers.url().authority();
         let me = members.iter().find(|member| member.addresses.contains(&mine));
         let me = me.ok_or_else(|| not_understood("no member has the address that its agent announces"))?;
         let identity = Identity { group: hex(group), member: me.member.clone() };
@@ -129,7 +124,7 @@ impl Etcd {
 
     fn understand<T: for<'a> Deserialize<'a>>(&self, path: &str, reply: &Reply) -> Result<T, AskError> {
         serde_json::from_slice(&reply.body)
-            .map_err(|error| request::at(&self.clients, path, Fault::NotUnderstood(error.to_string())))
+            .map_err(|error| self.clients.fault(path, Fault::NotUnderstood(error.to_string())))
     }
 }
 
@@ -139,7 +134,7 @@ impl Driver for Etcd {
     }
 
     fn place(&self) -> String {
-        self.clients.to_string()
+        self.clients.url().to_string()
     }
 
     fn look(&self, place: &DataPlace) -> Result<Option<Identity>, DataError> {

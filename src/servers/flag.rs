@@ -9,6 +9,8 @@ use super::{
     etcd::{self, Etcd},
     hooks::{self, Hooks},
     kind::{Facts, Kind},
+    request::Client,
+    tls::TlsFiles,
     url::Url,
 };
 use crate::{choice::Choice as _, node::Endpoints};
@@ -33,11 +35,19 @@ impl Kind {
 }
 
 impl ServerFlag {
-    /// A driver of this server, whose agent announces `own`.
-    pub fn driver(&self, own: &Endpoints) -> Box<dyn Driver> {
+    /// A driver of this server, whose agent announces `own`; `tls` is for a server that is asked by https.
+    pub fn driver(&self, own: &Endpoints, tls: &TlsFiles) -> Box<dyn Driver> {
         match self {
-            Self::Etcd(url) => Box::new(Etcd::new(url.clone(), own)),
+            Self::Etcd(url) => Box::new(Etcd::new(Client::new(url.clone(), tls.clone()), own)),
             Self::Hooks(dir) => Box::new(Hooks::new(dir.clone(), own)),
+        }
+    }
+
+    /// True if it is asked by https.
+    pub fn is_secure(&self) -> bool {
+        match self {
+            Self::Etcd(url) => url.is_secure,
+            Self::Hooks(_) => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use chronik_providers::Host;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
@@ -18,6 +19,7 @@ use tokio::{
 
 use super::{
     driver::{AskError, Fault},
+    tls::{self, TlsFiles},
     url::Url,
 };
 
@@ -31,33 +33,52 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
 }
 
-/// Sends `body` to `path`, or asks for it where there is no body. All of it takes at most `within`.
-pub(super) async fn send(
-    url: &Url,
-    path: &str,
-    body: Option<&'static str>,
-    within: Duration,
-) -> Result<Reply, AskError> {
-    let asked = async {
-        if url.is_secure {
-            return Err(Fault::NoTls);
-        }
-        // Looks the name up, if it is one, in the same time.
-        let stream = TcpStream::connect(url.authority()).await.map_err(|error| unreachable(&error))?;
-        exchange(stream, url, path, body).await
-    };
-    let asked = tokio::time::timeout(within, asked).await;
-    let fault = match asked {
-        Ok(Ok(reply)) => return Ok(reply),
-        Ok(Err(fault)) => fault,
-        Err(_) => Fault::Silent(within),
-    };
-    Err(at(url, path, fault))
+/// A client of one port of a server.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    url: Url,
+    tls: TlsFiles,
 }
 
-/// A fault of an answer, with its place.
-pub(super) fn at(url: &Url, path: &str, fault: Fault) -> AskError {
-    AskError { place: url.to_string(), path: path.to_owned(), fault }
+impl Client {
+    pub(super) fn new(url: Url, tls: TlsFiles) -> Self {
+        Self { url, tls }
+    }
+
+    /// A client of another port, with the same scheme and certificates.
+    pub(super) fn elsewhere(&self, host: Host, port: u16) -> Self {
+        Self { url: Url { is_secure: self.url.is_secure, host, port }, tls: self.tls.clone() }
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// A fault of an answer, with its place.
+    pub(super) fn fault(&self, path: &str, fault: Fault) -> AskError {
+        AskError { place: self.url.to_string(), path: path.to_owned(), fault }
+    }
+
+    /// Sends `body` to `path`, or asks for it where there is no body. All of it takes at most `within`.
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        body: Option<&'static str>,
+        within: Duration,
+    ) -> Result<Reply, AskError> {
+        let asked = tokio::time::timeout(within, self.ask(path, body)).await;
+        asked.unwrap_or(Err(Fault::Silent(within))).map_err(|fault| self.fault(path, fault))
+    }
+
+    async fn ask(&self, path: &str, body: Option<&'static str>) -> Result<Reply, Fault> {
+        let Self { url, tls } = self;
+        // Looks the name up, if it is one, in the same time.
+        let stream = TcpStream::connect(url.authority()).await.map_err(|error| unreachable(&error))?;
+        if url.is_secure {
+            return exchange(tls::secured(stream, url, tls).await?, url, path, body).await;
+        }
+        exchange(stream, url, path, body).await
+    }
 }
 
 fn unreachable(error: &io::Error) -> Fault {

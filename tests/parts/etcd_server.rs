@@ -166,3 +166,71 @@ fn a_driver_that_asks_the_server_of_another_agent_says_so() {
     });
     assert_eq!(lost.agent.get("/v1/self").json()["server"], Value::Null, "it attests nothing");
 }
+
+/// Makes a certificate for `addr` that an authority of its own has signed, in files of this directory.
+#[cfg(feature = "tls")]
+fn certify(dir: &std::path::Path, addr: &str) {
+    let script = format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2 &&
+         openssl req -newkey rsa:2048 -nodes -keyout key.pem -out req.pem -subj /CN=etcd &&
+         printf 'subjectAltName=IP:{addr}\\nextendedKeyUsage=serverAuth,clientAuth\\n' >ext &&
+         openssl x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile ext"
+    );
+    let made = std::process::Command::new("sh").args(["-c", &script]).current_dir(dir).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_etcd_that_wants_certificates_is_asked_by_tls() {
+    need(&PARTS);
+    need(&[("openssl", "openssl")]);
+    let addr = cluster::loopback().to_string();
+    let dir = crate::running::Dir::new();
+    certify(&dir.0, &addr);
+    let file = |name: &str| dir.0.join(name).display().to_string();
+    let (url, ca, cert, key) =
+        (format!("https://{addr}:2379"), file("ca.pem"), file("cert.pem"), file("key.pem"));
+    let server = format!("etcd={url}");
+    let with_ca = ["--bootstrap-expect", "1", "--server", &server, "--server-ca-file", &ca];
+    let own = ["--server-cert-file", &cert, "--server-key-file", &key];
+    let agent = cluster::start("a", &addr, &[&with_ca[..], &own].concat());
+    let mut pair = Pair { agent, server: None, addr: addr.clone() };
+    let started = crate::running::program()
+        .args(["exec", &pair.agent.at(), "--", "etcd", "--data-dir", pair.data().to_str().unwrap()])
+        .args([
+            "--listen-peer-urls",
+            &pair.peer(),
+            "--listen-client-urls",
+            &url,
+            "--advertise-client-urls",
+            &url,
+        ])
+        .args(["--cert-file", &cert, "--key-file", &key, "--trusted-ca-file", &ca, "--client-cert-auth"])
+        .stdout(std::process::Stdio::null())
+        .stderr(fs::File::create(pair.agent.dir.0.join("etcd.log")).unwrap())
+        .spawn();
+    pair.server = Some(started.unwrap());
+    wait_for_report(&pair, "resume", 1);
+    wait_for_driver(&pair, |driver| driver["leader"]["name"] == "a" && driver["troubles"] == json!([]));
+
+    // Files are read again: without a certificate that etcd takes, and without one that proves etcd, nothing is believed.
+    for name in ["key.pem", "ca.pem"] {
+        let right = fs::read(file(name)).unwrap();
+        fs::write(file(name), "no PEM").unwrap();
+        let driver = wait_for_driver(&pair, |driver| driver["answers"] == false);
+        let trouble = driver["troubles"][0].as_str().unwrap();
+        assert!(
+            trouble.contains(&url) && trouble.contains("cannot be asked by TLS") && trouble.contains(name),
+            "{trouble}"
+        );
+        fs::write(file(name), right).unwrap();
+        wait_for_driver(&pair, |driver| driver["answers"] == true);
+    }
+    // Of another authority.
+    let other = crate::running::Dir::new();
+    certify(&other.0, &addr);
+    fs::copy(other.0.join("ca.pem"), file("ca.pem")).unwrap();
+    let driver = wait_for_driver(&pair, |driver| driver["answers"] == false);
+    assert!(driver["troubles"][0].as_str().unwrap().contains("invalid peer certificate"), "{driver}");
+}

@@ -49,7 +49,7 @@ pub(super) fn founding(config: &Config, settings: &Settings) -> bootstrap::Confi
 /// The driver of the server beside the agent, and the addresses of it that the agent announces.
 pub(super) fn driver(config: &Config, settings: &Settings) -> Option<(Box<dyn Driver>, Endpoints)> {
     let own = &settings.metadata.endpoints;
-    config.server.as_ref().map(|server| (server.driver(own), own.clone()))
+    config.server.as_ref().map(|server| (server.driver(own, &config.server_tls), own.clone()))
 }
 
 pub(super) fn timing(profile: Profile) -> Timing {
