@@ -28,7 +28,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// written; none if such a server has no name for it that follows from the founding.
     fn founded_as(&self, founding: &Founding) -> Vec<String>;
 
-    /// Asks the server. Ends within [`ASK_WITHIN`], and holds a bounded answer.
+    /// Asks the server. Ends within four seconds, and holds a bounded answer.
     fn ask(&self) -> Ask<'_>;
 }
 

@@ -42,7 +42,10 @@ pub(super) async fn secured(_: TcpStream, _: &Url, _: &TlsFiles) -> Result<TcpSt
 
 #[cfg(feature = "tls")]
 mod with_files {
-    use std::{path::PathBuf, sync::Arc};
+    use std::{
+        path::{Path, PathBuf},
+        sync::Arc,
+    };
 
     use tokio_rustls::{
         TlsConnector,
@@ -85,7 +88,7 @@ mod with_files {
         if found.is_empty() { Err(in_file(path, &"no certificate in PEM")) } else { Ok(found) }
     }
 
-    fn in_file(path: &PathBuf, problem: &dyn std::fmt::Display) -> String {
+    fn in_file(path: &Path, problem: &dyn std::fmt::Display) -> String {
         format!("{}: {problem}", path.display())
     }
 }
