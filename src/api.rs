@@ -71,6 +71,9 @@ pub struct Member {
     pub endpoints: Endpoints,
     /// The number of this start of it; a later start has a larger one.
     pub epoch: Epoch,
+    /// The state of its server, if that reports itself or is asked; else null.
+    #[serde(default)]
+    pub server: Option<founding::ServerState>,
     /// The time of the last change of its status.
     pub since: Time,
     /// Seconds since it was heard from directly; null if it is known by hearsay only.
@@ -225,6 +228,9 @@ pub struct Myself {
     pub coordinate: Option<Coordinate>,
     /// The last report of the co-located server; null before the first.
     pub server: Option<founding::Server>,
+    /// The co-located server as its driver saw it last; null without `--server`.
+    #[serde(default)]
+    pub driver: Option<founding::Driver>,
 }
 
 /// `GET /v1/info`.
@@ -279,6 +285,10 @@ pub struct Settings {
     pub cluster: ClusterName,
     pub node_name: NodeName,
     pub endpoint: Vec<String>,
+    pub server: Option<String>,
+    pub server_ca_file: Option<String>,
+    pub server_cert_file: Option<String>,
+    pub server_key_file: Option<String>,
     pub tag: Tags,
     pub bind: SocketAddr,
     pub advertise: Option<String>,

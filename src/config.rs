@@ -93,6 +93,7 @@ impl Config {
     /// The first mistake, with flag, value and remedy.
     pub fn new(draft: Draft, host: &Host) -> Result<Self, ConfigError> {
         rules::check(&draft)?;
+        let draft = with_endpoints_of_server(draft);
         Ok(Self {
             node_name: node_name(&draft, host)?,
             state_dir: state_dir(&draft, host)?,
@@ -112,6 +113,18 @@ impl Config {
     pub fn seed_specs(&self) -> Vec<String> {
         self.retry_join.iter().map(ToString::to_string).collect()
     }
+}
+
+/// The draft with the endpoints that a server of its kind has, as far as it does not name them itself.
+fn with_endpoints_of_server(mut draft: Draft) -> Draft {
+    for endpoint in draft.server.iter().flat_map(|server| server.kind().facts().endpoints) {
+        let is_named = |given: &EndpointFlag| endpoint.names.contains(&given.name.as_str());
+        let name = endpoint.names.first().and_then(|name| name.parse().ok());
+        if let Some(name) = name.filter(|_| !draft.endpoints.iter().any(is_named)) {
+            draft.endpoints.push(EndpointFlag { name, host: None, port: endpoint.port });
+        }
+    }
+    draft
 }
 
 fn node_name(draft: &Draft, host: &Host) -> Result<NodeName, ConfigError> {
@@ -268,6 +281,30 @@ mod tests {
         let expected =
             "--join: provider=static: addrs lists 257 addresses: 256 at most, and a few are enough";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_server_brings_its_endpoints_where_they_are_not_given() {
+        let endpoints = |flags: &[(&str, &str)]| {
+            let config = resolve(flags.iter().copied()).unwrap();
+            config.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(endpoints(&[("server", "etcd")]), "peer=:2380 client=:2379");
+        assert_eq!(
+            endpoints(&[("server", "etcd"), ("endpoint", "etcd-peer=db1:1")]),
+            "etcd-peer=db1:1 client=:2379"
+        );
+        assert_eq!(endpoints(&[]), "");
+        let error = resolve([("server", "ectd")]).unwrap_err();
+        assert_eq!(error, "--server \"ectd\" is no kind of server: did you mean `etcd`?");
+        let error = resolve([("server", "etcd"), ("role", "observer")]).unwrap_err();
+        assert!(error.starts_with("--server etcd=http://127.0.0.1:2379 is the server beside"), "{error}");
+        let error = resolve([("server", "etcd=https://127.0.0.1:1")]).unwrap_err();
+        let needs =
+            if cfg!(feature = "tls") { "needs --server-ca-file FILE" } else { "needs TLS, which this build" };
+        assert!(error.contains(needs), "{error}");
+        let error = resolve([("server-key-file", "/k")]).unwrap_err();
+        assert!(error.starts_with("--server-cert-file and --server-key-file go together"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod durable;
 pub mod handle;
 pub mod key_file;
 mod private_file;
+pub(crate) mod reporter;
 pub mod retry_join;
 pub mod service_manager;
 pub mod shutdown;

@@ -14,12 +14,13 @@ pub mod config;
 pub mod fuzzing;
 mod host;
 pub mod http;
+pub mod servers;
 pub mod snapshot;
 
 pub use chronik_core::{
     backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, signing, wire,
 };
-use host::{accepting, descriptors, durable, watchdog};
+use host::{accepting, descriptors, durable, reporter, watchdog};
 pub use host::{
     advertise, agent, handle, key_file, retry_join, service_manager, shutdown, state_dir, token, transport,
 };

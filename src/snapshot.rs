@@ -13,6 +13,7 @@ use crate::{
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
     quorum::Quorum,
+    servers::Seen,
     wire::Secrecy,
 };
 
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub founding: Arc<Status>,
     /// The last answer of each provider.
     pub discovery: Arc<Discovery>,
+    /// The server beside the agent, if a driver asks it.
+    pub server: Option<Arc<Seen>>,
     /// Counters for metrics and diagnosis.
     pub counters: Counters,
     /// The encryption of gossip.

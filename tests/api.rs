@@ -39,7 +39,7 @@ fn members_are_listed_with_all_their_fields() {
     myself.as_object_mut().unwrap().extend(varying.map(|(key, _)| (key, Value::Null)));
     let expected = json!({
         "id": members["self"], "name": "box", "addr": null, "status": "alive", "role": "server", "self": true,
-        "tags": {"zone": "a"}, "endpoints": {"raft": "127.0.0.1:5001"}, "epoch": null, "since": null,
+        "tags": {"zone": "a"}, "endpoints": {"raft": "127.0.0.1:5001"}, "epoch": null, "server": null, "since": null,
         "last_heard_s": 0.0, "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "self",
     });
     assert_eq!(myself, expected);

@@ -57,6 +57,8 @@ mod scale;
 mod scenarios;
 #[cfg(feature = "aws")]
 mod secrets;
+mod server_driver;
+mod server_stub;
 mod service_manager;
 mod share;
 mod sim;

@@ -25,7 +25,6 @@ enum Row {
 const REMEDIES: &str = include_str!("remedies.rs");
 const FOUNDING_API: &str = include_str!("founding_api.rs");
 const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
-const FORMER: &str = include_str!("../src/host/state_dir/former.rs");
 
 /// A piece of each message, as it stands in the source.
 fn rows() -> Vec<(&'static str, Row)> {
@@ -77,10 +76,7 @@ fn rows() -> Vec<(&'static str, Row)> {
             Here("an_endpoint_that_was_forgotten_is_agreed_on_by_the_command_that_exec_names"),
         ),
         ("an older copy would take votes back", There(REMEDIES, "fault_ends_by_a_reset")),
-        (
-            "and have its servers report it again",
-            There(FORMER, "a_cluster_by_a_report_of_nobody_knows_whom_is_refused_with_the_remedy"),
-        ),
+        ("in which nodes had no keys", There(REMEDIES, "old_record_ends_by_a_reset")),
         ("too many overrides are known", There(MACHINE, "overrides_without_end_are_refused_until_a_reset")),
         ("number {number} of `chronik-agent discovery`", Shows),
         ("both claim this name: `chronik-agent bootstrap` says more", Shows),

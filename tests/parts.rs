@@ -8,6 +8,7 @@ mod discovery_aws;
 mod discovery_dns;
 mod disk;
 mod etcd;
+mod etcd_server;
 mod wall_clock;
 
 /// Asserts that each of these commands is installed; each is named with the Debian package that has it.

@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, fs};
 
 use chronik_agent::bootstrap::Reason;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     founding_api::{LOOK, Place, established, founded_unasked, places, seeds, wait_until},
     running::{Agent, run},
+    server_driver::{adopt, peer},
+    server_stub::ServerStub,
 };
 
 /// The end of a reason.
@@ -49,6 +52,7 @@ fn rows() -> Vec<(&'static str, End)> {
         ("alone", Start),
         ("no_seeds", Start),
         ("fault", Remedy),
+        ("old_record", Remedy),
         (
             "server_state_lost",
             Elsewhere(
@@ -65,6 +69,7 @@ fn rows() -> Vec<(&'static str, End)> {
         ("another_server", Elsewhere(FOUNDING_API, "a_second_server_beside_one_that_runs_is_told_to_wait")),
         ("server_id_taken", Elsewhere(MACHINE, "a_new_agent_beside_the_data_of_a_voter_is_that_voter")),
         ("voters_differ", Remedy),
+        ("members_differ", Remedy),
         (
             "operators_disagree",
             Elsewhere(WORDS, "opposite_words_are_disputed_until_one_is_said_that_has_seen_both"),
@@ -210,6 +215,24 @@ fn fault_ends_by_a_reset() {
     decided(&again, "bootstrap");
 }
 
+/// A record of the version before, with a vote.
+#[test]
+fn old_record_ends_by_a_reset() {
+    let place = &places(1)[0];
+    drop(place.start(&["--join-only"]));
+    let id = "0191b3a0-0000-7000-8000-000000000001";
+    let json =
+        json!({"epoch": 7, "founding": {"node_id": id, "promised": {"round": 3, "node": id}}}).to_string();
+    let sum: String = Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect();
+    let record = format!("chronik-agent record 2 sha256 {sum}\n{json}\n");
+    fs::write(place.dir.0.join("state/node.json"), record).unwrap();
+    let agent = place.start(&["--bootstrap-expect", "1"]);
+    carry_out_the(&agent, "bootstrap reset", &message(&agent, "old_record"), None);
+    drop(agent);
+    let again = place.start(&["--bootstrap-expect", "1"]);
+    decided(&again, "bootstrap");
+}
+
 #[test]
 fn founder_moved_ends_by_an_override() {
     let places = places(3);
@@ -333,6 +356,24 @@ fn server_disagrees_ends_with_the_right_report() {
     assert_eq!(report(&agents[1], &answer["cluster_id"], 1, &[1, 2, 3]).0, 200);
     assert_eq!(decided(&agents[1], "resume")["reasons"], json!([]));
     assert_eq!(decided(&agents[0], "resume")["reasons"], json!([]), "nobody else was told of it");
+}
+
+#[test]
+fn members_differ_ends_with_the_wrong_report() {
+    let places = places(2);
+    let all = seeds(&places);
+    let stub = ServerStub::start();
+    let peers = [peer(&places[0]), peer(&places[1])];
+    stub.list(7, &[&peers[0], &peers[1]]);
+    let asked = places[0].start(&["--join", &all, "--server", &stub.flag()]);
+    let other = places[1].start(&["--join", &all, "--endpoint", "peer=:2380"]);
+    adopt(&other, 1000, &peers[1..]);
+    let message = message(&asked, "members_differ");
+    assert!(message.contains("only the server has node-1, only the other list nobody"), "{message}");
+    assert!(message.ends_with("`chronik-agent bootstrap retract` on the node that made it"), "{message}");
+    assert_eq!(run(["bootstrap", "retract", &other.at()]).code, 0);
+    let answer = wait_until(&asked, LOOK, |answer| answer["reasons"] == json!([]));
+    assert_eq!((&answer["config_index"], &answer["voters"].as_array().map(Vec::len)), (&json!(7), &Some(2)));
 }
 
 #[test]

@@ -42,7 +42,7 @@ const MOST_FILES: usize = 2;
 /// Fields of a struct.
 const MOST_FIELDS: usize = 16;
 /// Plain data, which may have more: each field is a flag, a setting or a column for readers.
-const PLAIN_DATA: &[&str] = &["Draft", "Myself", "Settings"];
+const PLAIN_DATA: &[&str] = &["Draft", "Member", "Myself", "Settings"];
 /// The parts of the machines, by file and name: what others know of one they ask it for.
 const PARTS: &[(&str, &str)] = &[
     ("src/core/gossip/engine.rs", "Engine"),

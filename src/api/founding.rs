@@ -179,6 +179,55 @@ pub struct Server {
     pub up: Option<bool>,
 }
 
+/// The state of the server beside a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// It reports itself, or answers.
+    Up,
+    /// It no longer does, or never did though it is asked.
+    Silent,
+}
+
+impl ServerState {
+    /// The state of a server that is up or not.
+    pub fn of(up: bool) -> Self {
+        if up { Self::Up } else { Self::Silent }
+    }
+}
+
+/// The co-located server as its driver saw it last, in `GET /v1/self`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driver {
+    /// The value of `--server`.
+    pub server: String,
+    /// True if it gave a good answer when it was asked last.
+    pub answers: bool,
+    /// Its version; null before its first answer.
+    pub version: Option<String>,
+    /// The group that it is of, by its own name for it.
+    pub group: Option<String>,
+    /// The member that leads, as this server sees it; null if none does.
+    pub leader: Option<Leader>,
+    /// Number of members that vote, by its own list.
+    pub voters: usize,
+    /// Index that it has applied.
+    pub applied_index: Option<u64>,
+    /// Troubles, each with its remedy.
+    pub troubles: Vec<String>,
+}
+
+/// The member that leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leader {
+    /// The server's name for it.
+    pub member: String,
+    /// Its agent, if it is known.
+    pub id: Option<NodeId>,
+    /// The name of its agent, if it is known.
+    pub name: Option<NodeName>,
+}
+
 /// `PUT /v1/server`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +239,9 @@ pub struct ServerRequest {
     /// The cluster of that data, if it knows.
     #[serde(default)]
     pub cluster_id: Option<String>,
+    /// The group of that data by the server's own name for it, which `--server` of its agent understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// True if it will not report again: its silence does not count as its end.
     #[serde(default)]
     pub once: bool,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     at::At,
+    client::Client,
     consent::is_agreed,
     error::CliError,
     output::{Outcome, Output},
@@ -17,7 +18,7 @@ use crate::{
     },
     bootstrap::ClusterId,
     membership::MemberStatus,
-    node::{NodeId, Role},
+    node::{ClusterName, NodeId, Role},
 };
 
 /// The flags of `bootstrap adopt`.
@@ -57,7 +58,7 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
         return Ok(Outcome::Failed);
     }
     let ids: BTreeSet<NodeId> = meant.iter().map(|member| member.id).collect();
-    let cluster_id = ClusterId::adopted(&members.cluster, &ids);
+    let cluster_id = cluster_id(&client, &members.cluster, &ids).await?;
     let voter = |id: &NodeId| VoterRequest { id: Some(id.to_string()), ..VoterRequest::default() };
     let request = EstablishedRequest {
         cluster_id: cluster_id.to_string(),
@@ -71,4 +72,23 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
     let answer: Bootstrap = client.read(path, &answer)?;
     writeln!(output.out, "cluster {cluster_id} is adopted; the decision is {}", answer.decision)?;
     Ok(Outcome::Done)
+}
+
+/// The id of the cluster: by the servers' own name for their group where a driver knows it, so that whoever adopts it means the
+/// same; else by the agents that are named.
+async fn cluster_id(
+    client: &Client,
+    name: &ClusterName,
+    voters: &BTreeSet<NodeId>,
+) -> Result<ClusterId, CliError> {
+    let answer = client.get("/v1/self", Duration::ZERO).await?;
+    let myself: api::Myself = client.read("/v1/self", &answer)?;
+    let group = myself.driver.and_then(|driver| Some((driver.server, driver.group?)));
+    Ok(match group {
+        Some((server, group)) => {
+            let kind = server.split_once('=').map_or(server.as_str(), |(kind, _)| kind);
+            ClusterId::adopted_group(name, kind, &group)
+        }
+        None => ClusterId::adopted(name, voters),
+    })
 }

@@ -1,4 +1,4 @@
-//! The data directory of a server that does not report to the agent itself: tells if there is data, and the server's id.
+//! The data directory of a server that is about to be started: tells if there is data, and the server's id.
 
 use std::{
     ffi::OsString,
@@ -9,7 +9,12 @@ use std::{
 
 use rand::RngExt as _;
 
-use crate::durable;
+use super::error::ExecError;
+use crate::{
+    choice::Choice as _,
+    durable,
+    servers::{DataPlace, Driver},
+};
 
 /// The file with the server's id. It lies beside the data, so that a server that loses its data is another server.
 const ID_FILE: &str = ".chronik-server-id";
@@ -25,12 +30,56 @@ pub(super) struct Found {
     pub(super) server_id: String,
     /// True if there is anything else.
     pub(super) has_state: bool,
+    /// The group of the data by the server's own name for it, if a driver reads that.
+    pub(super) group: Option<String>,
 }
 
-/// The data directory that a command names itself: by an argument `--data-dir DIR` or `data_dir=DIR`, or by a value that is set
-/// for its template. One that is filled in later cannot be looked into.
-pub(super) fn named(command: &[OsString], set: &[(String, String)]) -> Option<PathBuf> {
-    let is_name = |name: &str| name.trim_start_matches('-').replace('-', "_") == "data_dir";
+/// A data directory, and how to look into it.
+#[derive(Debug)]
+pub(super) enum DataDir {
+    /// By a file of ours in it.
+    Plain(PathBuf),
+    /// By the driver of its server, which leaves nothing there.
+    Driven {
+        /// The driver.
+        driver: Box<dyn Driver>,
+        /// The places of the data.
+        place: DataPlace,
+        /// The id of the server while it is blank: lost, as its data would be, with the program that waits to start it.
+        blank: String,
+    },
+}
+
+impl DataDir {
+    /// The data directory of a server that this driver knows.
+    pub(super) fn driven(driver: Box<dyn Driver>, place: DataPlace) -> Self {
+        let blank = format!("{}:blank/{}", driver.kind().word(), new_id());
+        Self::Driven { driver, place, blank }
+    }
+
+    /// Looks into it.
+    pub(super) fn look(&self) -> Result<Found, ExecError> {
+        match self {
+            Self::Plain(dir) => {
+                look(dir).map_err(|error| ExecError::File { what: "cannot use", path: dir.clone(), error })
+            }
+            Self::Driven { driver, place, blank } => {
+                let identity = driver.look(place)?;
+                let id = identity.as_ref().and_then(|identity| identity.server_id(driver.kind()));
+                Ok(Found {
+                    server_id: id.map_or_else(|| blank.clone(), |id| id.to_string()),
+                    has_state: identity.is_some(),
+                    group: identity.map(|identity| identity.group),
+                })
+            }
+        }
+    }
+}
+
+/// The directory that a command names itself, the data directory as `data_dir`: by an argument `--data-dir DIR` or
+/// `data_dir=DIR`, or by a value that is set for its template. One that is filled in later cannot be looked into.
+pub(super) fn named(command: &[OsString], set: &[(String, String)], what: &str) -> Option<PathBuf> {
+    let is_name = |name: &str| name.trim_start_matches('-').replace('-', "_") == what;
     let set = set.iter().find(|(key, _)| is_name(key)).map(|(_, value)| value.clone());
     let words: Vec<&str> = command.iter().filter_map(|word| word.to_str()).collect();
     let follows =
@@ -44,7 +93,7 @@ pub(super) fn named(command: &[OsString], set: &[(String, String)]) -> Option<Pa
 ///
 /// # Errors
 /// If it cannot be read or written.
-pub(super) fn look(dir: &Path) -> io::Result<Found> {
+fn look(dir: &Path) -> io::Result<Found> {
     // Closed to others, because etcd warns about a data directory that is not.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mut has_state = false;
@@ -59,12 +108,12 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
         Err(error) => return Err(error),
     };
     if !kept.is_empty() {
-        return Ok(Found { server_id: kept, has_state });
+        return Ok(Found { server_id: kept, has_state, group: None });
     }
     let server_id = new_id();
     // Whole or not at all: half an id would be that of another server after the next start.
     durable::replace(&file, server_id.as_bytes(), ID_MODE)?;
-    Ok(Found { server_id, has_state })
+    Ok(Found { server_id, has_state, group: None })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
@@ -84,7 +133,7 @@ mod tests {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             let set: Vec<_> =
                 set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            named(&words, &set).map(|dir| dir.display().to_string())
+            named(&words, &set, "data_dir").map(|dir| dir.display().to_string())
         };
         let dir = Some("/data".to_owned());
         assert_eq!(found(&["etcd", "--data-dir", "/data"], &[]), dir);

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, io, path::PathBuf};
 
 use super::{client::ClientError, template::TemplateError};
-use crate::{token::TokenError, wire::KeyError};
+use crate::{servers::DataError, token::TokenError, wire::KeyError};
 
 /// Reason for which a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,9 @@ pub enum ExecError {
     /// A template has no place for its file, or a place has no template.
     #[error("{0}")]
     Usage(&'static str),
+    /// The data of the server does not read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A file cannot be read or written.
     #[error("{what} {}: {error}", path.display())]
     File {

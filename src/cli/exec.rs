@@ -16,12 +16,16 @@ use super::{
     at::At,
     client::Client,
     condition::{Asker, Condition, Waited},
-    data_dir,
+    data_dir::{self, DataDir},
     error::{CliError, ExecError},
     output::{Outcome, Output},
     template::{Filler, TemplateError},
 };
-use crate::api::founding::ServerRequest;
+use crate::{
+    api::{self, founding::ServerRequest},
+    node::Endpoints,
+    servers::{DataPlace, ServerFlag, TlsFiles},
+};
 
 /// Interval at which the agent is told that the server is blank and waits: it counts as seen for three seconds.
 const ATTEST_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +52,7 @@ pub struct ExecArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// `etcd` appends --name, --initial-cluster and so on; `chronik` writes the file that chronik-server reads, to
-    /// --output; any other is a file of yours, filled and written to --output
+    /// --output; any other is a file of yours, filled and written to --output [default: that of the agent's --server]
     #[arg(long, value_name = "etcd|chronik|FILE")]
     template: Option<Template>,
     /// Where the filled template is written
@@ -57,8 +61,9 @@ pub struct ExecArgs {
     /// A further value for `{{ }}`, such as `scheme=https` or `node_id=4`; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// The server's data directory: tells the agent first whether it holds data, and who the server is by an id that
-    /// is kept there in `.chronik-server-id` [default: what the command itself says with --data-dir or data_dir]
+    /// The server's data directory: tells the agent first whether it holds data, and who the server is, by its own data
+    /// where the agent has --server, else by an id that is kept there in `.chronik-server-id` [default: what the command
+    /// itself says with --data-dir or data_dir]
     #[arg(long, value_name = "DIR")]
     attest: Option<PathBuf>,
     /// The command to become; `{{ }}` in its arguments and in the environment is filled from the decision
@@ -91,7 +96,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+pub(super) async fn run(mut args: ExecArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     match (&args.template, &args.output) {
         (Some(Template::Chronik | Template::File(_)), None) => {
             return Err(
@@ -104,7 +109,7 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
         _ => {}
     }
     let decides = matches!(args.what, Condition::Bootstrap | Condition::Established);
-    let dir = args.attest.clone().or_else(|| data_dir::named(&args.command, &args.set));
+    let dir = args.attest.clone().or_else(|| data_dir::named(&args.command, &args.set, "data_dir"));
     if decides && dir.is_none() {
         return Err(ExecError::Usage(
             "exec starts no server whose data directory it does not know: name it with --attest DIR",
@@ -113,7 +118,7 @@ pub(super) async fn run(args: ExecArgs, output: &mut Output<'_>) -> Result<Outco
     }
     let client = args.at.client()?;
     let started = match &dir {
-        Some(dir) => start_beside(&client, dir, &args, output).await?,
+        Some(dir) => start_beside(&client, dir, &mut args, output).await?,
         None => start_at_once(&client, &args, output).await?,
     };
     let mut command = match started {
@@ -150,13 +155,14 @@ async fn start_at_once(
 async fn start_beside(
     client: &Client,
     dir: &Path,
-    args: &ExecArgs,
+    args: &mut ExecArgs,
     output: &mut Output<'_>,
 ) -> Result<Started, CliError> {
     let until = args.timeout.map(|timeout| now() + timeout);
     let mut said = String::new();
     // One member is the agent itself: this waits for it to be there.
     let (mut next, mut asker) = (Condition::Members(1), Asker::Starter(None));
+    let mut beside = None;
     loop {
         let tell = |missing: &str| {
             if said != missing {
@@ -176,11 +182,15 @@ async fn start_beside(
         {
             return Ok(Err(unmet));
         }
-        let found = look(dir)?;
+        let beside = match &mut beside {
+            Some(beside) => beside,
+            None => beside.insert(follow_server(client, dir, args).await?),
+        };
+        let found = beside.look()?;
         let decision = report(client, &found, false).await?;
         if is_met && attests && is_told(&decision) {
             let command = prepare(client, &decision, args, output).await?;
-            let found = look(dir)?;
+            let found = beside.look()?;
             if is_same(&decision, &report(client, &found, true).await?) {
                 return Ok(Ok(command));
             }
@@ -212,6 +222,7 @@ async fn report(client: &Client, found: &data_dir::Found, begun: bool) -> Result
         server_id: found.server_id.clone(),
         has_state: found.has_state,
         cluster_id: None,
+        group: found.group.clone(),
         once: true,
         begun,
     };
@@ -234,8 +245,30 @@ async fn prepare(
     Ok(command)
 }
 
-fn look(dir: &Path) -> Result<data_dir::Found, ExecError> {
-    data_dir::look(dir).map_err(|error| ExecError::File { what: "cannot use", path: dir.to_owned(), error })
+/// Takes template and driver from the server that the agent stands beside, where the command does not say otherwise.
+async fn follow_server(client: &Client, dir: &Path, args: &mut ExecArgs) -> Result<DataDir, CliError> {
+    let path = "/v1/info";
+    let answer = client.get(path, Duration::ZERO).await?;
+    let info: api::Info = client.read(path, &answer)?;
+    // Of a kind that an agent of a later version knows, this one does not.
+    let Some(server) = info.config.server.and_then(|server| server.parse::<ServerFlag>().ok()) else {
+        return Ok(DataDir::Plain(dir.to_owned()));
+    };
+    // What the programs of a user know of a data directory, a file of ours has to keep.
+    let (own, Some(words)) = (Template::Etcd, server.kind().facts().data) else {
+        return Ok(DataDir::Plain(dir.to_owned()));
+    };
+    let is_other = args.template.as_ref().is_some_and(|given| *given != own);
+    if !is_other && matches!(args.what, Condition::Bootstrap | Condition::Established) {
+        args.template = Some(own);
+    }
+    let log_dir = data_dir::named(&args.command, &args.set, words.log_dir).or_else(|| {
+        std::env::var_os(words.log_dir_variable).filter(|dir| !dir.is_empty()).map(PathBuf::from)
+    });
+    Ok(DataDir::driven(
+        server.driver(&Endpoints::new(), &TlsFiles::default()),
+        DataPlace { dir: dir.to_owned(), log_dir },
+    ))
 }
 
 /// Says why nothing is started, if the condition was not met.
@@ -291,7 +324,7 @@ fn write_template(
     command: &mut Command,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let joins = filler.decision() == "join";
+    let joins = filler.is_to_be_admitted();
     let file = match &args.template {
         None => return Ok(()),
         Some(Template::Etcd) => {

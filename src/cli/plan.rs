@@ -33,6 +33,9 @@ pub fn plan(config: &Config, advertised: &Result<Advertised, AdvertiseError>) ->
         ("endpoints", list(config.endpoints.iter().map(ToString::to_string).collect())),
         ("tags", list(tags.collect())),
     ];
+    if let Some(server) = &config.server {
+        rows.push(("server", format!("{}, asked at {}", server.kind().word(), server.place())));
+    }
     if config.retry_join.is_empty() {
         rows.push(("seeds", "none: waits to be joined by others".to_owned()));
     }

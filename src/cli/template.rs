@@ -47,6 +47,8 @@ pub(super) struct Filler {
     values: Value,
     known: String,
     decision: String,
+    /// True if the voters name this server already.
+    is_voter: bool,
     /// The ids of the founders, as `--founders` takes them.
     founders: String,
 }
@@ -55,6 +57,7 @@ impl Filler {
     /// Takes the values of the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and those that the user sets.
     pub(super) fn new(bootstrap: Json, node: Json, set: &[(String, String)]) -> Self {
         let decision = bootstrap["decision"].as_str().unwrap_or_default().to_owned();
+        let is_voter = bootstrap["me"]["voter"] == true;
         let founders = bootstrap["founders"].as_array().into_iter().flatten();
         let founders: Vec<&str> = founders.filter_map(|founder| founder["id"].as_str()).collect();
         let founders = founders.join(",");
@@ -70,12 +73,12 @@ impl Filler {
         }
         let known: Vec<&str> = values.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        Self { environment: environment(), values: Serde(values).into(), known, decision, founders }
+        Self { environment: environment(), values: Serde(values).into(), known, decision, is_voter, founders }
     }
 
-    /// The decision that texts are filled from.
-    pub(super) fn decision(&self) -> &str {
-        &self.decision
+    /// True if this server joins, and somebody has to admit it first.
+    pub(super) fn is_to_be_admitted(&self) -> bool {
+        self.decision == "join" && !self.is_voter
     }
 
     /// Fills `text`; errors name its `place`.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     bootstrap::{ClusterId, NamedFounders, SeedGate},
     node::{ClusterName, NodeName, Role, Tags},
+    servers::{ServerFlag, TlsFiles},
 };
 
 /// The values of all flags, one field each. Every value is valid by itself; `Config::new` checks that they go together.
@@ -48,6 +49,10 @@ pub struct Draft {
     pub node_name: Option<NodeName>,
     /// `--endpoint NAME=[HOST]:PORT`; without a host the advertised one is published.
     pub endpoints: Vec<EndpointFlag>,
+    /// `--server`: the server beside this agent, which it asks itself.
+    pub server: Option<ServerFlag>,
+    /// `--server-ca-file`, `--server-cert-file` and `--server-key-file`.
+    pub server_tls: TlsFiles,
     /// `--tag`.
     pub tags: Tags,
     /// `--bind`.
@@ -88,6 +93,8 @@ impl Default for Draft {
             cluster: "chronik".parse().expect("the name keeps the rule, as a test shows"),
             node_name: None,
             endpoints: Vec::new(),
+            server: None,
+            server_tls: TlsFiles::default(),
             tags: Tags::new(),
             bind: SocketAddr::from(([0, 0, 0, 0], DEFAULT_GOSSIP_PORT)),
             advertise: None,

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, num::NonZeroU16};
 
 use super::{address::HttpAddr, draft::Draft, error::ConfigError};
-use crate::node::Role;
+use crate::{
+    node::Role,
+    servers::{ServerFlag, TlsFiles},
+};
 
 /// Checks all rules.
 pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
@@ -11,6 +14,7 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     check_role(draft)?;
     check_single_server(draft)?;
     check_endpoints(draft)?;
+    check_server(draft)?;
     check_encryption(draft)?;
     check_ports(draft)?;
     check_exposure(draft)
@@ -83,6 +87,28 @@ fn check_endpoints(draft: &Draft) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// An observer stands beside no server whose members it could report.
+fn check_server(draft: &Draft) -> Result<(), ConfigError> {
+    let TlsFiles { ca, cert, key } = &draft.server_tls;
+    let is_secure = draft.server.as_ref().is_some_and(ServerFlag::is_secure);
+    match (&draft.server, draft.role) {
+        (Some(server), Role::Observer) => refused(format!(
+            "--server {server} is the server beside this agent, but an observer has none: leave it out, or leave out --role \
+             observer"
+        )),
+        (Some(server), Role::Server) if is_secure && !cfg!(feature = "tls") => refused(format!(
+            "--server {server} needs TLS, which this build does not have: build it with --features tls"
+        )),
+        (Some(server), Role::Server) if is_secure && ca.is_none() => refused(format!(
+            "--server {server} needs --server-ca-file FILE with the certificates that prove that server"
+        )),
+        _ if cert.is_some() != key.is_some() => {
+            refused("--server-cert-file and --server-key-file go together: give both, or none")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_encryption(draft: &Draft) -> Result<(), ConfigError> {

@@ -17,6 +17,7 @@ use crate::{
     bootstrap::SeedGate,
     choice::Choice,
     node::{InvalidName, TagKey},
+    servers::ServerFlag,
 };
 
 /// Parses `ADDR[:PORT]`, in which an IPv6 address with a port stands in brackets. The port may be 0.
@@ -113,6 +114,11 @@ pub(crate) fn http(text: &str) -> Result<HttpAddr, String> {
         "is neither ADDR:PORT nor unix:PATH; write 127.0.0.1:7947, [::1]:7947 or unix:/run/chronik-agent.sock"
             .to_owned()
     })
+}
+
+/// The kind of the server beside the agent, and where it is asked.
+pub(super) fn server(text: &str) -> Result<ServerFlag, String> {
+    text.parse()
 }
 
 pub(super) fn endpoint(text: &str) -> Result<EndpointFlag, String> {

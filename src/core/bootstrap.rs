@@ -5,10 +5,7 @@
 //! (`proposer`), the reasons against one (`readiness`), the words of the server and of the operator (`server`,
 //! `operator`), and the decision that follows from what is on disk (`decision`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use rand::rngs::StdRng;
 
@@ -80,7 +77,7 @@ pub use decision::{Conflict, Decision, Group, Me};
 pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Retirement, Words};
-pub use listing::{Counting, Founders, Listing, OtherExpect, Silence, SilentAddr};
+pub use listing::{Counting, Founders, Listing, OneSided, OtherExpect, Silence, SilentAddr};
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
@@ -192,7 +189,13 @@ impl Bootstrap {
 
     /// Takes in that the record cannot be read or trusted: from now on nothing is voted, saved or handed out.
     pub fn handle_fault(&mut self, why: String, now: Instant) {
-        self.situation.set_unreadable(why);
+        self.situation.set_fault(Reason::Fault { why });
+        self.finish_input(now);
+    }
+
+    /// Takes in that the record is of a version in which nodes had no keys, and holds a vote or a cluster: nothing is voted.
+    pub fn handle_old_record(&mut self, now: Instant) {
+        self.situation.set_fault(Reason::OldRecord);
         self.finish_input(now);
     }
 
@@ -258,46 +261,19 @@ impl Bootstrap {
         result
     }
 
+    /// Takes in the server's own list of voters, while that is to be compared with the one that counts here. It is kept in memory
+    /// and told to nobody.
+    pub fn server_lists(&mut self, list: Option<EstablishedReport>, now: Instant) {
+        self.situation.set_server_list(list);
+        self.finish_input(now);
+    }
+
     /// Takes back what the server here has reported about its group.
     pub fn retract(&mut self, now: Instant) {
         self.agreement.report(|own| own.group = None);
         self.situation.set_misreported(None);
         self.tell_all();
         self.finish_input(now);
-    }
-
-    /// Proposes to found with exactly these servers, under a new cluster id that names all that is known here. It takes effect once
-    /// each of them has accepted it, at these and where the server is blank and was told nothing; elsewhere it is a rival.
-    ///
-    /// # Errors
-    /// Something is established here, the server here is a founder's and has begun, or a founder is unknown.
-    pub fn override_founders(
-        &mut self,
-        founders: &BTreeSet<NodeId>,
-        loss: DataLoss,
-        now: Instant,
-    ) -> Result<ClusterId, OverrideRefused> {
-        if self.situation.fault().is_some() {
-            return Err(OverrideRefused::Fault);
-        }
-        let founding = operator::overriding(
-            self.agreement.record(),
-            &self.situation.config().cluster_name,
-            founders,
-            &self.situation.known_founders(),
-            self.pace.highest_round(),
-            loss,
-            self.situation.server_seen(now),
-        )?;
-        let id = founding.id();
-        self.agreement.found(operator::proven(
-            self.agreement.record(),
-            &self.situation.config().cluster_name,
-            founding,
-        )?);
-        self.tell_all();
-        self.finish_input(now);
-        Ok(id)
     }
 
     /// Keeps this cluster, and gives up every other one that stands under this name.
@@ -467,6 +443,11 @@ impl Bootstrap {
     /// The operators' foundings that are known here, each with the founders that have not accepted it.
     pub fn offers(&self) -> Vec<Offer> {
         offer::offers(self.agreement.knowledge()).collect()
+    }
+
+    /// The agent beside each server that holds data of the cluster that is meant here.
+    pub fn holders(&self) -> &BTreeMap<ServerId, NodeId> {
+        &self.outcome.holders
     }
 
     /// The cluster that is meant here, as far as it is on disk. Gossip announces its id, its index and whether it is

@@ -73,9 +73,8 @@ pub use self::{
 use crate::{
     counters::Counters,
     membership::{Member, MemberStatus, Membership, Metadata},
-    node::{ClusterName, Epoch, NodeId},
-    signing::NodeKey,
-    wire::{Encryption, KeyChange, KeyState, Keyring, Stranger, Wire},
+    node::NodeId,
+    wire::{KeyChange, KeyState, Keyring, Stranger, Wire},
 };
 
 /// The gossip machine.
@@ -400,7 +399,7 @@ mod tests {
     use crate::{
         membership::FoundingNews,
         node::{Epoch, Role},
-        signing::{KEY_LEN, fixture::key},
+        signing::{KEY_LEN, NodeKey, fixture::key},
         wire::{self, Kind},
     };
 

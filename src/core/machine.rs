@@ -98,6 +98,7 @@ impl Machine {
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
             offers: bootstrap.offers(),
+            holders: bootstrap.holders().clone(),
         };
         let mut machine = Self {
             gossip,
@@ -180,6 +181,14 @@ impl Machine {
         self.review.mark_outdated();
         self.server.note(report.clone(), now);
         self.bootstrap.server_attests(report, now);
+    }
+
+    /// Takes in that the server gives no answer, though it was asked several times; a report ends that.
+    pub fn server_is_silent(&mut self, now: Instant) {
+        if self.server.is_up(now) != Some(false) {
+            self.review.mark_outdated();
+        }
+        self.server.note_silence();
     }
 
     fn is_another(&self, server_id: &ServerId, now: Instant) -> bool {
@@ -297,7 +306,7 @@ impl Machine {
     fn has_aged(&self, now: Instant) -> bool {
         self.bootstrap.cluster().is_none()
             || self.quorum.stale
-            || self.founding.server.as_ref().and_then(|server| server.up) != self.server.is_up(now)
+            || self.founding.server != self.server.status(now)
             || self.lookout().has_aged(&self.bootstrap, now)
     }
 
@@ -358,6 +367,7 @@ impl Machine {
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
             offers: self.bootstrap.offers(),
+            holders: self.bootstrap.holders().clone(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();
@@ -423,6 +433,13 @@ impl Machine {
     pub fn handle_fault(&mut self, why: String, now: Instant) {
         self.review.mark_outdated();
         self.bootstrap.handle_fault(why, now);
+        self.finish_input(now);
+    }
+
+    /// Takes in that the record is of a version in which nodes had no keys: nothing is voted or saved from here on.
+    pub fn handle_old_record(&mut self, now: Instant) {
+        self.review.mark_outdated();
+        self.bootstrap.handle_old_record(now);
         self.finish_input(now);
     }
 

@@ -7,11 +7,10 @@ mod peers;
 mod publish;
 mod replies;
 mod saving;
+mod settings;
 
 use std::{
     io,
-    net::SocketAddr,
-    num::NonZeroU16,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -28,18 +27,19 @@ pub use self::core::Ended;
 use self::core::{Core, Inputs};
 use crate::{
     advertise,
-    bootstrap::{self, BallotTiming, FoundingRecord, NodeRecord, Words},
+    bootstrap::{FoundingRecord, NodeRecord},
     choice::Choice as _,
-    config::{Config, DEFAULT_GOSSIP_PORT, Profile},
+    config::{Config, DEFAULT_GOSSIP_PORT},
     descriptors,
-    gossip::{self, Gossip, MetadataTooLarge, Settings, Timing},
+    gossip::{self, Gossip, MetadataTooLarge, Settings},
     handle::Handle,
     http,
     key_file::KeyFileError,
-    machine::{Machine, zone_of},
-    membership::{FoundingNews, Metadata},
-    node::Epoch,
+    machine::Machine,
+    node::{Endpoints, Epoch},
+    reporter::Reporter,
     retry_join::Source,
+    servers::Driver,
     service_manager::ServiceManager,
     shutdown::Signals,
     signing::NodeKey,
@@ -139,6 +139,8 @@ pub struct Agent {
     /// Boxed, since it is large and is moved from here into its task.
     core: Box<Core>,
     sources: Vec<Source>,
+    /// The driver of the server beside it, and what it announces of that.
+    driver: Option<(Box<dyn Driver>, Endpoints)>,
     listeners: Vec<http::Listener>,
     token: Option<Token>,
     streams: tokio::net::TcpListener,
@@ -165,25 +167,29 @@ impl Agent {
         let Start { node, fault } = start_of_life(&state, started)?;
         let settings = Settings {
             cluster: config.cluster.clone(),
-            timing: timing(config.profile),
+            timing: settings::timing(config.profile),
             key: node.founding.key.clone(),
             addr: advertised.addr,
             epoch: node.epoch,
-            metadata: metadata(&config, advertised.addr),
+            metadata: settings::metadata(&config, advertised.addr),
             cached: state.peers(),
             encryption: keys::at_start(&config, addr, &mut system_rng())?,
             read_record: gossip::Record::read,
             seed: rng.next_u64(),
         };
-        let founding = founding(&config, &settings);
+        let founding = settings::founding(&config, &settings);
+        let driver = settings::driver(&config, &settings);
         let gossip = Gossip::new(settings, started.instant)?;
         let me = *gossip.me();
         let founding_rng = StdRng::from_rng(&mut rng);
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         machine.note_unheard_providers(!config.retry_join.is_empty());
-        if let Some(why) = fault {
-            tracing::error!(error = why, "the record does not read: this agent votes nothing");
-            machine.handle_fault(why, started.instant);
+        if let Some(error) = fault {
+            tracing::error!(%error, "the record does not serve: this agent votes nothing");
+            match error {
+                StateError::Former { .. } => machine.handle_old_record(started.instant),
+                error => machine.handle_fault(error.to_string(), started.instant),
+            }
         }
         let sources = sources(&config, &mut rng)?;
         tracing::info!(
@@ -214,6 +220,7 @@ impl Agent {
             config,
             core: Box::new(core),
             sources,
+            driver,
             listeners,
             token,
             streams: tcp,
@@ -244,6 +251,9 @@ impl Agent {
             Task::Core(core, how)
         });
         let (config, handle) = (self.config, self.handle.clone());
+        let reporter = self
+            .driver
+            .map(|(driver, own)| Reporter::new(driver, own, config.cluster.clone(), handle.clone()));
         tasks.spawn(async move {
             let mut api_stops = api_stops;
             let stop = async move {
@@ -262,6 +272,12 @@ impl Agent {
             tasks.spawn(async move {
                 source.run(handle, updates).await;
                 Task::Other("retry-join")
+            });
+        }
+        if let Some(reporter) = reporter {
+            tasks.spawn(async move {
+                reporter.run().await;
+                Task::Other("server")
             });
         }
         if let Some((path, keyring)) = followed {
@@ -303,8 +319,8 @@ enum Task {
 /// A start of the node.
 struct Start {
     node: NodeRecord,
-    /// The reason why the record does not read; the node votes nothing then.
-    fault: Option<String>,
+    /// The reason why the record does not serve; the node votes nothing then.
+    fault: Option<StateError>,
 }
 
 /// Makes this start of the node durable before another node hears of it. A record that does not read is left as it is,
@@ -316,7 +332,7 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
         Err(error) => {
             let passing =
                 NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_key()) };
-            return Ok(Start { node: passing, fault: Some(error.to_string()) });
+            return Ok(Start { node: passing, fault: Some(error) });
         }
     };
     let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
@@ -327,62 +343,12 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
     Ok(Start { node, fault: None })
 }
 
-fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
-    let endpoints = config.endpoints.iter().map(|endpoint| {
-        let addr = match &endpoint.host {
-            Some(host) => format!("{host}:{}", endpoint.port),
-            None => SocketAddr::new(advertised.ip(), endpoint.port).to_string(),
-        };
-        (endpoint.name.clone(), addr)
-    });
-    Metadata {
-        name: config.node_name.clone(),
-        role: config.role,
-        expect: config.terms().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?)),
-        endpoints: endpoints.collect(),
-        tags: config.tags.clone(),
-        founding: FoundingNews::default(),
-    }
-}
-
-fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
-    bootstrap::Config {
-        cluster_name: config.cluster.clone(),
-        role: config.role,
-        name: config.node_name.clone(),
-        addr: settings.addr,
-        endpoints: settings.metadata.endpoints.clone(),
-        zone: zone_of(&config.tags),
-        terms: config.terms(),
-        admission: config.admission,
-        seed_gate: config.seed_gate,
-        words: if settings.encryption.is_some() { Words::Everywhere } else { Words::Here },
-        timing: ballot_timing(config.profile),
-    }
-}
-
 fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {
     let source = |(position, spec): (usize, &chronik_providers::Spec)| {
         let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
         Ok(Source::new(position, spec.provider(), spec.to_string(), provider, rng.next_u64()))
     };
     config.retry_join.iter().enumerate().map(source).collect()
-}
-
-fn timing(profile: Profile) -> Timing {
-    match profile {
-        Profile::Local => Timing::LOCAL,
-        Profile::Lan => Timing::LAN,
-        Profile::Wan => Timing::WAN,
-    }
-}
-
-fn ballot_timing(profile: Profile) -> BallotTiming {
-    match profile {
-        Profile::Local => BallotTiming::LOCAL,
-        Profile::Lan => BallotTiming::LAN,
-        Profile::Wan => BallotTiming::WAN,
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the shell reads both clocks, once and together")]

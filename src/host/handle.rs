@@ -10,6 +10,7 @@ use crate::{
         ReportRefused, ResetRefused, ResolveRefused, ServerId, ServerReport, VouchRefused,
     },
     node::NodeId,
+    servers::Seen,
     snapshot::Snapshot,
     wire::{KeyChange, Keyring, MemberKeys},
 };
@@ -52,6 +53,15 @@ pub enum Command {
     Retract {
         /// Answered once that is on disk.
         reply: Reply<()>,
+    },
+    /// The co-located server as its driver has just seen it.
+    See {
+        /// The server for readers.
+        seen: Box<Seen>,
+        /// Set if it gave no answer several times.
+        is_silent: bool,
+        /// Its own list of voters, while that is to be compared with the one that counts here.
+        list: Option<EstablishedReport>,
     },
     /// An operator's word on the clusters of this name.
     Resolve {
@@ -256,6 +266,20 @@ impl Handle {
     /// The agent has ended, or the disk refuses it.
     pub async fn retract(&self) -> Result<(), NotDone<Infallible>> {
         self.ask(|reply| Command::Retract { reply }).await?
+    }
+
+    /// Passes on how the driver has just seen the co-located server.
+    ///
+    /// # Errors
+    /// `Stopped` if the agent has ended.
+    pub async fn see(
+        &self,
+        seen: Seen,
+        is_silent: bool,
+        list: Option<EstablishedReport>,
+    ) -> Result<(), Stopped> {
+        let command = Command::See { seen: Box::new(seen), is_silent, list };
+        self.commands.send(command).await.map_err(|_| Stopped)
     }
 
     /// Says of a cluster that it is the one that is meant, or that it is over.

@@ -50,16 +50,20 @@ pub(super) async fn myself(
         leaving: snapshot.leaving,
         coordinate: member.and_then(|member| member.coordinate.as_ref()).map(coordinate),
         server: snapshot.founding.server.as_ref().map(founding::attested),
+        driver: snapshot.server.as_deref().map(founding::driver),
     });
     let (joined, leaving) = (u8::from(snapshot.joined), u8::from(snapshot.leaving));
-    let more = format!("{joined}-{leaving}-{}", snapshot.founding.index);
+    let seen = snapshot.server.as_ref().map(|server| (server.index, server.applied)).unwrap_or_default();
+    let (seen, applied) = (seen.0, seen.1.unwrap_or_default());
+    let more = format!("{joined}-{leaving}-{}-{seen}-{applied}", snapshot.founding.index);
     Ok(Answer::new(&snapshot, index(&snapshot), body).tagged(&more).to_client(&headers))
 }
 
 pub(super) async fn info(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let query = Query::of(&uri, &[])?;
     let snapshot = api.snapshot(&query, index).await?;
-    let compiled = [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws"))];
+    let compiled =
+        [("dns", cfg!(feature = "dns")), ("aws", cfg!(feature = "aws")), ("tls", cfg!(feature = "tls"))];
     let features = compiled.iter().filter(|(_, there)| *there);
     let capacity = api.shared.capacity;
     let body = json(&api::Info {

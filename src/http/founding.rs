@@ -22,10 +22,11 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, Conflict, Consent, DataLoss, Decision, EstablishedReport, Gone, Group, Offer, Reason,
-        ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
+        Cluster, ClusterId, Conflict, Consent, DataLoss, Decision, EstablishedReport, Gone, Group, Offer,
+        Reason, ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
     },
     handle::{NotDone, Verdict},
+    servers::{Belonging, Identity, Leader, Seen},
     snapshot::Snapshot,
 };
 
@@ -74,10 +75,11 @@ pub(super) async fn server(
     body: Body,
 ) -> Result<Response, Problem> {
     let request: shape::ServerRequest = read(&headers, body, SERVER_SHAPE).await?;
+    let named = request.cluster_id.as_deref().map(|id| parse("cluster_id", id)).transpose()?;
     let report = ServerReport {
         server_id: server_id(&request.server_id)?,
         has_state: request.has_state,
-        cluster_id: request.cluster_id.as_deref().map(|id| parse("cluster_id", id)).transpose()?,
+        cluster_id: named.or(request.group.and_then(|group| cluster_of(&api, group))),
         once: request.once,
     };
     let asker = report.server_id.clone();
@@ -88,6 +90,14 @@ pub(super) async fn server(
     }
     api.handle.attest(report).await?;
     Ok(done(rendered_for(&api.shared.rendered, &api.handle.snapshot(), Some(&asker))))
+}
+
+/// The cluster of a server of this group, as far as the group proves it.
+fn cluster_of(api: &Api, group: String) -> Option<ClusterId> {
+    let driver = api.shared.driver.as_deref()?;
+    let identity = Identity { group, member: String::new() };
+    let snapshot = api.handle.snapshot();
+    Belonging::of(driver, &snapshot.about.cluster, &identity, snapshot.founding.cluster.as_ref()).proven()
 }
 
 /// The co-located server's report that its group exists; the answer is the decision that follows.
@@ -323,6 +333,25 @@ pub(super) fn attested(server: &Server) -> shape::Server {
         has_state: server.report.has_state,
         cluster_id: server.report.cluster_id,
         up: server.up,
+    }
+}
+
+/// The co-located server in the API's shape, as its driver saw it last.
+pub(super) fn driver(seen: &Seen) -> shape::Driver {
+    let leader = |leader: &Leader| shape::Leader {
+        member: leader.member.clone(),
+        id: leader.id,
+        name: leader.name.clone(),
+    };
+    shape::Driver {
+        server: seen.server.clone(),
+        answers: seen.answers,
+        version: seen.version.clone(),
+        group: seen.group.clone(),
+        leader: seen.leader.as_ref().map(leader),
+        voters: seen.voters,
+        applied_index: seen.applied,
+        troubles: seen.troubles.clone(),
     }
 }
 

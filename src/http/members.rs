@@ -18,7 +18,7 @@ use super::{
     state::Api,
 };
 use crate::{
-    api,
+    api::{self, founding::ServerState},
     membership::{Coordinate, Member, MemberStatus},
     node::{Role, TagKey},
     snapshot::Snapshot,
@@ -128,6 +128,7 @@ fn shape(snapshot: &Snapshot, member: &Member, sources: &BTreeMap<SocketAddr, &'
         tags: member.tags.clone(),
         endpoints: member.endpoints.clone(),
         epoch: member.epoch,
+        server: member.founding.server_up.map(ServerState::of),
         since: time(&snapshot.about, member.since),
         last_heard_s: if myself { Some(0.0) } else { heard },
         degraded: member.degraded,
@@ -160,16 +161,16 @@ mod tests {
             "members": [
                 {"id": sample::id(1), "name": "node-1", "addr": "10.0.0.1:7946", "status": "alive", "role": "server",
                  "self": true, "tags": {"zone": "a"}, "endpoints": {"raft": "10.0.0.1:5001"}, "epoch": 5,
-                 "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0,
+                 "server": null, "since": "2026-11-22T18:00:00.000Z", "last_heard_s": 0.0,
                  "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "self"},
                 {"id": sample::id(2), "name": "node-2", "addr": "10.0.0.2:7946", "status": "failed",
                  "role": "observer", "self": false, "tags": {}, "endpoints": {}, "epoch": 5,
-                 "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25,
+                 "server": null, "since": "2026-11-22T18:00:01.500Z", "last_heard_s": 0.25,
                  "degraded": false, "rtt_s": 0.001, "reach": "datagram",
                  "coordinate": {"position_s": [0.003, -0.004, 0.0], "height_s": 0.001, "error": 0.2}, "source": "dns"},
                 {"id": sample::id(3), "name": "node-3", "addr": "10.0.0.3:7946", "status": "suspect",
                  "role": "server", "self": false, "tags": {"zone": "b"}, "endpoints": {}, "epoch": 5,
-                 "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null,
+                 "server": null, "since": "2026-11-22T17:59:59.000Z", "last_heard_s": null,
                  "degraded": false, "rtt_s": null, "reach": null, "coordinate": null, "source": "gossip"},
             ],
         });

@@ -14,6 +14,7 @@ use crate::{
     counters::{Counter, Counters},
     membership::MemberStatus,
     quorum::QuorumStatus,
+    servers::Seen,
     snapshot::{ProviderReport, Snapshot},
 };
 
@@ -103,7 +104,6 @@ fn bootstrap(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     if let Some(id) = facts.cluster_id {
         sample(out, "cluster_info", &[("cluster_id", &id.to_string())], 1)?;
     }
-    let up = snapshot.founding.server.as_ref().and_then(|server| server.up).map(u8::from);
     for (name, help, value) in [
         ("conflict", "Whether two clusters, or two agents with one id, claim to be this one.", {
             u64::from(facts.decision == DecisionName::Conflict)
@@ -118,8 +118,39 @@ fn bootstrap(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         metric(out, name, "gauge", help)?;
         sample(out, name, &[], value)?;
     }
-    metric(out, "server_up", "gauge", "Whether the server reports itself; absent where it does not.")?;
-    up.map_or(Ok(()), |up| sample(out, "server_up", &[], up))
+    server(out, snapshot)
+}
+
+/// The server beside the agent. Samples are absent where nothing is known.
+fn server(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let up = snapshot.myself().and_then(|member| member.founding.server_up).map(u64::from);
+    let seen = snapshot.server.as_deref();
+    let answering = seen.filter(|seen| seen.answers);
+    let leads = |seen: &Seen| seen.leader.as_ref().is_some_and(|leader| leader.id == Some(snapshot.about.id));
+    let troubles = seen.map(|seen| seen.troubles.len() as u64);
+    for (name, help, value) in [
+        ("server_up", "Whether the server reports itself, or answers; absent where nothing is known.", up),
+        (
+            "server_has_leader",
+            "Whether the server sees a leader, by its driver.",
+            answering.map(|seen| seen.leader.is_some().into()),
+        ),
+        (
+            "server_leads",
+            "Whether the server leads, by its driver.",
+            answering.map(|seen| leads(seen).into()),
+        ),
+        (
+            "server_applied_index",
+            "Index that the server has applied, by its driver.",
+            seen.and_then(|seen| seen.applied),
+        ),
+        ("server_troubles", "Troubles with the server that its driver knows of.", troubles),
+    ] {
+        metric(out, name, "gauge", help)?;
+        value.map_or(Ok(()), |value| sample(out, name, &[], value))?;
+    }
+    Ok(())
 }
 
 fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! The configuration as `GET /v1/info` shows it: secrets masked.
 
+use std::path::PathBuf;
+
 use crate::{
     api,
     bootstrap::{Admission, SeedGate},
@@ -26,19 +28,27 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         cluster: config.cluster.clone(),
         node_name: config.node_name.clone(),
         endpoint: config.endpoints.iter().map(ToString::to_string).collect(),
+        server: config.server.as_ref().map(ToString::to_string),
+        server_ca_file: shown(config.server_tls.ca.as_ref()),
+        server_cert_file: shown(config.server_tls.cert.as_ref()),
+        server_key_file: shown(config.server_tls.key.as_ref()),
         tag: config.tags.clone(),
         bind: config.bind,
         advertise: config.advertise.as_ref().map(ToString::to_string),
         http: config.http.iter().map(ToString::to_string).collect(),
-        encrypt_key_file: config.encrypt_key_file.as_ref().map(|path| path.display().to_string()),
+        encrypt_key_file: shown(config.encrypt_key_file.as_ref()),
         require_encryption: config.require_encryption,
         http_allow_host: config.http_allow_hosts.clone(),
-        http_token_file: config.http_token_file.as_ref().map(|path| path.display().to_string()),
+        http_token_file: shown(config.http_token_file.as_ref()),
         state_dir: config.state_dir.display().to_string(),
         profile: config.profile.word().to_owned(),
         log_format: config.log_format.word().to_owned(),
         log_level: config.log_level.to_string(),
     }
+}
+
+fn shown(path: Option<&PathBuf>) -> Option<String> {
+    path.map(|path| path.display().to_string())
 }
 
 #[cfg(test)]

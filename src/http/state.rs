@@ -13,7 +13,15 @@ use super::{
     settings::settings,
     stopping::Stopping,
 };
-use crate::{api, config::Config, handle::Handle, snapshot::Snapshot, token::Token};
+use crate::{
+    api,
+    config::Config,
+    handle::Handle,
+    node::Endpoints,
+    servers::{Driver, TlsFiles},
+    snapshot::Snapshot,
+    token::Token,
+};
 
 /// A handle on the agent, and the part of the server that all requests share.
 #[derive(Debug, Clone)]
@@ -26,6 +34,8 @@ pub(super) struct Api {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: api::Settings,
+    /// A driver of the server beside this agent, if it is of a known kind.
+    pub(super) driver: Option<Box<dyn Driver>>,
     pub(super) allow_hosts: Vec<String>,
     pub(super) token: Option<Token>,
     pub(super) capacity: Capacity,
@@ -39,6 +49,10 @@ impl Shared {
     pub(super) fn new(config: &Config, token: Option<Token>, capacity: Capacity, stopping: Stopping) -> Self {
         Self {
             settings: settings(config),
+            driver: config
+                .server
+                .as_ref()
+                .map(|server| server.driver(&Endpoints::new(), &TlsFiles::default())),
             allow_hosts: config.http_allow_hosts.clone(),
             token,
             capacity,

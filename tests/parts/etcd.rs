@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,23 +17,23 @@ use crate::{
     running::{Agent, Ended, program, run},
 };
 
-const PARTS: [(&str, &str); 2] = [("etcd", "etcd-server"), ("etcdctl", "etcd-client")];
+pub(super) const PARTS: [(&str, &str); 2] = [("etcd", "etcd-server"), ("etcdctl", "etcd-client")];
 /// Time for an election, and for the five seconds that etcd wants its members connected before it takes another.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An agent and its etcd, on an address of their own, where both have their default ports.
-struct Pair {
-    agent: Agent,
-    server: Option<Child>,
-    addr: String,
+pub(super) struct Pair {
+    pub(super) agent: Agent,
+    pub(super) server: Option<Child>,
+    pub(super) addr: String,
 }
 
 impl Pair {
-    fn new(name: &str, addr: &str, seeds: &str) -> Self {
+    pub(super) fn new(name: &str, addr: &str, seeds: &str) -> Self {
         Self::with(name, addr, seeds, &[])
     }
 
-    fn with(name: &str, addr: &str, seeds: &str, more: &[&str]) -> Self {
+    pub(super) fn with(name: &str, addr: &str, seeds: &str, more: &[&str]) -> Self {
         let flags =
             ["--profile", "local", "--bootstrap-expect", "3", "--endpoint", "peer=:2380", "--join", seeds];
         let agent = cluster::start(name, addr, &[&flags, more].concat());
@@ -40,12 +41,24 @@ impl Pair {
     }
 
     /// Starts etcd by `exec`: the process waits for the decision, and then becomes etcd.
-    fn exec(&mut self) {
-        let data = self.agent.dir.0.join("etcd").display().to_string();
+    pub(super) fn exec(&mut self) {
+        let data = self.data().display().to_string();
+        self.exec_with(&["--template", "etcd", "--attest", &data]);
+    }
+
+    /// The data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.agent.dir.0.join("etcd")
+    }
+
+    /// Starts etcd by `exec` with these flags.
+    pub(super) fn exec_with(&mut self, flags: &[&str]) {
+        let data = self.data().display().to_string();
         let clients = self.client();
         let log = fs::OpenOptions::new().create(true).append(true).open(self.agent.dir.0.join("etcd.log"));
         let server = program()
-            .args(["exec", &self.agent.at(), "--template", "etcd", "--attest", &data, "--timeout", "30s"])
+            .args(["exec", &self.agent.at(), "--timeout", "30s"])
+            .args(flags)
             .args(["--", "etcd", "--data-dir", &data, "--listen-peer-urls", &self.peer()])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .stdin(Stdio::null())
@@ -56,23 +69,27 @@ impl Pair {
     }
 
     fn kill(&mut self) {
+        self.kill_server();
+        self.agent.kill();
+    }
+
+    pub(super) fn kill_server(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().unwrap();
             server.wait().unwrap();
         }
-        self.agent.kill();
     }
 
-    fn client(&self) -> String {
+    pub(super) fn client(&self) -> String {
         format!("http://{}:2379", self.addr)
     }
 
-    fn peer(&self) -> String {
+    pub(super) fn peer(&self) -> String {
         format!("http://{}:2380", self.addr)
     }
 
     /// Everything that exec and etcd have logged, over all their restarts.
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.agent.dir.0.join("etcd.log")).unwrap_or_default()
     }
 }
@@ -90,7 +107,7 @@ impl Drop for Pair {
 }
 
 /// Runs `etcdctl` against this etcd alone; returns its output, or its error if it fails.
-fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
+pub(super) fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3").args(["--command-timeout=5s", "--endpoints", &pair.client()]);
     let output = command.args(words).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
@@ -100,7 +117,7 @@ fn etcdctl(pair: &Pair, words: &[&str]) -> Result<String, String> {
 
 /// Waits until each of these answers reads and writes that need a leader.
 #[track_caller]
-fn wait_for_health<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
+pub(super) fn wait_for_health<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
     for pair in pairs {
         // An etcd that does not listen yet is asked again soon.
         within(PATIENCE, || etcdctl(pair, &["--command-timeout=1s", "endpoint", "health"]));
@@ -108,7 +125,7 @@ fn wait_for_health<'a>(pairs: impl IntoIterator<Item = &'a Pair>) {
 }
 
 /// The members that etcd at `pair` knows of, by name.
-fn members(pair: &Pair) -> Result<Vec<Value>, String> {
+pub(super) fn members(pair: &Pair) -> Result<Vec<Value>, String> {
     let list = etcdctl(pair, &["member", "list", "--write-out=json"])?;
     let list: Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
     let mut members = list["members"].as_array().cloned().unwrap_or_default();
@@ -125,7 +142,7 @@ fn check_names(pairs: &[&Pair], members: &[Value]) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
 }
 
-fn wait_for_quorum(pair: &Pair, voters: u64, alive: u64) {
+pub(super) fn wait_for_quorum(pair: &Pair, voters: u64, alive: u64) {
     wait_until(&pair.agent, "/v1/quorum", |quorum| {
         (&quorum["status"], &quorum["voters"], &quorum["voters_alive"])
             == (&json!("quorate"), &json!(voters), &json!(alive))

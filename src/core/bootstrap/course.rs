@@ -13,6 +13,7 @@ use super::{
     look::Questions,
     message::{Answer, Body, Looked},
     notes::{Blank, Notes},
+    operator::{self, DataLoss, OverrideRefused},
     proposer::Proposer,
     readiness::Readiness,
     reason::Reason,
@@ -23,6 +24,40 @@ use super::{
 use crate::node::NodeId;
 
 impl Bootstrap {
+    /// Proposes to found with exactly these servers, under a new cluster id that names all that is known here. It takes effect once
+    /// each of them has accepted it, at these and where the server is blank and was told nothing; elsewhere it is a rival.
+    ///
+    /// # Errors
+    /// Something is established here, the server here is a founder's and has begun, or a founder is unknown.
+    pub fn override_founders(
+        &mut self,
+        founders: &BTreeSet<NodeId>,
+        loss: DataLoss,
+        now: Instant,
+    ) -> Result<ClusterId, OverrideRefused> {
+        if self.situation.fault().is_some() {
+            return Err(OverrideRefused::Fault);
+        }
+        let founding = operator::overriding(
+            self.agreement.record(),
+            &self.situation.config().cluster_name,
+            founders,
+            &self.situation.known_founders(),
+            self.pace.highest_round(),
+            loss,
+            self.situation.server_seen(now),
+        )?;
+        let id = founding.id();
+        self.agreement.found(operator::proven(
+            self.agreement.record(),
+            &self.situation.config().cluster_name,
+            founding,
+        )?);
+        self.tell_all();
+        self.finish_input(now);
+        Ok(id)
+    }
+
     /// Hears what another node is said to know. If that is news the node itself is asked, because only its answer counts.
     pub(super) fn hear_of(&mut self, from: NodeId, theirs: &Knowledge) {
         let Config { cluster_name, words, .. } = self.situation.config();

@@ -1,13 +1,16 @@
 //! The one decision that a server is given: a pure function of what is on disk, of who is alive, and of the server itself.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use super::{
     cluster::{Cluster, Voter, VoterName},
     consent::Consent,
     founding::{ClusterId, Founder, Founding},
     known::Standing,
-    listing::{Founders, Listing},
+    listing::{Founders, Listing, OneSided},
     notes::Blank,
     offer,
     reason::Reason,
@@ -84,6 +87,8 @@ pub(super) struct Outcome {
     pub(super) cluster: Option<Cluster>,
     /// Things to see to beside a decision that can be carried out.
     pub(super) remarks: Vec<Reason>,
+    /// The agent beside each server that holds data of that cluster.
+    pub(super) holders: BTreeMap<ServerId, NodeId>,
 }
 
 /// The facts of one decision.
@@ -115,7 +120,8 @@ impl Outcome {
                 facts.remarks(&decision, cluster.as_ref())
             }
         };
-        Self { decision, cluster, remarks }
+        let holders = meant.map(|id| facts.standing.holders(id, &is_alive)).unwrap_or_default();
+        Self { decision, cluster, remarks, holders }
     }
 }
 
@@ -360,10 +366,24 @@ impl Facts<'_> {
         if let Some([one, other]) = standing.differing_lists(cluster.id, &|id| situation.is_alive(id)) {
             remarks.push(Reason::VotersDiffer { one: Listing(one), other: Listing(other) });
         }
+        remarks.extend(self.members_differ(cluster));
         if matches!(decision, Decision::Bootstrap(_)) && situation.server().is_none() {
             remarks.push(Reason::ServerUnknown);
         }
         remarks
+    }
+
+    /// The difference between the server's own list of voters and the one that counts here.
+    fn members_differ(&self, cluster: &Cluster) -> Option<Reason> {
+        let list = self.situation.server_list().filter(|list| list.cluster_id == cluster.id)?;
+        let listed = list.resolve(cluster, &self.situation.known_founders()).ok()?;
+        let only = |one: &[Voter], other: &[Voter]| {
+            let is_missing = |voter: &&Voter| !other.iter().any(|known| known.names_the_same(voter));
+            OneSided(one.iter().filter(is_missing).cloned().collect())
+        };
+        let (server, counting) = (only(&listed, &cluster.voters), only(&cluster.voters, &listed));
+        let differ = !(server.0.is_empty() && counting.0.is_empty());
+        differ.then_some(Reason::MembersDiffer { server, counting })
     }
 
     fn group(&self, cluster: &Cluster) -> Group {

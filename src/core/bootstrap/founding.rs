@@ -33,6 +33,18 @@ impl ClusterId {
         digest::first(hash).into()
     }
 
+    /// The identity of a cluster that is older than its agents and whose servers of this `kind` have a name of their own for their
+    /// `group`: the same wherever it is adopted.
+    pub fn adopted_group(name: &ClusterName, kind: &str, group: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"chronik-adopted-group-1");
+        for part in [name.as_str(), kind, group] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        digest::first(hash).into()
+    }
+
     /// The sixteen bytes of the id.
     pub(super) fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

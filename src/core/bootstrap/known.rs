@@ -9,6 +9,7 @@ use super::{
     knowledge::Knowledge,
     offer,
     report::{GroupReport, Heard, Report},
+    server_id::ServerId,
     word::{Said, Spoken},
 };
 use crate::node::NodeId;
@@ -286,6 +287,22 @@ impl Standing<'_> {
     pub(super) fn heard(&self, id: ClusterId, is_alive: IsAlive<'_>) -> Option<Heard> {
         let founding = self.clusters.get(&id)?.founding;
         self.knowledge.voting(id, founding, is_alive).list.map(|list| list.heard)
+    }
+
+    /// The agent beside each server that holds data of this cluster; of several the one that is alive.
+    pub(super) fn holders(&self, id: ClusterId, is_alive: IsAlive<'_>) -> BTreeMap<ServerId, NodeId> {
+        let mut holders = BTreeMap::new();
+        for (reporter, report) in &self.knowledge.reports {
+            let holding = report.holds.as_ref().filter(|holding| holding.cluster_id == id);
+            let Some(holding) = holding.filter(|_| !self.knowledge.is_gone(*reporter)) else {
+                continue;
+            };
+            let holder = holders.entry(holding.server_id.clone()).or_insert(*reporter);
+            if !is_alive(*holder) {
+                *holder = *reporter;
+            }
+        }
+        holders
     }
 
     /// The founder whose seat `node` has: itself, or the one beside whose server's data it stands now.

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use super::cluster::Voter;
 use crate::node::{NodeId, NodeName};
 
 /// A server that expects another number of founders than this one.
@@ -100,6 +101,18 @@ impl fmt::Display for Founders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&ids.join(","))
+    }
+}
+
+/// Voters that one list has and another has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneSided(pub Vec<Voter>);
+
+impl fmt::Display for OneSided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(if names.is_empty() { "nobody" } else { "" })?;
+        f.write_str(&names.join(", "))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     ballot::Ballot,
     cluster::Voter,
     founding::ClusterId,
-    listing::{Counting, Founders, Listing, OtherExpect, SilentAddr},
+    listing::{Counting, Founders, Listing, OneSided, OtherExpect, SilentAddr},
     server_id::ServerId,
 };
 use crate::node::{EndpointName, NodeId, NodeName};
@@ -224,6 +224,13 @@ reasons! {
         "the record of this agent cannot be trusted ({why})",
         "repair its state directory and restart it, or start over as a new node with `chronik-agent bootstrap reset`";
 
+    /// The record is of a version in which nodes had no keys.
+    OldRecord = "old_record",
+        "the record of this agent is of an earlier version, in which nodes had no keys, and holds a vote or a cluster that others \
+         cannot verify",
+        "start over as a new node with `chronik-agent bootstrap reset`, and where servers hold data, once each agent has, bring \
+         their cluster under the agents with `chronik-agent bootstrap adopt`";
+
     /// The record has changed, and the change could not be saved yet.
     SaveFailed {
         /// Error of the disk.
@@ -336,6 +343,16 @@ reasons! {
     } = "voters_differ",
         "servers report different voters under one version: {one}, and {other}",
         "have one of them report what its group says now";
+
+    /// The server's own list of voters is not the one that counts here.
+    MembersDiffer {
+        /// Voters of the server's list alone.
+        server: OneSided,
+        /// Voters of the other list alone.
+        counting: OneSided,
+    } = "members_differ",
+        "the server's own list of voters is not the one that counts here: only the server has {server}, only the other list {counting}",
+        "if this lasts, take a wrong report back with `chronik-agent bootstrap retract` on the node that made it";
 
     /// Operators have said opposite things without having seen each other's word.
     OperatorsDisagree {

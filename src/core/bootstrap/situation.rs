@@ -15,7 +15,7 @@ use super::{
     message::Refusal,
     operator::ServerSeen,
     reason::Reason,
-    server::ServerReport,
+    server::{EstablishedReport, ServerReport},
     sightings::{Attestation, Sighting, Sightings},
     word::Spoken,
 };
@@ -36,6 +36,8 @@ pub(super) struct Situation {
     looking: Looking,
     /// The cluster that the server reported last, if that is not the one that is known here.
     misreported: Option<ClusterId>,
+    /// The server's own list of voters, while it is to be compared with the one that counts here.
+    server_list: Option<EstablishedReport>,
     /// The reason for which the record cannot be relied on.
     fault: Option<Reason>,
 }
@@ -64,6 +66,7 @@ impl Situation {
             waits_since: None,
             looking: Looking::default(),
             misreported: None,
+            server_list: None,
             fault: None,
         };
         situation.set_sightings(Sightings::default());
@@ -162,6 +165,16 @@ impl Situation {
         self.misreported = cluster_id;
     }
 
+    /// The server's own list of voters, if it is to be compared with the one that counts here.
+    pub(super) fn server_list(&self) -> Option<&EstablishedReport> {
+        self.server_list.as_ref()
+    }
+
+    /// Takes over the server's own list of voters.
+    pub(super) fn set_server_list(&mut self, list: Option<EstablishedReport>) {
+        self.server_list = list;
+    }
+
     pub(super) fn server(&self) -> Option<&ServerReport> {
         self.server.as_ref()
     }
@@ -206,13 +219,13 @@ impl Situation {
     }
 
     /// Notes that the record does not read; no later write mends that.
-    pub(super) fn set_unreadable(&mut self, why: String) {
-        self.fault = Some(Reason::Fault { why });
+    pub(super) fn set_fault(&mut self, fault: Reason) {
+        self.fault = Some(fault);
     }
 
     /// Notes that the record cannot be saved, unless it is not even readable.
     pub(super) fn set_unsaved(&mut self, why: String) {
-        if !matches!(self.fault, Some(Reason::Fault { .. })) {
+        if !matches!(self.fault, Some(Reason::Fault { .. } | Reason::OldRecord)) {
             self.fault = Some(Reason::SaveFailed { why });
         }
     }

@@ -1,9 +1,12 @@
 //! The founding as readers see it.
 
+use std::collections::BTreeMap;
+
 use super::{
     cluster::Cluster, decision::Decision, offer::Offer, reason::Reason, server::ServerReport,
     server_id::ServerId,
 };
+use crate::node::NodeId;
 
 /// The decision, and the cluster as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Status {
     pub remarks: Vec<Reason>,
     /// The operators' foundings that are known, with those that have not accepted them.
     pub offers: Vec<Offer>,
+    /// The agent beside each server that holds data of the cluster.
+    pub holders: BTreeMap<ServerId, NodeId>,
 }
 
 impl Status {

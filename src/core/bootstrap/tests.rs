@@ -642,7 +642,10 @@ fn a_joiner_that_begins_does_not_bear_witness_to_a_claim() {
     let taken_back = Report { number: 2, ..Report::default() };
     host.hear(
         1,
-        Body::Known(Box::new(Knowledge { reports: [(id(1), taken_back)].into(), ..Knowledge::default() })),
+        Body::Known(Box::new(Knowledge {
+            reports: [(id(1), signed(1, taken_back))].into(),
+            ..Knowledge::default()
+        })),
     );
     assert_eq!(host.decision(), "wait");
     assert_eq!(host.machine.cluster(), None, "nobody claims it any more");

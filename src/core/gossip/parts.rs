@@ -11,7 +11,7 @@ use std::{
 use foca::{Identity as _, Member, OwnedNotification, State, Timer};
 
 use super::{
-    action::{Action, Agenda, Draft, Purpose, Question, Source, Suspect, Telling},
+    action::{Action, Agenda, Purpose, Question, Source, Suspect, Telling},
     clock::{Clock, Tick, Wait},
     comparing::{Comparing, Scheduled, room_for_rumours},
     coordinates::Coordinates,
@@ -28,19 +28,18 @@ use super::{
     metadata::MetadataTooLarge,
     output::Event,
     own::Own,
-    packet::{Fate, Packet},
+    packet::Fate,
     partition::Partition,
     peer::Peer,
-    record::{Claimed, Goodbye, Record, Stamp},
+    record::{Claimed, Goodbye, Stamp},
     roster::{MAX_MEMBERS, Refreshed, Roster},
-    rumours::{self, Evidence, Rumour},
+    rumours::{Evidence, Rumour},
     state::{EncodedState, Request, SharedState},
     timing::Timing,
 };
 use crate::{
     membership::{MemberStatus, Metadata},
     node::NodeId,
-    signing::Seal,
     wire::{Kind, MemberKeys},
 };
 

@@ -12,6 +12,8 @@ const UP_FOR: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct ServerBeside {
     last: Option<Heartbeat>,
+    /// Set while the server was asked and gave no answer.
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -25,13 +27,22 @@ struct Heartbeat {
 impl ServerBeside {
     /// Takes in a report.
     pub(super) fn note(&mut self, report: ServerReport, now: Instant) {
+        self.is_silent &= report.once;
         let before = self.last.as_ref().filter(|last| last.report.server_id == report.server_id);
         let beats = before.is_some_and(|last| last.beats || last.report == report);
         self.last = Some(Heartbeat { report, at: now, beats });
     }
 
-    /// True if it counts as running; `None` if it never spoke, or has not repeated what it said.
+    /// Takes in that it was asked and gave no answer.
+    pub(super) fn note_silence(&mut self) {
+        self.is_silent = true;
+    }
+
+    /// True if it counts as running; `None` if it never spoke, or has not repeated what it said, and was not asked.
     pub(super) fn is_up(&self, now: Instant) -> Option<bool> {
+        if self.is_silent {
+            return Some(false);
+        }
         let Heartbeat { at, .. } = self.last.as_ref().filter(|last| last.beats && !last.report.once)?;
         Some(now.duration_since(*at) <= UP_FOR)
     }
@@ -64,5 +75,21 @@ mod tests {
         server.note(report(true), now);
         assert_eq!(server.is_up(now), Some(true));
         assert_eq!(server.is_up(now + UP_FOR * 2), Some(false));
+        server.note_silence();
+        assert_eq!(server.is_up(now), Some(false), "asked, it gave no answer");
+        server.note(ServerReport { once: true, ..report(true) }, now);
+        assert_eq!(server.is_up(now), Some(false), "a word for once is that of another program");
+        server.note(report(true), now);
+        assert_eq!(server.is_up(now), Some(true));
+    }
+
+    #[test]
+    fn a_server_that_was_asked_and_never_answered_is_silent() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
+        let now = Instant::now();
+        let mut server = ServerBeside::default();
+        assert_eq!(server.is_up(now), None);
+        server.note_silence();
+        assert_eq!(server.is_up(now), Some(false));
     }
 }

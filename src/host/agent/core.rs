@@ -278,6 +278,13 @@ impl Core {
                 self.machine.bootstrap().retract(now);
                 self.replies.await_disk(reply, Ok(()));
             }
+            Command::See { seen, is_silent, list } => {
+                if is_silent {
+                    self.machine.server_is_silent(now);
+                }
+                self.machine.bootstrap().server_lists(list, now);
+                self.publisher.take_server(*seen, now);
+            }
             Command::Resolve { cluster_id, verdict, reply } => {
                 let resolved = match verdict {
                     Verdict::Keep => self.machine.bootstrap().resolve(cluster_id, now),

@@ -12,6 +12,7 @@ use crate::{
     machine::{Machine, Seed},
     membership::Membership,
     retry_join::Update,
+    servers::Seen,
     snapshot::{About, Discovery, ProviderReport, Snapshot},
 };
 
@@ -24,6 +25,8 @@ const REFRESH_SLACK: Duration = Duration::from_millis(400);
 pub(super) struct Publisher {
     about: Arc<About>,
     discovery: Arc<Discovery>,
+    /// The server beside the agent, if a driver asks it.
+    server: Option<Arc<Seen>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     refresh_at: Instant,
 }
@@ -37,9 +40,9 @@ impl Publisher {
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let refresh_at = about.started.instant;
         let discovery = Arc::new(Discovery { index: 1, providers: reports });
-        let first = Arc::new(snapshot(machine, &about, &discovery, None, refresh_at));
+        let first = Arc::new(snapshot(machine, &about, &discovery, None, None, refresh_at));
         let (snapshots, seen) = watch::channel(first);
-        (Self { about, discovery, snapshots, refresh_at }, seen)
+        (Self { about, discovery, server: None, snapshots, refresh_at }, seen)
     }
 
     /// The time at which the task has to wake for a refresh.
@@ -69,6 +72,14 @@ impl Publisher {
         seeds
     }
 
+    /// Takes in how the server beside the agent was seen last.
+    pub(super) fn take_server(&mut self, seen: Seen, now: Instant) {
+        if self.server.as_ref().is_none_or(|last| last.index != seen.index) {
+            self.refresh(now);
+        }
+        self.server = Some(Arc::new(seen));
+    }
+
     /// True while a provider has not answered at all.
     pub(super) fn has_unheard_provider(&self) -> bool {
         self.discovery.providers.iter().any(|report| report.answered.is_none())
@@ -87,7 +98,8 @@ impl Publisher {
     /// goodbye.
     pub(super) fn publish(&mut self, machine: &Machine, leave_by: Option<Instant>, now: Instant) {
         self.refresh_at = now + REFRESH;
-        let next = Arc::new(snapshot(machine, &self.about, &self.discovery, leave_by, now));
+        let next =
+            Arc::new(snapshot(machine, &self.about, &self.discovery, self.server.clone(), leave_by, now));
         let last = self.snapshots.borrow().clone();
         if last.membership.index != next.membership.index {
             log_changes(&last.membership, &next.membership);
@@ -99,6 +111,7 @@ impl Publisher {
             || last.quorum.index != next.quorum.index
             || last.founding.index != next.founding.index
             || last.discovery.index != next.discovery.index
+            || server_index(&last) != server_index(&next)
             || last.joined != next.joined
             || last.leaving != next.leaving;
         // A reader that waits for a change is not woken for a refresh.
@@ -109,11 +122,16 @@ impl Publisher {
     }
 }
 
+fn server_index(snapshot: &Snapshot) -> Option<u64> {
+    snapshot.server.as_ref().map(|server| server.index)
+}
+
 /// The present state as readers see it.
 fn snapshot(
     machine: &Machine,
     about: &Arc<About>,
     discovery: &Arc<Discovery>,
+    server: Option<Arc<Seen>>,
     leave_by: Option<Instant>,
     now: Instant,
 ) -> Snapshot {
@@ -123,6 +141,7 @@ fn snapshot(
         quorum: Arc::new(machine.quorum().clone()),
         founding: Arc::new(machine.founding().clone()),
         discovery: discovery.clone(),
+        server,
         counters: machine.counters(),
         encryption: machine.secrecy(),
         joined: machine.gossip().joined(),
