@@ -98,6 +98,7 @@ pub use voter_count::{InvalidVoterCount, VoterCount};
 pub use wait::Wait;
 
 use judge::Judge;
+use plan::Planner;
 use rule::Rules;
 use times::Times;
 
@@ -120,6 +121,6 @@ impl Admission {
     /// The wish would cost the quorum, or cannot be carried out; the error says why and what to do.
     pub fn ask(&mut self, ask: &Ask, look: &Look, now: Instant) -> Result<Answer, Refused> {
         self.times.observe(look, now);
-        Judge::new(look, &self.times, now, Rules::ALL).answer(ask)
+        Planner::new(Judge::new(look, &self.times, now, Rules::ALL)).answer(ask)
     }
 }

@@ -32,7 +32,7 @@ impl Numbers {
     /// The number for a newcomer.
     ///
     /// # Errors
-    /// Those who have answered are no majority of the voters, or the numbers are spent.
+    /// The voters that have answered are no majority of the voters, or the numbers are spent.
     pub fn next(&self, list: &List) -> Result<u64, Wait> {
         self.is_known(list)?;
         self.highest(list).checked_add(1).ok_or(Wait::NumbersSpent)
@@ -41,7 +41,7 @@ impl Numbers {
     /// Says whether a member may be removed.
     ///
     /// # Errors
-    /// Those who have answered are no majority of the voters, or those that stay and have the highest number on disk are none of
+    /// The voters that have answered are no majority of the voters, or those that stay and have the highest number on disk are none of
     /// what is left; the caller sends it to those that the error names.
     pub fn may_remove(&self, list: &List, removed: &ServerId) -> Result<(), Wait> {
         self.is_known(list)?;

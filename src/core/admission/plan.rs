@@ -21,7 +21,16 @@ use crate::{
 /// Outcome of a judgement over a wish.
 type Judged = Result<Answer, Refused>;
 
-impl Judge<'_> {
+/// A judge of operators' wishes.
+pub(super) struct Planner<'a> {
+    judge: Judge<'a>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(judge: Judge<'a>) -> Self {
+        Self { judge }
+    }
+
     /// The answer to a wish.
     ///
     /// # Errors
@@ -35,10 +44,10 @@ impl Judge<'_> {
     }
 
     fn add(&self, node: NodeId) -> Judged {
-        let agent = self.look.agents.get(&node).ok_or(Refused::UnknownAgent(node))?;
-        match self.look.member_of(node) {
+        let agent = self.judge.look.agents.get(&node).ok_or(Refused::UnknownAgent(node))?;
+        match self.judge.look.member_of(node) {
             Some((_, member)) if member.is_voter && member.is_up() => Ok(Answer::Done),
-            Some((id, member)) if member.is_voter => Ok(Answer::Waits(self.absent(id, member))),
+            Some((id, member)) if member.is_voter => Ok(Answer::Waits(self.judge.absent(id, member))),
             Some((id, learner)) => self.add_vote(id, learner),
             None => self.add_newcomer(node, agent),
         }
@@ -46,10 +55,10 @@ impl Judge<'_> {
 
     /// A vote for a learner.
     fn add_vote(&self, id: &ServerId, learner: &Listed) -> Judged {
-        self.quorum().map_err(Refused::For)?;
+        self.judge.quorum().map_err(Refused::For)?;
         self.willing_beside(learner)?;
-        if !self.is_ready(learner) {
-            return Ok(Answer::Waits(self.learner_waits(id, learner)));
+        if !self.judge.is_ready(learner) {
+            return Ok(Answer::Waits(self.judge.learner_waits(id, learner)));
         }
         self.grows().map_err(Refused::For)?;
         let notes = self.grown_notes(true);
@@ -59,29 +68,32 @@ impl Judge<'_> {
     /// An admission.
     fn add_newcomer(&self, node: NodeId, agent: &Agent) -> Judged {
         willing(agent)?;
-        self.quorum().map_err(Refused::For)?;
-        self.is_blank(agent).map_err(Refused::For)?;
-        if self.look.settings.has_group_key && !agent.is_proven {
+        self.judge.quorum().map_err(Refused::For)?;
+        self.judge.is_blank(agent).map_err(Refused::For)?;
+        if self.judge.look.settings.has_group_key && !agent.is_proven {
             return Err(Refused::For(Wait::NotProven));
         }
-        let newcomer = self.newcomer(node, agent).map_err(Refused::For)?;
+        let newcomer = self.judge.newcomer(node, agent).map_err(Refused::For)?;
         let name = agent.name.clone();
-        if self.look.list.kind.has_learners() {
-            self.may_learn().map_err(Refused::For)?;
+        if self.judge.look.list.kind.has_learners() {
+            self.judge.may_learn().map_err(Refused::For)?;
             let mut notes = self.grown_notes(true);
             notes.retain(|note| !matches!(note, Note::Spare { .. }));
             notes.extend(self.grows().err().map(Note::VoteAfter));
             let then = vec![Then::Starts(name.clone()), Then::Votes(name)];
             return Ok(self.does(Change::AdmitLearner(newcomer), then, notes));
         }
-        if let Some((id, late)) = self.first_not_up() {
-            return Err(Refused::For(self.not_up_yet(id, late)));
+        if let Some((id, late)) = self.judge.first_not_up() {
+            return Err(Refused::For(self.judge.not_up_yet(id, late)));
         }
         self.grows().map_err(Refused::For)?;
         let mut notes = self.grown_notes(false);
-        if !self.tally.with(false).has_quorum() {
-            if self.tally.voters > 1 {
-                return Err(Refused::For(Wait::QuorumLost { up: self.tally.up, voters: self.tally.voters }));
+        if !self.judge.tally.with(false).has_quorum() {
+            if self.judge.tally.voters > 1 {
+                return Err(Refused::For(Wait::QuorumLost {
+                    up: self.judge.tally.up,
+                    voters: self.judge.tally.voters,
+                }));
             }
             notes.push(Note::NoQuorumUntilUp(name.clone()));
         }
@@ -90,56 +102,57 @@ impl Judge<'_> {
 
     /// Says whether one vote more is allowed by those that are down.
     fn grows(&self) -> Result<(), Wait> {
-        match self.first_down(None).filter(|_| !self.may_grow()) {
-            Some((id, voter)) => Err(self.absent(id, voter)),
+        match self.judge.first_down(None).filter(|_| !self.judge.may_grow()) {
+            Some((id, voter)) => Err(self.judge.absent(id, voter)),
             None => Ok(()),
         }
     }
 
     fn remove(&self, id: &ServerId) -> Judged {
-        let Some(member) = self.look.list.members.get(id) else { return Ok(Answer::Done) };
-        self.quorum().map_err(Refused::For)?;
+        let Some(member) = self.judge.look.list.members.get(id) else { return Ok(Answer::Done) };
+        self.judge.quorum().map_err(Refused::For)?;
         self.may_be_removed(id, member).map_err(Refused::For)?;
-        let notes = if member.is_voter { self.notes(self.tally.without(member.is_up())) } else { Vec::new() };
+        let notes =
+            if member.is_voter { self.notes(self.judge.tally.without(member.is_up())) } else { Vec::new() };
         Ok(self.does(Change::Remove(named(id, member), Removal::Asked), Vec::new(), notes))
     }
 
     /// Says whether an operator may remove a member: one that is up as if it left, one that is down if the others are a majority.
     fn may_be_removed(&self, id: &ServerId, member: &Listed) -> Result<(), Wait> {
-        if member.is_up() || !member.is_voter || self.tally.voters <= 1 {
-            return self.may_leave(id, member);
+        if member.is_up() || !member.is_voter || self.judge.tally.voters <= 1 {
+            return self.judge.may_leave(id, member);
         }
-        let rest = self.tally.without(false);
+        let rest = self.judge.tally.without(false);
         if !rest.has_quorum() {
             return Err(Wait::QuorumLost { up: rest.up, voters: rest.voters });
         }
-        self.may_lose_number(id)
+        self.judge.may_lose_number(id)
     }
 
     fn replace(&self, id: &ServerId) -> Judged {
-        let voter = self.look.list.members.get(id).ok_or_else(|| Refused::NotListed(id.clone()))?;
+        let voter = self.judge.look.list.members.get(id).ok_or_else(|| Refused::NotListed(id.clone()))?;
         if !voter.is_voter {
             return Err(Refused::NoVoter(named(id, voter)));
         }
-        self.quorum().map_err(Refused::For)?;
-        if let Some(change) = self.swap(id, voter) {
-            self.may_lose_number(id).map_err(Refused::For)?;
-            let rest = self.tally.without(voter.is_up()).with(true);
+        self.judge.quorum().map_err(Refused::For)?;
+        if let Some(change) = self.judge.swap(id, voter) {
+            self.judge.may_lose_number(id).map_err(Refused::For)?;
+            let rest = self.judge.tally.without(voter.is_up()).with(true);
             if !rest.has_quorum() {
                 return Err(Refused::For(Wait::QuorumLost { up: rest.up, voters: rest.voters }));
             }
             return Ok(self.does(change, Vec::new(), self.notes(rest)));
         }
-        if let Some((_, learner)) = self.ready().next() {
+        if let Some((_, learner)) = self.judge.ready().next() {
             return self.removed_for(id, voter, vec![Then::Votes(learner.name.clone())], None);
         }
         if let Some(agent) = self.takes_its_own_place(voter) {
             return self.removed_for(id, voter, self.arrival(agent), Some(&agent.name));
         }
-        if self.look.list.kind.has_learners() {
+        if self.judge.look.list.kind.has_learners() {
             return self.replaced_by_a_learner(id, voter);
         }
-        match self.joiners().next() {
+        match self.judge.joiners().next() {
             Some((_, agent)) => self.removed_for(id, voter, self.arrival(agent), None),
             None => Err(self.no_newcomer(id, voter)),
         }
@@ -147,13 +160,13 @@ impl Judge<'_> {
 
     /// The first step where a newcomer must run as a learner before the voter goes.
     fn replaced_by_a_learner(&self, id: &ServerId, voter: &Listed) -> Judged {
-        if let Some((learner_id, learner)) = self.look.learners().next() {
-            return Ok(Answer::Waits(self.learner_waits(learner_id, learner)));
+        if let Some((learner_id, learner)) = self.judge.look.learners().next() {
+            return Ok(Answer::Waits(self.judge.learner_waits(learner_id, learner)));
         }
-        let (node, agent) = self.joiners().next().ok_or_else(|| self.no_newcomer(id, voter))?;
+        let (node, agent) = self.judge.joiners().next().ok_or_else(|| self.no_newcomer(id, voter))?;
         self.may_be_removed(id, voter).map_err(Refused::For)?;
-        self.may_learn().map_err(Refused::For)?;
-        let newcomer = self.newcomer(node, agent).map_err(Refused::For)?;
+        self.judge.may_learn().map_err(Refused::For)?;
+        let newcomer = self.judge.newcomer(node, agent).map_err(Refused::For)?;
         let learner = agent.name.clone();
         let then = vec![Then::Starts(learner.clone()), Then::Swapped { voter: named(id, voter), learner }];
         Ok(self.does(Change::AdmitLearner(newcomer), then, Vec::new()))
@@ -162,8 +175,8 @@ impl Judge<'_> {
     /// The removal as the first step of a replacement.
     fn removed_for(&self, id: &ServerId, voter: &Listed, then: Vec<Then>, own: Option<&str>) -> Judged {
         self.may_be_removed(id, voter).map_err(Refused::For)?;
-        let mut notes = self.notes(self.tally.without(voter.is_up()));
-        let is_asked_for = own.filter(|_| !self.look.settings.has_group_key);
+        let mut notes = self.notes(self.judge.tally.without(voter.is_up()));
+        let is_asked_for = own.filter(|_| !self.judge.look.settings.has_group_key);
         notes.extend(is_asked_for.map(|name| Note::AddAfterwards(name.to_owned())));
         Ok(self.does(Change::Remove(named(id, voter), Removal::Asked), then, notes))
     }
@@ -179,11 +192,11 @@ impl Judge<'_> {
             is_blank && willing(agent).is_ok()
         };
         let same_address = |(node, agent): (&NodeId, &Agent)| {
-            let is_free = self.look.member_of(*node).is_none();
+            let is_free = self.judge.look.member_of(*node).is_none();
             is_free && voter.address.is_some() && voter.address == agent.address
         };
-        let mut agents = self.look.agents.iter();
-        let own = self.look.agent_of(voter).filter(is_blank);
+        let mut agents = self.judge.look.agents.iter();
+        let own = self.judge.look.agent_of(voter).filter(is_blank);
         own.or_else(|| {
             agents.find(|(node, agent)| same_address((node, agent)) && is_blank(agent)).map(|it| it.1)
         })
@@ -192,36 +205,36 @@ impl Judge<'_> {
     /// The way of a newcomer to its vote.
     fn arrival(&self, agent: &Agent) -> Vec<Then> {
         let name = agent.name.clone();
-        if self.look.list.kind.has_learners() {
+        if self.judge.look.list.kind.has_learners() {
             return vec![Then::Starts(name.clone()), Then::Votes(name)];
         }
         vec![Then::Admitted(name.clone()), Then::Starts(name)]
     }
 
     fn no_newcomer(&self, id: &ServerId, voter: &Listed) -> Refused {
-        Refused::NoNewcomer(named(id, voter), HasGroupKey(self.look.settings.has_group_key))
+        Refused::NoNewcomer(named(id, voter), HasGroupKey(self.judge.look.settings.has_group_key))
     }
 
     fn willing_beside(&self, member: &Listed) -> Result<(), Refused> {
-        self.look.agent_of(member).map_or(Ok(()), willing)
+        self.judge.look.agent_of(member).map_or(Ok(()), willing)
     }
 
     fn does(&self, change: Change, then: Vec<Then>, notes: Vec<Note>) -> Answer {
-        Answer::Does(Plan { step: self.step(change), then, notes })
+        Answer::Does(Plan { step: self.judge.step(change), then, notes })
     }
 
     /// Consequences of a list with one voter more.
     fn grown_notes(&self, is_up: bool) -> Vec<Note> {
-        let new = self.tally.with(is_up);
+        let new = self.judge.tally.with(is_up);
         let mut notes = self.notes(new);
-        let most = self.look.most_voters();
+        let most = self.judge.look.most_voters();
         notes.extend((new.voters > most).then_some(Note::Beyond { most }));
         notes
     }
 
     /// Consequences of a new list.
     fn notes(&self, new: Tally) -> Vec<Note> {
-        let (before, after) = (self.tally.spare(), new.spare());
+        let (before, after) = (self.judge.tally.spare(), new.spare());
         let spare = (before != after).then_some(Note::Spare { before, after });
         let even = (new.is_even() && new.voters > 0).then_some(Note::Even { voters: new.voters });
         spare.into_iter().chain(even).collect()

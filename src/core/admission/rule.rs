@@ -8,7 +8,7 @@
 pub(super) enum Rule {
     /// Nothing is changed without a majority of the list, nor so that less than one of the new list is up.
     Majority,
-    /// Where there are learners, nobody gets a vote with its admission.
+    /// Nobody gets a vote with its admission where there are learners.
     LearnerFirst,
     /// A learner gets a vote only once it runs and has caught up.
     CaughtUp,
@@ -22,7 +22,7 @@ pub(super) enum Rule {
     NewMajority,
     /// No more voters than `--voters`.
     Enough,
-    /// Who has no place among the voters runs without a vote.
+    /// A joiner that has no place among the voters runs without a vote.
     Spare,
     /// A server that is not blank is not admitted: a removed one keeps the votes that it gave.
     Blank,

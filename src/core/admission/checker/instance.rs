@@ -2,7 +2,7 @@
 
 use crate::admission::rule::{Rule, Rules};
 
-/// What may happen to a voter.
+/// A mishap of a voter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is lost for ever.
@@ -16,9 +16,9 @@ pub(super) enum Fault {
 /// A promise of the caller's (`admission`, how to drive it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Promise {
-    /// Who is up is looked at in the same step.
+    /// Sight of who is up is of the same step.
     FreshLook,
-    /// Who leaves stops only when it is off the list.
+    /// A voter that leaves stops only when it is off the list.
     StopsRemoved,
     /// Each agent beside a member looks, whether it is beside the leader or not.
     AllLook,
@@ -63,7 +63,7 @@ pub(super) struct Instance {
 
 /// All that may happen to a voter.
 pub(super) const ALL: &[Fault] = &[Fault::Lost, Fault::Down, Fault::ServerDown];
-/// The same without servers that crash while their agents live.
+/// Mishaps without servers that crash while their agents live.
 pub(super) const GONE: &[Fault] = &[Fault::Lost, Fault::Down];
 /// Losses alone.
 pub(super) const LOST: &[Fault] = &[Fault::Lost];

@@ -150,7 +150,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What the agent beside the leader does, and the one beside a deposed leader, whose list is the one before.
+    /// Steps of the agent beside the leader, and of the one beside a deposed leader, whose list is the one before.
     fn agents(&mut self, state: &State, out: &mut Vec<Next>) {
         let conditions = state.conditions();
         let mut views = vec![(conditions.clone(), VERSION, "")];
