@@ -17,7 +17,7 @@ pub mod http;
 pub mod snapshot;
 
 pub use chronik_core::{
-    backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, wire,
+    admission, backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, wire,
 };
 use host::{accepting, descriptors, durable, watchdog};
 pub use host::{
