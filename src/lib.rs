@@ -18,7 +18,7 @@ pub mod servers;
 pub mod snapshot;
 
 pub use chronik_core::{
-    backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, signing, wire,
+    admission, backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, signing, wire,
 };
 use host::{accepting, descriptors, durable, reporter, watchdog};
 pub use host::{

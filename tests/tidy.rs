@@ -61,6 +61,8 @@ const PARTS: &[(&str, &str)] = &[
     ("src/core/gossip/keyrings.rs", "Keyrings"),
     ("src/core/gossip/clock.rs", "Clock"),
     ("src/core/gossip/coordinates.rs", "Coordinates"),
+    ("src/core/admission.rs", "Admission"),
+    ("src/core/admission/times.rs", "Times"),
     ("src/core/machine.rs", "Machine"),
     ("src/core/machine/review.rs", "Review"),
     ("src/core/machine/saving.rs", "Start"),

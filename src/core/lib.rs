@@ -1,6 +1,7 @@
 //! The pure core of the agent: who is there, what is a majority, who founds the cluster. It is told the time and the
 //! dice, takes bytes in and gives bytes out; no runtime, no socket, no file and no format is in reach of it.
 
+pub mod admission;
 pub mod backoff;
 pub mod bootstrap;
 pub mod choice;
