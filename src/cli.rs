@@ -26,13 +26,14 @@ pub mod rtt;
 pub mod show;
 mod table;
 mod template;
+mod verify;
 pub mod wait;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use self::{
     client::ClientError,
-    error::{CliError, DemoError, ExecError, KeyFault},
+    error::{CliError, DemoError, ExecError, KeyFault, ProofFault},
     output::{Outcome, Output},
     template::TemplateError,
 };

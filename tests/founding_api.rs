@@ -1,6 +1,6 @@
 //! The founding as servers and operators see it: real agents on loopback, asked over HTTP and by the command line.
 
-use std::{net::TcpListener, process::Stdio, rc::Rc, time::Duration};
+use std::{fs, net::TcpListener, process::Stdio, rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -525,4 +525,58 @@ fn exec_says_what_it_cannot_do() {
     let absent = ["exec", "--http", "127.0.0.1:1", "--attest", &data, "--timeout", "300ms", "--", "echo"];
     let Ended { code, error, .. } = run(absent);
     assert!(code == 3 && error.contains("timed out after 300ms: cannot reach the agent"), "{error}");
+}
+
+/// The file is all that is needed: no agent is asked. One changed letter, and it proves nothing.
+#[test]
+fn a_certificate_is_verified_without_an_agent_and_proves_nothing_once_it_is_changed() {
+    let places = places(3);
+    let (agents, answer) = founded_unasked(&places);
+    let file = |name: &str, text: &str| {
+        let path = places[0].dir.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ids: Vec<&str> = answer["founders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|founder| founder["id"].as_str().unwrap())
+        .collect();
+    let whole = run(["bootstrap", &agents[1].at(), "--format", "json"]).out;
+    drop(agents);
+    let whole_file = file("answer.json", &whole);
+    let Ended { code, out, error } = run(["bootstrap", "verify", &whole_file]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(
+        out.contains(answer["cluster_id"].as_str().unwrap()) && out.matches(": signed").count() == 3,
+        "{out}"
+    );
+    assert!(out.contains("not that no other cluster of this name exists"), "{out}");
+    let mine = file("mine", &format!("# ours\n{}\n", ids.join("\n")));
+    assert_eq!(run(["bootstrap", "verify", &whole_file, "--ids", &mine]).code, 0);
+    let two = file("two", &ids[..2].join("\n"));
+    let Ended { code, out, error } = run(["bootstrap", "verify", &whole_file, "--ids", &two]);
+    assert!(
+        code == 1 && out.contains("NOT AMONG YOURS") && error.starts_with("1 of these nodes"),
+        "{out}{error}"
+    );
+
+    let certificate = serde_json::from_str::<Value>(&whole).unwrap()["certificate"].clone();
+    assert_eq!(run(["bootstrap", "verify", &file("alone.json", &certificate.to_string())]).code, 0);
+    let mut moved = certificate.clone();
+    moved["founding"]["founders"][0]["addr"] = json!("10.9.9.9:7946");
+    let mut fewer = certificate;
+    fewer["acceptances"].as_array_mut().unwrap().pop();
+    for (changed, why) in
+        [(moved, "not all of one ballot"), (fewer, "too few servers have accepted it: 2 of 3")]
+    {
+        let Ended { code, error, .. } =
+            run(["bootstrap", "verify", &file("changed.json", &changed.to_string())]);
+        assert!(code == 1 && error.contains("NOT PROVEN") && error.contains(why), "{error}");
+    }
+    for (text, why) in [("{}", "no `certificate` in it"), ("torn", "it is no JSON")] {
+        let Ended { code, error, .. } = run(["bootstrap", "verify", &file("bad", text)]);
+        assert!(code == 1 && error.contains(why) && error.contains("bootstrap --format json"), "{error}");
+    }
 }

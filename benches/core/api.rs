@@ -81,6 +81,7 @@ fn snapshot(
             server: None,
             fault: None,
             remarks: vec![],
+            certificate: None,
             offers: vec![],
             holders: [].into(),
         }),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bootstrap::ClusterId,
+    bootstrap::{Certificate, ClusterId},
     node::{Endpoints, NodeId, NodeName},
 };
 
@@ -31,6 +31,9 @@ pub struct Bootstrap {
     /// The voters; absent like the founders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voters: Option<Vec<Voter>>,
+    /// The proof that servers agreed on the founders, for `chronik-agent bootstrap verify`; absent if no agents did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
     /// The clusters that claim one name, this server's first; in a conflict only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Vec<ClusterId>>,

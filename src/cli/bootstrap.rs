@@ -16,6 +16,7 @@ use super::{
     overriding::{self, OverrideArgs},
     reach::reach,
     table,
+    verify::{self, VerifyArgs},
 };
 use crate::{
     api::founding::{
@@ -60,6 +61,8 @@ enum Act {
     Reset(ResetArgs),
     /// Says that an agent is gone for good, so that it counts no more
     Vouch(VouchArgs),
+    /// Checks the proof of a bootstrap in a file, without an agent
+    Verify(VerifyArgs),
 }
 
 /// The flags of `bootstrap retract`.
@@ -155,6 +158,7 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
         Some(Act::Resolve(args)) => resolve(args, output).await,
         Some(Act::Reset(args)) => reset(args, output).await,
         Some(Act::Vouch(args)) => vouch(args, output).await,
+        Some(Act::Verify(args)) => verify::run(&args, output),
     }
 }
 

@@ -31,6 +31,14 @@ pub enum CliError {
         /// The mistake in it.
         error: KeyFault,
     },
+    /// The file with a proof, or with ids.
+    #[error("{}: {error}", file.display())]
+    Proof {
+        /// The file.
+        file: PathBuf,
+        /// The mistake in it.
+        error: ProofFault,
+    },
     /// The command whose manual page is wanted.
     #[error("there is no command `{0}`: `chronik-agent --help` lists those that there are")]
     NoCommand(String),
@@ -40,6 +48,33 @@ pub enum CliError {
     /// Standard output is closed or full.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
+}
+
+/// Reason for which a file proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofFault {
+    /// The system's words.
+    #[error("cannot read it: {0}")]
+    File(io::Error),
+    /// It is no JSON.
+    #[error("it is no JSON ({0}): give the answer of `chronik-agent bootstrap --format json`")]
+    Json(serde_json::Error),
+    /// It holds no certificate.
+    #[error(
+        "there is no `certificate` in it: nothing is bootstrapped there, or its cluster was adopted; give the answer of `chronik-agent bootstrap --format json` of an agent that knows the cluster"
+    )]
+    Missing,
+    /// The certificate is not what it says.
+    #[error("NOT PROVEN: {0}; do not trust where it comes from")]
+    NotProven(serde_json::Error),
+    /// A line is no id.
+    #[error("line {line}: {error}")]
+    Id {
+        /// Its number.
+        line: usize,
+        /// The rule that it breaks.
+        error: crate::node::InvalidName,
+    },
 }
 
 /// Reason for which the demo cannot run.

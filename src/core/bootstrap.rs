@@ -456,6 +456,11 @@ impl Bootstrap {
         self.outcome.cluster.as_ref()
     }
 
+    /// The proof of that cluster's founding; `None` if it was not founded by its agents.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.agreement.knowledge().foundings.get(&self.outcome.cluster.as_ref()?.id)
+    }
+
     /// The digest of what is known here, as far as it is on disk; `None` if that is nothing.
     pub fn knowledge(&self) -> Option<u64> {
         self.outbox.record().knowledge.digest(self.situation.config().words)

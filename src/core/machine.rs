@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     num::NonZeroU16,
+    sync::Arc,
     time::Instant,
 };
 
@@ -28,8 +29,8 @@ pub use self::{
 };
 use crate::{
     bootstrap::{
-        self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
-        ServerReport, Status,
+        self, Bootstrap, Certificate, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing,
+        Reason, ServerId, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
@@ -94,6 +95,7 @@ impl Machine {
             index: 1,
             decision: bootstrap.decision().clone(),
             cluster: bootstrap.cluster().cloned(),
+            certificate: bootstrap.certificate().cloned().map(Arc::new),
             server: None,
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
@@ -363,6 +365,7 @@ impl Machine {
             index: 0,
             decision: self.bootstrap.decision().clone(),
             cluster: self.bootstrap.cluster().cloned(),
+            certificate: self.shown_certificate(),
             server: self.server.status(now),
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
@@ -379,6 +382,13 @@ impl Machine {
             if quorum.has_quorum() { Quorum::known_voters(&self.membership, &self.founding) } else { vec![] };
         self.gossip.set_voters(voters, quorum.required);
         self.quorum.update(quorum);
+    }
+
+    /// The proof of the founding, the one that readers have already if it is the same.
+    fn shown_certificate(&self) -> Option<Arc<Certificate>> {
+        let certificate = self.bootstrap.certificate()?;
+        let shown = self.founding.certificate.as_ref().filter(|shown| ***shown == *certificate);
+        Some(shown.cloned().unwrap_or_else(|| Arc::new(certificate.clone())))
     }
 
     /// The members.

@@ -256,6 +256,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         me: None,
         founders: None,
         voters: None,
+        certificate: founding.certificate.as_deref().cloned(),
         clusters: None,
         overrides: founding.offers.iter().map(offer).collect(),
         reasons: reasons(founding),

@@ -71,6 +71,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             server: None,
             fault: None,
             remarks: vec![],
+            certificate: None,
             offers: vec![],
             holders: [].into(),
         }),

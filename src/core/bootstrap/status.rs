@@ -1,10 +1,10 @@
 //! The founding as readers see it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    cluster::Cluster, decision::Decision, offer::Offer, reason::Reason, server::ServerReport,
-    server_id::ServerId,
+    certificate::Certificate, cluster::Cluster, decision::Decision, offer::Offer, reason::Reason,
+    server::ServerReport, server_id::ServerId,
 };
 use crate::node::NodeId;
 
@@ -17,6 +17,8 @@ pub struct Status {
     pub decision: Decision,
     /// The cluster that is known, as far as it is on disk.
     pub cluster: Option<Cluster>,
+    /// The proof that servers agreed on it; `None` if it was not founded here.
+    pub certificate: Option<Arc<Certificate>>,
     /// The co-located server, if it has attested itself.
     pub server: Option<Server>,
     /// The reason for which the record of this agent cannot be relied on, if there is one.
