@@ -281,8 +281,7 @@ fn an_operator_overrides_and_resets() {
     assert!(remark.starts_with("This bootstraps a new cluster in the place of cluster "), "{remark}");
     assert!(told_first.ends_with(" is to be bootstrapped\n"), "{told_first}");
     let another = |answer: &Value| answer["cluster_id"] != before["cluster_id"];
-    let answers: Vec<Value> =
-        agents.iter().map(|agent| wait_until(agent, "/v1/bootstrap", another)).collect();
+    let answers: Vec<Value> = agents.iter().map(|agent| wait_until(agent, LOOK, another)).collect();
     let mut decisions: Vec<&str> =
         answers.iter().map(|answer| answer["decision"].as_str().unwrap()).collect();
     decisions.sort_unstable();

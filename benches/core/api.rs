@@ -81,6 +81,7 @@ fn snapshot(
             server: None,
             fault: None,
             remarks: vec![],
+            offers: vec![],
         }),
         discovery: Arc::new(Discovery::default()),
         counters: Counters::default(),

@@ -5,18 +5,22 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rand::RngExt as _;
 
-use crate::durable;
+use crate::{durable, node::Epoch};
 
 /// The file with the server's id. It lies beside the data, so that a server that loses its data is another server.
 const ID_FILE: &str = ".chronik-server-id";
 /// Mode of that file: readable for all, because the id is no secret.
 const ID_MODE: u32 = 0o644;
+/// The file with the number of the last start. It lies beside the data, so that a backup brings back the number, too.
+const STARTS_FILE: &str = ".chronik-server-starts";
 /// Names that are no data: ours, and that of a fresh file system.
-const NO_DATA: [&str; 3] = [ID_FILE, ".chronik-server-id.new", "lost+found"];
+const NO_DATA: [&str; 5] =
+    [ID_FILE, ".chronik-server-id.new", STARTS_FILE, ".chronik-server-starts.new", "lost+found"];
 
 /// A server as its data directory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(super) struct Found {
     pub(super) server_id: String,
     /// True if there is anything else.
     pub(super) has_state: bool,
+    /// Number of the last start; `None` if no start was counted.
+    pub(super) starts: Option<u64>,
 }
 
 /// The data directory that a command names itself: by an argument `--data-dir DIR` or `data_dir=DIR`, or by a value that is set
@@ -58,13 +64,39 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
+    let starts = read_starts(dir)?;
     if !kept.is_empty() {
-        return Ok(Found { server_id: kept, has_state });
+        return Ok(Found { server_id: kept, has_state, starts });
     }
     let server_id = new_id();
     // Whole or not at all: half an id would be that of another server after the next start.
     durable::replace(&file, server_id.as_bytes(), ID_MODE)?;
-    Ok(Found { server_id, has_state })
+    Ok(Found { server_id, has_state, starts })
+}
+
+/// Counts one more start of the server in `dir`, and returns its number. Numbers are times, like the epochs of agents, so that they
+/// grow even where the file was deleted.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub(super) fn count_start(dir: &Path) -> io::Result<u64> {
+    let Epoch(number) = Epoch::next(read_starts(dir)?.map(Epoch), unix_ms());
+    durable::replace(&dir.join(STARTS_FILE), number.to_string().as_bytes(), ID_MODE)?;
+    Ok(number)
+}
+
+fn read_starts(dir: &Path) -> io::Result<Option<u64>> {
+    match fs::read_to_string(dir.join(STARTS_FILE)) {
+        Ok(kept) => Ok(kept.trim().parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
@@ -102,6 +134,11 @@ mod tests {
         assert!(!found.has_state);
         assert_eq!(fs::metadata(dir.join("server")).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(look(&dir.join("server")).unwrap(), found, "the same server");
+        let first = count_start(&dir.join("server")).unwrap();
+        let second = count_start(&dir.join("server")).unwrap();
+        assert!(first < second);
+        let counted = Found { starts: Some(second), ..found };
+        assert_eq!(look(&dir.join("server")).unwrap(), counted, "no data yet");
         fs::remove_dir_all(dir).unwrap();
     }
 }

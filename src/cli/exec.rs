@@ -180,7 +180,9 @@ async fn start_beside(
         let decision = report(client, &found, false).await?;
         if is_met && attests && is_told(&decision) {
             let command = prepare(client, &decision, args, output).await?;
-            let found = look(dir)?;
+            // Beside the data first: a crash before the agent knows makes no data look old.
+            let starts = data_dir::count_start(dir).map_err(|error| cannot_use(dir, error))?;
+            let found = data_dir::Found { starts: Some(starts), ..look(dir)? };
             if is_same(&decision, &report(client, &found, true).await?) {
                 return Ok(Ok(command));
             }
@@ -214,6 +216,7 @@ async fn report(client: &Client, found: &data_dir::Found, begun: bool) -> Result
         cluster_id: None,
         once: true,
         begun,
+        starts: found.starts,
     };
     let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
     let answer = client.put("/v1/server", body.into()).await?;
@@ -235,7 +238,11 @@ async fn prepare(
 }
 
 fn look(dir: &Path) -> Result<data_dir::Found, ExecError> {
-    data_dir::look(dir).map_err(|error| ExecError::File { what: "cannot use", path: dir.to_owned(), error })
+    data_dir::look(dir).map_err(|error| cannot_use(dir, error))
+}
+
+fn cannot_use(dir: &Path, error: std::io::Error) -> ExecError {
+    ExecError::File { what: "cannot use", path: dir.to_owned(), error }
 }
 
 /// Says why nothing is started, if the condition was not met.

@@ -79,7 +79,7 @@ pub use listing::{Counting, Founders, Listing, OtherExpect, Silence, SilentAddr}
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
-pub use notes::{Notes, Told};
+pub use notes::{LastStart, Notes, Told};
 pub use offer::Offer;
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;

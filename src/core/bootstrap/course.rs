@@ -166,8 +166,19 @@ impl Bootstrap {
         if let Some(id) = held.filter(|_| meant.is_some()) {
             self.agreement.note(id, |notes| notes.begun = true);
         }
+        if let (Some(id), Some(starts)) = (held, server.starts) {
+            // Data from a backup is no news.
+            if self.agreement.record().last_start(&server.server_id, id) > Some(starts) {
+                return;
+            }
+            self.agreement.note(id, |notes| notes.note_start(&server.server_id, starts));
+        }
         if !is_open && self.situation.fault().is_none() {
-            let holds = held.map(|cluster_id| Holding { server_id: server.server_id, cluster_id });
+            let holds = held.map(|cluster_id| Holding {
+                server_id: server.server_id,
+                cluster_id,
+                starts: server.starts,
+            });
             let before = self.agreement.record().own_report().and_then(|own| own.holds.clone());
             if before != holds {
                 self.agreement.report(|own| own.holds = holds);

@@ -8,7 +8,8 @@ use super::{
     founding::{ClusterId, Founding},
     knowledge::Knowledge,
     offer,
-    report::{GroupReport, Heard, Report},
+    report::{GroupReport, Heard, Holding, Report},
+    server_id::ServerId,
     word::{Said, Spoken},
 };
 use crate::node::NodeId;
@@ -137,15 +138,22 @@ impl Knowledge {
         reports
     }
 
+    /// Number of the last start of a server that any agent beside it has reported.
+    pub(super) fn last_start(&self, server_id: &ServerId, cluster_id: ClusterId) -> Option<u64> {
+        let holdings = self.reports.values().filter_map(|report| report.holds.as_ref());
+        let same = holdings.filter(|held| held.server_id == *server_id && held.cluster_id == cluster_id);
+        same.filter_map(|held| held.starts).max()
+    }
+
     /// The other nodes beside the data of the same server of this cluster.
     fn same_server(&self, node: NodeId, cluster_id: ClusterId) -> impl Iterator<Item = NodeId> {
         let holding =
             move |report: &Report| report.holds.clone().filter(|holding| holding.cluster_id == cluster_id);
         let held = self.reports.get(&node).and_then(holding);
-        let others = self
-            .reports
-            .iter()
-            .filter(move |(other, report)| **other != node && held.is_some() && holding(report) == held);
+        let others = self.reports.iter().filter(move |(other, report)| {
+            let same = |held: &Holding| holding(report).is_some_and(|it| it.is_of_the_same_server(held));
+            **other != node && held.as_ref().is_some_and(same)
+        });
         others.map(|(other, _)| *other)
     }
 

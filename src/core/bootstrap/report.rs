@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::{cbor, cluster::Voter, consent::Consent, founding::ClusterId, server_id::ServerId};
-use crate::node::NodeId;
+use crate::node::{Epoch, NodeId};
 
 /// The last number that a report may have, so that no message uses up the numbers.
 const LAST_NUMBER: u64 = 1 << 48;
@@ -48,6 +48,17 @@ pub struct Holding {
     /// The cluster of its data.
     #[n(1)]
     pub cluster_id: ClusterId,
+    /// Number of its last start, if somebody counts them.
+    #[n(2)]
+    #[serde(default)]
+    pub starts: Option<u64>,
+}
+
+impl Holding {
+    /// True if both are of the same data, whenever they were said.
+    pub(super) fn is_of_the_same_server(&self, other: &Self) -> bool {
+        self.server_id == other.server_id && self.cluster_id == other.cluster_id
+    }
 }
 
 /// A server's report that its group exists, and of its voters.
@@ -106,7 +117,10 @@ impl Report {
             let own = group.index.is_given || group.index.value < LAST_NUMBER;
             own && group.voters.len() <= MAX_VOTERS
         };
+        let starts = self.holds.as_ref().and_then(|holding| holding.starts);
+        let is_counted = starts.is_none_or(|starts| starts <= Epoch::LAST.0);
         self.number < LAST_NUMBER
+            && is_counted
             && self.consents.len() <= MAX_CONSENTS
             && self.group.as_ref().is_none_or(fits)
     }

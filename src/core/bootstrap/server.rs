@@ -20,6 +20,8 @@ pub struct ServerReport {
     pub cluster_id: Option<ClusterId>,
     /// Set if it will not say so again: its silence then tells nothing about whether it runs.
     pub once: bool,
+    /// Number of its last start that lies beside its data; `None` if nobody counts.
+    pub starts: Option<u64>,
 }
 
 /// A server's report that its group exists, and of its voters.

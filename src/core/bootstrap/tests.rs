@@ -97,7 +97,7 @@ fn prepare(round: u64, expect: u16) -> Prepare {
 
 fn blank_server(server_id: &str) -> ServerReport {
     let server_id = server_id.to_owned().try_into().unwrap();
-    ServerReport { server_id, has_state: false, cluster_id: None, once: false }
+    ServerReport { server_id, has_state: false, cluster_id: None, once: false, starts: None }
 }
 
 fn server_with_data(server_id: &str) -> ServerReport {
@@ -565,7 +565,11 @@ fn a_voter_that_was_taken_out_waits_until_it_is_emptied() {
 fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
     let cluster = founding(1..4, 1);
     let mut host = Host::knowing(config(3), &cluster);
-    let holds = Some(Holding { server_id: "s1".to_owned().try_into().unwrap(), cluster_id: cluster.id() });
+    let holds = Some(Holding {
+        server_id: "s1".to_owned().try_into().unwrap(),
+        cluster_id: cluster.id(),
+        starts: None,
+    });
     let report =
         Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])), ..Report::default() };
     host.hear(
@@ -866,7 +870,7 @@ fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
         let addr: std::net::SocketAddr = "10.0.0.9:7946".parse().unwrap();
-        let listed = Listed { since: host.now, by: ["dns".into()].into() };
+        let listed = Listed { since: host.now, by: std::sync::Arc::new(["dns".into()].into()) };
         let mut seen = Sightings { unanswered_seeds: [(addr, listed)].into(), ..sightings(2) };
         seen.counted.silent.insert(addr);
         host.see(seen);
@@ -1367,4 +1371,41 @@ fn overrides_without_end_are_refused_until_a_reset() {
     let next = host.machine.reset(id(0), DataLoss::Allowed).unwrap();
     let mut next = Host::restarted(config(1), FoundingRecord { node_id: id(0), ..next });
     next.machine.override_founders(&me, DataLoss::Allowed, next.now).unwrap();
+}
+
+#[test]
+fn data_of_an_earlier_start_than_is_known_is_from_a_backup() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let started = |number| ServerReport { starts: Some(number), once: true, ..server_with_data("s1") };
+    host.machine.server_begins(ServerReport { has_state: false, ..started(7) }, host.now);
+    host.machine.server_attests(started(7), host.now);
+    host.machine.established(&report(cluster.id(), 1, &[]), host.now).unwrap();
+    host.drain();
+    assert_eq!(host.decision(), "resume");
+    host.machine.server_attests(started(6), host.now);
+    host.drain();
+    assert_eq!(host.reasons(), ["server_state_old"]);
+    assert_eq!(
+        host.disk.own_report().unwrap().holds.as_ref().unwrap().starts,
+        Some(7),
+        "it is not told as news"
+    );
+    let mut again = Host::restarted(config(3), host.disk.clone());
+    again.machine.server_attests(started(6), again.now);
+    again.drain();
+    assert_eq!(again.reasons(), ["server_state_old"], "it is on disk");
+    again.machine.server_attests(ServerReport { starts: None, ..started(0) }, again.now);
+    again.drain();
+    assert_eq!(again.decision(), "resume", "where nobody counts, nothing follows");
+    again.machine.server_attests(started(8), again.now);
+    again.drain();
+    assert_eq!(again.decision(), "resume");
+
+    // Both the record and the data were restored; the others have heard of a later start.
+    let mut restored = Host::knowing(config(3), &cluster);
+    restored.machine.server_attests(started(6), restored.now);
+    restored.drain();
+    restored.hear(1, known(&again));
+    assert_eq!(restored.reasons(), ["server_state_old"]);
 }

@@ -70,6 +70,7 @@ impl Former {
             told: Told::Server(server_id),
             begun: false,
             named: false,
+            last_start: None,
         });
         Ok(NodeRecord { epoch: self.epoch, founding })
     }

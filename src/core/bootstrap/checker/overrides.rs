@@ -88,6 +88,7 @@ impl Host {
             has_state: self.started.is_some(),
             cluster_id: self.started,
             once: true,
+            starts: None,
         });
         Outcome::decide(&self.record, &situation, &[]).decision
     }
