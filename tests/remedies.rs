@@ -472,7 +472,8 @@ fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
     agents.iter().for_each(|agent| assert_eq!(agent.get("/v1/bootstrap").status(), 200));
     let both = format!("{},{}", places[0].gossip, places[3].gossip);
     agents.push(start(&places[6], &["--join-only"], &both));
-    assert_eq!(run(["join", &agents[0].at(), &places[3].gossip]).code, 0);
+    let joined = run(["join", &agents[0].at(), &places[3].gossip]);
+    assert_eq!(joined.code, 0, "{joined:?}");
     (places, agents, clusters)
 }
 

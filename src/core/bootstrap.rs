@@ -85,7 +85,7 @@ pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused
 pub use outbox::Unsaved;
 pub use reason::{Reason, ReasonEntry};
 pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
-pub use report::{GroupReport, Heard, Holding, ListIndex, Report};
+pub use report::{Generation, GroupReport, Heard, Holding, ListIndex, Report};
 pub use server::{EstablishedReport, ReportRefused, ServerReport, VoterRef};
 pub use server_id::ServerId;
 pub use sightings::{Attestation, Contact, Listed, Sighting, Sightings};

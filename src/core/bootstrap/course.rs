@@ -71,7 +71,17 @@ impl Bootstrap {
             index: ListIndex { is_given: true, value: report.config_index.unwrap_or(0) },
             voters,
             heard: standing.heard(reported, &is_alive).filter(|heard| heard.reporter != record.node_id),
+            generation: before.map(|before| before.generation).unwrap_or_default(),
         };
+        // It travels in the reports of the servers that it keeps.
+        let kept = standing.generation(reported, record.node_id, &is_alive).unwrap_or_default();
+        group.generation = group.generation.max(kept);
+        if report.adopt && standing.clusters.contains_key(&reported) {
+            if !record.knowledge.may_report(reported, record.node_id) {
+                return Err(ReportRefused::NotNamed(reported));
+            }
+            group.generation = record.knowledge.newest_generation(reported).next(&group.voters);
+        }
         if report.config_index.is_none() {
             let kept = before.filter(|before| !before.index.is_given && before.names_the_same(&group));
             let next = || ListIndex { is_given: false, value: record.knowledge.next_own_index(reported) };

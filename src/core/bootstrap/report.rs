@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{cbor, cluster::Voter, consent::Consent, founding::ClusterId, server_id::ServerId};
+use super::{cbor, cluster::Voter, consent::Consent, digest, founding::ClusterId, server_id::ServerId};
 use crate::node::{Epoch, NodeId};
 
 /// The last number that a report may have, so that no message uses up the numbers.
@@ -78,6 +79,38 @@ pub struct GroupReport {
     /// The report that counted for the reporter when its server said this.
     #[n(3)]
     pub heard: Option<Heard>,
+    /// The operator's word on the voters since which the server is one of them.
+    #[n(4)]
+    #[serde(default)]
+    pub generation: Generation,
+}
+
+/// An operator's word on the voters of a group: reports of an earlier generation count no more.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Generation {
+    /// Number of the word; 0 for none.
+    #[n(0)]
+    pub number: u64,
+    /// Digest of the voters that it named: two operators who have not seen each other may have named others.
+    #[n(1)]
+    pub named: Option<ClusterId>,
+}
+
+impl Generation {
+    /// The word after this one, which names these voters.
+    pub(super) fn next(self, voters: &[Voter]) -> Self {
+        let mut names: Vec<String> = voters
+            .iter()
+            .map(|voter| voter.id.map_or_else(|| format!("{:?}", voter.endpoints), |id| id.to_string()))
+            .collect();
+        names.sort();
+        let hash = Sha256::new_with_prefix(names.join("\n"));
+        Self { number: self.number + 1, named: Some(digest::first(hash).into()) }
+    }
 }
 
 /// Version of a list of voters. One that the server gives goes before all that reporters have numbered themselves.
@@ -115,7 +148,7 @@ impl Report {
     pub(super) fn is_sound(&self) -> bool {
         let fits = |group: &GroupReport| {
             let own = group.index.is_given || group.index.value < LAST_NUMBER;
-            own && group.voters.len() <= MAX_VOTERS
+            own && group.voters.len() <= MAX_VOTERS && group.generation.number < LAST_NUMBER
         };
         let starts = self.holds.as_ref().and_then(|holding| holding.starts);
         let is_counted = starts.is_none_or(|starts| starts <= Epoch::LAST.0);

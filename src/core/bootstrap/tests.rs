@@ -87,7 +87,13 @@ fn reported(reporter: usize, number: u64, group: GroupReport) -> Body {
 fn group(cluster_id: ClusterId, index: u64, voters: impl IntoIterator<Item = usize>) -> GroupReport {
     let voter = |server: usize| Voter { ordinal: None, ..Voter::founder(1, &founder(server)) };
     let index = ListIndex { is_given: true, value: index };
-    GroupReport { cluster_id, index, voters: voters.into_iter().map(voter).collect(), heard: None }
+    GroupReport {
+        cluster_id,
+        index,
+        voters: voters.into_iter().map(voter).collect(),
+        heard: None,
+        generation: Generation::default(),
+    }
 }
 
 fn prepare(round: u64, expect: u16) -> Prepare {
@@ -1408,4 +1414,64 @@ fn data_of_an_earlier_start_than_is_known_is_from_a_backup() {
     restored.drain();
     restored.hear(1, known(&again));
     assert_eq!(restored.reasons(), ["server_state_old"]);
+}
+
+#[test]
+fn an_operators_word_on_the_voters_counts_against_all_that_was_reported_before() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.hear(1, reported(1, 4, group(cluster.id(), 9, [0, 1, 2])));
+    let voters = |host: &Host| -> Vec<NodeId> {
+        host.machine.cluster().unwrap().voters.iter().filter_map(|voter| voter.id).collect()
+    };
+    let alone = [VoterRef::Id(id(0))];
+    host.machine.established(&report(cluster.id(), 3, &alone), host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host).len(), 3, "the list of the higher index counts");
+    let adopt = EstablishedReport { adopt: true, ..report(cluster.id(), 3, &alone) };
+    host.machine.established(&adopt, host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host), [id(0)]);
+    host.hear(1, reported(1, 5, group(cluster.id(), 12, [0, 1, 2])));
+    assert_eq!(voters(&host), [id(0)], "it has not seen the word");
+    let both = [VoterRef::Id(id(0)), VoterRef::Id(id(3))];
+    host.machine.established(&report(cluster.id(), 4, &both), host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host), [id(0), id(3)], "its own reports carry it on");
+    // One that the list keeps carries it, too; its operator has said nothing.
+    let of_host = known(&host);
+    let carried = host.disk.own_report().unwrap().group.clone().unwrap();
+    let theirs = GroupReport { generation: carried.generation, ..group(cluster.id(), 5, [0, 3, 4]) };
+    host.hear(3, reported(3, 1, theirs));
+    assert_eq!(voters(&host), [id(0), id(3), id(4)]);
+    let mut stranger = Host::restarted(config(3), FoundingRecord::blank(id(7)));
+    stranger.hear(0, of_host);
+    let adopt = EstablishedReport { adopt: true, ..report(cluster.id(), 9, &[VoterRef::Id(id(7))]) };
+    assert_eq!(
+        stranger.machine.established(&adopt, stranger.now),
+        Err(ReportRefused::NotNamed(cluster.id())),
+        "nobody reports himself in"
+    );
+}
+
+#[test]
+fn two_words_on_the_voters_that_have_not_seen_each_other_leave_no_quorum_and_equal_ones_are_one() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let said = |voters: &[usize], index| {
+        let group = group(cluster.id(), index, voters.to_vec());
+        GroupReport { generation: Generation::default().next(&group.voters), ..group }
+    };
+    host.hear(1, reported(1, 1, said(&[0, 1], 4)));
+    host.hear(2, reported(2, 1, said(&[0, 1], 4)));
+    assert!(host.machine.remarks().iter().all(|reason| reason.code() != "voters_differ"));
+    host.hear(2, reported(2, 2, said(&[0, 2], 6)));
+    assert!(host.machine.remarks().iter().any(|reason| reason.code() == "voters_differ"));
+    let adopt = EstablishedReport {
+        adopt: true,
+        ..report(cluster.id(), 1, &[VoterRef::Id(id(0)), VoterRef::Id(id(1))])
+    };
+    host.machine.established(&adopt, host.now).unwrap();
+    host.drain();
+    assert!(host.machine.remarks().iter().all(|reason| reason.code() != "voters_differ"), "it has seen both");
 }
