@@ -282,8 +282,7 @@ fn an_operator_overrides_and_resets() {
     assert!(remark.starts_with("This bootstraps a new cluster in the place of cluster "), "{remark}");
     assert!(told_first.ends_with(" is to be bootstrapped\n"), "{told_first}");
     let another = |answer: &Value| answer["cluster_id"] != before["cluster_id"];
-    let answers: Vec<Value> =
-        agents.iter().map(|agent| wait_until(agent, "/v1/bootstrap", another)).collect();
+    let answers: Vec<Value> = agents.iter().map(|agent| wait_until(agent, LOOK, another)).collect();
     let mut decisions: Vec<&str> =
         answers.iter().map(|answer| answer["decision"].as_str().unwrap()).collect();
     decisions.sort_unstable();
@@ -317,6 +316,32 @@ fn an_operator_overrides_and_resets() {
         assert!(began.elapsed() < PATIENCE, "the agent has not started over");
     }
     assert_eq!(wait_for_decision(&agents[0], "join")["cluster_id"], cluster);
+}
+
+/// Two of three servers are lost for good, and the group was repaired by hand to one voter, whose index is lower than theirs was.
+#[test]
+fn an_operator_says_who_votes_after_a_repair_and_the_dead_do_not_outvote_the_living() {
+    let places = places(3);
+    let (agents, answer) = established(&places);
+    let cluster = answer["cluster_id"].as_str().unwrap();
+    let voters = |ordinals: &[u32], index: u32| {
+        let voters: Vec<Value> = ordinals.iter().map(|ordinal| json!({"ordinal": ordinal})).collect();
+        json!({"cluster_id": cluster, "config_index": index, "voters": voters}).to_string()
+    };
+    assert_eq!(agents[1].put("/v1/bootstrap/established", &voters(&[1, 2, 3], 90)).status(), 200);
+    let counts = |agent: &Agent, count: usize| {
+        let met = |answer: &Value| answer["voters"].as_array().is_some_and(|voters| voters.len() == count);
+        wait_until(agent, LOOK, met);
+    };
+    let me = agents[0].get("/v1/self").json()["id"].as_str().unwrap().to_owned();
+    let Ended { code, out, error } = run(["bootstrap", "adopt", "--voter", &me, "--yes", &agents[0].at()]);
+    assert!(code == 0 && out.contains(&format!("cluster {cluster} is adopted")), "{out}{error}");
+    assert!(error.contains("what was reported of its voters before counts no more"), "{error}");
+    agents.iter().for_each(|agent| counts(agent, 1));
+    assert_eq!(agents[2].put("/v1/bootstrap/established", &voters(&[1, 2, 3], 95)).status(), 200);
+    agents.iter().for_each(|agent| counts(agent, 1));
+    let quorum = wait_until(&agents[0], "/v1/quorum", |answer| answer["has_quorum"] == true);
+    assert_eq!(quorum["voters"], 1);
 }
 
 /// One founder's server has begun: it refuses, and the command says so; the others wait until it is taken back.

@@ -53,6 +53,10 @@ fn rows() -> Vec<(&'static str, Row)> {
         ("no cluster is known here: bootstrap one first", words()),
         ("a UUID as `chronik-agent bootstrap` prints it", words()),
         ("there is no command `{0}`", Here("a_command_that_there_is_not_is_found_in_the_list")),
+        (
+            "so that its word on them does not count",
+            There(MACHINE, "an_operators_word_on_the_voters_counts_against_all_that_was_reported_before"),
+        ),
         ("so that keeping it would leave none", words()),
         ("{0} does not count here", words()),
         (

@@ -1,15 +1,16 @@
 //! Every reason to wait ends by the remedy that it names: each is brought about with real agents, the remedy is taken from the
 //! message itself, carried out, and the state ends. A reason without a row fails the build.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use chronik_agent::bootstrap::Reason;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    awaiting::within,
     founding_api::{LOOK, Place, established, founded_unasked, places, seeds, wait_until},
-    running::{Agent, run},
+    running::{Agent, Ended, run},
     server_driver::{adopt, peer},
     server_stub::ServerStub,
 };
@@ -76,6 +77,7 @@ fn rows() -> Vec<(&'static str, End)> {
         ),
         ("cluster_given_up", Remedy),
         ("override_pending", Remedy),
+        ("server_state_old", Remedy),
         ("saving", Itself),
         ("duplicate_id", Elsewhere(LOSING, "when_one_of_two_with_one_id_is_gone_the_other_goes_on")),
         ("two_clusters", Remedy),
@@ -283,6 +285,83 @@ fn override_pending_ends_by_an_override_of_those_that_live() {
     decided(&agents[2], "join");
 }
 
+/// The server's directory is restored from a backup of an earlier start.
+#[test]
+fn server_state_old_ends_with_an_empty_directory_and_a_new_server() {
+    let places = places(3);
+    let (agents, _) = founded_unasked(&places);
+    let data = agents[1].dir.0.join("data");
+    let backup = agents[1].dir.0.join("backup");
+    let wal = data.join("wal").display().to_string();
+    let exec = |command: &str| {
+        let dir = data.display().to_string();
+        run(["exec", &agents[1].at(), "--timeout", "10s", "--attest", &dir, "--", "sh", "-c", command])
+    };
+    assert_eq!(exec(&format!("echo 1 > {wal}")).code, 0);
+    assert_eq!(run(["bootstrap", "complete", &agents[0].at()]).code, 0);
+    agents.iter().for_each(|agent| _ = decided(agent, "resume"));
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            fs::copy(from.join(&name), to.join(&name)).unwrap();
+        }
+    };
+    copy(&data, &backup);
+    assert_eq!(exec(&format!("echo 2 >> {wal}")).code, 0, "its own data is not old");
+    fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    let waits = exec(&format!("echo 3 >> {wal}"));
+    assert!(waits.code == 3 && waits.error.contains("it is from a backup"), "{waits:?}");
+    let said = message(&agents[1], "server_state_old");
+    assert!(said.contains("empty its data directory"), "{said}");
+    fs::remove_dir_all(&data).unwrap();
+    carry_out(&agents[1], &said, None);
+    let at = agents[1].at();
+    within(Duration::from_secs(30), || {
+        // The agent is away for a moment.
+        let Ended { out, error, .. } = run(["bootstrap", &at, "--format", "json"]);
+        if out.contains(r#""decision":"join""#) { Ok(()) } else { Err(out + &error) }
+    });
+    assert_eq!(exec("true").code, 0, "it joins as a new one");
+}
+
+/// Where all were restored at once there is nothing newer, and nobody counts any more.
+#[test]
+fn server_state_old_ends_where_the_count_is_deleted() {
+    let places = places(1);
+    let agent = places[0].start(&["--bootstrap-expect", "1"]);
+    decided(&agent, "bootstrap");
+    let data = agent.dir.0.join("data");
+    let dir = data.display().to_string();
+    let exec = || {
+        run([
+            "exec",
+            &agent.at(),
+            "--timeout",
+            "5s",
+            "--attest",
+            &dir,
+            "--",
+            "sh",
+            "-c",
+            &format!("echo 1 >> {dir}/wal"),
+        ])
+    };
+    assert_eq!(exec().code, 0);
+    assert_eq!(run(["bootstrap", "complete", &agent.at()]).code, 0);
+    let starts = data.join(".chronik-server-starts");
+    let before = fs::read(&starts).unwrap();
+    assert_eq!(exec().code, 0);
+    fs::write(&starts, before).unwrap();
+    assert_eq!(exec().code, 3);
+    let said = message(&agent, "server_state_old");
+    let file = said.split(' ').find(|word| word.starts_with(".chronik-")).unwrap();
+    fs::remove_file(data.join(file)).unwrap();
+    assert_eq!(exec().code, 0);
+    assert_eq!(exec().code, 0, "the count goes on, and its own data is not old");
+}
+
 #[test]
 fn server_unknown_ends_once_it_is_attested() {
     let places = places(3);
@@ -434,7 +513,8 @@ fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
     agents.iter().for_each(|agent| assert_eq!(agent.get("/v1/bootstrap").status(), 200));
     let both = format!("{},{}", places[0].gossip, places[3].gossip);
     agents.push(start(&places[6], &["--join-only"], &both));
-    assert_eq!(run(["join", &agents[0].at(), &places[3].gossip]).code, 0);
+    let joined = run(["join", &agents[0].at(), &places[3].gossip]);
+    assert_eq!(joined.code, 0, "{joined:?}");
     (places, agents, clusters)
 }
 

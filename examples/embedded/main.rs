@@ -256,6 +256,7 @@ impl Candidate {
             has_state: false,
             cluster_id: None,
             once: true,
+            starts: None,
         };
         self.handle.attest(report).await?;
         let (group, initialise) = match self.handle.decision().await? {

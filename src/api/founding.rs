@@ -251,6 +251,10 @@ pub struct ServerRequest {
     /// True if it is started now, by the decision in the answer: that is noted before the answer is given.
     #[serde(default)]
     pub begun: bool,
+    /// Number of its last start that lies beside its data; it grows with each start. Data that shows an earlier one than is known
+    /// is from a backup. Null if nobody counts: then nothing follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<u64>,
 }
 
 /// `PUT /v1/bootstrap/established`.

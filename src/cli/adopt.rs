@@ -1,4 +1,4 @@
-//! `bootstrap adopt`: a cluster that is older than its agents.
+//! `bootstrap adopt`: a cluster that is older than its agents, or an operator's word on the voters of one that they know.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -49,16 +49,29 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
         return Ok(Outcome::Failed);
     }
     let names: Vec<String> = meant.iter().map(|member| member.name.to_string()).collect();
-    writeln!(
-        output.err,
-        "The servers beside {} are the voters of one cluster, which exists: all others join it, and none is created.",
-        names.join(", ")
-    )?;
+    let path = "/v1/bootstrap?look=true";
+    let answer = client.get(path, Duration::ZERO).await?;
+    let known = client.read::<Bootstrap>(path, &answer)?.cluster_id;
+    match known {
+        None => writeln!(
+            output.err,
+            "The servers beside {} are the voters of one cluster, which exists: all others join it, and none is created.",
+            names.join(", ")
+        )?,
+        Some(id) => writeln!(
+            output.err,
+            "The servers beside {} are the voters of cluster {id} from now on: what was reported of its voters before counts no more.",
+            names.join(", ")
+        )?,
+    }
     if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
     let ids: BTreeSet<NodeId> = meant.iter().map(|member| member.id).collect();
-    let cluster_id = cluster_id(&client, &members.cluster, &ids).await?;
+    let cluster_id = match known {
+        Some(known) => known,
+        None => cluster_id(&client, &members.cluster, &ids).await?,
+    };
     let voter = |id: &NodeId| VoterRequest { id: Some(id.to_string()), ..VoterRequest::default() };
     let request = EstablishedRequest {
         cluster_id: cluster_id.to_string(),

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rand::RngExt as _;
@@ -13,6 +14,7 @@ use super::error::ExecError;
 use crate::{
     choice::Choice as _,
     durable,
+    node::Epoch,
     servers::{DataPlace, Driver},
 };
 
@@ -20,8 +22,11 @@ use crate::{
 const ID_FILE: &str = ".chronik-server-id";
 /// Mode of that file: readable for all, because the id is no secret.
 const ID_MODE: u32 = 0o644;
+/// The file with the number of the last start. It lies beside the data, so that a backup brings back the number, too.
+const STARTS_FILE: &str = ".chronik-server-starts";
 /// Names that are no data: ours, and that of a fresh file system.
-const NO_DATA: [&str; 3] = [ID_FILE, ".chronik-server-id.new", "lost+found"];
+const NO_DATA: [&str; 5] =
+    [ID_FILE, ".chronik-server-id.new", STARTS_FILE, ".chronik-server-starts.new", "lost+found"];
 
 /// A server as its data directory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub(super) struct Found {
     pub(super) has_state: bool,
     /// The group of the data by the server's own name for it, if a driver reads that.
     pub(super) group: Option<String>,
+    /// Number of the last start; `None` if no start was counted.
+    pub(super) starts: Option<u64>,
 }
 
 /// A data directory, and how to look into it.
@@ -60,9 +67,7 @@ impl DataDir {
     /// Looks into it.
     pub(super) fn look(&self) -> Result<Found, ExecError> {
         match self {
-            Self::Plain(dir) => {
-                look(dir).map_err(|error| ExecError::File { what: "cannot use", path: dir.clone(), error })
-            }
+            Self::Plain(dir) => look(dir).map_err(|error| cannot_use(dir, error)),
             Self::Driven { driver, place, blank } => {
                 let identity = driver.look(place)?;
                 let id = identity.as_ref().and_then(|identity| identity.server_id(driver.kind()));
@@ -70,10 +75,24 @@ impl DataDir {
                     server_id: id.map_or_else(|| blank.clone(), |id| id.to_string()),
                     has_state: identity.is_some(),
                     group: identity.map(|identity| identity.group),
+                    starts: None,
                 })
             }
         }
     }
+
+    /// Looks into it once more, immediately before the server is started, and counts the start where the number can lie beside the
+    /// data: a driver leaves nothing there.
+    pub(super) fn begin(&self) -> Result<Found, ExecError> {
+        let Self::Plain(dir) = self else { return self.look() };
+        // Beside the data first: a crash before the agent knows makes no data look old.
+        let starts = count_start(dir).map_err(|error| cannot_use(dir, error))?;
+        Ok(Found { starts: Some(starts), ..self.look()? })
+    }
+}
+
+fn cannot_use(dir: &Path, error: io::Error) -> ExecError {
+    ExecError::File { what: "cannot use", path: dir.to_owned(), error }
 }
 
 /// The directory that a command names itself, the data directory as `data_dir`: by an argument `--data-dir DIR` or
@@ -107,13 +126,39 @@ fn look(dir: &Path) -> io::Result<Found> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
+    let starts = read_starts(dir)?;
     if !kept.is_empty() {
-        return Ok(Found { server_id: kept, has_state, group: None });
+        return Ok(Found { server_id: kept, has_state, group: None, starts });
     }
     let server_id = new_id();
     // Whole or not at all: half an id would be that of another server after the next start.
     durable::replace(&file, server_id.as_bytes(), ID_MODE)?;
-    Ok(Found { server_id, has_state, group: None })
+    Ok(Found { server_id, has_state, group: None, starts })
+}
+
+/// Counts one more start of the server in `dir`, and returns its number. Numbers are times, like the epochs of agents, so that they
+/// grow even where the file was deleted.
+///
+/// # Errors
+/// If it cannot be read or written.
+fn count_start(dir: &Path) -> io::Result<u64> {
+    let Epoch(number) = Epoch::next(read_starts(dir)?.map(Epoch), unix_ms());
+    durable::replace(&dir.join(STARTS_FILE), number.to_string().as_bytes(), ID_MODE)?;
+    Ok(number)
+}
+
+fn read_starts(dir: &Path) -> io::Result<Option<u64>> {
+    match fs::read_to_string(dir.join(STARTS_FILE)) {
+        Ok(kept) => Ok(kept.trim().parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command at the edge, which nobody repeats with a seed")]
@@ -151,6 +196,11 @@ mod tests {
         assert!(!found.has_state);
         assert_eq!(fs::metadata(dir.join("server")).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(look(&dir.join("server")).unwrap(), found, "the same server");
+        let first = count_start(&dir.join("server")).unwrap();
+        let second = count_start(&dir.join("server")).unwrap();
+        assert!(first < second);
+        let counted = Found { starts: Some(second), ..found };
+        assert_eq!(look(&dir.join("server")).unwrap(), counted, "no data yet");
         fs::remove_dir_all(dir).unwrap();
     }
 }

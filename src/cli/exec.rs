@@ -190,7 +190,7 @@ async fn start_beside(
         let decision = report(client, &found, false).await?;
         if is_met && attests && is_told(&decision) {
             let command = prepare(client, &decision, args, output).await?;
-            let found = beside.look()?;
+            let found = beside.begin()?;
             if is_same(&decision, &report(client, &found, true).await?) {
                 return Ok(Ok(command));
             }
@@ -225,6 +225,7 @@ async fn report(client: &Client, found: &data_dir::Found, begun: bool) -> Result
         group: found.group.clone(),
         once: true,
         begun,
+        starts: found.starts,
     };
     let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
     let answer = client.put("/v1/server", body.into()).await?;

@@ -81,13 +81,13 @@ pub use listing::{Counting, Founders, Listing, OneSided, OtherExpect, Silence, S
 pub use message::{
     Accept, AcceptedBefore, Answer, Body, Looked, Message, Nack, Outgoing, Prepare, Promise, Refusal,
 };
-pub use notes::{Notes, Told};
+pub use notes::{LastStart, Notes, Told};
 pub use offer::Offer;
 pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
 pub use reason::{Reason, ReasonEntry};
 pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
-pub use report::{GroupReport, Heard, Holding, ListIndex, Report};
+pub use report::{Generation, GroupReport, Heard, Holding, ListIndex, Report};
 pub use server::{EstablishedReport, ReportRefused, ServerReport, VoterRef};
 pub use server_id::ServerId;
 pub use sightings::{Attestation, Contact, Listed, Sighting, Sightings};

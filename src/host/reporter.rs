@@ -158,7 +158,7 @@ impl Reporter {
                 // The one that ran here is gone: another one answers in its place.
                 self.handle.see(self.seen.clone(), true, None).await?;
             }
-            let report = ServerReport { server_id, has_state: true, cluster_id, once: false };
+            let report = ServerReport { server_id, has_state: true, cluster_id, once: false, starts: None };
             self.handle.attest(report).await?;
         }
         let mut troubles = answer.troubles.clone();

@@ -26,6 +26,7 @@ use crate::{
         Reason, ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
     },
     handle::{NotDone, Verdict},
+    node::Epoch,
     servers::{Belonging, Identity, Leader, Seen},
     snapshot::Snapshot,
 };
@@ -64,6 +65,12 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 
+fn start(number: u64) -> Result<u64, Problem> {
+    let last = Epoch::LAST.0;
+    let too_large = || Problem::bad_request(format!("`starts`: {number} is too large: send at most {last}"));
+    if number <= last { Ok(number) } else { Err(too_large()) }
+}
+
 fn server_id(text: &str) -> Result<ServerId, Problem> {
     text.to_owned().try_into().map_err(|error| wrong("server_id", &error))
 }
@@ -81,6 +88,7 @@ pub(super) async fn server(
         has_state: request.has_state,
         cluster_id: named.or(request.group.and_then(|group| cluster_of(&api, group))),
         once: request.once,
+        starts: request.starts.map(start).transpose()?,
     };
     let asker = report.server_id.clone();
     if request.begun {

@@ -157,8 +157,7 @@ fn silent_seed(seed: u64) {
     world.start_all(&nodes);
     world.run_for(9 * SECOND);
     let is_unheard = |reason: &Reason| matches!(reason, Reason::UnheardSeeds { addrs: Listing(addrs) } if addrs.iter().map(|silent| silent.addr).eq(dead_addrs(1)));
-    let all_wait =
-        nodes.iter().all(|node| matches!(&world.reasons(*node)[..], [reason] if is_unheard(reason)));
+    let all_wait = nodes.iter().all(|node| matches!(world.reasons(*node), [reason] if is_unheard(reason)));
     assert!(all_wait, "\n{}", world.describe());
     let decided = world.run_until(5 * SECOND, |world| all_told(world, &nodes, "bootstrap"));
     assert!(decided.is_some(), "\n{}", world.describe());

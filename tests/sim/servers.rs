@@ -321,6 +321,7 @@ impl World {
             has_state: server.cluster.is_some(),
             cluster_id: server.cluster,
             once: false,
+            starts: None,
         };
         let server_id = report.server_id.clone();
         machine.server_attests(report, now);

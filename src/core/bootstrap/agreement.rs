@@ -127,9 +127,11 @@ impl Agreement {
         }
     }
 
-    /// True if another node says that it knows what is news here.
+    /// True if another node says that it knows what is news here, or a later word of this node itself.
     pub(super) fn would_learn(&self, theirs: &Knowledge, name: &ClusterName, words: Words) -> bool {
-        self.record.knowledge.clone().merge(theirs, name, self.me(), words)
+        let own = self.record.knowledge.last_number(self.me());
+        let is_later = theirs.last_number(self.me()) > own;
+        is_later || self.record.knowledge.clone().merge(theirs, name, self.me(), words)
     }
 
     /// Takes in what another node knows; returns true if that was news.
@@ -144,6 +146,10 @@ impl Agreement {
             // A founder's acceptance is for ever.
             let accepted = mine.consents.iter().filter(|(_, consent)| **consent == Consent::Accepted);
             content.consents.extend(accepted.map(|(id, consent)| (*id, consent.clone())));
+            if let Some((held, starts)) = mine.holds.as_ref().and_then(|held| Some((held, held.starts?))) {
+                let (server_id, id) = (held.server_id.clone(), held.cluster_id);
+                self.record.notes_mut(id).note_start(&server_id, starts);
+            }
             let report = Report { number: mine.number + 1, ..content };
             let report = Signed::new(&self.record.key, name, report);
             self.record.knowledge.reports.insert(me, report);

@@ -106,7 +106,17 @@ impl Bootstrap {
             index: ListIndex { is_given: true, value: report.config_index.unwrap_or(0) },
             voters,
             heard: standing.heard(reported, &is_alive).filter(|heard| heard.reporter != record.node_id()),
+            generation: before.map(|before| before.generation).unwrap_or_default(),
         };
+        // It travels in the reports of the servers that it keeps.
+        let kept = standing.generation(reported, record.node_id(), &is_alive).unwrap_or_default();
+        group.generation = group.generation.max(kept);
+        if report.adopt && standing.clusters.contains_key(&reported) {
+            if !record.knowledge.may_report(reported, record.node_id()) {
+                return Err(ReportRefused::NotNamed(reported));
+            }
+            group.generation = record.knowledge.newest_generation(reported).next(&group.voters);
+        }
         if report.config_index.is_none() {
             let kept = before.filter(|before| !before.index.is_given && before.names_the_same(&group));
             let next = || ListIndex { is_given: false, value: record.knowledge.next_own_index(reported) };
@@ -201,8 +211,19 @@ impl Bootstrap {
         if let Some(id) = held.filter(|_| meant.is_some()) {
             self.agreement.note(id, |notes| notes.begun = true);
         }
+        if let (Some(id), Some(starts)) = (held, server.starts) {
+            // Data from a backup is no news.
+            if self.agreement.record().last_start(&server.server_id, id) > Some(starts) {
+                return;
+            }
+            self.agreement.note(id, |notes| notes.note_start(&server.server_id, starts));
+        }
         if !is_open && self.situation.fault().is_none() {
-            let holds = held.map(|cluster_id| Holding { server_id: server.server_id, cluster_id });
+            let holds = held.map(|cluster_id| Holding {
+                server_id: server.server_id,
+                cluster_id,
+                starts: server.starts,
+            });
             let before = self.agreement.record().own_report().and_then(|own| own.holds.clone());
             if before != holds {
                 self.agreement.report(|own| own.holds = holds);

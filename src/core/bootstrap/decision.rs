@@ -271,6 +271,13 @@ impl Facts<'_> {
             return Some(Reason::ClaimUnconfirmed { cluster_id: cluster.id, by });
         }
         if let Some(server) = held
+            && let Some(shows) = server.starts
+            && let Some(known) =
+                saved.last_start(&server.server_id, cluster.id).filter(|known| shows < *known)
+        {
+            return Some(Reason::ServerStateOld { shows, known });
+        }
+        if let Some(server) = held
             && let Some(by) = self.other_holder(cluster, &server.server_id, group)
         {
             let by = situation.name_of(by);

@@ -8,7 +8,7 @@ use super::{
     founding::{ClusterId, Founding},
     knowledge::Knowledge,
     offer,
-    report::{GroupReport, Heard, Report},
+    report::{Generation, GroupReport, Heard, Holding, Report},
     server_id::ServerId,
     word::{Said, Spoken},
 };
@@ -81,7 +81,7 @@ impl Knowledge {
     fn is_over(&self, founding: &Founding) -> bool {
         let named = self.named(founding.id(), Some(founding));
         let lists = named.iter().filter(|counting| !counting.group.voters.is_empty());
-        match lists.max_by_key(|counting| counting.group.index) {
+        match lists.max_by_key(|counting| (counting.group.generation, counting.group.index)) {
             Some(last) => last.group.voters.iter().all(|voter| voter.id.is_some_and(|id| self.is_gone(id))),
             None => founding.ids().all(|id| self.is_gone(id)),
         }
@@ -131,11 +131,21 @@ impl Knowledge {
         reports
     }
 
-    /// The reports about one cluster that count: a reporter that has retired or is forgotten says no more.
+    /// The reports about one cluster that count: a reporter that has retired or is forgotten says no more, and nor does one that has
+    /// not seen an operator's last word on the voters.
     fn counting(&self, id: ClusterId, founding: Option<&Founding>) -> Vec<Counting<'_>> {
         let mut reports = self.named(id, founding);
         reports.retain(|counting| !self.is_gone(counting.heard.reporter));
+        let newest = reports.iter().map(|counting| counting.group.generation.number).max();
+        reports.retain(|counting| Some(counting.group.generation.number) == newest);
         reports
+    }
+
+    /// Number of the last start of a server that any agent beside it has reported.
+    pub(super) fn last_start(&self, server_id: &ServerId, cluster_id: ClusterId) -> Option<u64> {
+        let holdings = self.reports.values().filter_map(|report| report.holds.as_ref());
+        let same = holdings.filter(|held| held.server_id == *server_id && held.cluster_id == cluster_id);
+        same.filter_map(|held| held.starts).max()
     }
 
     /// The other nodes beside the data of the same server of this cluster.
@@ -143,10 +153,10 @@ impl Knowledge {
         let holding =
             move |report: &Report| report.holds.clone().filter(|holding| holding.cluster_id == cluster_id);
         let held = self.reports.get(&node).and_then(|report| holding(report));
-        let others = self
-            .reports
-            .iter()
-            .filter(move |(other, report)| **other != node && held.is_some() && holding(report) == held);
+        let others = self.reports.iter().filter(move |(other, report)| {
+            let same = |held: &Holding| holding(report).is_some_and(|it| it.is_of_the_same_server(held));
+            **other != node && held.as_ref().is_some_and(same)
+        });
         others.map(|(other, _)| *other)
     }
 
@@ -166,7 +176,9 @@ impl Knowledge {
         let list = lists.first().copied();
         let differs = list.and_then(|top| {
             let rival = |other: &&Counting<'_>| {
-                other.group.index == top.group.index && !other.group.names_the_same(top.group)
+                let is_equal = other.group.index == top.group.index
+                    || other.group.generation.named != top.group.generation.named;
+                is_equal && !other.group.names_the_same(top.group)
             };
             lists.iter().find(rival).copied()
         });
@@ -188,6 +200,22 @@ impl Knowledge {
         };
         let voters = &list.group.voters;
         voters.iter().filter(|voter| denies(voter)).count() > voters.len() / 2
+    }
+
+    /// The latest of operators' words on the voters of a cluster.
+    pub(super) fn newest_generation(&self, id: ClusterId) -> Generation {
+        let groups = self.reports.values().filter_map(|report| report.group.as_ref());
+        groups.filter(|group| group.cluster_id == id).map(|group| group.generation).max().unwrap_or_default()
+    }
+
+    /// True if a report of this node about a founded cluster counts.
+    pub(super) fn may_report(&self, id: ClusterId, node: NodeId) -> bool {
+        let Some(founding) = self.foundings.get(&id) else { return true };
+        let named = self.named(id, Some(founding));
+        let is_voter =
+            |counting: &Counting<'_>| counting.group.voters.iter().any(|voter| voter.id == Some(node));
+        founding.founder(node).is_some()
+            || named.iter().any(|counting| counting.heard.reporter == node || is_voter(counting))
     }
 
     /// The number after all that reporters have given lists of this cluster themselves.
@@ -281,6 +309,18 @@ impl Standing<'_> {
         let voting = self.knowledge.voting(id, self.clusters.get(&id)?.founding, is_alive);
         let (list, differs) = (voting.list?, voting.differs?);
         Some([list.group.voters.clone(), differs.group.voters.clone()])
+    }
+
+    /// The operator's word on the voters by which this node is one of them, if the list that counts came about by one.
+    pub(super) fn generation(
+        &self,
+        id: ClusterId,
+        node: NodeId,
+        is_alive: IsAlive<'_>,
+    ) -> Option<Generation> {
+        let list = self.knowledge.voting(id, self.clusters.get(&id)?.founding, is_alive).list?;
+        let is_named = list.group.voters.iter().any(|voter| voter.id == Some(node));
+        is_named.then_some(list.group.generation)
     }
 
     /// The report whose list counts.

@@ -1,6 +1,6 @@
 //! The servers, clusters and addresses that a reason names.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::cluster::Voter;
 use crate::node::{NodeId, NodeName};
@@ -35,7 +35,7 @@ pub struct SilentAddr {
     /// The address.
     pub addr: SocketAddr,
     /// Time for which it has been listed here without an answer, and by which providers; `None` if another agent counts it.
-    pub listed: Option<(Silence, Vec<String>)>,
+    pub listed: Option<(Silence, Arc<BTreeSet<Arc<str>>>)>,
 }
 
 /// A time of silence, in steps that a reader cares for: what is told changes only with them.
@@ -70,6 +70,7 @@ impl fmt::Display for SilentAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.listed {
             Some((silence, by)) => {
+                let by: Vec<&str> = by.iter().map(AsRef::as_ref).collect();
                 write!(f, "{} (silent {silence}, listed by {})", self.addr, by.join(" and by "))
             }
             None => write!(f, "{} (listed at another agent)", self.addr),
@@ -78,7 +79,7 @@ impl fmt::Display for SilentAddr {
 }
 
 /// Servers that a sentence about their number shows.
-const COUNTED_SHOWN: usize = 32;
+const COUNTED_SHOWN: usize = 20;
 
 impl fmt::Display for Counting {
     /// All of them, as far as a sentence bears that: whoever has to act needs each.

@@ -17,6 +17,19 @@ pub struct Notes {
     pub begun: bool,
     /// Set once a list of voters has named this node.
     pub named: bool,
+    /// The last start of the server that is known.
+    #[serde(default)]
+    pub last_start: Option<LastStart>,
+}
+
+/// The last start of a server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastStart {
+    /// The server.
+    pub server_id: ServerId,
+    /// Number of the start, as it lies beside the data.
+    pub number: u64,
 }
 
 /// The server that was told to initialise.
@@ -44,7 +57,7 @@ pub(super) enum Blank {
 impl Notes {
     /// The notes of a server to which nothing was said yet.
     pub(super) fn new(cluster_id: ClusterId) -> Self {
-        Self { cluster_id, told: Told::Nobody, begun: false, named: false }
+        Self { cluster_id, told: Told::Nobody, begun: false, named: false, last_start: None }
     }
 
     /// True if a server beside this agent was told to initialise, or has begun.
@@ -60,6 +73,17 @@ impl Notes {
             (Told::Server(told), Some(id)) if told == id => return,
             _ => Told::Anybody,
         };
+    }
+
+    /// Notes a start of a server; of one server the last one counts.
+    pub(super) fn note_start(&mut self, server_id: &ServerId, number: u64) {
+        let before = self.start_of(server_id).unwrap_or(0);
+        self.last_start = Some(LastStart { server_id: server_id.clone(), number: number.max(before) });
+    }
+
+    /// Number of the last start of a server that is noted.
+    pub(super) fn start_of(&self, server_id: &ServerId) -> Option<u64> {
+        self.last_start.as_ref().filter(|last| last.server_id == *server_id).map(|last| last.number)
     }
 
     /// Judges a blank server; `None` is one that does not say who it is.

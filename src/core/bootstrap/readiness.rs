@@ -137,10 +137,11 @@ fn weigh_count(
 
 /// A silent address, with the time of its silence and the providers that list it.
 fn silent(situation: &Situation, addr: SocketAddr, now: Instant) -> SilentAddr {
-    let listed = situation.sightings().unanswered_seeds.get(&addr).map(|Listed { since, by }| {
-        let silence = now.saturating_duration_since(*since).into();
-        (silence, by.iter().map(ToString::to_string).collect())
-    });
+    let listed = situation
+        .sightings()
+        .unanswered_seeds
+        .get(&addr)
+        .map(|Listed { since, by }| (now.saturating_duration_since(*since).into(), by.clone()));
     SilentAddr { addr, listed }
 }
 

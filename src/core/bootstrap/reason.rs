@@ -308,6 +308,18 @@ reasons! {
         "the server is of cluster {server}, and this agent of {known}",
         "give the server an empty data directory, or correct what it reports";
 
+    /// The server's data is older than what is known of it.
+    ServerStateOld {
+        /// Number of the last start that its data shows.
+        shows: u64,
+        /// Number of the last start that is known.
+        known: u64,
+    } = "server_state_old",
+        "the server's data shows start {shows} as its last, and start {known} is known: it is from a backup, and lacks what it has \
+         acknowledged since",
+        "empty its data directory, start over with `chronik-agent bootstrap reset --i-will-lose-data`, and have the other voters take \
+         the new server in the place of this one; where all were restored at once, delete .chronik-server-starts in each data directory";
+
     /// The server is no voter any more.
     RemovedVoter {
         /// The cluster.

@@ -12,6 +12,7 @@ use super::{
     notes::Notes,
     offer,
     report::Report,
+    server_id::ServerId,
     terms::Terms,
     word::Spoken,
 };
@@ -165,6 +166,12 @@ impl FoundingRecord {
                 && offer::is_complete(&self.knowledge, founding)
         };
         (!self.knowledge.foundings.values().any(|founding| ends(founding))).then_some(held)
+    }
+
+    /// Number of the last start of a server of this cluster: noted here, or reported by any agent that stood beside it.
+    pub(super) fn last_start(&self, server_id: &ServerId, cluster_id: ClusterId) -> Option<u64> {
+        let noted = self.notes_of(cluster_id).and_then(|notes| notes.start_of(server_id));
+        noted.max(self.knowledge.last_start(server_id, cluster_id))
     }
 
     /// The operator's founding that this node has accepted and that others have not.

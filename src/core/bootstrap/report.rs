@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{cbor, cluster::Voter, consent::Consent, founding::ClusterId, server_id::ServerId};
+use super::{cbor, cluster::Voter, consent::Consent, digest, founding::ClusterId, server_id::ServerId};
 use crate::{
-    node::NodeId,
+    node::{Epoch, NodeId},
     signing::{Domain, Statement},
 };
 
@@ -51,6 +52,17 @@ pub struct Holding {
     /// The cluster of its data.
     #[n(1)]
     pub cluster_id: ClusterId,
+    /// Number of its last start, if somebody counts them.
+    #[n(2)]
+    #[serde(default)]
+    pub starts: Option<u64>,
+}
+
+impl Holding {
+    /// True if both are of the same data, whenever they were said.
+    pub(super) fn is_of_the_same_server(&self, other: &Self) -> bool {
+        self.server_id == other.server_id && self.cluster_id == other.cluster_id
+    }
 }
 
 /// A server's report that its group exists, and of its voters.
@@ -70,6 +82,38 @@ pub struct GroupReport {
     /// The report that counted for the reporter when its server said this.
     #[n(3)]
     pub heard: Option<Heard>,
+    /// The operator's word on the voters since which the server is one of them.
+    #[n(4)]
+    #[serde(default)]
+    pub generation: Generation,
+}
+
+/// An operator's word on the voters of a group: reports of an earlier generation count no more.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Generation {
+    /// Number of the word; 0 for none.
+    #[n(0)]
+    pub number: u64,
+    /// Digest of the voters that it named: two operators who have not seen each other may have named others.
+    #[n(1)]
+    pub named: Option<ClusterId>,
+}
+
+impl Generation {
+    /// The word after this one, which names these voters.
+    pub(super) fn next(self, voters: &[Voter]) -> Self {
+        let mut names: Vec<String> = voters
+            .iter()
+            .map(|voter| voter.id.map_or_else(|| format!("{:?}", voter.endpoints), |id| id.to_string()))
+            .collect();
+        names.sort();
+        let hash = Sha256::new_with_prefix(names.join("\n"));
+        Self { number: self.number + 1, named: Some(digest::first(hash).into()) }
+    }
 }
 
 /// Version of a list of voters. One that the server gives goes before all that reporters have numbered themselves.
@@ -111,9 +155,12 @@ impl Report {
     pub(super) fn is_sound(&self) -> bool {
         let fits = |group: &GroupReport| {
             let own = group.index.is_given || group.index.value < LAST_NUMBER;
-            own && group.voters.len() <= MAX_VOTERS
+            own && group.voters.len() <= MAX_VOTERS && group.generation.number < LAST_NUMBER
         };
+        let starts = self.holds.as_ref().and_then(|holding| holding.starts);
+        let is_counted = starts.is_none_or(|starts| starts <= Epoch::LAST.0);
         self.number < LAST_NUMBER
+            && is_counted
             && self.consents.len() <= MAX_CONSENTS
             && self.group.as_ref().is_none_or(fits)
     }

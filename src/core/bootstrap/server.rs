@@ -20,6 +20,8 @@ pub struct ServerReport {
     pub cluster_id: Option<ClusterId>,
     /// Set if it will not say so again: its silence then tells nothing about whether it runs.
     pub once: bool,
+    /// Number of its last start that lies beside its data; `None` if nobody counts.
+    pub starts: Option<u64>,
 }
 
 /// A server's report that its group exists, and of its voters.
@@ -76,6 +78,12 @@ pub enum ReportRefused {
          report it once more with \"adopt\":true"
     )]
     Unknown(ClusterId),
+    /// The word of this agent on the voters would not count.
+    #[error(
+        "this agent stands beside none of the founders and voters of cluster {0}, so that its word on them does not count: say it at \
+         one of those that `chronik-agent bootstrap` lists"
+    )]
+    NotNamed(ClusterId),
     /// The report names a founder that does not exist.
     #[error("the cluster has no founder {0}: name the voter by id or endpoint")]
     NoSuchOrdinal(u16),

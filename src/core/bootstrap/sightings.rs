@@ -35,8 +35,8 @@ pub struct Sightings {
 pub struct Listed {
     /// Time since which it is listed.
     pub since: Instant,
-    /// Names of the providers that list it, for people.
-    pub by: BTreeSet<Arc<str>>,
+    /// Names of the providers that list it, for people. Thousands of addresses are copied each second, their names are not.
+    pub by: Arc<BTreeSet<Arc<str>>>,
 }
 
 /// Another node, as gossip knows it.

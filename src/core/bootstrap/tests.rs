@@ -100,7 +100,13 @@ fn accepted(server: usize, ballot: Ballot, founding: &Founding) -> Body {
 fn group(cluster_id: ClusterId, index: u64, voters: impl IntoIterator<Item = usize>) -> GroupReport {
     let voter = |server: usize| Voter { ordinal: None, ..Voter::founder(1, &founder(server)) };
     let index = ListIndex { is_given: true, value: index };
-    GroupReport { cluster_id, index, voters: voters.into_iter().map(voter).collect(), heard: None }
+    GroupReport {
+        cluster_id,
+        index,
+        voters: voters.into_iter().map(voter).collect(),
+        heard: None,
+        generation: Generation::default(),
+    }
 }
 
 fn prepare(round: u64, expect: u16) -> Prepare {
@@ -110,7 +116,7 @@ fn prepare(round: u64, expect: u16) -> Prepare {
 
 fn blank_server(server_id: &str) -> ServerReport {
     let server_id = server_id.to_owned().try_into().unwrap();
-    ServerReport { server_id, has_state: false, cluster_id: None, once: false }
+    ServerReport { server_id, has_state: false, cluster_id: None, once: false, starts: None }
 }
 
 fn server_with_data(server_id: &str) -> ServerReport {
@@ -578,7 +584,11 @@ fn a_voter_that_was_taken_out_waits_until_it_is_emptied() {
 fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
     let cluster = founding(1..4, 1);
     let mut host = Host::knowing(config(3), &cluster);
-    let holds = Some(Holding { server_id: "s1".to_owned().try_into().unwrap(), cluster_id: cluster.id() });
+    let holds = Some(Holding {
+        server_id: "s1".to_owned().try_into().unwrap(),
+        cluster_id: cluster.id(),
+        starts: None,
+    });
     let report =
         Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])), ..Report::default() };
     host.hear(
@@ -911,7 +921,7 @@ fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
         let addr: std::net::SocketAddr = "10.0.0.9:7946".parse().unwrap();
-        let listed = Listed { since: host.now, by: ["dns".into()].into() };
+        let listed = Listed { since: host.now, by: std::sync::Arc::new(["dns".into()].into()) };
         let mut seen = Sightings { unanswered_seeds: [(addr, listed)].into(), ..sightings(2) };
         seen.counted.silent.insert(addr);
         host.see(seen);
@@ -1421,4 +1431,101 @@ fn overrides_without_end_are_refused_until_a_reset() {
     let next = host.machine.reset(key(0), DataLoss::Allowed).unwrap();
     let mut next = Host::restarted(config(1), FoundingRecord { key: key(0), ..next });
     next.machine.override_founders(&me, DataLoss::Allowed, next.now).unwrap();
+}
+
+#[test]
+fn data_of_an_earlier_start_than_is_known_is_from_a_backup() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let started = |number| ServerReport { starts: Some(number), once: true, ..server_with_data("s1") };
+    host.machine.server_begins(ServerReport { has_state: false, ..started(7) }, host.now);
+    host.machine.server_attests(started(7), host.now);
+    host.machine.established(&report(cluster.id(), 1, &[]), host.now).unwrap();
+    host.drain();
+    assert_eq!(host.decision(), "resume");
+    host.machine.server_attests(started(6), host.now);
+    host.drain();
+    assert_eq!(host.reasons(), ["server_state_old"]);
+    assert_eq!(
+        host.disk.own_report().unwrap().holds.as_ref().unwrap().starts,
+        Some(7),
+        "it is not told as news"
+    );
+    let mut again = Host::restarted(config(3), host.disk.clone());
+    again.machine.server_attests(started(6), again.now);
+    again.drain();
+    assert_eq!(again.reasons(), ["server_state_old"], "it is on disk");
+    again.machine.server_attests(ServerReport { starts: None, ..started(0) }, again.now);
+    again.drain();
+    assert_eq!(again.decision(), "resume", "where nobody counts, nothing follows");
+    again.machine.server_attests(started(8), again.now);
+    again.drain();
+    assert_eq!(again.decision(), "resume");
+
+    // Both the record and the data were restored; the others have heard of a later start.
+    let mut restored = Host::knowing(config(3), &cluster);
+    restored.machine.server_attests(started(6), restored.now);
+    restored.drain();
+    restored.hear(1, known(&again));
+    assert_eq!(restored.reasons(), ["server_state_old"]);
+}
+
+#[test]
+fn an_operators_word_on_the_voters_counts_against_all_that_was_reported_before() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.hear(1, reported(1, 4, group(cluster.id(), 9, [0, 1, 2])));
+    let voters = |host: &Host| -> Vec<NodeId> {
+        host.machine.cluster().unwrap().voters.iter().filter_map(|voter| voter.id).collect()
+    };
+    let alone = [VoterRef::Id(id(0))];
+    host.machine.established(&report(cluster.id(), 3, &alone), host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host).len(), 3, "the list of the higher index counts");
+    let adopt = EstablishedReport { adopt: true, ..report(cluster.id(), 3, &alone) };
+    host.machine.established(&adopt, host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host), [id(0)]);
+    host.hear(1, reported(1, 5, group(cluster.id(), 12, [0, 1, 2])));
+    assert_eq!(voters(&host), [id(0)], "it has not seen the word");
+    let both = [VoterRef::Id(id(0)), VoterRef::Id(id(3))];
+    host.machine.established(&report(cluster.id(), 4, &both), host.now).unwrap();
+    host.drain();
+    assert_eq!(voters(&host), [id(0), id(3)], "its own reports carry it on");
+    // One that the list keeps carries it, too; its operator has said nothing.
+    let of_host = known(&host);
+    let carried = host.disk.own_report().unwrap().group.clone().unwrap();
+    let theirs = GroupReport { generation: carried.generation, ..group(cluster.id(), 5, [0, 3, 4]) };
+    host.hear(3, reported(3, 1, theirs));
+    assert_eq!(voters(&host), [id(0), id(3), id(4)]);
+    let mut stranger = Host::restarted(config(3), FoundingRecord::blank(key(7)));
+    stranger.hear(0, of_host);
+    let adopt = EstablishedReport { adopt: true, ..report(cluster.id(), 9, &[VoterRef::Id(id(7))]) };
+    assert_eq!(
+        stranger.machine.established(&adopt, stranger.now),
+        Err(ReportRefused::NotNamed(cluster.id())),
+        "nobody reports himself in"
+    );
+}
+
+#[test]
+fn two_words_on_the_voters_that_have_not_seen_each_other_leave_no_quorum_and_equal_ones_are_one() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    let said = |voters: &[usize], index| {
+        let group = group(cluster.id(), index, voters.to_vec());
+        GroupReport { generation: Generation::default().next(&group.voters), ..group }
+    };
+    host.hear(1, reported(1, 1, said(&[0, 1], 4)));
+    host.hear(2, reported(2, 1, said(&[0, 1], 4)));
+    assert!(host.machine.remarks().iter().all(|reason| reason.code() != "voters_differ"));
+    host.hear(2, reported(2, 2, said(&[0, 2], 6)));
+    assert!(host.machine.remarks().iter().any(|reason| reason.code() == "voters_differ"));
+    let adopt = EstablishedReport {
+        adopt: true,
+        ..report(cluster.id(), 1, &[VoterRef::Id(id(0)), VoterRef::Id(id(1))])
+    };
+    host.machine.established(&adopt, host.now).unwrap();
+    host.drain();
+    assert!(host.machine.remarks().iter().all(|reason| reason.code() != "voters_differ"), "it has seen both");
 }

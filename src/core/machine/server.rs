@@ -67,6 +67,7 @@ mod tests {
             has_state,
             cluster_id: None,
             once: false,
+            starts: None,
         };
         let mut server = ServerBeside::default();
         server.note(report(false), now);

@@ -41,7 +41,8 @@ pub(super) fn list(known: &Seeds, seeds: impl IntoIterator<Item = Seed>, now: In
     let mut listed = Seeds::new();
     for Seed { addr, by } in seeds {
         let since = known.get(&addr).map_or(now, |known| known.since);
-        listed.entry(addr).or_insert_with(|| Listed { since, by: BTreeSet::new() }).by.insert(by);
+        let names = &mut listed.entry(addr).or_insert_with(|| Listed { since, by: Arc::default() }).by;
+        Arc::make_mut(names).insert(by);
     }
     listed
 }

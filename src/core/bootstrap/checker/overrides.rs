@@ -89,6 +89,7 @@ impl Host {
             has_state: self.started.is_some(),
             cluster_id: self.started,
             once: true,
+            starts: None,
         });
         Outcome::decide(&self.record, &situation, &[]).decision
     }
@@ -290,7 +291,6 @@ fn two_overrides_that_share_a_founder_never_both_take_effect() {
 }
 
 #[test]
-#[ignore = "more states: a minute with --release"]
 fn nor_beside_a_founding_that_one_of_them_knows() {
     let (states, violation) = explore(&[1], None);
     println!("{states} states");
