@@ -143,7 +143,7 @@ fn three_servers_start_in_any_order() {
             assert_eq!(agent.wait_for_end(), 0);
         }
         for place in &places {
-            std::fs::remove_dir_all(place.dir.0.join("state")).unwrap();
+            fs::remove_dir_all(place.dir.0.join("state")).unwrap();
         }
     }
 }
