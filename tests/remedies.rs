@@ -413,7 +413,8 @@ fn claim_unconfirmed_ends_by_forgetting_who_made_it() {
     reporter.kill();
     let said = message(&agents[0], "claim_unconfirmed");
     let named = said.split(' ').next().unwrap().to_owned();
-    assert_eq!(named, "node-4", "{said}");
+    // Its id, if it was gone before its metadata had come.
+    assert!(named == "node-4" || named.len() == 36, "{said}");
     carry_out_the(&agents[0], "forget", &said, Some(("NODE", &named)));
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
     reporter.restart();
@@ -513,8 +514,10 @@ fn two_clusters() -> (Vec<Place>, Vec<Agent>, [Value; 2]) {
     agents.iter().for_each(|agent| assert_eq!(agent.get("/v1/bootstrap").status(), 200));
     let both = format!("{},{}", places[0].gossip, places[3].gossip);
     agents.push(start(&places[6], &["--join-only"], &both));
-    let joined = run(["join", &agents[0].at(), &places[3].gossip]);
-    assert_eq!(joined.code, 0, "{joined:?}");
+    within(Duration::from_secs(10), || {
+        let joined = run(["join", &agents[0].at(), &places[3].gossip]);
+        if joined.code == 0 { Ok(()) } else { Err(joined.out) }
+    });
     (places, agents, clusters)
 }
 
