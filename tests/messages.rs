@@ -22,6 +22,7 @@ enum Row {
     Shows,
 }
 
+const ETCD_SERVER: &str = include_str!("parts/etcd_server.rs");
 const REMEDIES: &str = include_str!("remedies.rs");
 const FOUNDING_API: &str = include_str!("founding_api.rs");
 const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
@@ -80,6 +81,10 @@ fn rows() -> Vec<(&'static str, Row)> {
             Here("an_endpoint_that_was_forgotten_is_agreed_on_by_the_command_that_exec_names"),
         ),
         ("an older copy would take votes back", There(REMEDIES, "fault_ends_by_a_reset")),
+        (
+            "is of its own cluster {}, and not of {}",
+            There(ETCD_SERVER, "an_etcd_of_another_cluster_reports_nothing_and_is_told_so"),
+        ),
         ("in which nodes had no keys", There(REMEDIES, "old_record_ends_by_a_reset")),
         ("too many overrides are known", There(MACHINE, "overrides_without_end_are_refused_until_a_reset")),
         ("number {number} of `chronik-agent discovery`", Shows),

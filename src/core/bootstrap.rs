@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, time::Instant};
 use rand::rngs::StdRng;
 
 mod acceptor;
+mod advice;
 mod agreement;
 mod ballot;
 mod campaign;
@@ -67,13 +68,13 @@ use crate::{
     signing::NodeKey,
 };
 
+pub use advice::{Conflict, Decision, Group, Me};
 pub use ballot::Ballot;
 pub use certificate::{Acceptance, Certificate, Unproven};
 pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use consent::Consent;
 pub use counted::Counted;
-pub use decision::{Conflict, Decision, Group, Me};
 pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Retirement, Words};

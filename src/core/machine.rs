@@ -1,6 +1,7 @@
 //! The whole pure core of an agent: gossip and the founding decision, and the news that each has for the other. The running
 //! agent and the simulator drive this same machine.
 
+mod readers;
 mod review;
 mod saving;
 mod server;
@@ -29,12 +30,12 @@ pub use self::{
 };
 use crate::{
     bootstrap::{
-        self, Bootstrap, Certificate, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing,
-        Reason, ServerId, ServerReport, Status,
+        self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
+        ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
-    membership::{FoundingNews, Membership, Metadata},
+    membership::Membership,
     node::NodeId,
     quorum::Quorum,
     wire::{KeyChange, KeyState, Keyring, Secrecy},
@@ -338,59 +339,6 @@ impl Machine {
         }
     }
 
-    /// Tells the other members of the cluster that is known here.
-    fn tell_news(&mut self, now: Instant) {
-        let cluster = self.bootstrap.cluster();
-        let news = FoundingNews {
-            cluster_id: cluster.map(|cluster| cluster.id),
-            config_index: cluster.map_or(0, |cluster| cluster.config_index),
-            established: cluster.is_some_and(|cluster| cluster.established),
-            attestation: self.bootstrap.attestation(),
-            server_up: self.server.is_up(now),
-            named: self.named,
-            knowledge: self.bootstrap.knowledge(),
-            may_vote: self.bootstrap.may_vote(),
-            has_voted: self.bootstrap.has_voted(),
-        };
-        if self.gossip.own_metadata().founding != news {
-            let metadata = Metadata { founding: news, ..self.gossip.own_metadata().clone() };
-            if let Err(error) = self.gossip.set_metadata(metadata, now) {
-                tracing::error!(%error, "what is known of the cluster cannot be told");
-            }
-        }
-    }
-
-    fn refresh(&mut self, now: Instant) {
-        self.founding.update(Status {
-            index: 0,
-            decision: self.bootstrap.decision().clone(),
-            cluster: self.bootstrap.cluster().cloned(),
-            certificate: self.shown_certificate(),
-            server: self.server.status(now),
-            fault: self.fault().cloned(),
-            remarks: self.bootstrap.remarks().to_vec(),
-            offers: self.bootstrap.offers(),
-            holders: self.bootstrap.holders().clone(),
-        });
-        let unheard = self.gossip.is_stale(now).then(|| {
-            let ids = self.membership.members.keys().copied();
-            ids.filter(|id| *id != self.gossip.me().id && !self.gossip.hears(*id, now)).collect()
-        });
-        let quorum =
-            Quorum::assess(&self.membership, &self.founding, self.expect, unheard.as_ref(), self.duplicate);
-        let voters =
-            if quorum.has_quorum() { Quorum::known_voters(&self.membership, &self.founding) } else { vec![] };
-        self.gossip.set_voters(voters, quorum.required);
-        self.quorum.update(quorum);
-    }
-
-    /// The proof of the founding, the one that readers have already if it is the same.
-    fn shown_certificate(&self) -> Option<Arc<Certificate>> {
-        let certificate = self.bootstrap.certificate()?;
-        let shown = self.founding.certificate.as_ref().filter(|shown| ***shown == *certificate);
-        Some(shown.cloned().unwrap_or_else(|| Arc::new(certificate.clone())))
-    }
-
     /// The members.
     pub fn membership(&self) -> &Membership {
         &self.membership
@@ -401,17 +349,6 @@ impl Machine {
         for member in self.membership.members.values_mut() {
             self.gossip.refresh_contact(member);
         }
-    }
-
-    /// Takes over the members that have changed.
-    fn follow_gossip(&mut self) {
-        while let Some(id) = self.gossip.poll_change() {
-            match self.gossip.member(id) {
-                Some(member) => self.membership.members.insert(id, member),
-                None => self.membership.members.remove(&id),
-            };
-        }
-        self.membership.index = self.gossip.index();
     }
 
     /// The quorum among them.

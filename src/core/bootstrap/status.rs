@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    certificate::Certificate, cluster::Cluster, decision::Decision, offer::Offer, reason::Reason,
+    advice::Decision, certificate::Certificate, cluster::Cluster, offer::Offer, reason::Reason,
     server::ServerReport, server_id::ServerId,
 };
 use crate::node::NodeId;

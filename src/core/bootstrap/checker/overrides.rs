@@ -12,11 +12,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::Numbers;
 use crate::bootstrap::{
+    advice::Decision,
     agreement::Agreement,
     certificate::Certificate,
     config::{Admission, BallotTiming, Config, SeedGate},
     consent::Consent,
-    decision::{Decision, Outcome},
+    decision::Outcome,
     fixture::{founder, id, key, name, proven, signed},
     founding::{ClusterId, Founding},
     knowledge::Words,
