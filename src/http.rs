@@ -14,6 +14,7 @@ mod keys;
 mod listener;
 mod members;
 mod metrics;
+mod offers;
 mod problem;
 mod query;
 mod quorum;

@@ -28,6 +28,7 @@ const FOUNDING_API: &str = include_str!("founding_api.rs");
 const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
 
 /// A piece of each message, as it stands in the source.
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn rows() -> Vec<(&'static str, Row)> {
     use Row::{Here, Shows, There};
     let members = || Here("ids_and_names_are_those_that_the_named_command_lists");
@@ -84,6 +85,20 @@ fn rows() -> Vec<(&'static str, Row)> {
         (
             "is of its own cluster {}, and not of {}",
             There(ETCD_SERVER, "an_etcd_of_another_cluster_reports_nothing_and_is_told_so"),
+        ),
+        (
+            "it is no JSON ({0})",
+            There(
+                FOUNDING_API,
+                "a_certificate_is_verified_without_an_agent_and_proves_nothing_once_it_is_changed",
+            ),
+        ),
+        (
+            "there is no `certificate` in it",
+            There(
+                FOUNDING_API,
+                "a_certificate_is_verified_without_an_agent_and_proves_nothing_once_it_is_changed",
+            ),
         ),
         ("in which nodes had no keys", There(REMEDIES, "old_record_ends_by_a_reset")),
         ("too many overrides are known", There(MACHINE, "overrides_without_end_are_refused_until_a_reset")),

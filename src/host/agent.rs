@@ -11,6 +11,7 @@ mod settings;
 
 use std::{
     io,
+    net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -31,7 +32,7 @@ use crate::{
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT},
     descriptors,
-    gossip::{self, Gossip, MetadataTooLarge, Settings},
+    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings},
     handle::Handle,
     http,
     key_file::KeyFileError,
@@ -185,28 +186,10 @@ impl Agent {
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         machine.note_unheard_providers(!config.retry_join.is_empty());
         if let Some(error) = fault {
-            tracing::error!(%error, "the record does not serve: this agent votes nothing");
-            match error {
-                StateError::Former { .. } => machine.handle_old_record(started.instant),
-                error => machine.handle_fault(error.to_string(), started.instant),
-            }
+            tell_fault(&error, &mut machine, started.instant);
         }
         let sources = sources(&config, &mut rng)?;
-        tracing::info!(
-            node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch(),
-            bound = %addr, advertised = %advertised.addr, because = advertised.because, "started"
-        );
-        let about = About {
-            id: me.id,
-            epoch: me.epoch(),
-            cluster: config.cluster.clone(),
-            bound: addr,
-            advertised: advertised.addr,
-            advertised_because: advertised.because,
-            state_dir: config.state_dir.display().to_string(),
-            profile: config.profile.word(),
-            started,
-        };
+        let about = about(&config, &me, addr, &advertised, started);
         let (commands, asked) = mpsc::channel(QUEUE);
         let (requests, requested) = mpsc::channel(QUEUE);
         let (updates, updated) = mpsc::channel(QUEUE);
@@ -341,6 +324,41 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
     Ok(Start { node, fault: None })
+}
+
+/// The facts about this start, which the log is told, too.
+fn about(
+    config: &Config,
+    me: &Peer,
+    bound: SocketAddr,
+    advertised: &advertise::Advertised,
+    started: Clock,
+) -> About {
+    tracing::info!(
+        node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch(),
+        %bound, advertised = %advertised.addr, because = advertised.because, "started"
+    );
+    About {
+        id: me.id,
+        epoch: me.epoch(),
+        cluster: config.cluster.clone(),
+        bound,
+        advertised: advertised.addr,
+        advertised_because: advertised.because.clone(),
+        state_dir: config.state_dir.display().to_string(),
+        profile: config.profile.word(),
+        started,
+    }
+}
+
+/// Tells the machine that the record does not serve.
+fn tell_fault(error: &StateError, machine: &mut Machine, now: Instant) {
+    tracing::error!(%error, "the record does not serve: this agent votes nothing");
+    if matches!(error, StateError::Former { .. }) {
+        machine.handle_old_record(now);
+    } else {
+        machine.handle_fault(error.to_string(), now);
+    }
 }
 
 fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {

@@ -14,6 +14,7 @@ use super::{
     answer::Answer,
     body::read,
     json::{done, json},
+    offers,
     problem::Problem,
     query::Query,
     rendered::Rendered,
@@ -22,8 +23,8 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, ClusterId, Conflict, Consent, DataLoss, Decision, EstablishedReport, Gone, Group, Offer,
-        Reason, ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
+        Cluster, ClusterId, Conflict, DataLoss, Decision, EstablishedReport, Gone, Group, Reason,
+        ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
     },
     handle::{NotDone, Verdict},
     node::Epoch,
@@ -174,7 +175,7 @@ pub(super) async fn override_founders(
         |snapshot: &Snapshot| said(snapshot).is_some_and(|offer| offer.missing.values().all(Option::is_some));
     let answered = tokio::time::timeout(ACCEPTED_WITHIN, api.handle.wait_for(is_answered)).await;
     let snapshot = answered.unwrap_or_else(|_| Ok(api.handle.snapshot()))?;
-    let missing = said(&snapshot).map(|said| offer(&said).missing).unwrap_or_default();
+    let missing = said(&snapshot).map(|said| offers::shown(&said).missing).unwrap_or_default();
     Ok(done(json(&shape::OverrideAnswer { cluster_id, complete: missing.is_empty(), missing })))
 }
 
@@ -266,7 +267,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         voters: None,
         certificate: founding.certificate.as_deref().cloned(),
         clusters: None,
-        overrides: founding.offers.iter().map(offer).collect(),
+        overrides: founding.offers.iter().map(offers::shown).collect(),
         reasons: reasons(founding),
     };
     match &founding.decision {
@@ -279,30 +280,6 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         Decision::Conflict(Conflict { clusters, .. }) => answer.clusters = Some(clusters.clone()),
     }
     answer
-}
-
-fn offer(offer: &Offer) -> shape::Offer {
-    let founding = &offer.founding;
-    let missing = founding.founders().iter().filter_map(|founder| {
-        let said = offer.missing.get(&founder.id)?.as_ref();
-        let knows =
-            said.map(|said| if let Consent::Unnamed(clusters) = said { clusters.clone() } else { [].into() });
-        Some(shape::MissingFounder {
-            id: founder.id,
-            name: founder.name.clone(),
-            why: said.map(ToString::to_string),
-            knows: knows.unwrap_or_default().into_iter().collect(),
-        })
-    });
-    let ends = founding.operator().map(|operator| operator.overrides.iter().copied().collect());
-    shape::Offer {
-        cluster_id: founding.id(),
-        said_at: founding.ballot().node,
-        founders: founding.ids().collect(),
-        ends: ends.unwrap_or_default(),
-        complete: offer.missing.is_empty(),
-        missing: missing.collect(),
-    }
 }
 
 /// The bootstrap in short.

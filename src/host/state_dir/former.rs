@@ -9,7 +9,7 @@ pub(super) fn is_blank(json: &[u8]) -> bool {
     let is_nothing = |value: &Value| match value {
         Value::Null => true,
         Value::Array(entries) => entries.is_empty(),
-        Value::Object(entries) => entries.values().all(|value| is_empty(value)),
+        Value::Object(entries) => entries.values().all(is_empty),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     };
     let is_named = |name: &str| ["node_id", "cluster_name"].contains(&name);
