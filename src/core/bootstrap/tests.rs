@@ -531,6 +531,34 @@ fn a_server_that_begins_is_blank_never_again() {
     assert!(matches!(decision, Decision::Wait { .. }));
 }
 
+/// The look that lets a blank server start ends with the wait that the answer ends: the answer itself is what it allowed.
+#[test]
+fn a_poller_that_is_blank_again_is_told_by_the_answer_that_ends_its_wait() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.server_attests(blank_server("first"), host.now);
+    host.machine.server_asks(None, host.now);
+    host.drain();
+    host.machine.server_attests(blank_server("second"), host.now);
+    assert_eq!(host.reasons(), ["server_state_lost"]);
+    let decision = host.machine.server_asks(None, host.now);
+    assert!(matches!(decision, Decision::Wait { .. }), "but it is seen to wait, and looks");
+    let mut said = host.drain();
+    for _ in 0..2 {
+        let is_look =
+            |(_, body): &(NodeId, Body)| if let Body::Look(looked) = body { Some(*looked) } else { None };
+        let looked = said.iter().find_map(is_look).unwrap_or_else(|| panic!("no question in {said:?}"));
+        let blank = Body::Blank(Looked { holds: false, ..looked });
+        said = [1, 2].into_iter().flat_map(|other| host.hear(other, blank.clone())).collect();
+        said.extend(host.wait(SECOND / 2));
+    }
+    let server_id = blank_server("second").server_id;
+    let decision = host.machine.server_asks(Some(&server_id), host.now);
+    host.drain();
+    assert!(matches!(decision, Decision::Bootstrap(_)), "{decision:?}");
+    assert_eq!(host.reasons(), ["server_state_lost"], "the next question is another one");
+}
+
 #[test]
 fn a_server_of_which_nobody_says_whether_it_holds_data_is_told_so() {
     let mut host = Host::knowing(config(3), &founding(0..3, 1));
