@@ -49,6 +49,8 @@ mod checker;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 
 use agreement::Agreement;

@@ -137,6 +137,27 @@ impl Look {
     }
 }
 
+/// The inside of a look, for the exhaustive table: it writes one down and takes it up again.
+#[cfg(test)]
+impl Look {
+    pub(super) fn at(
+        cluster_id: ClusterId,
+        founders: BTreeSet<NodeId>,
+        seen: BTreeSet<NodeId>,
+        rounds: u8,
+    ) -> Self {
+        Self { target: Some((cluster_id, founders)), seen, rounds, ..Self::default() }
+    }
+
+    pub(super) fn progress(&self) -> Option<(u8, &BTreeSet<NodeId>)> {
+        self.target.as_ref().map(|_| (self.rounds, &self.seen))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::fixture::id, *};
