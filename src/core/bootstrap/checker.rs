@@ -14,6 +14,7 @@
     reason = "no order shows: the search visits states in the order of its queue"
 )]
 
+mod guard;
 mod instances;
 mod model;
 mod verdict;
