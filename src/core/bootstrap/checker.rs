@@ -17,7 +17,10 @@
 mod guard;
 mod instances;
 mod model;
+mod numbering;
+mod rules;
 mod verdict;
+mod words;
 
 use std::{
     collections::{HashMap, VecDeque},
