@@ -317,7 +317,7 @@ impl<'b, C, T: Statement> Decode<'b, C> for Signed<T> {
 /// The base64 of what travels.
 impl<T: Statement> Serialize for Signed<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = minicbor::to_vec(self.sealed()).expect("writing to a vector cannot fail");
+        let bytes = minicbor::to_vec(self.sealed()).map_err(serde::ser::Error::custom)?;
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 }
