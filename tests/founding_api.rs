@@ -110,6 +110,32 @@ pub(crate) fn established(places: &[Place]) -> (Vec<Agent>, Value) {
     (agents, answer)
 }
 
+/// Three pollers whose first start failed, each with a new id, as after a wiped directory: they wait, see each other blank, and
+/// are told again.
+#[test]
+fn pollers_whose_first_start_failed_are_told_again_once_they_have_seen_each_other_blank() {
+    let places = places(3);
+    let (agents, _) = founded_unasked(&places);
+    let ask = |at: usize, life: &str| {
+        let id = format!("{life}-{at}");
+        let report = json!({"server_id": id, "has_state": false});
+        agents[at].put("/v1/server", &report.to_string());
+        agents[at].get(&format!("/v1/bootstrap?server_id={id}")).json()
+    };
+    for at in 0..3 {
+        assert_eq!(ask(at, "first")["decision"], "bootstrap");
+    }
+    let mut told = [false; 3];
+    let began = now();
+    assert_eq!(code(&ask(0, "second")), "server_state_lost");
+    while told != [true; 3] {
+        assert!(began.elapsed() < PATIENCE, "told: {told:?}");
+        for (at, told) in told.iter_mut().enumerate() {
+            *told = *told || ask(at, "second")["decision"] == "bootstrap";
+        }
+    }
+}
+
 #[test]
 fn three_servers_start_in_any_order() {
     let places = places(3);

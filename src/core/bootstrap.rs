@@ -54,6 +54,8 @@ mod checker;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 
 use agreement::Agreement;
@@ -221,20 +223,23 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
-    /// Takes in that the server asks what to do, by the id that it gives, or else by the one that it has attested. That it is told
-    /// to bootstrap is noted; tell it once that is on disk.
-    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) {
+    /// Takes in that the server asks what to do, by the id that it gives, or else by the one that it has attested; returns the
+    /// decision that it is told. That it is told to bootstrap is noted; tell it once that is on disk. With its wait ends the look at
+    /// the others, so that the next question is another one.
+    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) -> Decision {
         let server = self.situation.server();
         let server_id = server_id.or(server.map(|server| &server.server_id)).cloned();
         let holds_data = self.situation.server_holds_data();
-        if let (Decision::Bootstrap(group), false) = (&self.outcome.decision, holds_data) {
+        let decision = self.outcome.decision.clone();
+        if let (Decision::Bootstrap(group), false) = (&decision, holds_data) {
             let id = group.cluster_id;
             self.agreement.note(id, |notes| notes.note_told(server_id.as_ref()));
             self.situation.end_wait();
-        } else if matches!(self.outcome.decision, Decision::Wait { .. }) {
+        } else if matches!(decision, Decision::Wait { .. }) {
             self.situation.note_wait(now);
         }
         self.finish_input(now);
+        decision
     }
 
     /// Takes in that the server is started now, and returns the decision that it is started by; start it once that is on disk,

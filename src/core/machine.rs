@@ -198,12 +198,14 @@ impl Machine {
         self.server.status(now).is_some_and(|running| running.excludes(server_id))
     }
 
-    /// Takes in that the server asks what to do, under this id if it gives one; answer it once that is on disk.
-    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) {
-        if server_id.is_none_or(|id| !self.is_another(id, now)) {
-            self.review.mark_outdated();
-            self.bootstrap.server_asks(server_id, now);
+    /// Takes in that the server asks what to do, under this id if it gives one; returns the answer, to be given once that is on
+    /// disk.
+    pub fn server_asks(&mut self, server_id: Option<&ServerId>, now: Instant) -> Decision {
+        if server_id.is_some_and(|id| self.is_another(id, now)) {
+            return self.founding.decision_for(server_id);
         }
+        self.review.mark_outdated();
+        self.bootstrap.server_asks(server_id, now)
     }
 
     /// Takes in that the server is started now; returns the decision by which it is.

@@ -40,7 +40,7 @@ pub enum Command {
         /// The id that it gives, if it gives one.
         server_id: Option<ServerId>,
         /// Answered once the note is on disk.
-        reply: Reply<()>,
+        reply: Reply<Decision>,
     },
     /// The co-located server is started now.
     Begin {
@@ -218,10 +218,9 @@ impl Handle {
             if !matches!(decision, Decision::Bootstrap(_)) {
                 return Ok(decision);
             }
-            self.ask_decision(None).await?;
-            let noted = self.snapshot().founding.decision.clone();
-            if !waits(&noted) {
-                return Ok(noted);
+            let told = self.ask_decision(None).await?;
+            if !waits(&told) {
+                return Ok(told);
             }
         }
     }
@@ -248,7 +247,7 @@ impl Handle {
     ///
     /// # Errors
     /// The agent has ended, or the disk refuses the note: then the server must not be told.
-    pub async fn ask_decision(&self, server_id: Option<ServerId>) -> Result<(), NotDone<Infallible>> {
+    pub async fn ask_decision(&self, server_id: Option<ServerId>) -> Result<Decision, NotDone<Infallible>> {
         self.ask(|reply| Command::Ask { server_id, reply }).await?
     }
 

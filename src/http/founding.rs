@@ -57,12 +57,21 @@ pub(super) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
     let server_id = query.one("server_id")?.map(server_id).transpose()?;
     let mut snapshot = api.snapshot(&query, index).await?;
     let decision = snapshot.founding.decision_for(server_id.as_ref());
-    if !looks && matches!(decision, Decision::Bootstrap(_)) {
+    let told = match (looks, &decision) {
         // It is told only what is on disk, and that it was told.
-        api.handle.ask_decision(server_id.clone()).await?;
+        (false, Decision::Bootstrap(_)) => Some(api.handle.ask_decision(server_id.clone()).await?),
+        // That it waits is noted, so that founders who look see it; no answer depends on that.
+        (false, Decision::Wait { .. }) => api.handle.ask_decision(server_id.clone()).await.ok(),
+        _ => None,
+    };
+    if told.is_some() {
         snapshot = api.handle.snapshot();
     }
-    let body = rendered_for(&api.shared.rendered, &snapshot, server_id.as_ref());
+    let told = told.filter(|told| *told != snapshot.founding.decision);
+    let body = match told {
+        Some(decision) => json(&bootstrap(&Status { decision, ..Status::clone(&snapshot.founding) })),
+        None => rendered_for(&api.shared.rendered, &snapshot, server_id.as_ref()),
+    };
     Ok(Answer::new(&snapshot, index(&snapshot), body).to_client(&headers))
 }
 

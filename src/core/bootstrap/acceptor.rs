@@ -117,11 +117,13 @@ impl FoundingRecord {
             return Err(Refusal::TooFar);
         }
         let Some(most) = part.most else { return Ok(()) };
-        if part.counted.with(counted).len() > most {
+        let both = counted.with(part.counted);
+        if both.len() > most {
             return Err(Refusal::TooManyServers);
         }
-        // A proposer that does not know of this server has not weighed whether it is one too many.
-        if !counted.ids.contains_key(&self.node_id()) {
+        // A proposer that does not know of this server, or of one that is counted here, has not weighed whether it is one too many
+        // beside those that others count.
+        if !counted.ids.contains_key(&self.node_id()) || both.len() > counted.len() {
             return Err(Refusal::NotCounted);
         }
         Ok(())

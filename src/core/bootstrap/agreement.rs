@@ -108,6 +108,7 @@ impl Agreement {
     }
 
     fn count(&mut self, part: &Participation<'_>, add: impl FnOnce(&mut Campaign, &Terms)) {
+        self.count_own(part);
         if let (Some(campaign), Ok(terms)) = (&mut self.campaign, part.terms) {
             add(campaign, terms);
         }
@@ -116,10 +117,19 @@ impl Agreement {
     /// Counts the servers that one which refused a ballot counts. If there are too many, the ballot ends; if not, it is asked
     /// again with them among those that are counted.
     fn count_servers(&mut self, nack: &Nack, part: &Participation<'_>) {
-        let (Some(campaign), Some(counted)) = (&mut self.campaign, &nack.counted) else { return };
-        if campaign.ballot() != nack.ballot {
-            return;
+        let is_of_it = self.campaign.as_ref().is_some_and(|campaign| campaign.ballot() == nack.ballot);
+        if let Some(counted) = nack.counted.as_ref().filter(|_| is_of_it) {
+            self.count_in_ballot(counted, part);
         }
+    }
+
+    /// Counts in the ballot whom this server has come to count since it began.
+    fn count_own(&mut self, part: &Participation<'_>) {
+        self.count_in_ballot(part.counted, part);
+    }
+
+    fn count_in_ballot(&mut self, counted: &Counted, part: &Participation<'_>) {
+        let Some(campaign) = &mut self.campaign else { return };
         let all = campaign.count(counted);
         if part.most.is_some_and(|most| all.len() > most) {
             self.refused = Some(all.clone());
@@ -247,6 +257,7 @@ impl Agreement {
         part: &Participation<'_>,
         choose: impl FnOnce(&Promises) -> Option<Vec<Founder>>,
     ) -> bool {
+        self.count_own(part);
         let (Some(campaign), Ok(terms)) = (&mut self.campaign, part.terms) else {
             return false;
         };
@@ -259,6 +270,7 @@ impl Agreement {
 
     /// Lets any quorum complete the ballot from now on.
     pub(super) fn relax(&mut self, part: &Participation<'_>) {
+        self.count_own(part);
         if let Some(campaign) = &mut self.campaign {
             campaign.relax();
         }
@@ -283,6 +295,7 @@ impl Agreement {
     /// Records the founding, once enough servers have accepted it.
     pub(super) fn conclude(&mut self, part: &Participation<'_>) -> Option<&Knowledge> {
         let terms = part.terms.ok()?;
+        self.count_own(part);
         let certificate = self.campaign.as_ref()?.chosen(terms)?;
         self.found(certificate);
         Some(self.knowledge())

@@ -14,10 +14,14 @@
     reason = "no order shows: the search visits states in the order of its queue"
 )]
 
+mod guard;
 mod instances;
 mod model;
+mod numbering;
 mod overrides;
+mod rules;
 mod verdict;
+mod words;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -235,7 +235,7 @@ impl Bootstrap {
     /// Looks at the other founders' servers while this one is blank again, and the group does not exist.
     fn drive_look(&mut self, now: Instant) {
         match self.target_of_look(now) {
-            Some((cluster_id, founders)) => self.look.begin(cluster_id, founders),
+            Some((cluster_id, founders)) => self.look.begin(cluster_id, founders, || self.pace.draw()),
             None => self.look.end(),
         }
         if let (Some(Questions { number, holds, to }), Some(cluster)) =

@@ -41,11 +41,19 @@ pub(super) struct Questions {
 }
 
 impl Look {
-    /// Looks for these founders of a cluster; a look that is under way goes on.
-    pub(super) fn begin(&mut self, cluster_id: ClusterId, founders: BTreeSet<NodeId>) {
+    /// Looks for these founders of a cluster; a look that is under way goes on. Its questions are numbered from a number that is
+    /// drawn: messages may come late, and the answers to an earlier life or wait of this node are none to it.
+    pub(super) fn begin(
+        &mut self,
+        cluster_id: ClusterId,
+        founders: BTreeSet<NodeId>,
+        draw: impl FnOnce() -> u32,
+    ) {
         let target = Some((cluster_id, founders));
         if self.target != target {
-            *self = Self { target, number: self.number + 1, looked_at: self.looked_at, ..Self::default() };
+            // Above it is room for all rounds of one wait.
+            let number = u64::from(draw()) << 31;
+            *self = Self { target, number, looked_at: self.looked_at, ..Self::default() };
             self.end_round();
         }
     }
@@ -129,6 +137,27 @@ impl Look {
     }
 }
 
+/// The inside of a look, for the exhaustive table: it writes one down and takes it up again.
+#[cfg(test)]
+impl Look {
+    pub(super) fn at(
+        cluster_id: ClusterId,
+        founders: BTreeSet<NodeId>,
+        seen: BTreeSet<NodeId>,
+        rounds: u8,
+    ) -> Self {
+        Self { target: Some((cluster_id, founders)), seen, rounds, ..Self::default() }
+    }
+
+    pub(super) fn progress(&self) -> Option<(u8, &BTreeSet<NodeId>)> {
+        self.target.as_ref().map(|_| (self.rounds, &self.seen))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::fixture::id, *};
@@ -137,7 +166,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
         let now = Instant::now();
         let mut look = Look::default();
-        look.begin([1; 16].into(), [id(1), id(2)].into());
+        look.begin([1; 16].into(), [id(1), id(2)].into(), || 7);
         (look, now)
     }
 
@@ -175,7 +204,7 @@ mod tests {
     #[test]
     fn a_founder_without_others_has_seen_them_all() {
         let mut look = Look::default();
-        look.begin([1; 16].into(), BTreeSet::new());
+        look.begin([1; 16].into(), BTreeSet::new(), || 7);
         assert!(look.has_passed());
     }
 }

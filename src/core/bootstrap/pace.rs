@@ -227,6 +227,11 @@ impl Pace {
         *questions.entry(id).or_insert_with(|| rng.random())
     }
 
+    /// A number that nobody can know.
+    pub(super) fn draw(&mut self) -> u32 {
+        self.rng.random()
+    }
+
     /// True if this server was asked under this number; the question is answered then.
     pub(super) fn take_answer(&mut self, id: NodeId, number: u64) -> bool {
         let is_asked = self.questions.get(&id) == Some(&number);

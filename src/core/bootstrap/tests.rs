@@ -550,6 +550,70 @@ fn a_server_that_begins_is_blank_never_again() {
     assert!(matches!(decision, Decision::Wait { .. }));
 }
 
+/// Messages may come late: an answer to a question of an earlier life of this node, or of an earlier wait, says nothing of now.
+#[test]
+fn a_late_answer_to_a_look_of_an_earlier_life_is_none() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.server_begins(blank_server("first"), host.now);
+    host.drain();
+    let once = ServerReport { once: true, ..blank_server("first") };
+    let mut late = Vec::new();
+    let mut host = Host::restarted(config(3), host.disk);
+    host.machine.server_attests(once.clone(), host.now);
+    for _ in 0..2 {
+        for (to, body) in host.wait(SECOND / 2) {
+            if let Body::Look(looked) = body {
+                let blank = Body::Blank(Looked { holds: false, ..looked });
+                late.push((usize::from(to == id(2)) + 1, blank));
+            }
+        }
+        for (from, blank) in late.clone() {
+            host.hear(from, blank);
+        }
+    }
+    assert_eq!(host.decision(), "bootstrap");
+    let mut host = Host { machine: restarted_otherwise(&host.disk, host.now), ..host };
+    host.machine.server_attests(once, host.now);
+    for (from, blank) in late.clone().into_iter().chain(late) {
+        host.hear(from, blank);
+    }
+    assert_eq!(host.reasons(), ["server_state_lost"]);
+}
+
+/// The next life of server 0, which throws other dice.
+fn restarted_otherwise(disk: &FoundingRecord, now: Instant) -> Bootstrap {
+    Bootstrap::new(config(3), disk.clone(), now, StdRng::seed_from_u64(8))
+}
+
+/// The look that lets a blank server start ends with the wait that the answer ends: the answer itself is what it allowed.
+#[test]
+fn a_poller_that_is_blank_again_is_told_by_the_answer_that_ends_its_wait() {
+    let cluster = founding(0..3, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.machine.server_attests(blank_server("first"), host.now);
+    host.machine.server_asks(None, host.now);
+    host.drain();
+    host.machine.server_attests(blank_server("second"), host.now);
+    assert_eq!(host.reasons(), ["server_state_lost"]);
+    let decision = host.machine.server_asks(None, host.now);
+    assert!(matches!(decision, Decision::Wait { .. }), "but it is seen to wait, and looks");
+    let mut said = host.drain();
+    for _ in 0..2 {
+        let is_look =
+            |(_, body): &(NodeId, Body)| if let Body::Look(looked) = body { Some(*looked) } else { None };
+        let looked = said.iter().find_map(is_look).unwrap_or_else(|| panic!("no question in {said:?}"));
+        let blank = Body::Blank(Looked { holds: false, ..looked });
+        said = [1, 2].into_iter().flat_map(|other| host.hear(other, blank.clone())).collect();
+        said.extend(host.wait(SECOND / 2));
+    }
+    let server_id = blank_server("second").server_id;
+    let decision = host.machine.server_asks(Some(&server_id), host.now);
+    host.drain();
+    assert!(matches!(decision, Decision::Bootstrap(_)), "{decision:?}");
+    assert_eq!(host.reasons(), ["server_state_lost"], "the next question is another one");
+}
+
 #[test]
 fn a_server_of_which_nobody_says_whether_it_holds_data_is_told_so() {
     let mut host = Host::knowing(config(3), &founding(0..3, 1));

@@ -267,8 +267,8 @@ impl Core {
                 self.replies.await_disk(reply, taken);
             }
             Command::Ask { server_id, reply } => {
-                self.machine.server_asks(server_id.as_ref(), now);
-                self.replies.await_disk(reply, Ok(()));
+                let decision = self.machine.server_asks(server_id.as_ref(), now);
+                self.replies.await_disk(reply, Ok(decision));
             }
             Command::Begin { report, reply } => {
                 let decision = self.machine.server_begins(report, now);
