@@ -161,8 +161,11 @@ fn programs_of_the_user_report_any_server() {
     let answer = wait_until(&agent, LOOK, |answer| answer["established"] == true);
     assert_eq!((&answer["decision"], &answer["config_index"]), (&json!("resume"), &json!(9)));
     assert_eq!(answer["voters"][0]["endpoints"], json!({"raft": own}));
-    let driver = agent.get("/v1/self").json()["driver"].clone();
-    assert_eq!((&driver["leader"]["name"], &driver["troubles"]), (&json!("node-1"), &json!([])));
+    // What is shown of the server follows what was reported of it.
+    wait_until(&agent, "/v1/self", |answer| {
+        let driver = &answer["driver"];
+        (&driver["leader"]["name"], &driver["troubles"]) == (&json!("node-1"), &json!([]))
+    });
 }
 
 #[test]

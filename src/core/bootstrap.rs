@@ -248,8 +248,9 @@ impl Bootstrap {
         self.server_attests(report, now);
         let decision = self.outcome.decision.clone();
         if let Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) = &decision {
-            let (id, joins) = (group.cluster_id, matches!(decision, Decision::Join(_)));
-            self.note_begun(id, joins);
+            let id = group.cluster_id;
+            let is_claim = !self.agreement.knowledge().foundings.contains_key(&id);
+            self.note_begun(id, is_claim && matches!(decision, Decision::Join(_)));
             self.finish_input(now);
         }
         decision

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use chronik_agent::bootstrap::NodeRecord;
+
 use crate::{
     awaiting::{now, within},
     cluster::{addrs, all_say, ever_said, start},
@@ -208,7 +210,9 @@ fn assert_resets_only_if_written(agent: &Agent) {
     assert_eq!(done.status(), 200);
     let new_id = done.json()["new_id"].as_str().unwrap().to_owned();
     let record = fs::read_to_string(state(agent).join("node.json")).unwrap();
-    assert!(record.contains(&new_id), "{record}");
+    let (_, json) = record.split_once('\n').unwrap();
+    let record: NodeRecord = serde_json::from_str(json).unwrap();
+    assert_eq!(record.founding.node_id().to_string(), new_id);
 }
 
 #[test]

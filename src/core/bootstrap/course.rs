@@ -289,13 +289,13 @@ impl Bootstrap {
         self.look.note_answer(from, looked.number, is_blank);
     }
 
-    /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise. One that joins
-    /// gets data only once it is admitted, and bears no witness to the cluster until it has attested some: blank servers that
-    /// were told to join by a report that was wrong would otherwise keep it standing for each other.
-    pub(super) fn note_begun(&mut self, cluster_id: ClusterId, joins: bool) {
+    /// Notes that the server here has begun in this cluster: it counts as one with data until it says otherwise. One that joins a
+    /// cluster that is only claimed bears no witness to it until it has attested data: blank servers that were told to join by a
+    /// report that was wrong would otherwise keep it standing for each other.
+    pub(super) fn note_begun(&mut self, cluster_id: ClusterId, joins_claim: bool) {
         self.agreement.note(cluster_id, |notes| notes.begun = true);
         self.situation.end_wait();
-        if let Some(server) = self.situation.server().filter(|_| !joins).cloned() {
+        if let Some(server) = self.situation.server().filter(|_| !joins_claim).cloned() {
             self.situation.set_server(ServerReport { has_state: true, ..server });
         }
     }

@@ -725,6 +725,19 @@ fn a_joiner_that_begins_does_not_bear_witness_to_a_claim() {
     assert_eq!(host.machine.cluster(), None, "nobody claims it any more");
 }
 
+/// Once it is admitted, the voters name it, and it has data though its agent was not told.
+#[test]
+fn a_joiner_of_a_founded_cluster_that_has_begun_is_a_voter_once_it_is_named() {
+    let cluster = founding(1..4, 1);
+    let mut host = Host::knowing(config(3), &cluster);
+    host.see(sightings(3));
+    let decision = host.machine.server_begins(blank_server("fourth"), host.now);
+    assert!(matches!(decision, Decision::Join(_)), "{decision:?}");
+    host.drain();
+    host.hear(1, reported(1, 1, group(cluster.id(), 4, [0, 1, 2])));
+    assert_eq!(host.decision(), "resume");
+}
+
 /// A server's claim of a cluster that nobody founded here is its own: it ends with the server's word, and while nobody who made
 /// it is alive, nothing is founded and nobody joins.
 #[test]
