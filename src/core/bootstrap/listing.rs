@@ -79,7 +79,7 @@ impl fmt::Display for SilentAddr {
 }
 
 /// Servers that a sentence about their number shows.
-const COUNTED_SHOWN: usize = 20;
+const COUNTED_SHOWN: usize = 18;
 
 impl fmt::Display for Counting {
     /// All of them, as far as a sentence bears that: whoever has to act needs each.
