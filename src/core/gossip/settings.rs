@@ -29,7 +29,7 @@ pub struct Settings {
     pub cached: Vec<SocketAddr>,
     /// Encryption of packets; `None` for none.
     pub encryption: Option<Encryption>,
-    /// Reader of others' metadata: [`Record::read`].
+    /// Reader of others' metadata: [`Record::read`](super::Record::read).
     pub read_record: ReadRecord,
     /// Seed of the generator: the same seed and the same input give the same output.
     pub seed: u64,
