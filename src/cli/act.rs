@@ -25,9 +25,7 @@ pub struct JoinArgs {
 pub(super) async fn join(args: JoinArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
     let request = api::JoinRequest { addrs: args.addrs };
-    let body = serde_json::to_vec(&request).expect("a list of texts serialises");
-    let answer = client.post("/v1/join", Bytes::from(body)).await?;
-    let answer: api::JoinAnswer = client.read("/v1/join", &answer)?;
+    let answer: api::JoinAnswer = client.post("/v1/join", &request).await?;
     for result in &answer.results {
         match &result.error {
             None => writeln!(output.out, "{} joined", result.addr)?,
@@ -45,7 +43,7 @@ pub struct LeaveArgs {
 }
 
 pub(super) async fn leave(args: LeaveArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
-    args.at.client()?.post("/v1/leave", Bytes::new()).await?;
+    args.at.client()?.post_bytes("/v1/leave", Bytes::new()).await?;
     writeln!(output.out, "the agent has left and stops")?;
     Ok(Outcome::Done)
 }

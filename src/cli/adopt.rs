@@ -1,6 +1,6 @@
 //! `bootstrap adopt`: a cluster that is older than its agents, or an operator's word on the voters of one that they know.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use clap::Args;
 
@@ -36,8 +36,7 @@ pub(super) struct AdoptArgs {
 
 pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let answer = client.get("/v1/members", Duration::ZERO).await?;
-    let members: api::Members = client.read("/v1/members", &answer)?;
+    let members: api::Members = client.read_now("/v1/members").await?;
     let is_meant = |member: &&api::Member| {
         let all =
             args.voter.is_empty() && member.role == Role::Server && member.status == MemberStatus::Alive;
@@ -49,9 +48,7 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
         return Ok(Outcome::Failed);
     }
     let names: Vec<String> = meant.iter().map(|member| member.name.to_string()).collect();
-    let path = "/v1/bootstrap?look=true";
-    let answer = client.get(path, Duration::ZERO).await?;
-    let known = client.read::<Bootstrap>(path, &answer)?.cluster_id;
+    let known = client.known().await?.cluster_id;
     match known {
         None => writeln!(
             output.err,
@@ -79,10 +76,7 @@ pub(super) async fn run(args: AdoptArgs, output: &mut Output<'_>) -> Result<Outc
         voters: ids.iter().map(voter).collect(),
         adopt: true,
     };
-    let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
-    let path = "/v1/bootstrap/established";
-    let answer = client.put(path, body.into()).await?;
-    let answer: Bootstrap = client.read(path, &answer)?;
+    let answer: Bootstrap = client.put("/v1/bootstrap/established", &request).await?;
     writeln!(output.out, "cluster {cluster_id} is adopted; the decision is {}", answer.decision)?;
     Ok(Outcome::Done)
 }
@@ -94,8 +88,7 @@ async fn cluster_id(
     name: &ClusterName,
     voters: &BTreeSet<NodeId>,
 ) -> Result<ClusterId, CliError> {
-    let answer = client.get("/v1/self", Duration::ZERO).await?;
-    let myself: api::Myself = client.read("/v1/self", &answer)?;
+    let myself: api::Myself = client.read_now("/v1/self").await?;
     let group = myself.driver.and_then(|driver| Some((driver.server, driver.group?)));
     Ok(match group {
         Some((server, group)) => {

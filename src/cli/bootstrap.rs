@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
     adopt::{self, AdoptArgs},
     at::At,
-    client::Client,
+    client::{Client, LOOK},
     consent::is_agreed,
     error::CliError,
     output::{Format, Outcome, Output},
@@ -26,9 +25,6 @@ use crate::{
     bootstrap::ClusterId,
     node::NodeId,
 };
-
-/// The path of the decision, without the server's own question: nothing is told to the server here.
-const PATH: &str = "/v1/bootstrap?look=true";
 
 /// The flags of `bootstrap`.
 #[derive(Debug, Args)]
@@ -164,14 +160,14 @@ pub(super) async fn run(args: BootstrapArgs, output: &mut Output<'_>) -> Result<
 
 async fn show(at: At, format: Format, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = at.client()?;
-    let answer = client.get(PATH, Duration::ZERO).await?;
+    let answer = client.get(LOOK, Duration::ZERO).await?;
     match format {
         Format::Json => output.out.write_all(&answer.body)?,
         Format::Table => {
             if output.terminal {
-                writeln!(output.out, "{}\n", sentence(&client.read(PATH, &answer)?))?;
+                writeln!(output.out, "{}\n", sentence(&client.read(LOOK, &answer)?))?;
             }
-            table::outline(output.out, &client.read(PATH, &answer)?)?;
+            table::outline(output.out, &client.read(LOOK, &answer)?)?;
         }
     }
     Ok(Outcome::Done)
@@ -209,14 +205,9 @@ fn sentence(answer: &Bootstrap) -> String {
     format!("{sentence} But see to this: {}.", answer.why())
 }
 
-async fn known(client: &Client) -> Result<Bootstrap, CliError> {
-    let answer = client.get(PATH, Duration::ZERO).await?;
-    Ok(client.read(PATH, &answer)?)
-}
-
 async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let known = known(&client).await?.cluster_id;
+    let known = client.known().await?.cluster_id;
     let Some(cluster_id) = args.cluster_id.or(known) else {
         writeln!(output.err, "no cluster is known here: bootstrap one first, see `chronik-agent bootstrap`")?;
         return Ok(Outcome::Failed);
@@ -227,16 +218,14 @@ async fn complete(args: CompleteArgs, output: &mut Output<'_>) -> Result<Outcome
         voters: args.voter,
         adopt: args.adopt,
     };
-    let path = "/v1/bootstrap/established";
-    let answer = client.put(path, body(&request)).await?;
-    let answer: Bootstrap = client.read(path, &answer)?;
+    let answer: Bootstrap = client.put("/v1/bootstrap/established", &request).await?;
     writeln!(output.out, "cluster {cluster_id} is established; the decision is {}", answer.decision)?;
     Ok(Outcome::Done)
 }
 
 async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let known = known(&client).await?;
+    let known = client.known().await?;
     let request = ResetRequest {
         i_will_lose_data: args.i_will_lose_data,
         cluster_id: args.cluster.map(|id| id.to_string()),
@@ -258,9 +247,7 @@ async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
     if !is_agreed(args.yes, output)? {
         return Ok(Outcome::Failed);
     }
-    let path = "/v1/bootstrap/reset";
-    let answer = client.post(path, body(&request)).await?;
-    let answer: ResetAnswer = client.read(path, &answer)?;
+    let answer: ResetAnswer = client.post("/v1/bootstrap/reset", &request).await?;
     match (answer.new_id, args.cluster) {
         (Some(id), _) => writeln!(output.out, "the agent starts over as node {id}")?,
         (None, Some(id)) => writeln!(output.out, "cluster {id} is over{}", reach(&client).await?)?,
@@ -271,9 +258,7 @@ async fn reset(args: ResetArgs, output: &mut Output<'_>) -> Result<Outcome, CliE
 
 async fn retract(args: RetractArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let path = "/v1/bootstrap/established";
-    let answer = client.delete(path).await?;
-    let answer: Bootstrap = client.read(path, &answer)?;
+    let answer: Bootstrap = client.delete("/v1/bootstrap/established").await?;
     writeln!(output.out, "the report is taken back; the decision is {}", answer.decision)?;
     Ok(Outcome::Done)
 }
@@ -317,12 +302,7 @@ async fn speak(
     done: &str,
     output: &mut Output<'_>,
 ) -> Result<Outcome, CliError> {
-    let answer = client.post(path, body(request)).await?;
-    let answer: Bootstrap = client.read(path, &answer)?;
+    let answer: Bootstrap = client.post(path, request).await?;
     writeln!(output.out, "{done}{}; the decision is {}", reach(client).await?, answer.decision)?;
     Ok(Outcome::Done)
-}
-
-fn body(request: &impl Serialize) -> Bytes {
-    serde_json::to_vec(request).expect("requests have text keys only and serialise infallibly").into()
 }

@@ -10,7 +10,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -18,10 +18,13 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, INDEX_HEADER},
+    api::{self, INDEX_HEADER, founding::Bootstrap},
     config::HttpAddr,
     token::Token,
 };
+
+/// The path of the decision, without the server's own question.
+pub(super) const LOOK: &str = "/v1/bootstrap?look=true";
 
 /// Time for an answer beside the wait that was asked for: loopback takes a millisecond, a join of many silent addresses
 /// some seconds.
@@ -112,16 +115,39 @@ impl Client {
         self.request(Method::GET, path, Bytes::new(), wait).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: Bytes) -> Result<Answer, ClientError> {
+    /// Asks for `path` as it is now, and reads the answer.
+    pub(super) async fn read_now<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(path, &self.get(path, Duration::ZERO).await?)
+    }
+
+    /// The decision, without the server's own question.
+    pub(super) async fn known(&self) -> Result<Bootstrap, ClientError> {
+        self.read_now(LOOK).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.read(path, &self.post_bytes(path, body(request)).await?)
+    }
+
+    /// Sends a body as it is; empty for none.
+    pub(super) async fn post_bytes(&self, path: &str, body: Bytes) -> Result<Answer, ClientError> {
         self.request(Method::POST, path, body, Duration::ZERO).await
     }
 
-    pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<Answer, ClientError> {
-        self.request(Method::PUT, path, body, Duration::ZERO).await
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.read(path, &self.request(Method::PUT, path, body(request), Duration::ZERO).await?)
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<Answer, ClientError> {
-        self.request(Method::DELETE, path, Bytes::new(), Duration::ZERO).await
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(path, &self.request(Method::DELETE, path, Bytes::new(), Duration::ZERO).await?)
     }
 
     /// Reads an answer to `path`.
@@ -203,6 +229,10 @@ impl Client {
         let (at, path, status) = (self.at.clone(), path.to_owned(), status.as_u16());
         Err(ClientError::Refused { at, path, status, detail: problem.detail })
     }
+}
+
+fn body(request: &impl Serialize) -> Bytes {
+    serde_json::to_vec(request).expect("requests have text keys only and serialise infallibly").into()
 }
 
 /// A path with a query.

@@ -186,12 +186,8 @@ struct View {
 async fn view(node: &Node) -> Option<View> {
     let client = Client::new(HttpAddr::Tcp(node.http), None);
     let ask = async {
-        let members = client.get("/v1/members", Duration::ZERO).await.ok()?;
-        let quorum = client.get("/v1/quorum", Duration::ZERO).await.ok()?;
-        Some(View {
-            members: client.read("/v1/members", &members).ok()?,
-            quorum: client.read("/v1/quorum", &quorum).ok()?,
-        })
+        let members = client.read_now("/v1/members").await.ok()?;
+        Some(View { members, quorum: client.read_now("/v1/quorum").await.ok()? })
     };
     tokio::time::timeout(ANSWER_WITHIN, ask).await.ok()?
 }

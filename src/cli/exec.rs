@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     at::At,
-    client::Client,
+    client::{Client, LOOK},
     condition::{Asker, Condition, Waited},
     data_dir::{self, DataDir},
     error::{CliError, ExecError},
@@ -29,8 +29,6 @@ use crate::{
 
 /// Interval at which the agent is told that the server is blank and waits: it counts as seen for three seconds.
 const ATTEST_EVERY: Duration = Duration::from_secs(1);
-/// The path of the decision, without the server's own question.
-const LOOK: &str = "/v1/bootstrap?look=true";
 const ETCD: &str = include_str!("templates/etcd.args");
 const ETCD_JOIN: &str = include_str!("templates/etcd.join");
 const CHRONIK: &str = include_str!("templates/chronik.toml");
@@ -146,8 +144,7 @@ async fn start_at_once(
     if let Some(unmet) = unmet(waited, args.timeout, output)? {
         return Ok(Err(unmet));
     }
-    let answer = client.get(LOOK, Duration::ZERO).await?;
-    Ok(Ok(prepare(client, &client.read(LOOK, &answer)?, args, output).await?))
+    Ok(Ok(prepare(client, &client.read_now(LOOK).await?, args, output).await?))
 }
 
 /// Waits for the decision beside a data directory, by what is in it at each moment, and tells the agent that the server begins
@@ -227,9 +224,7 @@ async fn report(client: &Client, found: &data_dir::Found, begun: bool) -> Result
         begun,
         starts: found.starts,
     };
-    let body = serde_json::to_vec(&request).expect("requests have text keys only and serialise infallibly");
-    let answer = client.put("/v1/server", body.into()).await?;
-    Ok(client.read("/v1/server", &answer)?)
+    Ok(client.put("/v1/server", &request).await?)
 }
 
 /// Fills the command and its template from a decision.
@@ -239,8 +234,7 @@ async fn prepare(
     args: &ExecArgs,
     output: &mut Output<'_>,
 ) -> Result<Command, CliError> {
-    let answer = client.get("/v1/self", Duration::ZERO).await?;
-    let filler = Filler::new(decision.clone(), client.read("/v1/self", &answer)?, &args.set);
+    let filler = Filler::new(decision.clone(), client.read_now("/v1/self").await?, &args.set);
     let mut command = command(&filler, &args.command)?;
     write_template(args, &filler, &mut command, output)?;
     Ok(command)
@@ -248,14 +242,12 @@ async fn prepare(
 
 /// Takes template and driver from the server that the agent stands beside, where the command does not say otherwise.
 async fn follow_server(client: &Client, dir: &Path, args: &mut ExecArgs) -> Result<DataDir, CliError> {
-    let path = "/v1/info";
-    let answer = client.get(path, Duration::ZERO).await?;
-    let info: api::Info = client.read(path, &answer)?;
-    // Of a kind that an agent of a later version knows, this one does not.
+    let info: api::Info = client.read_now("/v1/info").await?;
+    // A kind that only a later version knows is none here.
     let Some(server) = info.config.server.and_then(|server| server.parse::<ServerFlag>().ok()) else {
         return Ok(DataDir::Plain(dir.to_owned()));
     };
-    // What the programs of a user know of a data directory, a file of ours has to keep.
+    // A file of ours has to keep what the programs of a user know of a data directory.
     let (own, Some(words)) = (Template::Etcd, server.kind().facts().data) else {
         return Ok(DataDir::Plain(dir.to_owned()));
     };

@@ -1,7 +1,5 @@
 //! `forget`: takes a failed or left member out of every view.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::{
@@ -45,8 +43,7 @@ pub(super) async fn run(args: ForgetArgs, output: &mut Output<'_>) -> Result<Out
         return Ok(Outcome::Failed);
     }
     let path = format!("/v1/members/{id}");
-    let answer = client.delete(&path).await?;
-    let answer: api::ForgetAnswer = client.read(&path, &answer)?;
+    let answer: api::ForgetAnswer = client.delete(&path).await?;
     writeln!(output.out, "{name} is forgotten{}", reach(&client).await?)?;
     if answer.counts {
         writeln!(
@@ -60,8 +57,7 @@ pub(super) async fn run(args: ForgetArgs, output: &mut Output<'_>) -> Result<Out
 
 /// The member that is meant, with words for it, or the reason for which nobody knows which that is.
 async fn find(client: &Client, node: &str) -> Result<Result<(NodeId, String), String>, CliError> {
-    let answer = client.get("/v1/members", Duration::ZERO).await?;
-    let members: api::Members = client.read("/v1/members", &answer)?;
+    let members: api::Members = client.read_now("/v1/members").await?;
     let is_meant = |member: &&api::Member| member.name.as_str() == node || member.id.to_string() == node;
     let meant: Vec<&api::Member> = members.members.iter().filter(is_meant).collect();
     let names = |member: &api::Member| format!("{} ({})", member.name, member.id);

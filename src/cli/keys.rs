@@ -76,7 +76,7 @@ pub(super) async fn run(args: KeysArgs, output: &mut Output<'_>) -> Result<Outco
     let client = at.client()?;
     let answer = match body {
         None => client.get(path, Duration::ZERO).await?,
-        Some(body) => client.post(path, Bytes::copy_from_slice(&body)).await?,
+        Some(body) => client.post_bytes(path, Bytes::copy_from_slice(&body)).await?,
     };
     let answer: KeysAnswer = client.read(path, &answer)?;
     show(&answer, output)?;

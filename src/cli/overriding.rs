@@ -1,6 +1,6 @@
 //! `bootstrap override`: an operator's founding, which each of its founders accepts.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use clap::Args;
 
@@ -20,9 +20,6 @@ use crate::{
     node::NodeId,
 };
 
-/// The path of the decision, without the server's own question.
-const LOOK: &str = "/v1/bootstrap?look=true";
-
 /// The flags of `bootstrap override`.
 #[derive(Debug, Args)]
 pub(super) struct OverrideArgs {
@@ -41,14 +38,13 @@ pub(super) struct OverrideArgs {
 
 pub(super) async fn run(args: OverrideArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
     let client = args.at.client()?;
-    let answer = client.get("/v1/members", Duration::ZERO).await?;
-    let members: api::Members = client.read("/v1/members", &answer)?;
+    let members: api::Members = client.read_now("/v1/members").await?;
     let name = |id: &NodeId| {
         let member = members.members.iter().find(|member| member.id == *id);
         member.map_or_else(|| format!("{id} (unknown)"), |member| format!("{} ({id})", member.name))
     };
     let founders: Vec<String> = args.founders.iter().map(name).collect();
-    let ends = ended(&known(&client).await?, &[]);
+    let ends = ended(&client.known().await?, &[]);
     writeln!(
         output.err,
         "This bootstraps a new cluster{ends}: its founders are {}. It takes effect once each of them has accepted it; a server that \
@@ -67,7 +63,7 @@ pub(super) async fn run(args: OverrideArgs, output: &mut Output<'_>) -> Result<O
     writeln!(
         output.err,
         "Said once more, it ends what they know, too: a new cluster{}.",
-        ended(&known(&client).await?, &news)
+        ended(&client.known().await?, &news)
     )?;
     if args.yes {
         writeln!(output.err, "type the same command again, if that is meant")?;
@@ -93,11 +89,8 @@ fn ended(known: &Bootstrap, news: &[ClusterId]) -> String {
 
 async fn say_override(client: &Client, args: &OverrideArgs) -> Result<OverrideAnswer, CliError> {
     let founders = args.founders.iter().map(ToString::to_string).collect();
-    let path = "/v1/bootstrap/override";
     let request = OverrideRequest { founders, i_will_lose_data: args.i_will_lose_data };
-    let answer =
-        client.post(path, serde_json::to_vec(&request).expect("a list of ids serialises").into()).await?;
-    Ok(client.read(path, &answer)?)
+    Ok(client.post("/v1/bootstrap/override", &request).await?)
 }
 
 fn tell_missing(answer: &OverrideAnswer, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -122,9 +115,4 @@ fn end_override(answer: &OverrideAnswer, output: &mut Output<'_>) -> Result<Outc
     )?;
     let is_refused = answer.missing.iter().any(|missing| missing.why.is_some());
     Ok(if is_refused { Outcome::Failed } else { Outcome::TimedOut })
-}
-
-async fn known(client: &Client) -> Result<Bootstrap, CliError> {
-    let answer = client.get(LOOK, Duration::ZERO).await?;
-    Ok(client.read(LOOK, &answer)?)
 }

@@ -1,20 +1,16 @@
 //! The reach of an operator's word: every node, or the one at which it was said.
 
-use std::time::Duration;
-
 use super::{client::Client, error::CliError};
 use crate::{api, membership::MemberStatus};
 
 /// Words on how far an operator's word reaches. Without a group key a stranger could send it, too, so that it is to be said on every
 /// other node, which are named.
 pub(super) async fn reach(client: &Client) -> Result<String, CliError> {
-    let answer = client.get("/v1/info", Duration::ZERO).await?;
-    let info: api::Info = client.read("/v1/info", &answer)?;
+    let info: api::Info = client.read_now("/v1/info").await?;
     if info.encryption.enabled {
         return Ok(" on every node".to_owned());
     }
-    let answer = client.get("/v1/members", Duration::ZERO).await?;
-    let members: api::Members = client.read("/v1/members", &answer)?;
+    let members: api::Members = client.read_now("/v1/members").await?;
     let others = members.members.iter().filter(|member| {
         !member.myself && matches!(member.status, MemberStatus::Alive | MemberStatus::Suspect)
     });
