@@ -326,7 +326,7 @@ fn server_state_old_ends_with_an_empty_directory_and_a_new_server() {
     assert_eq!(exec("true").code, 0, "it joins as a new one");
 }
 
-/// Where all were restored at once there is nothing newer, and nobody counts any more.
+/// Nobody counts any more: all were restored at once, and there is nothing newer.
 #[test]
 fn server_state_old_ends_where_the_count_is_deleted() {
     let places = places(1);

@@ -161,7 +161,7 @@ fn programs_of_the_user_report_any_server() {
     let answer = wait_until(&agent, LOOK, |answer| answer["established"] == true);
     assert_eq!((&answer["decision"], &answer["config_index"]), (&json!("resume"), &json!(9)));
     assert_eq!(answer["voters"][0]["endpoints"], json!({"raft": own}));
-    // What is shown of the server follows what was reported of it.
+    // The picture of the server follows the report of it.
     wait_until(&agent, "/v1/self", |answer| {
         let driver = &answer["driver"];
         (&driver["leader"]["name"], &driver["troubles"]) == (&json!("node-1"), &json!([]))

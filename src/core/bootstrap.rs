@@ -190,15 +190,10 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
-    /// Takes in that the record cannot be read or trusted: from now on nothing is voted, saved or handed out.
-    pub fn handle_fault(&mut self, why: String, now: Instant) {
-        self.situation.set_fault(Reason::Fault { why });
-        self.finish_input(now);
-    }
-
-    /// Takes in that the record is of a version in which nodes had no keys, and holds a vote or a cluster: nothing is voted.
-    pub fn handle_old_record(&mut self, now: Instant) {
-        self.situation.set_fault(Reason::OldRecord);
+    /// Takes in why the record cannot be read or trusted, [`Reason::Fault`] or [`Reason::OldRecord`]: from now on nothing is voted,
+    /// saved or handed out.
+    pub fn handle_fault(&mut self, fault: Reason, now: Instant) {
+        self.situation.set_fault(fault);
         self.finish_input(now);
     }
 

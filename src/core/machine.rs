@@ -378,17 +378,10 @@ impl Machine {
         self.gossip.counters()
     }
 
-    /// Takes in that the record does not read: nothing is voted or saved from here on.
-    pub fn handle_fault(&mut self, why: String, now: Instant) {
+    /// Takes in why the record does not serve: nothing is voted or saved from here on.
+    pub fn handle_fault(&mut self, fault: Reason, now: Instant) {
         self.review.mark_outdated();
-        self.bootstrap.handle_fault(why, now);
-        self.finish_input(now);
-    }
-
-    /// Takes in that the record is of a version in which nodes had no keys: nothing is voted or saved from here on.
-    pub fn handle_old_record(&mut self, now: Instant) {
-        self.review.mark_outdated();
-        self.bootstrap.handle_old_record(now);
+        self.bootstrap.handle_fault(fault, now);
         self.finish_input(now);
     }
 

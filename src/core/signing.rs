@@ -40,8 +40,6 @@ pub enum Domain {
     Retirement,
     /// The acceptance of a founding in a ballot.
     Acceptance,
-    /// The entry of a founder, by itself.
-    Entry,
 }
 
 impl Domain {
@@ -54,7 +52,6 @@ impl Domain {
             Self::Word => "chronik-agent word 1",
             Self::Retirement => "chronik-agent retirement 1",
             Self::Acceptance => "chronik-agent acceptance 1",
-            Self::Entry => "chronik-agent entry 1",
         }
     }
 

@@ -186,7 +186,8 @@ impl Agent {
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         machine.note_unheard_providers(!config.retry_join.is_empty());
         if let Some(error) = fault {
-            tell_fault(&error, &mut machine, started.instant);
+            tracing::error!(%error, "the record does not serve: this agent votes nothing");
+            machine.handle_fault(error.reason(), started.instant);
         }
         let sources = sources(&config, &mut rng)?;
         let about = about(&config, &me, addr, &advertised, started);
@@ -348,16 +349,6 @@ fn about(
         state_dir: config.state_dir.display().to_string(),
         profile: config.profile.word(),
         started,
-    }
-}
-
-/// Tells the machine that the record does not serve.
-fn tell_fault(error: &StateError, machine: &mut Machine, now: Instant) {
-    tracing::error!(%error, "the record does not serve: this agent votes nothing");
-    if matches!(error, StateError::Former { .. }) {
-        machine.handle_old_record(now);
-    } else {
-        machine.handle_fault(error.to_string(), now);
     }
 }
 

@@ -120,7 +120,9 @@ impl World {
     /// Reports to this host that its record cannot be written.
     pub(crate) fn fail_disk(&mut self, node: Node) {
         let now = self.now;
-        self.machine_mut(node).unwrap().handle_fault("no space left on device".to_owned(), now);
+        self.machine_mut(node)
+            .unwrap()
+            .handle_fault(Reason::Fault { why: "no space left on device".to_owned() }, now);
         self.drain(node);
     }
 

@@ -38,7 +38,7 @@ impl Bootstrap {
         if self.situation.fault().is_some() {
             return Err(OverrideRefused::Fault);
         }
-        let founding = operator::overriding(
+        let certificate = operator::overriding(
             self.agreement.record(),
             &self.situation.config().cluster_name,
             founders,
@@ -47,12 +47,8 @@ impl Bootstrap {
             loss,
             self.situation.server_seen(now),
         )?;
-        let id = founding.id();
-        self.agreement.found(operator::proven(
-            self.agreement.record(),
-            &self.situation.config().cluster_name,
-            founding,
-        )?);
+        let id = certificate.id();
+        self.agreement.found(certificate);
         self.tell_all();
         self.finish_input(now);
         Ok(id)

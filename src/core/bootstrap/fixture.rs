@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use super::{
     ballot::Ballot,
     certificate::{Acceptance, Certificate},
+    config::{Admission, BallotTiming, Config, SeedGate},
     counted::Counted,
     founding::{Founder, Founding},
+    knowledge::Words,
     terms::Terms,
 };
 use crate::{
-    node::{ClusterName, NodeId},
+    node::{ClusterName, NodeId, Role},
     signing::{self, NodeKey, Signed, Statement},
 };
 
@@ -64,6 +66,24 @@ pub(super) fn founder(server: usize) -> Founder {
         name: letter.to_string().parse().unwrap(),
         addr: format!("10.0.0.{}:7946", server + 1).parse().unwrap(),
         endpoints: [("raft".parse().unwrap(), format!("10.0.0.{}:5001", server + 1))].into(),
+    }
+}
+
+/// The configuration of a server that expects three.
+pub(super) fn config(server: usize) -> Config {
+    let entry = founder(server);
+    Config {
+        cluster_name: name(),
+        role: Role::Server,
+        name: entry.name,
+        addr: entry.addr,
+        endpoints: entry.endpoints,
+        zone: None,
+        terms: Some(Terms::Count(3.try_into().unwrap())),
+        admission: Admission::Found,
+        seed_gate: SeedGate::Patient,
+        words: Words::Everywhere,
+        timing: BallotTiming::LAN,
     }
 }
 

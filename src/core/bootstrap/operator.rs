@@ -98,21 +98,6 @@ pub enum DataLoss {
 #[error("cluster {0} is established: forgetting it needs --i-will-lose-data")]
 pub struct ResetRefused(pub ClusterId);
 
-/// An operator's founding with the signature of the node at which he named the founders.
-///
-/// # Errors
-/// Nobody is named.
-pub(super) fn proven(
-    record: &FoundingRecord,
-    name: &ClusterName,
-    founding: Founding,
-) -> Result<Certificate, OverrideRefused> {
-    let ids: BTreeSet<NodeId> = founding.ids().collect();
-    let terms = Terms::Named(ids.try_into().map_err(|_| OverrideRefused::Nobody)?);
-    let acceptance = Acceptance::sign(&record.key, name, founding.ballot(), &terms, &founding);
-    Certificate::new(founding, [acceptance]).map_err(|_| OverrideRefused::Nobody)
-}
-
 /// The server of a founder, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ServerSeen {
@@ -147,7 +132,7 @@ pub(super) fn consider(record: &FoundingRecord, founding: &Founding, server: Ser
     if has_begun || server.holds_data { Consent::Begun } else { Consent::Accepted }
 }
 
-/// The founding by an operator of exactly these founders, under an id that names the clusters it puts an end to. `known` are the
+/// The founding by an operator of exactly these founders, signed by the node at which he named them, under an id that names the clusters it puts an end to. `known` are the
 /// servers as gossip knows them, and `seen` is the highest round heard of.
 ///
 /// # Errors
@@ -160,7 +145,7 @@ pub(super) fn overriding(
     seen: u64,
     loss: DataLoss,
     server: ServerSeen,
-) -> Result<Founding, OverrideRefused> {
+) -> Result<Certificate, OverrideRefused> {
     if founders.is_empty() {
         return Err(OverrideRefused::Nobody);
     }
@@ -187,6 +172,21 @@ pub(super) fn overriding(
             let begun = record.notes.as_ref().map(|notes| notes.cluster_id);
             Err(OverrideRefused::Begun(begun.unwrap_or(founding.id())))
         }
-        Consent::Begun | Consent::Accepted | Consent::Unnamed(_) => Ok(founding),
+        Consent::Begun | Consent::Accepted | Consent::Unnamed(_) => proven(record, cluster_name, founding),
     }
+}
+
+/// An operator's founding with the signature of the node at which he named the founders.
+///
+/// # Errors
+/// Nobody is named.
+fn proven(
+    record: &FoundingRecord,
+    name: &ClusterName,
+    founding: Founding,
+) -> Result<Certificate, OverrideRefused> {
+    let ids: BTreeSet<NodeId> = founding.ids().collect();
+    let terms = Terms::Named(ids.try_into().map_err(|_| OverrideRefused::Nobody)?);
+    let acceptance = Acceptance::sign(&record.key, name, founding.ballot(), &terms, &founding);
+    Certificate::new(founding, [acceptance]).map_err(|_| OverrideRefused::Nobody)
 }

@@ -19,5 +19,3 @@ mod founder;
 mod instances;
 mod search;
 mod steps;
-
-pub(super) use agent::config;

@@ -23,20 +23,7 @@ struct Host {
 }
 
 fn config(expect: u16) -> Config {
-    let me = founder(0);
-    Config {
-        cluster_name: name(),
-        role: Role::Server,
-        name: me.name,
-        addr: me.addr,
-        endpoints: me.endpoints,
-        zone: None,
-        terms: expect.try_into().ok().map(Terms::Count),
-        admission: Admission::Found,
-        seed_gate: SeedGate::Patient,
-        words: Words::Everywhere,
-        timing: BallotTiming::LAN,
-    }
+    Config { terms: expect.try_into().ok().map(Terms::Count), ..fixture::config(0) }
 }
 
 fn sighting(server: usize) -> Sighting {
@@ -79,11 +66,13 @@ fn founded(founding: &Founding) -> Body {
 
 /// Word of a reporter about its server.
 fn reported(reporter: usize, number: u64, group: GroupReport) -> Body {
-    let report = Report { number, group: Some(group), ..Report::default() };
-    Body::Known(Box::new(Knowledge {
-        reports: [(id(reporter), signed(reporter, report))].into(),
-        ..Knowledge::default()
-    }))
+    told(reporter, Report { number, group: Some(group), ..Report::default() })
+}
+
+/// A report, as it travels.
+fn told(reporter: usize, report: Report) -> Body {
+    let reports = [(id(reporter), signed(reporter, report))].into();
+    Body::Known(Box::new(Knowledge { reports, ..Knowledge::default() }))
 }
 
 /// The ends of the ids of these servers.
@@ -297,7 +286,7 @@ fn nothing_leaves_before_the_record_is_written() {
 #[test]
 fn a_fault_stops_votes_writes_and_foundings() {
     let mut host = Host::new(config(3));
-    host.machine.handle_fault("checksum".to_owned(), host.now);
+    host.machine.handle_fault(Reason::Fault { why: "checksum".to_owned() }, host.now);
     let prepare = prepare(5, 3);
     let said = host.hear(1, Body::Prepare(prepare));
     assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })));
@@ -305,7 +294,7 @@ fn a_fault_stops_votes_writes_and_foundings() {
     assert_eq!(host.disk, FoundingRecord::blank(key(0)));
     assert!(host.reasons().contains(&"fault"));
     let mut host = Host::knowing(config(3), &founding(0..3, 1));
-    host.machine.handle_fault("disk full".to_owned(), host.now);
+    host.machine.handle_fault(Reason::Fault { why: "disk full".to_owned() }, host.now);
     assert_eq!(host.reasons(), ["fault"], "a note could not be written");
 }
 
@@ -350,7 +339,7 @@ fn a_record_that_does_not_read_is_not_mended_by_a_disk_that_writes() {
     let message = Message { cluster_name: name(), body: Body::Prepare(prepare) };
     host.machine.handle_message(id(1), &message, host.now);
     let unsaved = host.machine.poll_save().unwrap();
-    host.machine.handle_fault("checksum".to_owned(), host.now);
+    host.machine.handle_fault(Reason::Fault { why: "checksum".to_owned() }, host.now);
     host.machine.save_failed("disk full".to_owned(), host.now);
     host.machine.saved(unsaved, host.now);
     assert!(matches!(host.machine.fault(), Some(Reason::Fault { .. })));
@@ -655,13 +644,7 @@ fn a_new_agent_beside_the_data_of_a_voter_is_that_voter() {
     });
     let report =
         Report { number: 1, holds, group: Some(group(cluster.id(), 1, [1, 2, 3])), ..Report::default() };
-    host.hear(
-        1,
-        Body::Known(Box::new(Knowledge {
-            reports: [(id(1), signed(1, report))].into(),
-            ..Knowledge::default()
-        })),
-    );
+    host.hear(1, told(1, report));
     let data = ServerReport { cluster_id: Some(cluster.id()), ..server_with_data("s1") };
     host.see(sightings(3));
     host.machine.server_attests(data.clone(), host.now);
@@ -714,13 +697,7 @@ fn a_joiner_that_begins_does_not_bear_witness_to_a_claim() {
     host.drain();
     assert_eq!(host.decision(), "join");
     let taken_back = Report { number: 2, ..Report::default() };
-    host.hear(
-        1,
-        Body::Known(Box::new(Knowledge {
-            reports: [(id(1), signed(1, taken_back))].into(),
-            ..Knowledge::default()
-        })),
-    );
+    host.hear(1, told(1, taken_back));
     assert_eq!(host.decision(), "wait");
     assert_eq!(host.machine.cluster(), None, "nobody claims it any more");
 }
@@ -754,13 +731,7 @@ fn a_claim_is_kept_with_its_reporter_and_taken_back_with_him() {
     host.see(sightings(2));
     assert_eq!(host.decision(), "join");
     let taken_back = Report { number: 2, ..Report::default() };
-    host.hear(
-        1,
-        Body::Known(Box::new(Knowledge {
-            reports: [(id(1), signed(1, taken_back))].into(),
-            ..Knowledge::default()
-        })),
-    );
+    host.hear(1, told(1, taken_back));
     assert_eq!(host.reasons(), ["settling"]);
 }
 
@@ -1170,13 +1141,7 @@ fn an_override_replaces_what_is_not_established() {
     half.hear(1, known(&host));
     assert_eq!(half.machine.cluster().unwrap().id, one.id(), "some of its founders have not accepted it");
     let accepted = Report { number: 1, consents: [(new, Consent::Accepted)].into(), ..Report::default() };
-    host.hear(
-        4,
-        Body::Known(Box::new(Knowledge {
-            reports: [(id(4), signed(4, accepted))].into(),
-            ..Knowledge::default()
-        })),
-    );
+    host.hear(4, told(4, accepted));
     assert_eq!((host.machine.cluster().unwrap().id, host.decision()), (new, "bootstrap"));
     host.hear(1, founded(&one));
     assert_eq!(host.decision(), "bootstrap", "late news of what was overridden");
@@ -1452,13 +1417,7 @@ fn a_founder_looks_into_its_server_before_it_accepts_an_override() {
     assert_eq!(hear(&mut begun, &forced), Consent::Accepted);
     let report =
         Report { number: 1, consents: [(forced.id(), Consent::Accepted)].into(), ..Report::default() };
-    begun.hear(
-        4,
-        Body::Known(Box::new(Knowledge {
-            reports: [(id(4), signed(4, report))].into(),
-            ..Knowledge::default()
-        })),
-    );
+    begun.hear(4, told(4, report));
     assert_eq!(begun.reasons(), ["cluster_given_up"], "its server holds data of another one");
     begun.machine.server_attests(blank_server("new"), begun.now);
     begun.drain();

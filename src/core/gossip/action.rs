@@ -56,8 +56,8 @@ pub(super) enum Action {
     TellMetadata(Peer),
     /// Sends a SWIM message of our own.
     Send(Peer, Draft),
-    /// Tells the agent at an address that this life ends.
-    SayGoodbye(SocketAddr),
+    /// Tells the agents at these addresses that this life ends.
+    SayGoodbye(Vec<SocketAddr>),
     /// Opens a stream and asks.
     Ask {
         /// Address to dial.

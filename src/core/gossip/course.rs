@@ -56,10 +56,9 @@ impl Gossip {
         let goodbye = if *kind == Kind::Goodbye { leaving::read(payload) } else { None };
         if *freshness == Freshness::Stranger {
             // An unknown process is one of this cluster if the others have told of the life that it leads.
-            let sender = if let Some(Ok(Some(packet))) = &packet {
-                Some(packet.header.src)
-            } else {
-                goodbye.map(|(life, _)| life)
+            let sender = match &packet {
+                Some(Ok(Some(packet))) => Some(packet.header.src),
+                _ => goodbye.map(|(life, _)| life),
             };
             if !sender.is_some_and(|life| self.parts.roster.state(&life).is_active()) {
                 return self.parts.link.refuse_old(from);
@@ -416,8 +415,9 @@ impl Gossip {
             }
             Tick::AskRecords => {
                 let chosen = self.parts.comparing.choose_asked(&facts, self.parts.clock.rng(), &mut out);
-                let free = chosen.filter(|_| !self.parts.link.is_comparing());
-                free.into_iter().for_each(|to| out.insert(0, Action::compare(to)));
+                if let Some(to) = chosen.filter(|_| !self.parts.link.is_comparing()) {
+                    out.insert(0, Action::compare(to));
+                }
             }
             Tick::Reach(to) => out.push(Action::exchange(to)),
         }

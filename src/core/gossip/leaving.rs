@@ -25,7 +25,7 @@ const DIRECT_GOODBYES: usize = 128;
 /// Says goodbye directly.
 pub(super) fn say(facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
     let listeners: Vec<SocketAddr> = facts.engine.members().map(Peer::addr).sample(rng, DIRECT_GOODBYES);
-    out.extend(listeners.into_iter().map(Action::SayGoodbye));
+    out.push(Action::SayGoodbye(listeners));
 }
 
 /// Says it once more by rumour, or ends when it has been said often enough.

@@ -6,7 +6,7 @@ use super::{
     duplicates::Duplicates,
     metadata::MetadataTooLarge,
     peer::Peer,
-    record::{Goodbye, Record, Stamp},
+    record::{Claimed, Goodbye, Record, Stamp},
 };
 use crate::{
     membership::Metadata,
@@ -61,9 +61,9 @@ impl Own {
         seal.signer(Domain::Message, &self.cluster, &addressed(self.key.id(), message))
     }
 
-    /// True if another process than this one wrote an account of this node.
-    pub(super) fn is_of_another(&self, owner: NodeId, instance: u64) -> bool {
-        owner == self.key.id() && instance != self.instance
+    /// True if another process than this one wrote this account of this node.
+    pub(super) fn is_of_another(&self, account: &Claimed) -> bool {
+        account.owner == self.key.id() && account.instance != self.instance
     }
 }
 

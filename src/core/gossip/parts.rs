@@ -218,9 +218,9 @@ impl Parts {
                     self.engine.tell(&Rumour::Metadata(owner, Arc::clone(record)).encode());
                 }
             }
-            Action::SayGoodbye(to) => {
-                let goodbye = self.own.goodbye(facts.me());
-                self.link.send(to, Kind::Goodbye, &leaving::payload(&goodbye));
+            Action::SayGoodbye(listeners) => {
+                let payload = leaving::payload(&self.own.goodbye(facts.me()));
+                listeners.into_iter().for_each(|to| self.link.send(to, Kind::Goodbye, &payload));
             }
             Action::Send(to, draft) => self.link.send_swim(to.addr(), &self.engine.write(&to, &draft)),
             Action::Ask { to, question, purpose } => self.ask(to, question, purpose, &mut out),
@@ -308,8 +308,7 @@ impl Parts {
         let me = facts.me();
         match rumour {
             Rumour::Metadata(owner, record) => {
-                let Claimed { instance, .. } = record.life().claimed();
-                if self.own.is_of_another(owner.id, instance) {
+                if self.own.is_of_another(&record.life().claimed()) {
                     out.push(Action::NoteOther(record.life().peer()));
                 } else if self.wants_record(owner.id, record.stamp()) {
                     self.roster.keep(vec![record]);
@@ -318,7 +317,7 @@ impl Parts {
             }
             Rumour::Announced(owner, life) => {
                 let stamp = life.stamp();
-                if self.own.is_of_another(owner.id, life.claimed().instance) {
+                if self.own.is_of_another(&life.claimed()) {
                     out.push(Action::NoteOther(life.peer()));
                 }
                 self.roster.note_proof(*life);
@@ -455,8 +454,7 @@ impl Parts {
     pub(super) fn read_state(&self, state: EncodedState) -> Result<SharedState, FrameError> {
         let Self { own, roster, engine, .. } = self;
         let is_wanted = |record: &Claimed| {
-            own.is_of_another(record.owner, record.instance)
-                || roster.wants(engine.me().id, record.owner, record.stamp)
+            own.is_of_another(record) || roster.wants(engine.me().id, record.owner, record.stamp)
         };
         SharedState::decode(state, is_wanted, |life| !roster.has_left(life), engine.reader())
     }

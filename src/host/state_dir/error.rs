@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use rustix::io::Errno;
 
+use crate::bootstrap::Reason;
+
 /// A fault of the state directory, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -62,6 +64,18 @@ pub enum StateError {
         /// The mistake in it.
         problem: String,
     },
+}
+
+impl StateError {
+    /// The reason for which a node whose record this is about votes nothing.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Former { .. } => Reason::OldRecord,
+            Self::Io { .. } | Self::Locked { .. } | Self::Open { .. } | Self::Damaged { .. } => {
+                Reason::Fault { why: self.to_string() }
+            }
+        }
+    }
 }
 
 /// The remedy if the system refuses.

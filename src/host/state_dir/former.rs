@@ -6,21 +6,15 @@ use serde_json::Value;
 pub(super) fn is_blank(json: &[u8]) -> bool {
     let Ok(record) = serde_json::from_slice::<Value>(json) else { return false };
     let Some(Value::Object(founding)) = record.get("founding") else { return false };
-    let is_nothing = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(entries) => entries.is_empty(),
-        Value::Object(entries) => entries.values().all(is_empty),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    };
     let is_named = |name: &str| ["node_id", "cluster_name"].contains(&name);
     founding.iter().all(|(name, value)| is_named(name) || is_nothing(value))
 }
 
-fn is_empty(value: &Value) -> bool {
+fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(entries) => entries.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
+        Value::Object(entries) => entries.values().all(is_nothing),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }

@@ -236,7 +236,8 @@ mod exceptions {
         );
     }
 
-    /// The same, for as long as the server takes from one change to the next, where it has learners and cannot make both at once.
+    /// Three bear none either where there are learners and the server cannot make both changes at once, for as long as it takes from
+    /// one to the next.
     /// To give the vote first would be worse: the next failure would cost the quorum although nobody came back.
     #[test]
     fn in_two_changes_three_bear_no_failure_between_a_removal_and_the_vote() {

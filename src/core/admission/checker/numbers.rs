@@ -26,7 +26,7 @@ enum Way {
     NoWait,
     /// The list before the last change may be used.
     OldList,
-    /// The same, and the server refuses a number in use.
+    /// The list before the last change may be used, and the server refuses a number in use.
     OldListRefused,
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Is {
     DeadLearner,
     /// A voter that is gone: failed or left.
     Down,
-    /// The same, for `--replace-failed`.
+    /// A voter that is gone for `--replace-failed`.
     DownLong,
     /// A joiner that waits, blank.
     Joiner,
@@ -26,7 +26,7 @@ pub(super) enum Is {
     NewLearner,
     /// Admitted with a vote, not up yet.
     Pending,
-    /// The same, dead.
+    /// Admitted with a vote, and dead.
     PendingDead,
     /// Removed, and back.
     RemovedBack,
@@ -40,7 +40,7 @@ pub(super) enum Is {
     Leaving,
     /// A voter that is lost for ever.
     Lost,
-    /// The same, for `--replace-failed`.
+    /// A voter that is lost for ever, and gone for `--replace-failed`.
     LostLong,
     /// Removed, and lost for ever.
     RemovedLost,

@@ -21,11 +21,10 @@ use super::{Numbers, model::FastHasher};
 use crate::bootstrap::{
     Bootstrap, EstablishedReport, VoterRef,
     ballot::Ballot,
-    fixture::{founder, id, key, name, proven, signed},
+    fixture::{config, founder, id, key, name, proven, signed},
     founding::Founding,
     knowledge::{Knowledge, Words},
     record::FoundingRecord,
-    table::config,
 };
 
 /// Most reports of one server, so that the search ends where each is numbered anew.

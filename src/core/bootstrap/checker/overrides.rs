@@ -15,10 +15,10 @@ use crate::bootstrap::{
     advice::Decision,
     agreement::Agreement,
     certificate::Certificate,
-    config::{Admission, BallotTiming, Config, SeedGate},
+    config::Config,
     consent::Consent,
     decision::Outcome,
-    fixture::{founder, id, key, name, proven, signed},
+    fixture::{config, founder, id, key, name, proven, signed},
     founding::{ClusterId, Founding},
     knowledge::Words,
     operator::{self, DataLoss, ServerSeen},
@@ -26,7 +26,7 @@ use crate::bootstrap::{
     server::ServerReport,
     situation::Situation,
 };
-use crate::node::{NodeId, Role};
+use crate::node::NodeId;
 
 const AGENTS: usize = 3;
 
@@ -60,23 +60,6 @@ struct Search {
     mutant: Option<Mutant>,
 }
 
-fn config(agent: usize) -> Config {
-    let me = founder(agent);
-    Config {
-        cluster_name: name(),
-        role: Role::Server,
-        name: me.name,
-        addr: me.addr,
-        endpoints: me.endpoints,
-        zone: None,
-        terms: None,
-        admission: Admission::Found,
-        seed_gate: SeedGate::Patient,
-        words: Words::Everywhere,
-        timing: BallotTiming::LAN,
-    }
-}
-
 impl Host {
     fn seen(&self) -> ServerSeen {
         let waits = self.told.is_none() && self.started.is_none();
@@ -84,7 +67,7 @@ impl Host {
     }
 
     fn decide(&self, agent: usize) -> Decision {
-        let mut situation = Situation::new(config(agent), id(agent));
+        let mut situation = Situation::new(Config { terms: None, ..config(agent) }, id(agent));
         situation.set_server(ServerReport {
             server_id: "s".to_owned().try_into().unwrap(),
             has_state: self.started.is_some(),
@@ -185,9 +168,9 @@ impl Search {
                 DataLoss::Refused,
                 host.seen(),
             );
-            if let (false, Ok(founding)) = (has_said, said) {
+            if let (false, Ok(certificate)) = (has_said, said) {
                 let mut agreement = Agreement::new(host.record.clone());
-                agreement.found(operator::proven(&host.record, &name(), founding).unwrap());
+                agreement.found(certificate);
                 steps.push((format!("says override {number}"), host.clone().weigh(agreement, self.mutant)));
             }
         }

@@ -10,14 +10,13 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::founder::{Founder, Kind, Process, Progress, Told};
 use crate::bootstrap::{
-    Admission, Ballot, BallotTiming, Body, Bootstrap, Config, Decision, EstablishedReport, Founding,
-    FoundingRecord, GroupReport, Knowledge, Looked, Message, Notes, Report, SeedGate, ServerId, ServerReport,
-    Terms, Told as Noted, Words,
+    Ballot, Body, Bootstrap, Decision, EstablishedReport, Founding, FoundingRecord, GroupReport, Knowledge,
+    Looked, Message, Notes, Report, ServerId, ServerReport, Told as Noted, Words,
     certificate::Certificate,
-    fixture::{founder, id, key, name, proven, signed},
+    fixture::{config, founder, id, key, name, proven, signed},
     look::Look,
 };
-use crate::node::{NodeId, Role};
+use crate::node::NodeId;
 
 /// The answer to a server, without its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,23 +69,6 @@ fn established(reporter: usize) -> Knowledge {
     };
     let report = Report { number: 1, group: Some(group), ..Report::default() };
     Knowledge { reports: [(id(reporter), signed(reporter, report))].into(), ..Knowledge::default() }
-}
-
-pub(in crate::bootstrap) fn config(me: usize) -> Config {
-    let entry = founder(me);
-    Config {
-        cluster_name: name(),
-        role: Role::Server,
-        name: entry.name,
-        addr: entry.addr,
-        endpoints: entry.endpoints,
-        zone: None,
-        terms: Some(Terms::Count(3.try_into().unwrap())),
-        admission: Admission::Found,
-        seed_gate: SeedGate::Patient,
-        words: Words::Everywhere,
-        timing: BallotTiming::LAN,
-    }
 }
 
 /// The id that lies in the directory now.
