@@ -93,14 +93,13 @@ impl<'a> Packet<'a> {
     pub(super) fn sift(&self, fate: impl Fn(&Member<Peer>) -> Fate) -> (Sifted, Vec<Member<Peer>>) {
         let fates: Vec<_> = self.updates.iter().map(|update| (update, fate(&update.member))).collect();
         let with = |wanted| fates.iter().filter(move |(_, fate)| *fate == wanted).map(|(update, _)| *update);
-        let about: Vec<_> = with(Fate::Keep).map(|update| update.member.id().id).collect();
-        let kept = about.len();
+        let updates: Vec<_> = with(Fate::Keep).map(|update| update.member.clone()).collect();
+        let about = updates.iter().map(|member| member.id().id).collect();
+        let kept = updates.len();
         let (Some(items), false) = (self.items, kept == fates.len()) else {
-            let updates = self.updates.iter().map(|update| update.member.clone()).collect();
             let bytes = [self.head, self.body].concat();
             return (Sifted { bytes, about, updates, has_unproven: false }, vec![]);
         };
-        let updates = with(Fate::Keep).map(|update| update.member.clone()).collect();
         let verdicts = with(Fate::Verdict).map(|update| update.member.clone()).collect();
         let mut bytes = self.head.to_vec();
         bytes.extend(u16::try_from(kept).unwrap_or(0).to_be_bytes());
@@ -172,7 +171,12 @@ mod tests {
         let mut whole = message(&[Member::alive(peer(3)), Member::down(peer(4))], b"");
         whole.pop();
         let (sifted, verdicts) = Packet::decode(&whole).unwrap().sift(fate);
-        assert_eq!((sifted.bytes, verdicts), (whole, vec![]));
+        assert_eq!((sifted.bytes, verdicts), (whole.clone(), vec![]));
+        let unproven = Packet::decode(&whole).unwrap().sift(|_| Fate::Unproven).0;
+        assert!(
+            unproven.updates.is_empty(),
+            "a node that takes in strangers itself would believe a life without proof"
+        );
         let bare = message(&[], b"");
         for length in [bare.len(), bare.len() - 1, bare.len() - 2] {
             assert_eq!(Packet::decode(&bare[..length]).unwrap().sift(fate).0.bytes, bare[..length]);
