@@ -1,11 +1,13 @@
 //! The state directory: it has one agent and is kept over restarts; an agent reports one that is locked, copied, damaged or
 //! not to be written to.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use crate::{
     awaiting::within,
-    cluster::{addrs, all_say, loopback, start, trio},
+    cluster::{addrs, all_say, loopback, start, statuses, trio},
+    founding_api::{Place, places, seeds},
+    remedies::another,
     running::{Agent, Dir, Ended, program},
 };
 
@@ -143,6 +145,11 @@ fn a_node_without_seeds_comes_back_by_its_memory() {
 #[test]
 fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
     let [a, b, c] = trio(&[]);
+    let told = |agent: &Agent| {
+        let answer = agent.get("/v1/bootstrap?look=true").json();
+        if answer["decision"] == "bootstrap" { Ok(()) } else { Err(answer.to_string()) }
+    };
+    within(Duration::from_secs(10), || told(&b));
     let copy = Dir::new();
     fs::create_dir(copy.0.join("state")).unwrap();
     fs::copy(b.dir.0.join("state/node.json"), copy.0.join("state/node.json")).unwrap();
@@ -184,4 +191,39 @@ fn a_copied_state_directory_is_reported_by_both_and_the_copy_stops() {
     };
     within(bound, || is_there(&a));
     within(bound, || is_there(&c));
+}
+
+/// An image of a host, and a volume that was copied: nobody misses the id of an agent that has voted for nothing.
+#[test]
+fn copies_of_a_directory_that_holds_no_vote_become_nodes_of_their_own() {
+    let places = places(4);
+    let seeds = seeds(&places);
+    let flags = ["--join", &seeds, "--join-only"];
+    let id = |agent: &Agent| agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned();
+    let mut image = places[0].start(&flags);
+    let before = id(&image);
+    image.kill();
+    let copied = |place: &Place, files: &[&str]| {
+        let state = place.dir.0.join("state");
+        fs::create_dir(&state).unwrap();
+        for file in files {
+            fs::copy(image.dir.0.join("state").join(file), state.join(file)).unwrap();
+        }
+        place.start(&flags)
+    };
+    // With the note of where the directory was, each is told at its start; without it, the two find each other.
+    let noted = copied(&places[1], &["node.json", "home.json"]);
+    assert_ne!(id(&noted), before);
+    let pair = [copied(&places[2], &["node.json"]), copied(&places[3], &["node.json"])];
+    within(Duration::from_secs(10), || pair.iter().try_for_each(|agent| another(agent, &before)));
+    let all = ["node-2", "node-3", "node-4"];
+    let alive = |agent: &Agent| {
+        let listed = statuses(agent);
+        let is_alive = |name: &&str| listed.get(*name).is_some_and(|status| status == "alive");
+        if all.iter().all(is_alive) { Ok(()) } else { Err(format!("{listed:?}")) }
+    };
+    let [one, other] = &pair;
+    within(Duration::from_secs(10), || [&noted, one, other].into_iter().try_for_each(alive));
+    let ids: BTreeSet<String> = [&noted, one, other].into_iter().map(id).collect();
+    assert_eq!(ids.len(), 3);
 }

@@ -101,6 +101,7 @@ fn rows() -> Vec<(&'static str, Row)> {
             ),
         ),
         ("in which nodes had no keys", There(REMEDIES, "old_record_ends_by_a_reset")),
+        ("the key of this agent was copied", There(REMEDIES, "key_was_copied_ends_by_a_reset")),
         ("too many overrides are known", There(MACHINE, "overrides_without_end_are_refused_until_a_reset")),
         ("number {number} of `chronik-agent discovery`", Shows),
         ("both claim this name: `chronik-agent bootstrap` says more", Shows),

@@ -79,6 +79,8 @@ fn rows() -> Vec<(&'static str, End)> {
         ("override_pending", Remedy),
         ("server_state_old", Remedy),
         ("saving", Itself),
+        ("key_was_copied", Remedy),
+        ("record_rolled_back", Remedy),
         ("duplicate_id", Elsewhere(LOSING, "when_one_of_two_with_one_id_is_gone_the_other_goes_on")),
         ("two_clusters", Remedy),
     ]
@@ -233,6 +235,89 @@ fn old_record_ends_by_a_reset() {
     drop(agent);
     let again = place.start(&["--bootstrap-expect", "1"]);
     decided(&again, "bootstrap");
+}
+
+/// A directory with the record of an agent that has promised something.
+fn voter(place: &Place) {
+    drop(place.start(&["--bootstrap-expect", "3"]));
+    let path = place.dir.0.join("state/node.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, json) = text.split_once('\n').unwrap();
+    let (format, _) = head.rsplit_once(' ').unwrap();
+    let mut record: Value = serde_json::from_str(json).unwrap();
+    let node = "0191b3a0-0000-8000-8000-000000000001";
+    record["founding"]["promised"] = json!({"round": 3, "node": node});
+    let json = record.to_string();
+    let sum: String = Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(path, format!("{format} {sum}\n{json}\n")).unwrap();
+}
+
+/// Checks that these found together.
+fn found(agents: &[&Agent]) {
+    let founded: BTreeSet<String> =
+        agents.iter().map(|agent| decided(agent, "bootstrap")["cluster_id"].to_string()).collect();
+    assert_eq!(founded.len(), 1);
+}
+
+/// Resets an agent as a message says, and waits until it is there again under its new id.
+fn start_over(agent: &Agent, message: &str) {
+    let me = agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned();
+    carry_out_the(agent, "bootstrap reset", message, None);
+    within(Duration::from_secs(10), || another(agent, &me));
+}
+
+/// Checks that an agent is there under another id than this one.
+pub(crate) fn another(agent: &Agent, former: &str) -> Result<(), String> {
+    let ended = run(["info", &agent.at()]);
+    if ended.code == 0 && !ended.out.contains(former) { Ok(()) } else { Err(format!("{ended:?}")) }
+}
+
+/// The copy may have given another vote, also when it is gone.
+#[test]
+fn key_was_copied_ends_by_a_reset() {
+    let places = places(4);
+    let all = seeds(&places);
+    let flags = ["--bootstrap-expect", "3", "--join", &all];
+    voter(&places[0]);
+    fs::create_dir(places[1].dir.0.join("state")).unwrap();
+    fs::copy(places[0].dir.0.join("state/node.json"), places[1].dir.0.join("state/node.json")).unwrap();
+    let (agent, mut copy) = (places[0].start(&flags), places[1].start(&flags));
+    message(&copy, "duplicate_id");
+    message(&agent, "key_was_copied");
+    copy.kill();
+    wait_until(&agent, LOOK, |answer| answer["decision"] == "wait");
+    let others = [places[2].start(&flags), places[3].start(&flags)];
+    // Three servers are there, and one of them votes no more.
+    wait_until(&agent, "/v1/members", |answer| {
+        let members = answer["members"].as_array().unwrap();
+        members.iter().filter(|member| member["status"] == "alive").count() == 3
+    });
+    let me = agent.get("/v1/self").json()["id"].as_str().unwrap().to_owned();
+    let refused = run(["bootstrap", "override", &agent.at(), "--founders", &me, "--yes"]);
+    assert!(refused.error.contains("the key of this agent was copied"), "{refused:?}");
+    start_over(&agent, &message(&agent, "key_was_copied"));
+    found(&[&agent, &others[0], &others[1]]);
+}
+
+/// Others remember a start of which the record that was put back does not know.
+#[test]
+fn record_rolled_back_ends_by_a_reset() {
+    let places = places(3);
+    let all = seeds(&places);
+    let flags = ["--bootstrap-expect", "3", "--join", &all];
+    voter(&places[0]);
+    let path = places[0].dir.0.join("state/node.json");
+    let backup = fs::read(&path).unwrap();
+    let other = places[1].start(&flags);
+    let agent = places[0].start(&flags);
+    wait_until(&other, "/v1/members", |answer| answer["members"].as_array().unwrap().len() == 2);
+    drop(agent);
+    fs::write(&path, backup).unwrap();
+    let agent = places[0].start(&flags);
+    let said = message(&agent, "record_rolled_back");
+    let third = places[2].start(&flags);
+    start_over(&agent, &said);
+    found(&[&agent, &other, &third]);
 }
 
 #[test]

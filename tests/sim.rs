@@ -318,6 +318,7 @@ impl World {
                 | Event::JoinEnded(..)
                 | Event::KeysAnswered(..)
                 | Event::DuplicateId { .. }
+                | Event::ForeignLife(_)
                 | Event::DuplicateGone => {}
             }
             self.history.add_event(node, event);

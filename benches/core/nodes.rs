@@ -49,6 +49,7 @@ fn node(number: usize, now: Instant) -> Gossip {
         key: key(number),
         addr,
         epoch: Epoch(1),
+        former: None,
         metadata,
         cached: vec![],
         encryption: None,

@@ -5,7 +5,7 @@
 //! (`proposer`), the reasons against one (`readiness`), the words of the server and of the operator (`server`,
 //! `operator`), and the decision that follows from what is on disk (`decision`).
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
 use rand::rngs::StdRng;
 
@@ -24,6 +24,7 @@ mod course;
 mod decision;
 mod difference;
 mod digest;
+mod doubt;
 mod forgetting;
 mod founding;
 mod knowledge;
@@ -77,6 +78,7 @@ pub use cluster::{Cluster, Voter, VoterName};
 pub use config::{Admission, BallotTiming, Config, SeedGate};
 pub use consent::Consent;
 pub use counted::Counted;
+pub use doubt::Doubt;
 pub use forgetting::{ForgetRefused, Forgotten, LastLife};
 pub use founding::{ClusterId, Founder, Founding, Override};
 pub use knowledge::{Knowledge, Retirement, Words};
@@ -317,15 +319,9 @@ impl Bootstrap {
     /// It is alive, or does not count.
     pub fn vouch(&mut self, gone: Gone, now: Instant) -> Result<(), VouchRefused> {
         let counted = self.situation.counted();
-        let (ids, is_silent) = match gone {
-            Gone::Id(id) => {
-                (counted.ids.contains_key(&id).then_some(id).into_iter().collect::<Vec<_>>(), false)
-            }
-            Gone::Addr(addr) => {
-                let there = counted.ids.iter().filter(|(_, at)| **at == addr).map(|(id, _)| *id);
-                (there.collect(), counted.silent.contains(&addr))
-            }
-        };
+        let is_meant = |(id, at): &(&NodeId, &SocketAddr)| gone == Gone::Id(**id) || gone == Gone::Addr(**at);
+        let ids: Vec<NodeId> = counted.ids.iter().filter(is_meant).map(|(id, _)| *id).collect();
+        let is_silent = matches!(gone, Gone::Addr(addr) if counted.silent.contains(&addr));
         if ids.iter().any(|id| self.situation.is_alive(*id)) {
             return Err(VouchRefused::Alive(gone));
         }
@@ -385,8 +381,19 @@ impl Bootstrap {
         let established = self.outcome.cluster.as_ref().filter(|cluster| cluster.established);
         match established {
             Some(cluster) if loss == DataLoss::Refused => Err(ResetRefused(cluster.id)),
-            _ => Ok(self.agreement.record().retired(new_key)),
+            _ => Ok(self.agreement.record().retired(new_key, self.situation.sightings().duplicate.is_none())),
         }
+    }
+
+    /// Takes in a doubt about the record: unless a founding is known here, which settles all votes, this node votes no more.
+    pub fn doubt(&mut self, doubt: Doubt, now: Instant) {
+        self.agreement.doubt(doubt);
+        self.finish_input(now);
+    }
+
+    /// The record of a new node in this one's place, if nothing is lost with this one's id.
+    pub fn afresh(&self, new_key: NodeKey) -> Option<FoundingRecord> {
+        self.agreement.record().afresh(new_key).filter(|_| !self.situation.server_holds_data())
     }
 
     /// The reason for which the record cannot be relied on, if there is one.

@@ -2,6 +2,7 @@
 //! the time and the dice, takes bytes in and gives bytes out.
 
 mod action;
+mod challenge;
 mod clock;
 mod codec;
 mod comparing;
@@ -109,12 +110,23 @@ impl Gossip {
     /// # Errors
     /// If the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
-        let Settings { cluster, timing, key, addr, epoch, metadata, cached, encryption, read_record, seed } =
-            settings;
+        let Settings {
+            cluster,
+            timing,
+            key,
+            addr,
+            epoch,
+            former,
+            metadata,
+            cached,
+            encryption,
+            read_record,
+            seed,
+        } = settings;
         let me = Peer::new(key.id(), addr, epoch, 0);
         let mut rng = StdRng::seed_from_u64(seed);
         let engine_rng = StdRng::seed_from_u64(rng.random());
-        let own = Own::new(key, cluster.clone(), rng.random());
+        let own = Own::new(key, cluster.clone(), rng.random(), former);
         let mut parts = Parts {
             engine: Engine::new(me, &timing, engine_rng, Reader::new(cluster.clone(), read_record)),
             roster: Roster::new(me.id),
@@ -390,10 +402,12 @@ mod tests {
 
     use super::{
         action::Draft,
+        challenge::Challenge,
         codec::SwimCodec,
         fixture::cluster,
         roster::MAX_MEMBERS,
         rumours::{Accusation, Evidence, Rumour},
+        state::{Reply, SharedState},
         *,
     };
     use crate::{
@@ -423,7 +437,7 @@ mod tests {
     fn invented(number: usize, at: SocketAddr) -> (Own, Arc<Record>) {
         let mut secret = Zeroizing::new([0xEE; KEY_LEN]);
         secret[..8].copy_from_slice(&number.to_be_bytes());
-        let own = Own::new(NodeKey::new(&secret), cluster(), 0);
+        let own = Own::new(NodeKey::new(&secret), cluster(), 0, None);
         let record = own.record(at, Stamp { epoch: Epoch(1), version: 1 }, metadata("invented")).unwrap();
         (own, record)
     }
@@ -436,6 +450,7 @@ mod tests {
             key: key(number),
             addr: ([127, 0, 0, number], 7946).into(),
             epoch: Epoch(1),
+            former: None,
             metadata: metadata(&format!("n{number}")),
             cached,
             encryption: None,
@@ -592,7 +607,7 @@ mod tests {
         a.parts.engine.change_identity(renewed);
         a.parts.pump(now);
         a.handle_reply(exchange, Ok(&answer), now);
-        let events: Vec<_> = std::iter::from_fn(|| a.poll_event()).collect();
+        let events = events(&mut a);
         assert!(matches!(events[..], [Event::JoinEnded(..)]), "{events:?}");
         assert!(a.is_own(a.me().addr()));
     }
@@ -617,8 +632,72 @@ mod tests {
         let update = message(&b, &a, vec![Member::alive(later)], vec![]);
         send(&mut a, &update, b.me().addr(), now);
         assert_eq!(a.me().epoch(), Epoch(1));
-        let copy = Own::new(key(1), cluster(), 99);
+        let copy = Own::new(key(1), cluster(), 99, None);
         assert_eq!(claim(&mut a, Some(copy)), Epoch(6), "a copy, or this node before its record went back");
+    }
+
+    /// Every event of a machine.
+    fn events(node: &mut Gossip) -> Vec<Event> {
+        std::iter::from_fn(|| node.poll_event()).collect()
+    }
+
+    /// Anybody who can reach an agent can write a state with any sender; only whoever has its key can prove to be one.
+    #[test]
+    fn nobody_stops_an_agent_by_saying_that_its_id_lives_elsewhere() {
+        let now = start();
+        let (mut a, b) = acquainted(now);
+        events(&mut a);
+        let at = SocketAddr::from(([127, 0, 0, 9], 7946));
+        let (claimed, older) = (Peer::new(a.me().id, at, Epoch(9), 0), Peer::new(a.me().id, at, Epoch(0), 0));
+        let state = || SharedState { sender: claimed, ..b.parts.shared_state() }.encode();
+        let mut answered = |answer: &dyn Fn(&Challenge) -> Reply| {
+            let request = wire::seal(&cluster(), Kind::Request, &frame::write(&Request::Exchange(state())));
+            a.handle_request(at, &request, now);
+            let Dial { exchange, frame, .. } =
+                std::iter::from_fn(|| a.poll_dial()).last().expect("it looks for itself");
+            let (_, payload) = wire::open(&cluster(), &frame).unwrap();
+            let Ok(Request::Challenge(challenge)) = frame::read(payload) else { panic!("no challenge") };
+            let reply = wire::seal(&cluster(), Kind::Reply, &frame::write(&answer(&challenge)));
+            a.handle_reply(exchange, Ok(&reply), now);
+            (a.is_duplicate(), events(&mut a))
+        };
+        let by = |number| {
+            move |challenge: &Challenge| {
+                let own = Own::new(key(number), cluster(), 5, None);
+                Reply::Proof(own.prove(challenge, older, false))
+            }
+        };
+        assert_eq!(answered(&|_| Reply::State(state())), (false, vec![]));
+        assert_eq!(answered(&by(3)), (false, vec![]));
+        let stopped = Event::DuplicateId { addr: at, stopped: true };
+        assert_eq!(answered(&by(1)), (true, vec![stopped]), "an older process, which has the key");
+    }
+
+    /// A start is on disk before it is told, so that a record that does not know it was copied, or went back.
+    #[test]
+    fn a_life_that_the_record_does_not_know_is_told_once_and_a_former_one_is_none() {
+        let now = start();
+        let mut a = machine(1, now);
+        a.parts.own = Own::new(key(1), cluster(), 1, Some(Epoch(4)));
+        a.parts.outlive(Epoch(9));
+        events(&mut a);
+        let mut sees = |epoch| {
+            let other = Own::new(key(1), cluster(), 7, None);
+            let stamp = Stamp { epoch: Epoch(epoch), version: 1 };
+            let record = other.record(a.me().addr(), stamp, metadata("n1")).unwrap();
+            a.carry_out([Action::NoteOther(*record.life())], now);
+            (events(&mut a), a.me().epoch())
+        };
+        assert_eq!(sees(4), (vec![], Epoch(10)), "its start before this one");
+        assert_eq!(sees(5), (vec![Event::ForeignLife(false)], Epoch(10)));
+        assert_eq!(sees(6), (vec![], Epoch(10)), "told before");
+        assert_eq!(sees(12), (vec![Event::SaveEpoch(Epoch(13))], Epoch(13)));
+        assert_eq!(
+            sees(14),
+            (vec![Event::ForeignLife(true)], Epoch(13)),
+            "it has begun a later life: it runs"
+        );
+        assert_eq!(sees(16), (vec![], Epoch(13)), "two that cannot reach each other would go on for ever");
     }
 
     /// One later than the last would be sent as the first, and the others would take this node for dead for ever.
@@ -630,7 +709,7 @@ mod tests {
             let claim = a.me().reborn(epoch, u16::MAX);
             let mut state = b.parts.shared_state();
             state.members = vec![Member::alive(claim)];
-            let (copy, stamp) = (Own::new(key(1), cluster(), 99), Stamp { epoch, version: 1 });
+            let (copy, stamp) = (Own::new(key(1), cluster(), 99, None), Stamp { epoch, version: 1 });
             state.records.push(copy.record(claim.addr(), stamp, metadata("n1")).unwrap());
             let request = frame::write(&Request::Exchange(state.encode()));
             let request = wire::seal(b.parts.link.wire().cluster(), Kind::Request, &request);
@@ -744,7 +823,7 @@ mod tests {
         node.carry_out([Action::AnswerClaim(claim)], now);
         assert_eq!(node.me().epoch(), me.epoch());
         let other = Peer::new(machine(2, now).me().id, "10.0.0.2:7946".parse().unwrap(), far, 0);
-        let goodbye = Own::new(key(2), cluster(), 0).goodbye(other);
+        let goodbye = Own::new(key(2), cluster(), 0, None).goodbye(other);
         node.parts.take_rumour(Rumour::Left(goodbye.into()), now);
         assert!(
             !node.parts.roster.has_left(&other.reborn(wall, 0)),
@@ -768,8 +847,10 @@ mod tests {
             let request = wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request);
             a.handle_request("10.0.0.3:7946".parse().unwrap(), &request, now).unwrap();
             let stamp = Stamp { epoch: life.epoch(), version: 9 };
-            let proof =
-                *Own::new(key(2), cluster(), 0).record(life.addr(), stamp, metadata("n2")).unwrap().life();
+            let proof = *Own::new(key(2), cluster(), 0, None)
+                .record(life.addr(), stamp, metadata("n2"))
+                .unwrap()
+                .life();
             a.parts.take_rumour(Rumour::Announced(life, proof.into()), now);
             a.parts.pump(now);
             assert_eq!(a.status(life.id), None, "{state:?}");

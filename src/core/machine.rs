@@ -30,8 +30,8 @@ pub use self::{
 };
 use crate::{
     bootstrap::{
-        self, Bootstrap, Decision, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason, ServerId,
-        ServerReport, Status,
+        self, Bootstrap, Decision, Doubt, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason,
+        ServerId, ServerReport, Status,
     },
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
@@ -325,8 +325,14 @@ impl Machine {
                 }
                 Err(error) => tracing::debug!(%from, %error, "founding message refused"),
             },
+            Event::ForeignLife(is_running) => {
+                let doubt = if is_running { Doubt::Copied } else { Doubt::RolledBack };
+                self.bootstrap().doubt(doubt, now);
+                self.events.push_back(event);
+            }
             Event::DuplicateId { addr, .. } => {
                 self.duplicate = Some(addr);
+                self.bootstrap().doubt(Doubt::Copied, now);
                 self.review.look_again();
                 self.events.push_back(event);
             }

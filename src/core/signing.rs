@@ -40,6 +40,10 @@ pub enum Domain {
     Retirement,
     /// The acceptance of a founding in a ballot.
     Acceptance,
+    /// The question whether a node's key is at an address.
+    Challenge,
+    /// The answer to it.
+    Proof,
 }
 
 impl Domain {
@@ -52,6 +56,8 @@ impl Domain {
             Self::Word => "chronik-agent word 1",
             Self::Retirement => "chronik-agent retirement 1",
             Self::Acceptance => "chronik-agent acceptance 1",
+            Self::Challenge => "chronik-agent challenge 1",
+            Self::Proof => "chronik-agent proof 1",
         }
     }
 

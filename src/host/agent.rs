@@ -165,13 +165,14 @@ impl Agent {
         let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
-        let Start { node, fault } = start_of_life(&state, started)?;
+        let Start { node, former, fault } = start_of_life(&state, started)?;
         let settings = Settings {
             cluster: config.cluster.clone(),
             timing: settings::timing(config.profile),
             key: node.founding.key.clone(),
             addr: advertised.addr,
             epoch: node.epoch,
+            former,
             metadata: settings::metadata(&config, advertised.addr),
             cached: state.peers(),
             encryption: keys::at_start(&config, addr, &mut system_rng())?,
@@ -303,6 +304,8 @@ enum Task {
 /// A start of the node.
 struct Start {
     node: NodeRecord,
+    /// The latest start before this one that its record knew.
+    former: Option<Epoch>,
     /// The reason why the record does not serve; the node votes nothing then.
     fault: Option<StateError>,
 }
@@ -316,15 +319,26 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
         Err(error) => {
             let passing =
                 NodeRecord { epoch: Epoch::next(None, unix_ms), founding: FoundingRecord::blank(new_key()) };
-            return Ok(Start { node: passing, fault: Some(error) });
+            return Ok(Start { node: passing, former: None, fault: Some(error) });
         }
     };
-    let epoch = Epoch::next(known.as_ref().map(|known| known.epoch), unix_ms);
-    let founding = known.map(|known| known.founding);
+    let former = known.as_ref().map(|known| known.epoch);
+    let epoch = Epoch::next(former, unix_ms);
+    let founding = known.map(|known| at_home(state, known.founding));
     let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_key()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
-    Ok(Start { node, fault: None })
+    state.settle();
+    Ok(Start { node, former, fault: None })
+}
+
+/// A record as this machine may use it: one that came with a copied directory, such as an image of a host, and that nobody misses
+/// makes a new node, so that two copies never meet as one.
+fn at_home(state: &StateDir, record: FoundingRecord) -> FoundingRecord {
+    let renewed = if state.is_at_home() { None } else { record.afresh(new_key()) };
+    renewed
+        .inspect(|_| tracing::info!("the state directory was copied; this is a new node"))
+        .unwrap_or(record)
 }
 
 /// The facts about this start, which the log is told, too.

@@ -8,6 +8,7 @@ mod error;
 mod former;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod home;
 mod modes;
 mod record;
 
@@ -23,6 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::error::StateError;
 use self::{
+    home::Home,
     modes::{DIR_MODE, FILE_MODE},
     record::{Unsealed, seal, unseal},
 };
@@ -115,6 +117,27 @@ impl StateDir {
     /// If the system refuses.
     pub fn keep_peers(&self, peers: &[SocketAddr]) -> Result<(), StateError> {
         self.store("peers", &peers)
+    }
+
+    /// True unless this directory is known to be a copy of another one, or to have come from another machine.
+    pub fn is_at_home(&self) -> bool {
+        match (self.load::<Home>("home"), Home::of(&self.path)) {
+            (Ok(Some(Unsealed::Present(home))), Ok(here)) => home == here,
+            _ => true,
+        }
+    }
+
+    /// Notes where this directory is. Without that note nothing is lost but the warning of a copy.
+    pub fn settle(&self) {
+        let noted = Home::of(&self.path).map_err(|error| error.to_string()).and_then(|here| {
+            match self.load::<Home>("home") {
+                Ok(Some(Unsealed::Present(home))) if home == here => Ok(()),
+                _ => self.store("home", &here).map_err(|error| error.to_string()),
+            }
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a copy of the state directory will not be told from it");
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -22,7 +22,8 @@ impl World {
         let secret = Zeroizing::new(self.rng.random());
         let host = &mut self.hosts[node];
         let unix_ms = self.unix_ms.checked_add_signed(passed + host.skew_ms).unwrap();
-        let epoch = Epoch::next(host.disk.as_ref().map(|disk| disk.epoch), unix_ms);
+        let former = host.disk.as_ref().map(|disk| disk.epoch);
+        let epoch = Epoch::next(former, unix_ms);
         let founding = host.disk.take().map(|disk| disk.founding);
         let founding = founding.unwrap_or_else(|| FoundingRecord::blank(NodeKey::new(&secret)));
         let key = founding.key.clone();
@@ -51,6 +52,7 @@ impl World {
             key,
             addr: host.addr,
             epoch,
+            former,
             metadata,
             cached: vec![],
             encryption: self.keyring.clone().map(|keyring| Encryption { keyring, boot: self.rng.random() }),

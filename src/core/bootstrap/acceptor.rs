@@ -99,6 +99,10 @@ impl FoundingRecord {
         part: &Participation<'_>,
     ) -> Result<(), Refusal> {
         let mine = part.terms?;
+        // Another record with this key may have given votes: this one's are worth nothing, here and after every restart.
+        if self.doubt.is_some() {
+            return Err(Refusal::Fault);
+        }
         // It waits for the other founders of an operator's founding, and founds nothing else meanwhile.
         if self.pending().is_some() {
             return Err(Refusal::NotTakingPart);

@@ -13,6 +13,7 @@ use super::{
     certificate::Certificate,
     consent::Consent,
     counted::Counted,
+    doubt::Doubt,
     founding::{ClusterId, Founder},
     knowledge::{Knowledge, Words},
     message::{Answer, Body, Nack, Refusal},
@@ -226,6 +227,15 @@ impl Agreement {
         let known =
             self.campaign.is_some() && (self.record.knows_cluster() || self.record.pending().is_some());
         self.campaign.take_if(|campaign| known || promised > Some(campaign.ballot()));
+    }
+
+    /// Takes in a doubt about the record: unless a founding is known here, this node votes no more, for as long as it has its key.
+    pub(super) fn doubt(&mut self, doubt: Doubt) {
+        let is_founded = self.record.standing().clusters.values().any(|claimed| claimed.founding.is_some());
+        if !is_founded {
+            self.record.doubt = self.record.doubt.max(Some(doubt));
+            self.campaign = None;
+        }
     }
 
     /// Ends the ballot without a founding.

@@ -36,6 +36,7 @@ use super::{
     acceptor::Participation,
     agreement::Agreement,
     campaign::Campaign,
+    doubt::Doubt,
     fixture::{acceptance, counted, founder, id, key, name},
     knowledge::Words,
     message::{Body, Promise},
@@ -251,9 +252,16 @@ impl Explorer<'_> {
             let step = self.second_phase(server, relaxed);
             steps.push((Action::Relax, Rc::new(step)));
         }
+        let wiped = || Agreement::new(FoundingRecord::blank(key(server)));
         if self.instance.mutant == Some(Mutant::WipedDisk) {
-            let wiped = self.states.number(Agreement::new(FoundingRecord::blank(key(server))));
+            let wiped = self.states.number(wiped());
             steps.push((Action::Mutate, Rc::new(Step { state: wiped, sent: Vec::new() })));
+        }
+        if self.instance.forgets {
+            let mut doubted = wiped();
+            doubted.doubt(Doubt::Copied);
+            let doubted = self.states.number(doubted);
+            steps.push((Action::Forget, Rc::new(Step { state: doubted, sent: Vec::new() })));
         }
         let steps = Rc::new(steps);
         self.own.insert(state, Rc::clone(&steps));

@@ -23,6 +23,9 @@ pub enum Consent {
     /// Its server has begun, or holds data.
     #[n(3)]
     Begun,
+    /// It votes no more: see [`Doubt`](super::Doubt).
+    #[n(4)]
+    Doubted,
 }
 
 impl fmt::Display for Consent {
@@ -35,6 +38,7 @@ impl fmt::Display for Consent {
                 write!(f, "knows cluster {clusters}, which this override does not end")
             }
             Self::Established(cluster) => write!(f, "knows that the group of cluster {cluster} exists"),
+            Self::Doubted => f.write_str("votes no more until it is reset"),
             Self::Begun => f.write_str("has a server that has begun, or holds data, or was told to begin"),
         }
     }

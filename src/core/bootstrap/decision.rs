@@ -6,6 +6,7 @@ use super::{
     advice::{Conflict, Decision, Group, Me},
     cluster::{Cluster, Voter, VoterName},
     consent::Consent,
+    doubt::Doubt,
     founding::{ClusterId, Founding},
     known::Standing,
     listing::{Founders, Listing, OneSided},
@@ -132,6 +133,7 @@ impl Facts<'_> {
         ids.sort_by_key(|id| (Some(*id) != meant, !is_ours(id)));
         let mut reasons: Vec<Reason> =
             duplicate.map(|addr| Reason::DuplicateId { addr }).into_iter().collect();
+        reasons.extend(self.saved.doubt.map(Doubt::reason));
         if is_open {
             let disputed = &self.standing.spoken.disputed;
             if !disputed.is_empty() {

@@ -37,6 +37,12 @@ pub enum OverrideRefused {
         "too many overrides are known: say it again once agents have started over with `chronik-agent bootstrap reset`"
     )]
     TooMany,
+    /// The record here is doubted.
+    #[error(
+        "the key of this agent was copied, or its record went back: run `chronik-agent bootstrap reset` here first, and name the id \
+         that it has then"
+    )]
+    Doubted,
     /// Nobody is named.
     #[error("an override names at least one founder")]
     Nobody,
@@ -110,6 +116,9 @@ pub(super) struct ServerSeen {
 /// The answer of this node to an operator's founding of which it is a founder.
 pub(super) fn consider(record: &FoundingRecord, founding: &Founding, server: ServerSeen) -> Consent {
     let Some(operator) = founding.operator() else { return Consent::Accepted };
+    if record.doubt.is_some() {
+        return Consent::Doubted;
+    }
     let standing = record.standing();
     let accepted = offer::accepted(&record.knowledge, record.node_id(), &standing.spoken);
     let known = standing.clusters.keys().copied().chain(accepted.into_iter().map(Founding::id));
@@ -172,7 +181,10 @@ pub(super) fn overriding(
             let begun = record.notes.as_ref().map(|notes| notes.cluster_id);
             Err(OverrideRefused::Begun(begun.unwrap_or(founding.id())))
         }
-        Consent::Begun | Consent::Accepted | Consent::Unnamed(_) => proven(record, cluster_name, founding),
+        Consent::Doubted if founders.contains(&record.node_id()) => Err(OverrideRefused::Doubted),
+        Consent::Begun | Consent::Accepted | Consent::Doubted | Consent::Unnamed(_) => {
+            proven(record, cluster_name, founding)
+        }
     }
 }
 

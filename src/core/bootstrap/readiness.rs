@@ -6,6 +6,7 @@ use super::{
     agreement::Agreement,
     config::{Admission, SeedGate},
     counted::Counted,
+    doubt::Doubt,
     founding::ClusterId,
     listing::{Counting, Listing, OtherExpect, SilentAddr},
     reason::Reason,
@@ -35,6 +36,7 @@ impl Readiness {
         let mut eligible = BTreeSet::new();
         let mut wake = None;
         reasons.extend(situation.fault().cloned());
+        reasons.extend(record.doubt.map(Doubt::reason));
         // The decision names the operator's founding that this server waits for.
         if record.pending().is_some() {
             reasons.push(Reason::AboutToAgree);

@@ -401,6 +401,17 @@ reasons! {
         "the decision is being written to disk",
         "nothing to do";
 
+    /// Another process has a copy of this node's record, or had one before anything was founded.
+    KeyWasCopied = "key_was_copied",
+        "the state directory of this node was copied while it had given a vote, and the copy may have given another: this node \
+         votes no more",
+        "start over under a new id with `chronik-agent bootstrap reset`";
+
+    /// Others remember a later start of this node than its record does.
+    RecordRolledBack = "record_rolled_back",
+        "the record of this node is older than what others remember of it, and a vote may be missing from it: it votes no more",
+        "start over under a new id with `chronik-agent bootstrap reset`";
+
     /// Another agent runs under this node's id.
     DuplicateId {
         /// Address of the other agent.

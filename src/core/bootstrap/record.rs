@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ballot::Ballot,
+    doubt::Doubt,
     founding::{ClusterId, Founding},
     knowledge::{Knowledge, Retirement},
     known::Standing,
@@ -28,6 +29,9 @@ use crate::{
 pub struct FoundingRecord {
     /// This agent's key, from its first start on; its id is derived from it.
     pub key: NodeKey,
+    /// Doubt about this record, for which this node votes no more under any name.
+    #[serde(default)]
+    pub doubt: Option<Doubt>,
     /// The name of the cluster that the rest is about; `None` before the first start under a name.
     pub cluster_name: Option<ClusterName>,
     /// The highest ballot it promised to keep to; it never goes back.
@@ -54,6 +58,21 @@ pub struct Shelf {
     pub knowledge: Knowledge,
     /// See [`FoundingRecord::notes`].
     pub notes: Option<Notes>,
+}
+
+impl Shelf {
+    /// True if this node has voted for nothing, said nothing, and is named nowhere.
+    fn is_without(&self, me: NodeId) -> bool {
+        let Self { promised, accepted, knowledge, notes } = self;
+        let is_silent = knowledge.reports.get(&me).is_none_or(|report| {
+            report.holds.is_none() && report.group.is_none() && report.consents.is_empty()
+        });
+        let founders = knowledge.foundings.values().flat_map(|founding| founding.ids());
+        let lists = knowledge.reports.values().filter_map(|report| report.group.as_ref());
+        let voters = lists.flat_map(|group| &group.voters).filter_map(|voter| voter.id);
+        let is_named = founders.chain(voters).any(|id| id == me);
+        promised.is_none() && accepted.is_none() && notes.is_none() && is_silent && !is_named
+    }
 }
 
 /// Everything that a node must not forget, in one file: its epoch, its id and its votes. Losing the file makes a new
@@ -84,6 +103,7 @@ impl FoundingRecord {
     pub fn blank(key: NodeKey) -> Self {
         Self {
             key,
+            doubt: None,
             cluster_name: None,
             promised: None,
             accepted: None,
@@ -93,16 +113,39 @@ impl FoundingRecord {
         }
     }
 
-    /// The record of this server after it has given up its id and every vote: another server, which says so of the first.
-    pub(super) fn retired(&self, key: NodeKey) -> Self {
+    /// The record of this server after it has given up its id and every vote: another server, which says so of the first if it
+    /// `retires` that. An id is not retired while another process has it.
+    pub(super) fn retired(&self, key: NodeKey, retires: bool) -> Self {
         let mut next = Self { cluster_name: self.cluster_name.clone(), ..Self::blank(key) };
         next.knowledge.retired.clone_from(&self.knowledge.retired);
-        if let Some(name) = &self.cluster_name {
+        if let Some(name) = self.cluster_name.as_ref().filter(|_| retires) {
             let retirement = Signed::new(&self.key, name, Retirement { id: self.node_id() });
             next.knowledge.retired.insert(self.node_id(), retirement);
         }
         next.knowledge.words.clone_from(&self.knowledge.words);
         next
+    }
+
+    /// The record of a new node in this one's place, which keeps what was learnt, if this one has given no vote, has reported nothing,
+    /// and has no place in any list: nobody misses it.
+    pub fn afresh(&self, key: NodeKey) -> Option<Self> {
+        let me = self.node_id();
+        let shelf = Shelf {
+            promised: self.promised,
+            accepted: self.accepted.clone(),
+            knowledge: self.knowledge.clone(),
+            notes: self.notes.clone(),
+        };
+        if !self.shelved.values().chain([&shelf]).all(|shelf| shelf.is_without(me)) {
+            return None;
+        }
+        let mut next = Self { key, doubt: None, ..self.clone() };
+        for knowledge in
+            next.shelved.values_mut().map(|shelf| &mut shelf.knowledge).chain([&mut next.knowledge])
+        {
+            knowledge.reports.remove(&me);
+        }
+        Some(next)
     }
 
     /// This agent's id.

@@ -283,6 +283,54 @@ fn nothing_leaves_before_the_record_is_written() {
     assert_eq!(host.decision(), "bootstrap");
 }
 
+/// The copy may have given other votes, also after it is gone; the flag is in the record.
+#[test]
+fn a_doubted_record_votes_no_more_and_a_founding_ends_that() {
+    let mut host = Host::new(config(3));
+    assert!(host.disk.afresh(key(9)).is_some(), "nobody misses it");
+    host.hear(1, Body::Prepare(prepare(1, 3)));
+    assert_eq!(host.disk.afresh(key(9)), None, "it has voted");
+    for (doubt, code) in [
+        (Doubt::RolledBack, "record_rolled_back"),
+        (Doubt::Copied, "key_was_copied"),
+        (Doubt::RolledBack, "key_was_copied"),
+    ] {
+        host.machine.doubt(doubt, host.now);
+        host.drain();
+        assert!(host.reasons().contains(&code), "{:?}", host.reasons());
+    }
+    let mut host = Host::restarted(config(3), host.disk);
+    host.see(sightings(2));
+    assert!(accepts(&host.wait(60 * SECOND)).is_empty());
+    let said = host.hear(1, Body::Prepare(prepare(9, 3)));
+    assert!(matches!(&said[0].1, Body::Nack(Nack { refusal: Refusal::Fault, .. })), "{said:?}");
+    assert_eq!(
+        host.machine.override_founders(&[id(0), id(1)].into(), DataLoss::Allowed, host.now),
+        Err(OverrideRefused::Doubted)
+    );
+    host.hear(1, founded(&founding(0..3, 1)));
+    assert_eq!(host.decision(), "bootstrap", "all votes are settled");
+    let mut host = Host::knowing(config(3), &founding(0..3, 1));
+    host.machine.doubt(Doubt::Copied, host.now);
+    host.drain();
+    assert_eq!(
+        (host.disk.doubt, host.disk.afresh(key(9))),
+        (None, None),
+        "it is a founder, and nothing is in doubt"
+    );
+}
+
+/// An id that another process has goes on.
+#[test]
+fn a_reset_retires_no_id_that_another_process_has() {
+    let mut host = Host::new(config(3));
+    for (duplicate, retired) in [(Some(([127, 0, 0, 1], 7946).into()), 0), (None, 1)] {
+        host.see(Sightings { duplicate, ..sightings(2) });
+        let next = host.machine.reset(key(9), DataLoss::Refused).unwrap();
+        assert_eq!(next.knowledge.retired.len(), retired);
+    }
+}
+
 #[test]
 fn a_fault_stops_votes_writes_and_foundings() {
     let mut host = Host::new(config(3));
@@ -968,7 +1016,7 @@ fn each_reason_to_wait_is_named() {
 fn a_silent_seed_is_passed_over_after_the_patience_or_never() {
     for (seed_gate, after) in [(SeedGate::Patient, "agreeing"), (SeedGate::Strict, "unheard_seeds")] {
         let mut host = Host::new(Config { seed_gate, ..config(3) });
-        let addr: std::net::SocketAddr = "10.0.0.9:7946".parse().unwrap();
+        let addr: SocketAddr = "10.0.0.9:7946".parse().unwrap();
         let listed = Listed { since: host.now, by: std::sync::Arc::new(["dns".into()].into()) };
         let mut seen = Sightings { unanswered_seeds: [(addr, listed)].into(), ..sightings(2) };
         seen.counted.silent.insert(addr);

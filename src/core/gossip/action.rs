@@ -12,7 +12,7 @@ use super::{
     clock::{Tick, Wait},
     output::{Event, JoinId, KeysId},
     peer::Peer,
-    record::Goodbye,
+    record::{Goodbye, LifeProof},
     rumours::{Evidence, Rumour},
     state::Request,
 };
@@ -32,7 +32,9 @@ pub(super) enum Action {
     /// Answers another node's belief about this one.
     AnswerClaim(Member<Peer>),
     /// Takes note of a life of this node that another process has led, or leads.
-    NoteOther(Peer),
+    NoteOther(LifeProof),
+    /// Asks the process at an address to prove whether it has this node's key.
+    Challenge(SocketAddr),
     /// Takes note of a goodbye.
     NoteLeft(Goodbye),
     /// Forgets this life of a node, and all before it.

@@ -148,7 +148,7 @@ impl Gossip {
             Asked::Request(request, origin) => (request, origin),
             Asked::Answered(answer) => return answer,
         };
-        let reply = if self.parts.phase == Phase::Running {
+        let reply = if matches!(request, Some(Request::Challenge(_))) || self.parts.phase == Phase::Running {
             self.answer(request, origin, now)
         } else {
             Some(Reply::Silent)
@@ -167,9 +167,9 @@ impl Gossip {
             Some(Request::Exchange(state)) => {
                 let state = self.parts.read_state(state).ok()?;
                 self.parts.link.note_key(state.sender.addr(), origin);
+                let before = self.parts.roster.record(&state.sender.id).cloned();
                 self.take_state(state, Telling::Aloud, now);
-                self.parts.pump(now);
-                Some(Reply::State(self.parts.shared_state().encode()))
+                Some(Reply::State(self.parts.state_for(before, now).encode()))
             }
             Some(Request::Founding(seal, message)) => {
                 let sender = self.parts.own.sender(seal, &message);
@@ -185,6 +185,7 @@ impl Gossip {
                 reply.map(Reply::Keys)
             }
             Some(Request::Swim(message)) => Some(self.answer_swim(&message, now)),
+            Some(Request::Challenge(challenge)) => self.parts.answer_challenge(&challenge).map(Reply::Proof),
             None => {
                 self.parts.link.count_refused();
                 None
@@ -236,7 +237,7 @@ impl Gossip {
             return self.carry_out(out, now);
         }
         if purpose == Purpose::Duplicate {
-            return self.parts.take_duplicate_reply(to, ended.answer.ok().as_ref(), now);
+            return self.parts.take_proof(to, ended.answer.ok().as_ref(), now);
         }
         let outcome = ended.answer.and_then(|opened| self.take_reply(to, &opened, now));
         if let Err(error) = &outcome {
@@ -279,7 +280,7 @@ impl Gossip {
         match reply {
             Reply::Same | Reply::Taken => Ok(()),
             Reply::Silent => Err(SILENT.to_owned()),
-            Reply::Keys(_) => Err(WireError::Foreign.to_string()),
+            Reply::Keys(_) | Reply::Proof(_) => Err(WireError::Foreign.to_string()),
             Reply::Swim(datagrams) => {
                 datagrams.iter().for_each(|datagram| self.take_enclosed(datagram, now));
                 Ok(())
@@ -380,10 +381,10 @@ impl Gossip {
             }
             Tick::Goodbye(round) => leaving::repeat(round, &facts, self.parts.clock.rng(), &mut out),
             Tick::Duplicate if self.parts.phase != Phase::Leaving => {
-                if let Some(other) = self.parts.own.duplicates.other() {
+                if let Some(other) = self.parts.own.duplicates.addr() {
                     let wait = Wait::Exactly(self.parts.timing.probe_period);
                     self.parts.clock.schedule_after(now, wait, Tick::Duplicate);
-                    self.parts.check_duplicate(other.addr());
+                    self.parts.challenge(other);
                 }
             }
             Tick::Duplicate => {}
@@ -461,9 +462,8 @@ impl Gossip {
             if myself {
                 return Told::Myself;
             }
-            // Anybody can say so: it counts once the process at that address says it itself.
-            self.parts.own.duplicates.note_claim(sender);
-            self.parts.check_duplicate(sender.addr());
+            // Anybody can say so: it counts once the process at that address proves it.
+            self.parts.challenge(sender.addr());
             return Told::Duplicate;
         }
         // It was said before the sender gave way or started again: it has learnt better since, or will from our answer.

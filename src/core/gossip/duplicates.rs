@@ -1,92 +1,98 @@
-//! Another process that has this node's id. It is believed only when it answers itself, and only for as long as it does.
+//! Another process that has this node's key. It is believed only when it proves that itself, and only for as long as it does.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use super::peer::Peer;
+use super::challenge::{Outcome, Twin};
+use crate::node::Epoch;
 
-/// Questions without an answer after which the other process is gone.
+/// Challenges without an answer after which the other process is gone.
 const MISSED: u8 = 3;
 
 /// The other process, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    /// The process that is said to be one: anybody can say so.
-    claimed: Option<Peer>,
     other: Option<Other>,
+    /// The last life of another process that this node outlived.
+    outlived: Option<Outlived>,
 }
 
 #[derive(Debug)]
 struct Other {
-    peer: Peer,
+    /// The address at which it answers.
+    at: SocketAddr,
     missed: u8,
 }
 
-/// The answer of a process that is asked whether it has this node's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DuplicateAnswer {
-    /// It runs, in this life.
-    Runs(Peer),
-    /// It is there, and takes part no more.
-    HasStopped,
+#[derive(Debug)]
+struct Outlived {
+    instance: u64,
+    epoch: Epoch,
+    /// Time at which a later life of that process was seen again.
+    grew_at: Option<Instant>,
 }
 
-/// The outcome of a question to the other process.
+/// The answer to a later life of this node that another process has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rivalry {
+    /// The life may be one of the past: this node begins a later one.
+    Outlive,
+    /// The other process has begun a later life since this node did: it runs. Set if that is news.
+    Grows(bool),
+}
+
+/// The outcome of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meeting {
-    /// It is there.
-    Met {
-        /// Its life.
-        other: Peer,
-        /// Set if it was not known.
-        is_news: bool,
-        /// Set if it takes part no more.
-        has_stopped: bool,
-    },
+    /// Another process is there. Set if it was not known.
+    Met(Twin, bool),
     /// It was there, and has not answered often enough.
-    Gone(Peer),
+    Gone,
     /// Nothing has changed, or there is none.
     Nothing,
 }
 
 impl Duplicates {
-    /// The other process.
-    pub(super) fn other(&self) -> Option<Peer> {
-        self.other.as_ref().map(|other| other.peer)
+    /// The address of the other process.
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.other.as_ref().map(|other| other.at)
     }
 
-    /// Takes note that a process is said to have this node's id.
-    pub(super) fn note_claim(&mut self, peer: Peer) {
-        self.claimed = Some(peer);
+    /// Weighs a later life of this node that another process has signed. Two that cannot reach each other would outlive one another
+    /// for ever: neither does while the other was seen to grow within `quiet`.
+    pub(super) fn weigh(&mut self, instance: u64, epoch: Epoch, quiet: Duration, now: Instant) -> Rivalry {
+        if let Some(known) = self.outlived.as_mut().filter(|known| known.instance == instance) {
+            let grows = known.grew_at.is_some_and(|at| now < at + quiet);
+            if epoch > known.epoch && !grows {
+                let is_news = known.grew_at.replace(now).is_none();
+                known.epoch = epoch;
+                return Rivalry::Grows(is_news);
+            }
+            if grows {
+                return Rivalry::Grows(false);
+            }
+        }
+        self.outlived = Some(Outlived { instance, epoch, grew_at: None });
+        Rivalry::Outlive
     }
 
-    /// Takes note of what the process at `to` answered; `me` is this node.
-    pub(super) fn note_answer(
-        &mut self,
-        me: &Peer,
-        to: SocketAddr,
-        answer: Option<DuplicateAnswer>,
-    ) -> Meeting {
-        let is_other = |peer: &Peer| peer.id == me.id && peer.addr() != me.addr();
-        let known = self.other().into_iter().chain(self.claimed).find(|peer| peer.addr() == to);
-        let (met, has_stopped) = match answer {
-            Some(DuplicateAnswer::Runs(peer)) => (Some(peer).filter(is_other), false),
-            Some(DuplicateAnswer::HasStopped) => (known, true),
-            None => (None, false),
-        };
-        if let Some(peer) = met {
+    /// Takes note of how a challenge of the process at `to` ended.
+    pub(super) fn note_outcome(&mut self, to: SocketAddr, outcome: Outcome) -> Meeting {
+        if let Outcome::Twin(twin) = outcome {
             let is_news = self.other.is_none();
-            self.other = Some(Other { peer, missed: 0 });
-            return Meeting::Met { other: peer, is_news, has_stopped };
+            self.other = Some(Other { at: to, missed: 0 });
+            return Meeting::Met(twin, is_news);
         }
         match &mut self.other {
-            Some(other) if other.peer.addr() == to => {
+            Some(other) if other.at == to => {
                 other.missed += 1;
                 if other.missed < MISSED {
                     return Meeting::Nothing;
                 }
-                let peer = other.peer;
-                *self = Self::default();
-                Meeting::Gone(peer)
+                self.other = None;
+                Meeting::Gone
             }
             Some(_) | None => Meeting::Nothing,
         }
@@ -95,39 +101,37 @@ impl Duplicates {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture::peer, *};
-
-    /// This node, and the other process with its id.
-    fn two() -> (Peer, Peer) {
-        let other = peer(3);
-        let addr = peer(4).addr();
-        (Peer::new(other.id, addr, other.epoch(), 0), other)
-    }
+    use super::{
+        super::fixture::{peer, start},
+        *,
+    };
 
     #[test]
-    fn the_other_process_is_gone_after_three_questions_without_an_answer() {
-        let (me, other) = two();
+    fn the_other_process_is_gone_after_three_challenges_without_an_answer() {
+        let twin = Twin { life: peer(3), instance: 2, has_stopped: false };
         let mut duplicates = Duplicates::default();
-        let mut ask = |answer| duplicates.note_answer(&me, other.addr(), answer);
-        assert_eq!(ask(None), Meeting::Nothing, "a stranger said that there is one");
-        let met = |is_news| Meeting::Met { other, is_news, has_stopped: false };
-        assert_eq!(ask(Some(DuplicateAnswer::Runs(other))), met(true));
-        assert_eq!((ask(None), ask(Some(DuplicateAnswer::Runs(other)))), (Meeting::Nothing, met(false)));
+        let mut ask = |outcome| duplicates.note_outcome(peer(3).addr(), outcome);
+        let (met, none) = (Outcome::Twin(twin), Outcome::Nobody);
+        assert_eq!(ask(none), Meeting::Nothing, "a stranger said that there is one");
+        assert_eq!(ask(met), Meeting::Met(twin, true));
+        assert_eq!((ask(none), ask(met)), (Meeting::Nothing, Meeting::Met(twin, false)));
         assert_eq!(
-            [ask(None), ask(None), ask(None)],
-            [Meeting::Nothing, Meeting::Nothing, Meeting::Gone(other)]
+            [ask(none), ask(Outcome::Myself), ask(none)],
+            [Meeting::Nothing, Meeting::Nothing, Meeting::Gone]
         );
-        assert_eq!(duplicates.other(), None);
+        assert_eq!(duplicates.addr(), None);
     }
 
     #[test]
-    fn a_process_that_takes_part_no_more_is_the_other_one_only_if_it_was_said_to_be() {
-        let (me, other) = two();
+    fn two_that_cannot_reach_each_other_do_not_outlive_one_another_for_ever() {
+        let start = start();
+        let quiet = Duration::from_secs(10);
         let mut duplicates = Duplicates::default();
-        let stopped = Some(DuplicateAnswer::HasStopped);
-        assert_eq!(duplicates.note_answer(&me, other.addr(), stopped), Meeting::Nothing);
-        duplicates.note_claim(other);
-        let met = Meeting::Met { other, is_news: true, has_stopped: true };
-        assert_eq!(duplicates.note_answer(&me, other.addr(), stopped), met);
+        let mut weigh =
+            |epoch, seconds| duplicates.weigh(7, Epoch(epoch), quiet, start + Duration::from_secs(seconds));
+        assert_eq!(weigh(10, 0), Rivalry::Outlive);
+        assert_eq!(weigh(12, 1), Rivalry::Grows(true), "this node has lived as 11 meanwhile");
+        assert_eq!((weigh(12, 2), weigh(14, 3)), (Rivalry::Grows(false), Rivalry::Grows(false)));
+        assert_eq!(weigh(12, 20), Rivalry::Outlive, "others only remember it");
     }
 }

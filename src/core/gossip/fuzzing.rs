@@ -12,10 +12,12 @@ use std::{
 use arbitrary::{Result, Unstructured};
 use bytes::BufMut as _;
 use foca::{Codec as _, Header, Member, Message, State};
+use rand::{SeedableRng as _, rngs::StdRng};
 use zeroize::Zeroizing;
 
 use super::{
     ExchangeId, Gossip, NoAnswer, Peer, Settings, Timing,
+    challenge::Challenge,
     codec::{CodecError, SwimCodec, restore, shorten},
     engine::put_item,
     frame::{self, FrameError},
@@ -286,6 +288,13 @@ fn message(u: &mut Unstructured<'_>, to: Peer) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// A challenge that a copy of the victim, or anybody, sends.
+fn challenge(u: &mut Unstructured<'_>) -> Result<Challenge> {
+    let mut own = Own::new(key(1), cluster(), u.arbitrary()?, None);
+    let mut rng = StdRng::seed_from_u64(u.arbitrary()?);
+    own.challenge(addr(u.int_in_range(1..=9)?), peer(u)?, &mut rng).ok_or(arbitrary::Error::IncorrectFormat)
+}
+
 /// A machine, and its dials that are not yet answered.
 struct Victim {
     gossip: Gossip,
@@ -303,6 +312,7 @@ pub(crate) fn hostile_peers(data: &[u8], now: Instant) {
         key: key(1),
         addr: addr(1),
         epoch: me().epoch(),
+        former: None,
         metadata: own_metadata(),
         cached: Vec::new(),
         encryption: None,
@@ -376,16 +386,17 @@ impl Victim {
     }
 
     fn request(&self, u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-        Ok(match u.int_in_range(0..=5)? {
+        Ok(match u.int_in_range(0..=6)? {
             0 => frame::write(&Request::Exchange(state(u)?.encode())),
             1 => frame::write(&Request::Compare(u.arbitrary()?)),
             2 => {
                 let (from, message) = (peer(u)?.id, raw(u)?);
-                let seal = Own::new(key_of(from), cluster(), 0).seal_message(id(1), &message);
+                let seal = Own::new(key_of(from), cluster(), 0, None).seal_message(id(1), &message);
                 frame::write(&Request::Founding(seal, message.into()))
             }
             3 => frame::write(&Request::Swim(message(u, *self.gossip.me())?.into())),
             4 => frame::write(&Request::Trade(state(u)?.encode(), raw(u)?.into())),
+            5 => frame::write(&Request::Challenge(challenge(u)?)),
             _ => raw(u)?,
         })
     }
@@ -395,7 +406,7 @@ impl Victim {
             return Ok(());
         }
         let exchange = self.dials.swap_remove(u.choose_index(self.dials.len())?);
-        let payload = match u.int_in_range(0..=9_u8)? {
+        let payload = match u.int_in_range(0..=10_u8)? {
             0..=2 => frame::write(&Reply::State(state(u)?.encode())),
             3 => frame::write(u.choose(&[Reply::Same, Reply::Silent, Reply::Taken])?),
             4 => {
@@ -407,6 +418,11 @@ impl Victim {
             }
             5 => raw(u)?,
             6 => frame::write(&Reply::Differ(raw(u)?.into())),
+            7 => {
+                let (challenge, life) = (challenge(u)?, peer(u)?);
+                let own = Own::new(key_of(life.id), cluster(), u.arbitrary()?, None);
+                frame::write(&Reply::Proof(own.prove(&challenge, life, u.arbitrary()?)))
+            }
             failure => {
                 self.gossip.handle_reply(exchange, Err(no_answer(failure)), self.now);
                 return Ok(());
@@ -471,7 +487,7 @@ impl Victim {
         }
         let mut secret = Zeroizing::new([0xEE; KEY_LEN]);
         secret[..4].copy_from_slice(&crc32fast::hash(data).to_be_bytes());
-        let own = Own::new(NodeKey::new(&secret), cluster(), 0);
+        let own = Own::new(NodeKey::new(&secret), cluster(), 0, None);
         let stamp = Stamp { epoch: me().epoch(), version: 1 };
         let record = own.record(addr(200), stamp, own_metadata()).expect("it is small");
         let stranger = record.life().peer();
@@ -501,8 +517,8 @@ impl Victim {
 /// Failure of a dial by the number that an input draws for it: each kind, so that each is fuzzed.
 fn no_answer(failure: u8) -> NoAnswer {
     match failure {
-        7 => NoAnswer::Refused,
-        8 => NoAnswer::Closed,
+        8 => NoAnswer::Refused,
+        9 => NoAnswer::Closed,
         _ => NoAnswer::Failed("no route".to_owned()),
     }
 }
@@ -518,7 +534,7 @@ mod tests {
     /// A failure that no number stands for is never fuzzed, which happened to refusals.
     #[test]
     fn every_failure_of_a_dial_is_drawn() {
-        let drawn = [7, 8, 9].map(no_answer);
+        let drawn = [8, 9, 10].map(no_answer);
         assert!(matches!(drawn, [NoAnswer::Refused, NoAnswer::Closed, NoAnswer::Failed(_)]));
     }
 }

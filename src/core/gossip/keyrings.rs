@@ -135,9 +135,12 @@ fn read_state(opened: &Opened<'_>) -> Result<KeyState, String> {
     match frame::read(&opened.payload).map_err(|error| error.to_string())? {
         Reply::Keys(keys) => Ok(keys.read()),
         Reply::Silent => Err(super::state::SILENT.to_owned()),
-        Reply::State(_) | Reply::Same | Reply::Taken | Reply::Swim(_) | Reply::Differ(_) => {
-            Err(WireError::Foreign.to_string())
-        }
+        Reply::State(_)
+        | Reply::Same
+        | Reply::Taken
+        | Reply::Swim(_)
+        | Reply::Differ(_)
+        | Reply::Proof(_) => Err(WireError::Foreign.to_string()),
     }
 }
 

@@ -8,14 +8,15 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     action::{Action, Draft, Purpose, Telling},
+    challenge::{Asker, Challenge, Outcome, Proof},
     clock::{Tick, Wait},
-    duplicates::{DuplicateAnswer, Meeting},
+    duplicates::{Meeting, Rivalry},
     frame,
     output::Event,
     packet::Packet,
     parts::{Parts, Phase},
     peer::Peer,
-    record::Record,
+    record::{LifeProof, Record},
     rumours::{self, Rumour},
     state::{Reply, Request, SharedState},
 };
@@ -24,6 +25,9 @@ use crate::{
     signing::Seal,
     wire::{Kind, Opened},
 };
+
+/// Probe periods after which another process with this node's key that was seen to run is no more than remembered.
+const QUIET_PERIODS: u32 = 10;
 
 impl Parts {
     /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
@@ -41,21 +45,32 @@ impl Parts {
         }
         if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
             // Our own former address, or a copy of us that runs there: it answers, or it does not.
-            out.push(Action::exchange(theirs.addr()));
+            out.push(Action::Challenge(theirs.addr()));
         }
     }
 
-    /// Takes in that another process has signed this life with this node's key: a copy of it, or this node itself before its
-    /// record went back in time.
-    pub(super) fn note_other(&mut self, life: &Peer, out: &mut Vec<Action>, now: Instant) {
+    /// Takes in that another process has signed this life with this node's key: a former one of this node, one of which its record
+    /// does not know because it went back in time, or a copy of it.
+    pub(super) fn note_other(&mut self, proof: &LifeProof, out: &mut Vec<Action>, now: Instant) {
+        let (life, me) = (proof.peer(), self.engine.me());
         if !self.horizon.reaches(life.epoch(), now) {
             return self.link.count_refused();
         }
-        if life.win_addr_conflict(&self.engine.me()) {
-            self.outlive(life.epoch());
-            if life.addr() != self.engine.me().addr() {
-                out.push(Action::exchange(life.addr()));
+        let is_foreign = self.own.note_foreign(proof);
+        if is_foreign {
+            out.push(Action::Emit(Event::ForeignLife(false)));
+        }
+        let is_later = life.win_addr_conflict(&me);
+        if is_later {
+            let (instance, quiet) = (proof.claimed().instance, self.timing.probe_period * QUIET_PERIODS);
+            match self.own.duplicates.weigh(instance, life.epoch(), quiet, now) {
+                Rivalry::Outlive => self.outlive(life.epoch()),
+                Rivalry::Grows(true) => out.push(Action::Emit(Event::ForeignLife(true))),
+                Rivalry::Grows(false) => {}
             }
+        }
+        if (is_later || is_foreign) && life.addr() != me.addr() {
+            out.push(Action::Challenge(life.addr()));
         }
     }
 
@@ -85,50 +100,62 @@ impl Parts {
         out.extend([Action::TellMetadata(me), Action::Gossip, Action::CompareSoon]);
     }
 
-    /// Asks the process at `to` whether it has this node's id, also if this node has stopped because of it.
-    pub(super) fn check_duplicate(&mut self, to: SocketAddr) {
-        if !self.link.is_asking(to, Purpose::Duplicate) {
-            let request = Request::Exchange(self.shared_state().encode());
-            self.link.ask(to, Purpose::Duplicate, &request);
+    /// Asks the process at `to` to prove whether it has this node's key, also if this node has stopped because of it.
+    pub(super) fn challenge(&mut self, to: SocketAddr) {
+        if !self.link.is_asking(to, Purpose::Duplicate)
+            && let Some(challenge) = self.own.challenge(to, self.engine.me(), self.clock.rng())
+        {
+            self.link.ask(to, Purpose::Duplicate, &Request::Challenge(challenge));
         }
     }
 
-    /// Takes in an answer to that, or none. Of two processes the one that started later stops, so that the one the cluster
+    /// The proof that this process has the key of whoever asks, also while it takes part no more; it asks back if it did not know of
+    /// another one.
+    pub(super) fn answer_challenge(&mut self, challenge: &Challenge) -> Option<Proof> {
+        match self.own.asker(challenge)? {
+            Asker::Myself => {}
+            Asker::Twin(_) if self.own.duplicates.addr().is_some() => {}
+            Asker::Twin(life) => self.challenge(life.addr()),
+        }
+        Some(self.own.prove(challenge, self.engine.me(), self.phase != Phase::Running))
+    }
+
+    /// Takes in the answer to a challenge, or none. Of two processes the one that started later stops, so that the one the cluster
     /// knows stays; of two that started in the same millisecond, the one with the greater address. Once it has, the other one
     /// begins a life after all of it, which the cluster may remember.
-    pub(super) fn take_duplicate_reply(&mut self, to: SocketAddr, answer: Option<&Opened<'_>>, now: Instant) {
+    pub(super) fn take_proof(&mut self, to: SocketAddr, answer: Option<&Opened<'_>>, now: Instant) {
         let reply = answer.filter(|opened| opened.kind == Kind::Reply);
-        let answer = match reply.and_then(|opened| frame::read(&opened.payload).ok()) {
-            Some(Reply::State(state)) => {
-                let state = SharedState::decode(state, |_| false, |_| false, self.engine.reader());
-                state.ok().map(|state| DuplicateAnswer::Runs(state.sender))
-            }
-            Some(Reply::Silent) => Some(DuplicateAnswer::HasStopped),
+        let proof = match reply.and_then(|opened| frame::read(&opened.payload).ok()) {
+            Some(Reply::Proof(proof)) => Some(proof),
             _ => None,
         };
+        let outcome = self.own.end_challenge(to, proof);
+        if outcome == Outcome::Myself {
+            self.joining.mark_own(to);
+        }
         let (me, mut out) = (self.engine.me(), Vec::new());
-        match self.own.duplicates.note_answer(&me, to, answer) {
-            Meeting::Met { other, is_news, has_stopped } => {
-                let is_later = (me.epoch(), me.addr()) > (other.epoch(), other.addr());
-                let stops = self.phase == Phase::Running && is_later && !has_stopped;
+        match self.own.duplicates.note_outcome(to, outcome) {
+            Meeting::Met(twin, is_news) => {
+                let stops =
+                    self.phase == Phase::Running && self.own.is_later_than(&me, &twin) && !twin.has_stopped;
                 if stops {
                     self.phase = Phase::Duplicate;
                     self.clock.clear();
                     self.detector.forget_suspicions();
                 }
-                if has_stopped && self.phase == Phase::Running && other.epoch() >= me.epoch() {
-                    self.outlive(other.epoch());
+                if twin.has_stopped && self.phase == Phase::Running && twin.life.epoch() >= me.epoch() {
+                    self.outlive(twin.life.epoch());
                 }
                 if is_news || stops {
                     self.clock.schedule_after(now, Wait::Exactly(self.timing.probe_period), Tick::Duplicate);
-                    out.push(Action::Emit(Event::DuplicateId { addr: other.addr(), stopped: stops }));
+                    out.push(Action::Emit(Event::DuplicateId { addr: to, stopped: stops }));
                 }
             }
-            Meeting::Gone(other) => {
+            Meeting::Gone => {
                 out.push(Action::Emit(Event::DuplicateGone));
                 if self.phase == Phase::Duplicate {
                     self.phase = Phase::Running;
-                    self.outlive(other.epoch().max(me.epoch()));
+                    self.outlive(me.epoch());
                     self.renew(self.engine.me(), vec![], &mut out, now);
                     self.begin(now);
                 }
@@ -181,12 +208,25 @@ impl Parts {
         self.pump(now);
     }
 
+    /// Everything that this node knows once it has done what there is to do, for a node of which it knew this record `before`: by a
+    /// former life that node sees whether its own record has gone back in time.
+    pub(super) fn state_for(&mut self, before: Option<Arc<Record>>, now: Instant) -> SharedState {
+        self.pump(now);
+        let mut state = self.shared_state();
+        let is_former = |before: &Arc<Record>| {
+            let now = self.roster.record(&before.owner());
+            now.is_some_and(|now| now.stamp().epoch != before.stamp().epoch)
+        };
+        state.records.extend(before.filter(is_former));
+        state
+    }
+
     /// Keeps records; those of this node itself are another process's.
     pub(super) fn keep_records(&mut self, records: Vec<Arc<Record>>) {
         let me = self.engine.me().id;
         let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.owner() == me);
         self.roster.keep(others);
-        self.agenda.put_first(own.iter().map(|record| Action::NoteOther(record.life().peer())));
+        self.agenda.put_first(own.iter().map(|record| Action::NoteOther(*record.life())));
     }
 
     /// Takes in the accounts of themselves that nodes give in a message, before what else it says of them.

@@ -73,6 +73,9 @@ pub enum Event {
     KeysAnswered(KeysId, Vec<MemberKeys>),
     /// The goodbye has been said often enough; the process may end.
     Left,
+    /// Another process has signed a life with this node's key that this node's record did not know: the record was copied, or
+    /// went back in time. Set if that process runs.
+    ForeignLife(bool),
     /// Another process uses this node's id. Of the two, the one that started later stops gossiping.
     DuplicateId {
         /// Address at which it runs.

@@ -206,6 +206,7 @@ impl Parts {
             Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
             Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
             Action::NoteOther(life) => self.note_other(&life, &mut out, now),
+            Action::Challenge(to) => self.challenge(to),
             Action::NoteLeft(left) => self.note_left(left),
             Action::Forget(life) => self.forget(&life),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
@@ -309,7 +310,7 @@ impl Parts {
         match rumour {
             Rumour::Metadata(owner, record) => {
                 if self.own.is_of_another(&record.life().claimed()) {
-                    out.push(Action::NoteOther(record.life().peer()));
+                    out.push(Action::NoteOther(*record.life()));
                 } else if self.wants_record(owner.id, record.stamp()) {
                     self.roster.keep(vec![record]);
                 }
@@ -318,7 +319,7 @@ impl Parts {
             Rumour::Announced(owner, life) => {
                 let stamp = life.stamp();
                 if self.own.is_of_another(&life.claimed()) {
-                    out.push(Action::NoteOther(life.peer()));
+                    out.push(Action::NoteOther(*life));
                 }
                 self.roster.note_proof(*life);
                 out.extend(self.meet(&owner));

@@ -131,6 +131,21 @@ impl From<bytes::TryGetError> for PeerError {
 /// Epochs are milliseconds since 1970 in 48 bits, good until the year 10889.
 const EPOCH_BYTES: usize = 6;
 
+/// Bytes of an address where it is signed.
+pub(super) const SOCKET_LEN: usize = 18;
+
+/// Port and IP of an address; one of IPv4 in its mapped form.
+pub(super) fn socket_bytes(addr: SocketAddr) -> [u8; SOCKET_LEN] {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    };
+    let mut bytes = [0; SOCKET_LEN];
+    bytes[..2].copy_from_slice(&addr.port().to_be_bytes());
+    bytes[2..].copy_from_slice(&ip);
+    bytes
+}
+
 /// Writes id, epoch and bump: 24 bytes.
 pub(super) fn put_life(peer: &Peer, out: &mut impl BufMut) {
     out.put_slice(peer.id.as_bytes());

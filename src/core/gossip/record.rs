@@ -1,15 +1,12 @@
 //! Records: what a node says of itself, signed by it alone and replaced as a whole, of which the newest wins; and its goodbye.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
     metadata::{MetadataError, MetadataTooLarge, decode, encode},
-    peer::{Peer, put_life},
+    peer::{Peer, put_life, socket_bytes},
 };
 use crate::{
     membership::Metadata,
@@ -62,13 +59,9 @@ pub(super) const DIGEST_LEN: usize = 32;
 impl Claimed {
     /// The bytes that are signed: port and IP of the address, epoch, version, instance, digest.
     fn content(&self) -> Vec<u8> {
-        let ip = match self.addr.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-            IpAddr::V6(ip) => ip.octets(),
-        };
         let Stamp { epoch, version } = self.stamp;
         let numbers = [&epoch.0.to_be_bytes()[..], &version.to_be_bytes(), &self.instance.to_be_bytes()];
-        [&self.addr.port().to_be_bytes()[..], &ip, &numbers.concat(), &self.digest].concat()
+        [&socket_bytes(self.addr)[..], &numbers.concat(), &self.digest].concat()
     }
 }
 

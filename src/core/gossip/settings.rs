@@ -23,6 +23,8 @@ pub struct Settings {
     pub addr: SocketAddr,
     /// Number of its start, persisted already.
     pub epoch: Epoch,
+    /// The latest start before this one that this node's record knew; a later one was another process's, or the record went back.
+    pub former: Option<Epoch>,
     /// Metadata of this node.
     pub metadata: Metadata,
     /// Members of the last run, to try beside the seeds.

@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode, bytes::ByteVec};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    challenge::{Challenge, Proof},
     codec::SwimCodec,
     frame::FrameError,
     key_frames::{KeyReply, KeyRequest},
@@ -37,6 +38,9 @@ pub(super) enum Request {
     /// Question about the keyring, and a change of it.
     #[n(5)]
     Keys(#[n(0)] KeyRequest),
+    /// Question whether the key of the sender's node is there, too.
+    #[n(6)]
+    Challenge(#[n(0)] Challenge),
 }
 
 /// Reason given for a reply that tells nothing.
@@ -66,6 +70,9 @@ pub(super) enum Reply {
     /// State of its keyring.
     #[n(6)]
     Keys(#[n(0)] KeyReply),
+    /// Life of the node there, signed with its key.
+    #[n(7)]
+    Proof(#[n(0)] Proof),
 }
 
 /// Everything a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string

@@ -310,7 +310,9 @@ impl Core {
 
     fn reset(&mut self, data_loss: DataLoss, reply: Reply<NodeId, ResetRefused>) {
         match self.machine.bootstrap().reset((self.new_key)(), data_loss) {
-            Ok(founding) => self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, reply),
+            Ok(founding) => {
+                self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, Some(reply))
+            }
             Err(refused) => self.replies.await_turn(reply, Err(NotDone::Refused(refused))),
         }
     }
@@ -410,8 +412,10 @@ impl Core {
                 }
             }
             Event::Left => self.left = true,
+            Event::ForeignLife(_) => self.renew_key(),
             Event::DuplicateId { addr, stopped } => {
                 tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
+                self.renew_key();
                 self.publisher.refresh(now);
             }
             Event::DuplicateGone => {
@@ -419,6 +423,15 @@ impl Core {
                 self.publisher.refresh(now);
             }
             Event::SaveEpoch(_) | Event::Founding(..) => {}
+        }
+    }
+
+    /// Goes on as a new node if nothing is lost with this one's id: its record was copied, or is older than what others remember.
+    fn renew_key(&mut self) {
+        if let Some(founding) = self.machine.bootstrap().afresh((self.new_key)()) {
+            tracing::warn!(node = %founding.node_id(), "another record has this node's key; it goes on under a new id");
+            let record = NodeRecord { epoch: self.about.epoch, founding };
+            self.saving.start_over(record, None);
         }
     }
 

@@ -34,10 +34,10 @@ enum Write {
     StartOver(Box<StartOver>),
 }
 
-/// The node that an operator wants in this one's place, and the way back of the answer.
+/// The node that follows in this one's place, and the way back of the answer to the operator who wants it.
 struct StartOver {
     record: NodeRecord,
-    reply: Reply<NodeId, ResetRefused>,
+    reply: Option<Reply<NodeId, ResetRefused>>,
 }
 
 /// A record that the disk refused.
@@ -79,7 +79,7 @@ impl Saving {
     }
 
     /// Makes this node forget everything, once the record of the node that follows it is on disk.
-    pub(super) fn start_over(&mut self, record: NodeRecord, reply: Reply<NodeId, ResetRefused>) {
+    pub(super) fn start_over(&mut self, record: NodeRecord, reply: Option<Reply<NodeId, ResetRefused>>) {
         self.resets.push(StartOver { record, reply });
     }
 
@@ -181,13 +181,15 @@ impl Saving {
     /// If the disk refuses, this node stays the one it is, and the operator may ask again.
     fn take_start_over(&mut self, next: StartOver, result: Result<(), String>, replies: &mut Replies) {
         let StartOver { record, reply } = next;
+        self.starts_over = result.is_ok();
         let answer = match result {
-            Ok(()) => {
-                self.starts_over = true;
-                Ok(record.founding.node_id())
-            }
+            Ok(()) => Ok(record.founding.node_id()),
             Err(why) => Err(NotDone::Unwritten(Unwritten(format!("nothing is forgotten: {why}")))),
         };
-        replies.await_turn(reply, answer);
+        match (reply, answer) {
+            (Some(reply), answer) => replies.await_turn(reply, answer),
+            (None, Ok(_)) => {}
+            (None, Err(why)) => tracing::error!("the record of a new node is not written: {why}"),
+        }
     }
 }

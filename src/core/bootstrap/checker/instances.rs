@@ -21,6 +21,8 @@ enum Rules {
     Relaxed,
     /// As relaxed, and chosen foundings are learnt.
     Learning,
+    /// As relaxed, and servers lose votes and are told so.
+    Forgetting,
 }
 
 fn count(n: u16) -> Terms {
@@ -34,7 +36,8 @@ fn holds(servers: usize, terms: &Terms, ballots: &[&'static [usize]], rules: Rul
     let start = Instant::now();
     for owners in ballots {
         let (relaxed, learning) = (rules != Rules::Strict, rules == Rules::Learning);
-        let instance = Instance { servers, terms: terms.clone(), owners, relaxed, learning, mutant: None };
+        let (forgets, terms) = (rules == Rules::Forgetting, terms.clone());
+        let instance = Instance { servers, terms, owners, relaxed, learning, forgets, mutant: None };
         let explored = explore(&instance);
         states += explored.states;
         assert_eq!(explored.violation, None);
@@ -48,7 +51,8 @@ fn caught(servers: usize, terms: &Terms, ballots: &[&'static [usize]], rules: Ru
     let found = ballots.iter().find_map(|owners| {
         let terms = terms.clone();
         let relaxed = rules != Rules::Strict;
-        let explored = explore(&Instance { servers, terms, owners, relaxed, learning: false, mutant });
+        let explored =
+            explore(&Instance { servers, terms, owners, relaxed, learning: false, forgets: false, mutant });
         explored.violation.map(|trace| (owners, explored.states, trace))
     });
     let (owners, states, trace) = found.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
@@ -63,6 +67,17 @@ fn three_servers_expecting_two_agree_in_three_ballots() {
 #[test]
 fn three_servers_expecting_two_agree_and_learn_in_two_ballots() {
     holds(3, &count(2), &TWO, Rules::Learning);
+}
+
+/// The mutant without this rule is [`Mutant::WipedDisk`].
+#[test]
+fn servers_that_lose_votes_and_vote_no_more_agree_in_three_ballots() {
+    holds(3, &count(2), &THREE, Rules::Forgetting);
+}
+
+#[test]
+fn servers_that_lose_votes_and_vote_no_more_agree_in_two_ballots() {
+    holds(3, &count(2), &TWO, Rules::Forgetting);
 }
 
 #[test]

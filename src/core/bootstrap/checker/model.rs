@@ -18,6 +18,8 @@ pub(super) struct Instance {
     pub(super) relaxed: bool,
     /// True if chosen foundings are learnt and spread; the others then stop voting.
     pub(super) learning: bool,
+    /// True if a server may lose votes that it gave, because its record went back or because a copy of it gave them, and is told so.
+    pub(super) forgets: bool,
     pub(super) mutant: Option<Mutant>,
 }
 
@@ -36,7 +38,7 @@ pub(super) enum Mutant {
     OwnValue,
     /// A server accepts in a ballot below its promise.
     AcceptBelowPromise,
-    /// A server loses its record and keeps its id.
+    /// A server loses its record, keeps its id, and goes on voting: an older record was put back, or a copy of it voted.
     WipedDisk,
     /// Strict, but a founding is taken over without the promises of its founders.
     TakeOverWithoutFounders,
@@ -138,6 +140,7 @@ pub(super) enum Action {
     Propose,
     Relax,
     Conclude,
+    Forget,
     Mutate,
 }
 

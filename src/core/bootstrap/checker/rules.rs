@@ -1,5 +1,4 @@
-//! Rules around the agreement, each with the run that goes wrong without it, made of the shipped parts. Rules of a signature (a
-//! certificate, what an acceptance signs, a copied key) and of an override that all its founders sign belong here, too.
+//! Rules around the agreement, each with the run that goes wrong without it, made of the shipped parts.
 
 use std::collections::BTreeSet;
 
