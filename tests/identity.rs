@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
+use jiff::Timestamp;
+
 use crate::{
     awaiting::within,
     cluster::{addrs, all_say, loopback, start, statuses, trio},
@@ -226,4 +228,23 @@ fn copies_of_a_directory_that_holds_no_vote_become_nodes_of_their_own() {
     within(Duration::from_secs(10), || [&noted, one, other].into_iter().try_for_each(alive));
     let ids: BTreeSet<String> = [&noted, one, other].into_iter().map(id).collect();
     assert_eq!(ids.len(), 3);
+}
+
+/// An operator who has changed what a provider lists need not wait for its next turn.
+#[test]
+fn providers_are_asked_again_on_sighup() {
+    let [a, ..] = trio(&[]);
+    let asked =
+        |field: &str| a.get("/v1/discovery").json()["providers"][0][field].as_str().unwrap().to_owned();
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    // A settled agent asks a static list every 15 s at the soonest.
+    let settled = || {
+        let (answered, next) = (asked("answered"), asked("next"));
+        let wait = time(&next).duration_since(time(&answered));
+        if wait.as_secs() >= 10 { Ok(answered) } else { Err(format!("asks again in {wait:?}")) }
+    };
+    let (before, _) = within(Duration::from_secs(30), settled);
+    a.signal("HUP");
+    let again = || if asked("answered") == before { Err("it waits".to_owned()) } else { Ok(()) };
+    within(Duration::from_secs(3), again);
 }

@@ -203,8 +203,13 @@ fn unheard_seeds_ends_once_the_dead_are_vouched_for() {
             "{message}"
         );
         carry_out_the(agent, "bootstrap vouch", &message, Some(("ADDR", dead)));
+        let here = agent.get("/v1/self").json()["id"].clone();
+        let shown = agent.get(LOOK).json()["vouched"].clone();
+        assert_eq!(shown, json!([{"gone": dead, "said_at": here}]), "as long as it stands");
     }
     agents.iter().for_each(|agent| _ = decided(agent, "bootstrap"));
+    let _back = places[3].start(&["--join-only", "--join", &all]);
+    wait_until(&agents[0], LOOK, |answer| answer["vouched"].is_null());
 }
 
 #[test]

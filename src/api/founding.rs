@@ -40,8 +40,20 @@ pub struct Bootstrap {
     /// The foundings that operators have said, complete or not; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Offer>,
+    /// The agents that operators have called gone for good and that have not answered since; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched: Vec<Vouched>,
     /// The reasons to wait, or the contradictions of a conflict.
     pub reasons: Vec<Reason>,
+}
+
+/// An agent that an operator has called gone for good: it counts no more, until it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// Its id, or its address.
+    pub gone: String,
+    /// The node at which it was said.
+    pub said_at: NodeId,
 }
 
 /// An operator's founding. It takes effect once each of its founders has accepted it.

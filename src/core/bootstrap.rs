@@ -88,7 +88,7 @@ pub use message::{
 };
 pub use notes::{LastStart, Notes, Told};
 pub use offer::Offer;
-pub use operator::{DataLoss, Gone, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
+pub use operator::{DataLoss, OverrideRefused, ResetRefused, ResolveRefused, VouchRefused};
 pub use outbox::Unsaved;
 pub use reason::{Reason, ReasonEntry};
 pub use record::{Accepted, FoundingRecord, NodeRecord, Shelf};
@@ -98,7 +98,7 @@ pub use server_id::ServerId;
 pub use sightings::{Attestation, Contact, Listed, Sighting, Sightings};
 pub use status::{Server, Status};
 pub use terms::{NamedFounders, NoFounders, Terms};
-pub use word::{Said, Word, WordId};
+pub use word::{Gone, Said, Word, WordId};
 
 /// One server agent's part in the founding.
 ///
@@ -328,10 +328,7 @@ impl Bootstrap {
         if ids.is_empty() && !is_silent {
             return Err(VouchRefused::NotCounted(gone));
         }
-        self.agreement.speak(match gone {
-            Gone::Id(id) => Said::GoneId(id),
-            Gone::Addr(addr) => Said::GoneAddr(addr),
-        });
+        self.agreement.speak(gone.said());
         self.tell_all();
         self.finish_input(now);
         Ok(())
@@ -452,6 +449,12 @@ impl Bootstrap {
     /// The operators' foundings that are known here, each with the founders that have not accepted it.
     pub fn offers(&self) -> Vec<Offer> {
         offer::offers(self.agreement.knowledge()).collect()
+    }
+
+    /// Whom operators call gone for good and who has not answered since, each with the node at which it was said.
+    pub fn vouched(&self) -> BTreeMap<Gone, NodeId> {
+        let words = &self.agreement.knowledge().words;
+        word::vouched(words).filter(|(gone, _)| !self.situation.answers(*gone)).collect()
     }
 
     /// The agent beside each server that holds data of the cluster that is meant here.

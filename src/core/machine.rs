@@ -101,6 +101,7 @@ impl Machine {
             fault: bootstrap.fault().cloned(),
             remarks: bootstrap.remarks().to_vec(),
             offers: bootstrap.offers(),
+            vouched: bootstrap.vouched(),
             holders: bootstrap.holders().clone(),
         };
         let mut machine = Self {

@@ -7,7 +7,11 @@ use std::{
 
 use chronik_providers::{Cadence, Discover, DiscoverError, FailureKind, Seeds};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::{
     backoff::Backoff,
@@ -95,8 +99,9 @@ impl Source {
         self.report.clone()
     }
 
-    /// Asks, tells the agent, waits, and asks again, until the agent is gone.
+    /// Asks, tells the agent, waits, and asks again, at once on SIGHUP, until the agent is gone.
     pub async fn run(mut self, handle: Handle, updates: mpsc::Sender<Update>) {
+        let mut hangups = hangups();
         loop {
             let began = now();
             let answer = match timeout(POLL_WITHIN, self.provider.discover()).await {
@@ -115,6 +120,7 @@ impl Source {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = hung_up(&mut hangups) => {}
                 // Somebody who was content and now is alone asks at once.
                 lost = handle.wait_for(|snapshot| Need::of(snapshot).forming), if !need.forming => {
                     if lost.is_err() {
@@ -218,6 +224,24 @@ impl Source {
                 "the provider fails; the agent goes on with what it knows"
             );
         }
+    }
+}
+
+/// The stream of SIGHUP; `None` if the system refuses it.
+fn hangups() -> Option<Signal> {
+    let caught = signal(SignalKind::hangup());
+    caught
+        .inspect_err(
+            |error| tracing::warn!(%error, "SIGHUP cannot be caught; providers are asked at their own pace"),
+        )
+        .ok()
+}
+
+/// Completes at the next SIGHUP.
+async fn hung_up(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => _ = hangups.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -277,6 +277,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         certificate: founding.certificate.as_deref().cloned(),
         clusters: None,
         overrides: founding.offers.iter().map(offers::shown).collect(),
+        vouched: founding.vouched.iter().map(offers::vouched).collect(),
         reasons: reasons(founding),
     };
     match &founding.decision {

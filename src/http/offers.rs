@@ -1,8 +1,9 @@
-//! Operators' foundings in answers.
+//! Operators' foundings, and whom they call gone for good, in answers.
 
 use crate::{
     api::founding as shape,
-    bootstrap::{Consent, Offer},
+    bootstrap::{Consent, Gone, Offer},
+    node::NodeId,
 };
 
 /// An operator's founding as readers see it.
@@ -28,4 +29,9 @@ pub(super) fn shown(offer: &Offer) -> shape::Offer {
         complete: offer.missing.is_empty(),
         missing: missing.collect(),
     }
+}
+
+/// An agent that is called gone for good, as readers see it.
+pub(super) fn vouched((gone, said_at): (&Gone, &NodeId)) -> shape::Vouched {
+    shape::Vouched { gone: gone.to_string(), said_at: *said_at }
 }

@@ -73,6 +73,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             remarks: vec![],
             certificate: None,
             offers: vec![],
+            vouched: [].into(),
             holders: [].into(),
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),

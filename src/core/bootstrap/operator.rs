@@ -1,6 +1,6 @@
 //! The operator's commands: name the founders against what is known, say which cluster is meant, and start over.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr};
+use std::collections::BTreeSet;
 
 use super::{
     ballot::Ballot,
@@ -11,6 +11,7 @@ use super::{
     offer,
     record::FoundingRecord,
     terms::Terms,
+    word::Gone,
 };
 use crate::node::{ClusterName, NodeId};
 
@@ -59,24 +60,6 @@ pub enum ResolveRefused {
         "no cluster {0} stands here, so that keeping it would leave none: `chronik-agent bootstrap` names those that do"
     )]
     Unknown(ClusterId),
-}
-
-/// A node or an address that an operator calls gone for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// A node.
-    Id(NodeId),
-    /// An address that a provider lists.
-    Addr(SocketAddr),
-}
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => id.fmt(f),
-            Self::Addr(addr) => addr.fmt(f),
-        }
-    }
 }
 
 /// A word that somebody is gone which is not taken in.

@@ -17,7 +17,7 @@ use super::{
     reason::Reason,
     server::{EstablishedReport, ServerReport},
     sightings::{Attestation, Sighting, Sightings},
-    word::Spoken,
+    word::{Gone, Spoken},
 };
 use crate::node::{NodeId, Role};
 
@@ -130,6 +130,16 @@ impl Situation {
         let is_heir =
             |(other, heir): (&NodeId, &Sighting)| *other > id && heir.is_alive() && heir.founder.addr == addr;
         addr != self.founder.addr && !self.sightings.nodes.iter().any(is_heir)
+    }
+
+    /// True if a node that somebody calls gone is alive, or one at the address that he calls so.
+    pub(super) fn answers(&self, gone: Gone) -> bool {
+        match gone {
+            Gone::Id(id) => self.is_in_view(id),
+            Gone::Addr(addr) => {
+                self.sightings.nodes.values().any(|node| node.is_alive() && node.founder.addr == addr)
+            }
+        }
     }
 
     /// True if gossip calls this node alive.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     advice::Decision, certificate::Certificate, cluster::Cluster, offer::Offer, reason::Reason,
-    server::ServerReport, server_id::ServerId,
+    server::ServerReport, server_id::ServerId, word::Gone,
 };
 use crate::node::NodeId;
 
@@ -27,6 +27,8 @@ pub struct Status {
     pub remarks: Vec<Reason>,
     /// The operators' foundings that are known, with those that have not accepted them.
     pub offers: Vec<Offer>,
+    /// The agents that operators have called gone for good and that have not answered since, each with the node at which it was said.
+    pub vouched: BTreeMap<Gone, NodeId>,
     /// The agent beside each server that holds data of the cluster.
     pub holders: BTreeMap<ServerId, NodeId>,
 }

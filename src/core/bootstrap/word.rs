@@ -106,6 +106,43 @@ impl Word {
     }
 }
 
+/// A node or an address that an operator calls gone for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gone {
+    /// A node.
+    Id(NodeId),
+    /// An address that a provider lists.
+    Addr(SocketAddr),
+}
+
+impl Gone {
+    /// The word that says so.
+    pub(super) fn said(self) -> Said {
+        match self {
+            Self::Id(id) => Said::GoneId(id),
+            Self::Addr(addr) => Said::GoneAddr(addr),
+        }
+    }
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Addr(addr) => addr.fmt(f),
+        }
+    }
+}
+
+/// Whom operators have called gone for good, each with the node at which it was said.
+pub(super) fn vouched(words: &BTreeMap<WordId, Signed<Word>>) -> impl Iterator<Item = (Gone, NodeId)> {
+    words.values().filter_map(|word| match word.said {
+        Said::GoneId(id) => Some((Gone::Id(id), word.node)),
+        Said::GoneAddr(addr) => Some((Gone::Addr(addr), word.node)),
+        Said::Keep { .. } | Said::Over(_) | Said::Forgotten(_) => None,
+    })
+}
+
 /// The clusters that operators have spoken about, by the words that stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Spoken {

@@ -42,6 +42,7 @@ impl Machine {
             fault: self.fault().cloned(),
             remarks: self.bootstrap.remarks().to_vec(),
             offers: self.bootstrap.offers(),
+            vouched: self.bootstrap.vouched(),
             holders: self.bootstrap.holders().clone(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
