@@ -10,11 +10,12 @@ use std::{collections::BTreeMap, time::Instant};
 use rand::rngs::StdRng;
 
 mod acceptor;
+mod admittance;
 mod advice;
 mod agreement;
 mod ballot;
 mod campaign;
-mod cbor;
+pub(crate) mod cbor;
 mod certificate;
 mod cluster;
 mod config;
@@ -70,6 +71,7 @@ use crate::{
     signing::NodeKey,
 };
 
+pub use admittance::{Admittance, Held};
 pub use advice::{Conflict, Decision, Group, Me};
 pub use ballot::Ballot;
 pub use certificate::{Acceptance, Certificate, Unproven};

@@ -274,6 +274,8 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         me: None,
         founders: None,
         voters: None,
+        members: None,
+        voting: None,
         certificate: founding.certificate.as_deref().cloned(),
         clusters: None,
         overrides: founding.offers.iter().map(offers::shown).collect(),
@@ -285,6 +287,10 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
             answer.me = Some(me(group));
             answer.founders = Some(founders(group));
             answer.voters = Some(group.voters.iter().map(voter).collect());
+            if let (Decision::Join(_), false) = (&founding.decision, group.members.is_empty()) {
+                answer.members = Some(group.members.iter().map(voter).collect());
+                answer.voting = Some(group.me.voter);
+            }
         }
         Decision::Conflict(Conflict { clusters, .. }) => answer.clusters = Some(clusters.clone()),
     }
