@@ -289,6 +289,8 @@ pub struct Settings {
     pub server_ca_file: Option<String>,
     pub server_cert_file: Option<String>,
     pub server_key_file: Option<String>,
+    pub voters: Option<u16>,
+    pub replace_failed: String,
     pub tag: Tags,
     pub bind: SocketAddr,
     pub advertise: Option<String>,

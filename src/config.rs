@@ -10,6 +10,7 @@ mod flag;
 mod flags;
 mod host;
 mod options;
+mod replacement;
 mod rules;
 pub(crate) mod value;
 
@@ -26,6 +27,7 @@ pub use self::{
     flags::FLAGS,
     host::Host,
     options::Options,
+    replacement::ReplaceFailed,
 };
 use crate::{
     bootstrap::{Admission, Terms},

@@ -8,6 +8,7 @@ mod bounds;
 mod discovery;
 mod events;
 mod founding;
+mod group;
 mod host_check;
 mod json;
 mod keys;

@@ -18,7 +18,8 @@ pub mod servers;
 pub mod snapshot;
 
 pub use chronik_core::{
-    admission, backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, signing, wire,
+    admission, backoff, bootstrap, choice, council, counters, gossip, machine, membership, node, quorum,
+    signing, wire,
 };
 use host::{accepting, descriptors, durable, reporter, watchdog};
 pub use host::{

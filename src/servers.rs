@@ -14,10 +14,13 @@ mod url;
 
 pub use self::{
     belonging::{Belonging, adopted},
-    driver::{Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember},
+    driver::{
+        Answer, Ask, AskError, Changing, DataError, DataPlace, Driver, Fault, Identity, MemberChange,
+        ServerMember, Sight,
+    },
     flag::ServerFlag,
     kind::{DataWords, DefaultEndpoint, Facts, Kind},
-    seen::{Leader, Seen},
+    seen::{Leader, Seen, SeenMember, SeenWait},
     tls::TlsFiles,
     url::Url,
 };

@@ -40,6 +40,7 @@ fn rows() -> Vec<(&'static str, Row)> {
         ("a UUID as `chronik-agent members` prints it", members()),
         ("with the ids that `chronik-agent members` lists", members()),
         ("no member is called {node:?}", members()),
+        ("several agents are called {node:?}", members()),
         ("no node {0} is known here", members()),
         ("no agent {unknown} is known", members()),
         ("no server {0} is known", members()),

@@ -8,6 +8,7 @@ mod discovery_aws;
 mod discovery_dns;
 mod disk;
 mod etcd;
+mod etcd_grows;
 mod etcd_server;
 mod wall_clock;
 

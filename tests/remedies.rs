@@ -31,6 +31,7 @@ const FOUNDING_API: &str = include_str!("founding_api.rs");
 const LOSING: &str = include_str!("scenarios/losing.rs");
 const FORMING: &str = include_str!("scenarios/forming.rs");
 const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
+const ETCD_GROWS: &str = include_str!("parts/etcd_grows.rs");
 const WORDS: &str = include_str!("../src/core/bootstrap/word.rs");
 
 fn rows() -> Vec<(&'static str, End)> {
@@ -67,6 +68,10 @@ fn rows() -> Vec<(&'static str, End)> {
         ("claim_unconfirmed", Remedy),
         ("server_disagrees", Remedy),
         ("removed_voter", Remedy),
+        ("voter_to_replace", Elsewhere(ETCD_GROWS, "a_dead_voter_is_replaced_by_a_joiner_without_a_hand")),
+        ("voter_down", Elsewhere(ETCD_GROWS, "a_dead_voter_is_replaced_by_a_joiner_without_a_hand")),
+        ("enough_voters", Itself),
+        ("not_admitted", Elsewhere(ETCD_GROWS, "a_fourth_votes_without_a_hand")),
         ("another_server", Elsewhere(FOUNDING_API, "a_second_server_beside_one_that_runs_is_told_to_wait")),
         ("server_id_taken", Elsewhere(MACHINE, "a_new_agent_beside_the_data_of_a_voter_is_that_voter")),
         ("voters_differ", Remedy),

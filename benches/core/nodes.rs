@@ -193,6 +193,7 @@ pub(super) fn machine(size: usize, expect: NonZeroU16, now: Instant) -> Machine 
         zone: Some("eu-central-1a".to_owned()),
         terms: Some(Terms::Count(expect)),
         admission: Admission::Found,
+        is_admitted_first: false,
         seed_gate: SeedGate::Patient,
         words: bootstrap::Words::Here,
         timing: bootstrap::BallotTiming::LAN,

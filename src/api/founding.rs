@@ -31,6 +31,13 @@ pub struct Bootstrap {
     /// The voters; absent like the founders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voters: Option<Vec<Voter>>,
+    /// All members on the leader's list, this server and those without a vote included, as they are listed; absent unless this server
+    /// joins and was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Voter>>,
+    /// False if this server was admitted without a vote; absent unless it joins and was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voting: Option<bool>,
     /// The proof that servers agreed on the founders, for `chronik-agent bootstrap verify`; absent if no agents did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,

@@ -208,7 +208,7 @@ fn is_told(decision: &Value) -> bool {
 
 /// True if both answers tell a server the same.
 fn is_same(one: &Value, other: &Value) -> bool {
-    ["decision", "cluster_id", "me", "founders", "voters"]
+    ["decision", "cluster_id", "me", "founders", "voters", "members"]
         .iter()
         .all(|field| one.get(field) == other.get(field))
 }

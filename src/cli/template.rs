@@ -47,8 +47,8 @@ pub(super) struct Filler {
     values: Value,
     known: String,
     decision: String,
-    /// True if the voters name this server already.
-    is_voter: bool,
+    /// True if the voters, or the members, name this server already.
+    is_member: bool,
     /// The ids of the founders, as `--founders` takes them.
     founders: String,
 }
@@ -57,7 +57,7 @@ impl Filler {
     /// Takes the values of the answer of `/v1/bootstrap`, that of `/v1/self` under `node`, and those that the user sets.
     pub(super) fn new(bootstrap: Json, node: Json, set: &[(String, String)]) -> Self {
         let decision = bootstrap["decision"].as_str().unwrap_or_default().to_owned();
-        let is_voter = bootstrap["me"]["voter"] == true;
+        let is_member = bootstrap["me"]["voter"] == true || bootstrap["members"].is_array();
         let founders = bootstrap["founders"].as_array().into_iter().flatten();
         let founders: Vec<&str> = founders.filter_map(|founder| founder["id"].as_str()).collect();
         let founders = founders.join(",");
@@ -73,12 +73,19 @@ impl Filler {
         }
         let known: Vec<&str> = values.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        Self { environment: environment(), values: Serde(values).into(), known, decision, is_voter, founders }
+        Self {
+            environment: environment(),
+            values: Serde(values).into(),
+            known,
+            decision,
+            is_member,
+            founders,
+        }
     }
 
     /// True if this server joins, and somebody has to admit it first.
     pub(super) fn is_to_be_admitted(&self) -> bool {
-        self.decision == "join" && !self.is_voter
+        self.decision == "join" && !self.is_member
     }
 
     /// Fills `text`; errors name its `place`.

@@ -8,9 +8,11 @@ use tracing_subscriber::filter::Targets;
 use super::{
     address::{Advertise, DEFAULT_GOSSIP_PORT, DEFAULT_HTTP_PORT, EndpointFlag, HttpAddr},
     choices::{LogFormat, Profile},
+    replacement::ReplaceFailed,
     value,
 };
 use crate::{
+    admission::VoterCount,
     bootstrap::{ClusterId, NamedFounders, SeedGate},
     node::{ClusterName, NodeName, Role, Tags},
     servers::{ServerFlag, TlsFiles},
@@ -53,6 +55,10 @@ pub struct Draft {
     pub server: Option<ServerFlag>,
     /// `--server-ca-file`, `--server-cert-file` and `--server-key-file`.
     pub server_tls: TlsFiles,
+    /// `--voters`; `None` keeps all, or as many as bootstrap.
+    pub voters: Option<VoterCount>,
+    /// `--replace-failed`.
+    pub replace_failed: ReplaceFailed,
     /// `--tag`.
     pub tags: Tags,
     /// `--bind`.
@@ -95,6 +101,8 @@ impl Default for Draft {
             endpoints: Vec::new(),
             server: None,
             server_tls: TlsFiles::default(),
+            voters: None,
+            replace_failed: ReplaceFailed::default(),
             tags: Tags::new(),
             bind: SocketAddr::from(([0, 0, 0, 0], DEFAULT_GOSSIP_PORT)),
             advertise: None,

@@ -153,6 +153,23 @@ pub const FLAGS: &[Flag] = &[
         show: |draft| texts(draft.server_tls.key.iter().map(|path| path.display())),
     },
     Flag {
+        name: "voters",
+        takes: Takes::One("N"),
+        help: "How many servers vote at most, an odd number, where the agents change the members (--server); the others run \
+               without a vote, or wait",
+        default: Some("all, or as many as bootstrap where servers without a vote cannot run"),
+        set: |draft, given| given.some(&mut draft.voters, value::voters),
+        show: |draft| texts(draft.voters),
+    },
+    Flag {
+        name: "replace-failed",
+        takes: Takes::One("DURATION|never"),
+        help: "How long a voter is gone before one that waits takes its place",
+        default: None,
+        set: |draft, given| given.one(&mut draft.replace_failed, value::replace_failed),
+        show: |draft| texts([draft.replace_failed]),
+    },
+    Flag {
         name: "tag",
         takes: Takes::Pairs("KEY=VALUE", InVariable(',')),
         help: "Free metadata for the others to see. Repeatable; several in the environment variable are separated by \
@@ -327,6 +344,8 @@ mod tests {
         ("server-ca-file", &["/ca"]),
         ("server-cert-file", &["/cert"]),
         ("server-key-file", &["/key"]),
+        ("voters", &["5"]),
+        ("replace-failed", &["never"]),
         ("tag", &["rack=", "zone=a=b"]),
         ("bind", &["[::]:1"]),
         ("advertise", &["eth0:9"]),

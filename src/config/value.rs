@@ -12,8 +12,12 @@ use ipnet::IpNet;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
-use super::address::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr};
+use super::{
+    address::{Advertise, DEFAULT_GOSSIP_PORT, EndpointFlag, HttpAddr},
+    replacement::ReplaceFailed,
+};
 use crate::{
+    admission::{InvalidVoterCount, VoterCount},
     bootstrap::SeedGate,
     choice::Choice,
     node::{InvalidName, TagKey},
@@ -117,6 +121,18 @@ pub(crate) fn http(text: &str) -> Result<HttpAddr, String> {
 }
 
 /// The kind of the server beside the agent, and where it is asked.
+/// Most voters, an odd number.
+pub(super) fn voters(text: &str) -> Result<VoterCount, String> {
+    let count = text.parse::<u16>().map_err(|_| {
+        "is no number of voters: write an odd one, such as 3 or 5, or leave the flag out".to_owned()
+    })?;
+    count.try_into().map_err(|error: InvalidVoterCount| error.advice())
+}
+
+pub(super) fn replace_failed(text: &str) -> Result<ReplaceFailed, String> {
+    text.parse()
+}
+
 pub(super) fn server(text: &str) -> Result<ServerFlag, String> {
     text.parse()
 }

@@ -37,7 +37,8 @@
 //!   majority and does not wait.
 //! - A voter is gone when the leader does not see it and its agent is failed, left, retired or forgotten for all living voters'
 //!   agents. Gone for `--replace-failed`, and with a majority of the others up, it is replaced: with learners, when one has
-//!   caught up, which gets its vote at once; without, when a joiner waits. An even list removes it without a joiner.
+//!   caught up, which gets its vote at once; without, when a joiner waits. An even list removes it without a joiner. A server that
+//!   takes no learner while it does not see a voter (etcd's own check of changes) has it removed when a joiner waits, too.
 //! - No more voters than `--voters`: with learners as many as come unless it is given, without as many as founded. The others
 //!   run without a vote, or wait.
 //! - Who leaves for good is removed first: one after another, from an odd list only while every other voter is up, never the last.
@@ -53,6 +54,8 @@
 //!
 //! - with learners, from a removal to the vote, where those are two changes (etcd): one round trip to the leader. The vote first
 //!   would be worse: then a failure costs the quorum although nobody comes back;
+//! - where no learner is taken beside the dead (etcd), from a removal to the newcomer's vote, unless a learner runs already, as with
+//!   `--voters 3` and four servers;
 //! - without learners, from a removal to the newcomer's start; and where others have left for good before, so that the list is odd
 //!   and smaller than `--voters`, from an admission to the newcomer's start. The number of founders alone does not keep an odd list
 //!   from growing there; a smaller `--voters`, given before they leave, does.

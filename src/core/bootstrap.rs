@@ -10,11 +10,12 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 use rand::rngs::StdRng;
 
 mod acceptor;
+mod admittance;
 mod advice;
 mod agreement;
 mod ballot;
 mod campaign;
-mod cbor;
+pub(crate) mod cbor;
 mod certificate;
 mod cluster;
 mod config;
@@ -71,6 +72,7 @@ use crate::{
     signing::NodeKey,
 };
 
+pub use admittance::{Admittance, Held};
 pub use advice::{Conflict, Decision, Group, Me};
 pub use ballot::Ballot;
 pub use certificate::{Acceptance, Certificate, Unproven};
@@ -312,8 +314,7 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Counts no more a node, or an address that never answered: an operator knows that it is gone for good. It counts again
-    /// once it is heard from.
+    /// Counts no more a node, or an address that never answered, which an operator calls gone for good, until it is heard from.
     ///
     /// # Errors
     /// It is alive, or does not count.

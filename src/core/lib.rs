@@ -5,6 +5,7 @@ pub mod admission;
 pub mod backoff;
 pub mod bootstrap;
 pub mod choice;
+pub mod council;
 pub mod counters;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

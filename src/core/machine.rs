@@ -1,6 +1,7 @@
 //! The whole pure core of an agent: gossip and the founding decision, and the news that each has for the other. The running
 //! agent and the simulator drive this same machine.
 
+mod councils;
 mod readers;
 mod review;
 mod saving;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rand::rngs::StdRng;
+use rand::{SeedableRng as _, rngs::StdRng};
 
 use self::{
     review::{Look, Review},
@@ -33,6 +34,7 @@ use crate::{
         self, Bootstrap, Decision, Doubt, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason,
         ServerId, ServerReport, Status,
     },
+    council::{Council, Taken},
     counters::Counters,
     gossip::{Dial, Event, ExchangeId, Gossip, JoinId, KeysId, NoAnswer, Peer, Transmit},
     membership::Membership,
@@ -72,6 +74,8 @@ pub struct Machine {
     founding: Status,
     /// The nodes that gossip was told to forget.
     forgotten: BTreeMap<NodeId, LastLife>,
+    /// Talk about the members of the servers.
+    council: Council,
     /// Events for the caller.
     events: VecDeque<Event>,
 }
@@ -89,6 +93,8 @@ impl Machine {
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
         let named = founding.terms.as_ref().and_then(bootstrap::Terms::named_digest);
         let NodeRecord { epoch, founding: record } = record;
+        let mut rng = rng;
+        let council = Council::new(StdRng::from_rng(&mut rng));
         let bootstrap = Bootstrap::new(founding, record, now, rng);
         let membership = gossip.membership();
         let quorum = Quorum { index: 1, ..Quorum::forming(&membership, expect) };
@@ -119,6 +125,7 @@ impl Machine {
             quorum,
             founding,
             forgotten: BTreeMap::new(),
+            council,
             events: VecDeque::new(),
         };
         machine.finish_input(now);
@@ -148,6 +155,9 @@ impl Machine {
         if self.bootstrap.poll_timeout().is_some_and(|due| due <= now) {
             self.bootstrap.handle_timeout(now);
             self.review.mark_outdated();
+        }
+        if self.council.poll_timeout().is_some_and(|due| due <= now) {
+            self.council.handle_timeout(now);
         }
     }
 
@@ -252,7 +262,8 @@ impl Machine {
 
     /// Time at which `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.gossip.poll_timeout(), self.bootstrap.poll_timeout()].into_iter().flatten().min()
+        let others = [self.bootstrap.poll_timeout(), self.council.poll_timeout()];
+        others.into_iter().chain([self.gossip.poll_timeout()]).flatten().min()
     }
 
     /// Ends a burst of input.
@@ -261,6 +272,9 @@ impl Machine {
             self.take_event(event, now);
         }
         self.follow_gossip();
+        while let Some((to, talk)) = self.council.poll_talk() {
+            self.gossip.send_founding(to, talk, now);
+        }
         let index = self.membership.index;
         let look = self.review.look(index, now);
         if look == Look::Changed || look == Look::Aged && self.has_aged(now) {
@@ -319,13 +333,7 @@ impl Machine {
     fn take_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::SaveEpoch(epoch) => self.start.begin(epoch),
-            Event::Founding(from, bytes) => match minicbor::decode::<Message>(&bytes) {
-                Ok(message) => {
-                    self.review.mark_outdated();
-                    self.bootstrap.handle_message(from, &message, now);
-                }
-                Err(error) => tracing::debug!(%from, %error, "founding message refused"),
-            },
+            Event::Founding(from, bytes) => self.take_message(from, &bytes, now),
             Event::ForeignLife(is_running) => {
                 let doubt = if is_running { Doubt::Copied } else { Doubt::RolledBack };
                 self.bootstrap().doubt(doubt, now);
@@ -346,6 +354,23 @@ impl Machine {
                 self.events.push_back(event);
             }
         }
+    }
+
+    fn take_message(&mut self, from: NodeId, bytes: &[u8], now: Instant) {
+        let known = (&self.gossip, &self.membership, &self.bootstrap);
+        match councils::take(&mut self.council, known, (from, bytes), now) {
+            Taken::Here => {}
+            Taken::Word(word) => self.bootstrap().hear_admittance(from, *word, now),
+            Taken::Foreign => match minicbor::decode::<Message>(bytes) {
+                Ok(message) => self.bootstrap().handle_message(from, &message, now),
+                Err(error) => tracing::debug!(%from, %error, "founding message refused"),
+            },
+        }
+    }
+
+    /// The talk about the members of the servers.
+    pub fn council(&mut self) -> &mut Council {
+        &mut self.council
     }
 
     /// The members.

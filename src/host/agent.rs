@@ -8,6 +8,7 @@ mod publish;
 mod replies;
 mod saving;
 mod settings;
+mod talks;
 
 use std::{
     io,
@@ -25,7 +26,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 pub use self::core::Ended;
-use self::core::{Core, Inputs};
+use self::core::{Core, Inputs, Outputs};
 use crate::{
     advertise,
     bootstrap::{FoundingRecord, NodeRecord},
@@ -38,7 +39,7 @@ use crate::{
     key_file::KeyFileError,
     machine::Machine,
     node::{Endpoints, Epoch},
-    reporter::Reporter,
+    reporter::{Reporter, Wished},
     retry_join::Source,
     servers::Driver,
     service_manager::ServiceManager,
@@ -142,6 +143,7 @@ pub struct Agent {
     sources: Vec<Source>,
     /// The driver of the server beside it, and what it announces of that.
     driver: Option<(Box<dyn Driver>, Endpoints)>,
+    wishes: mpsc::Receiver<Wished>,
     listeners: Vec<http::Listener>,
     token: Option<Token>,
     streams: tokio::net::TcpListener,
@@ -179,8 +181,8 @@ impl Agent {
             read_record: gossip::Record::read,
             seed: rng.next_u64(),
         };
-        let founding = settings::founding(&config, &settings);
         let driver = settings::driver(&config, &settings);
+        let founding = settings::founding(&config, &settings, driver.as_ref().map(|(driver, _)| &**driver));
         let gossip = Gossip::new(settings, started.instant)?;
         let me = *gossip.me();
         let founding_rng = StdRng::from_rng(&mut rng);
@@ -198,14 +200,16 @@ impl Agent {
         let reports = sources.iter().map(Source::report).collect();
         let inputs = Inputs { datagrams, asked, requested, updated };
         let (key_changes, changed_keys) = mpsc::channel(keys::QUEUE);
-        let (core, snapshots) =
-            Core::new(machine, state, inputs, Arc::new(about), reports, key_changes, new_key);
+        let (reporter, wishes) = mpsc::channel(talks::QUEUE);
+        let outputs = Outputs { key_changes, reporter };
+        let (core, snapshots) = Core::new(machine, state, inputs, Arc::new(about), reports, outputs, new_key);
         let handle = Handle::new(snapshots, commands);
         Ok(Self {
             config,
             core: Box::new(core),
             sources,
             driver,
+            wishes,
             listeners,
             token,
             streams: tcp,
@@ -235,10 +239,11 @@ impl Agent {
             let how = Box::pin(core.run(stop)).await;
             Task::Core(core, how)
         });
-        let (config, handle) = (self.config, self.handle.clone());
+        let (config, handle, wishes) = (self.config, self.handle.clone(), self.wishes);
+        let policy = settings::policy(&config);
         let reporter = self
             .driver
-            .map(|(driver, own)| Reporter::new(driver, own, config.cluster.clone(), handle.clone()));
+            .map(|driver| Reporter::new(driver, config.cluster.clone(), policy, handle.clone(), wishes));
         tasks.spawn(async move {
             let mut api_stops = api_stops;
             let stop = async move {

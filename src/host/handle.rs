@@ -1,6 +1,14 @@
 //! The client's end of the running agent, inside this process: the latest snapshot, and a way to send requests.
 
-use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc};
+mod council;
+mod not_done;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -9,10 +17,16 @@ use crate::{
         ClusterId, DataLoss, Decision, EstablishedReport, ForgetRefused, Gone, OverrideRefused,
         ReportRefused, ResetRefused, ResolveRefused, ServerId, ServerReport, VouchRefused,
     },
+    council::{Account, Outcome, Verb},
     node::NodeId,
     servers::Seen,
     snapshot::Snapshot,
     wire::{KeyChange, Keyring, MemberKeys},
+};
+
+pub use self::{
+    council::CouncilCommand,
+    not_done::{NotDone, Stopped, Unwritten},
 };
 
 /// The way back of an answer that depends on the disk: `Refused` holds an `R`.
@@ -63,6 +77,8 @@ pub enum Command {
         /// Its own list of voters, while that is to be compared with the one that counts here.
         list: Option<EstablishedReport>,
     },
+    /// A request about the members of the servers.
+    Council(CouncilCommand),
     /// An operator's word on the clusters of this name.
     Resolve {
         /// The cluster.
@@ -146,31 +162,6 @@ pub struct JoinOutcome {
     pub addr: SocketAddr,
     /// The reason why it failed; `None` if it worked. A contact with oneself is a failure.
     pub error: Option<String>,
-}
-
-/// The agent has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the agent has stopped")]
-pub struct Stopped;
-
-/// A request that was taken in and is not on disk: a crash would lose it. It is written once the disk takes it. A reset
-/// is not done at all then, and has to be asked for again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not on disk yet: {0}")]
-pub struct Unwritten(pub String);
-
-/// The reason why a request is not done; `R` is the machine's refusal of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotDone<R> {
-    /// The agent has stopped.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The disk refuses it.
-    #[error(transparent)]
-    Unwritten(#[from] Unwritten),
-    /// It contradicts what is known here.
-    #[error("{0}")]
-    Refused(R),
 }
 
 /// A cheap, cloneable hold on the running agent.
@@ -279,6 +270,35 @@ impl Handle {
     ) -> Result<(), Stopped> {
         let command = Command::See { seen: Box::new(seen), is_silent, list };
         self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Asks the other servers' agents for their accounts, each with whom of `about` it sees away.
+    ///
+    /// # Errors
+    /// `Stopped` if the agent has ended.
+    pub async fn survey(&self, about: BTreeSet<NodeId>) -> Result<BTreeMap<NodeId, Account>, Stopped> {
+        self.ask(|reply| Command::Council(CouncilCommand::Survey { about, reply })).await
+    }
+
+    /// Passes on what concerns the members of the servers and needs no answer.
+    ///
+    /// # Errors
+    /// `Stopped` if the agent has ended.
+    pub async fn council(&self, command: CouncilCommand) -> Result<(), Stopped> {
+        self.commands.send(Command::Council(command)).await.map_err(|_| Stopped)
+    }
+
+    /// Takes an operator's wish to the agent beside the leader; without a ticket it asks for a plan.
+    ///
+    /// # Errors
+    /// `Stopped` if the agent has ended.
+    pub async fn wish(
+        &self,
+        leader: NodeId,
+        (verb, node): (Verb, String),
+        ticket: Option<u64>,
+    ) -> Result<Outcome, Stopped> {
+        self.ask(|reply| Command::Council(CouncilCommand::Wish { leader, verb, node, ticket, reply })).await
     }
 
     /// Says of a cluster that it is the one that is meant, or that it is over.

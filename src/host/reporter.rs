@@ -1,15 +1,29 @@
 //! The reporter: asks the server beside the agent every few seconds, by its driver, and passes on what it says, as the server
 //! itself could over the API.
 
+mod admitting;
+mod changing;
 mod complaint;
 mod list;
+mod sight;
+mod wishes;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::{complaint::Complaint, list::List};
+use tokio::sync::mpsc;
+
+use self::{
+    changing::{Changing, Members},
+    complaint::Complaint,
+    list::List,
+};
+pub(crate) use self::{
+    sight::Policy,
+    wishes::{Answering, Wished},
+};
 use crate::{
     bootstrap::{Cluster, ClusterId, EstablishedReport, ServerReport},
     choice::Choice as _,
@@ -21,6 +35,8 @@ use crate::{
 
 /// Pause between two answers: a change of the members is told to all within seconds, and a server notices nothing of it.
 const EVERY: Duration = Duration::from_secs(2);
+/// Pause while members come or go: somebody waits for each step.
+const WHILE_CHANGING: Duration = Duration::from_millis(500);
 /// The bound on one answer, should a driver not keep its own.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Questions in a row without an answer after which the server counts as silent: one may fall into its restart.
@@ -31,7 +47,7 @@ const DIFFERS_AFTER: u32 = 2;
 /// The task beside one server.
 #[derive(Debug)]
 pub(crate) struct Reporter {
-    driver: Box<dyn Driver>,
+    driver: Arc<dyn Driver>,
     /// The addresses of the server that the agent announces.
     own: Endpoints,
     /// The cluster's name.
@@ -44,6 +60,9 @@ pub(crate) struct Reporter {
     /// Looks in a row at which the server's list was another than the one that counts.
     differing: u32,
     told: Option<Told>,
+    changing: Changing,
+    /// Wishes of operators.
+    wishes: mpsc::Receiver<Wished>,
 }
 
 /// The list that was reported last.
@@ -57,11 +76,28 @@ struct Told {
 
 impl Reporter {
     /// A reporter by this driver, for an agent of the cluster called `name` that announces `own`.
-    pub(crate) fn new(driver: Box<dyn Driver>, own: Endpoints, name: ClusterName, handle: Handle) -> Self {
+    pub(crate) fn new(
+        (driver, own): (Box<dyn Driver>, Endpoints),
+        name: ClusterName,
+        policy: Policy,
+        handle: Handle,
+        wishes: mpsc::Receiver<Wished>,
+    ) -> Self {
         let server = format!("{}={}", driver.kind().word(), driver.place());
-        let complaint = Complaint::new(server.clone());
-        let seen = Seen::unasked(server);
-        Self { driver, own, name, handle, seen, complaint, failures: 0, differing: 0, told: None }
+        let driver: Arc<dyn Driver> = driver.into();
+        Self {
+            changing: Changing::new(driver.clone(), own.clone(), policy, handle.clone()),
+            complaint: Complaint::new(server.clone()),
+            seen: Seen::unasked(server),
+            driver,
+            own,
+            name,
+            handle,
+            failures: 0,
+            differing: 0,
+            told: None,
+            wishes,
+        }
     }
 
     /// Asks for ever, until the agent has stopped.
@@ -70,13 +106,26 @@ impl Reporter {
             return;
         }
         while self.look().await.is_ok() {
-            tokio::time::sleep(EVERY).await;
+            let pause = if self.changing.is_under_way { WHILE_CHANGING } else { EVERY };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                Some(wished) = self.wishes.recv() => {
+                    let ready = self.ready().await;
+                    if self.changing.grant(wished, ready).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
 
-    async fn look(&mut self) -> Result<(), Stopped> {
+    async fn ask(&self) -> Result<Answer, AskError> {
         let late = |_| Err(self.error(Fault::Silent(ANSWER_WITHIN)));
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.driver.ask()).await.unwrap_or_else(late);
+        tokio::time::timeout(ANSWER_WITHIN, self.driver.ask()).await.unwrap_or_else(late)
+    }
+
+    async fn look(&mut self) -> Result<(), Stopped> {
+        let asked = self.ask().await;
         let snapshot = self.handle.snapshot();
         match asked {
             Ok(answer) => match self.stranger(&answer, &snapshot) {
@@ -102,6 +151,7 @@ impl Reporter {
     async fn fail(&mut self, trouble: String, is_news: bool) -> Result<(), Stopped> {
         self.failures = self.failures.saturating_add(1);
         self.differing = 0;
+        self.changing.is_under_way = false;
         self.complaint.make(&trouble, is_news, now());
         let seen = Seen { answers: false, leader: None, troubles: vec![trouble], ..self.seen.clone() };
         self.see(seen, None).await
@@ -164,6 +214,7 @@ impl Reporter {
         let mut troubles = answer.troubles.clone();
         let list = List::of(kind, &answer, snapshot);
         let mut differing = None;
+        let mut members = Members::default();
         match (belonging, cluster) {
             (Belonging::Same(id), Some(cluster)) => {
                 let report = list.report(id, &answer);
@@ -171,23 +222,12 @@ impl Reporter {
                     troubles.extend(self.tell(report, list.clone(), cluster).await?);
                 }
                 differing = self.difference(&list, id, &answer);
+                members = self.changing.admit(&answer, cluster).await?;
+                troubles.extend(self.changing.trouble());
             }
-            (Belonging::Open, Some(cluster)) => troubles.push(format!(
-                "{} at {} does not prove that it is of cluster {}: start it by `chronik-agent exec`, or report it with \
-                 `chronik-agent bootstrap complete`",
-                kind.word(),
-                self.driver.place(),
-                cluster.id
-            )),
-            (Belonging::Other(_), Some(cluster)) => troubles.push(format!(
-                "{} at {} is of its own cluster {}, and not of {}: give it an empty data directory and start it by \
-                 `chronik-agent exec`, or say with --server where the one beside this agent is asked",
-                kind.word(),
-                self.driver.place(),
-                answer.identity.group,
-                cluster.id
-            )),
-            (_, None) => {}
+            (_, cluster) => {
+                troubles.extend(cluster.and_then(|cluster| self.doubt(belonging, &answer, cluster)))
+            }
         }
         match troubles.first() {
             Some(trouble) => self.complaint.make(trouble, true, now()),
@@ -208,10 +248,30 @@ impl Reporter {
             leader,
             voters: answer.members.iter().filter(|member| member.votes).count(),
             applied: answer.index,
+            members: members.listed,
+            waits: members.waits,
             troubles,
             ..self.seen.clone()
         };
         self.see(seen, differing).await
+    }
+
+    /// The trouble with a server that is not proven to be of the cluster that is known here.
+    fn doubt(&self, belonging: Belonging, answer: &Answer, cluster: &Cluster) -> Option<String> {
+        let (kind, place) = (self.driver.kind().word(), self.driver.place());
+        match belonging {
+            Belonging::Same(_) => None,
+            Belonging::Open => Some(format!(
+                "{kind} at {place} does not prove that it is of cluster {}: start it by `chronik-agent exec`, or report it with \
+                 `chronik-agent bootstrap complete`",
+                cluster.id
+            )),
+            Belonging::Other(_) => Some(format!(
+                "{kind} at {place} is of its own cluster {}, and not of {}: give it an empty data directory and start it by \
+                 `chronik-agent exec`, or say with --server where the one beside this agent is asked",
+                answer.identity.group, cluster.id
+            )),
+        }
     }
 
     /// True if the list says what this agent has not reported, or is not the one that counts: a wrong one is refuted by those
@@ -223,6 +283,30 @@ impl Reporter {
                 && (list.is_of(cluster) || told.counting == cluster.config_index)
         });
         !cluster.established || !is_told
+    }
+
+    /// A fresh answer and the cluster, if this agent stands beside the leader of a cluster that is known here.
+    async fn ready(&self) -> Result<(Answer, Cluster), String> {
+        let kind = self.driver.kind().word();
+        let answer = self.ask().await.map_err(|error| format!("{kind} at {error}"))?;
+        let snapshot = self.handle.snapshot();
+        if let Some(trouble) = self.stranger(&answer, &snapshot) {
+            return Err(trouble);
+        }
+        if answer.leader.as_ref() != Some(&answer.identity.member) {
+            return Err(
+                "the server beside this agent does not lead any more: ask again in a moment".to_owned()
+            );
+        }
+        let cluster = snapshot.founding.cluster.clone();
+        let belonging = Belonging::of(&*self.driver, &self.name, &answer.identity, cluster.as_ref());
+        match (belonging, cluster) {
+            (Belonging::Same(_), Some(cluster)) => Ok((answer, cluster)),
+            _ => Err(format!(
+                "{kind} at {} does not prove that it is of the cluster that is known here: see `chronik-agent self`",
+                self.driver.place()
+            )),
+        }
     }
 
     /// Reports the list; returns the trouble, if it is not taken in.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::{
     answer::Answer,
     body::read,
+    group,
     json::{done, json},
     offers,
     problem::Problem,
@@ -23,8 +24,8 @@ use super::{
 use crate::{
     api::{self, founding as shape},
     bootstrap::{
-        Cluster, ClusterId, Conflict, DataLoss, Decision, EstablishedReport, Gone, Group, Reason,
-        ResetRefused, Server, ServerId, ServerReport, Status, Voter, VoterRef,
+        Cluster, ClusterId, Conflict, DataLoss, Decision, EstablishedReport, Gone, Reason, ResetRefused,
+        Server, ServerId, ServerReport, Status, VoterRef,
     },
     handle::{NotDone, Verdict},
     node::Epoch,
@@ -274,6 +275,8 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         me: None,
         founders: None,
         voters: None,
+        members: None,
+        voting: None,
         certificate: founding.certificate.as_deref().cloned(),
         clusters: None,
         overrides: founding.offers.iter().map(offers::shown).collect(),
@@ -283,9 +286,13 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
     match &founding.decision {
         Decision::Wait { .. } => {}
         Decision::Bootstrap(group) | Decision::Resume(group) | Decision::Join(group) => {
-            answer.me = Some(me(group));
-            answer.founders = Some(founders(group));
-            answer.voters = Some(group.voters.iter().map(voter).collect());
+            answer.me = Some(group::me(group));
+            answer.founders = Some(group::founders(group));
+            answer.voters = Some(group.voters.iter().map(group::voter).collect());
+            if let (Decision::Join(_), false) = (&founding.decision, group.members.is_empty()) {
+                answer.members = Some(group.members.iter().map(group::voter).collect());
+                answer.voting = Some(group.me.voter);
+            }
         }
         Decision::Conflict(Conflict { clusters, .. }) => answer.clusters = Some(clusters.clone()),
     }
@@ -368,28 +375,4 @@ fn reasons(founding: &Status) -> Vec<shape::Reason> {
         reasons.push(reason(fault));
     }
     reasons
-}
-
-fn me(group: &Group) -> shape::Me {
-    shape::Me { founder: group.me.founder, voter: group.me.voter, ordinal: group.me.ordinal }
-}
-
-fn founders(group: &Group) -> Vec<shape::Founder> {
-    let founders = (1..).zip(&group.founders).map(|(ordinal, founder)| shape::Founder {
-        ordinal,
-        id: founder.id,
-        name: founder.name.clone(),
-        addr: founder.addr,
-        endpoints: founder.endpoints.clone(),
-    });
-    founders.collect()
-}
-
-fn voter(voter: &Voter) -> shape::Voter {
-    shape::Voter {
-        ordinal: voter.ordinal,
-        id: voter.id,
-        name: voter.name.as_ref().map(|name| name.0.clone()),
-        endpoints: voter.endpoints.clone(),
-    }
 }

@@ -32,6 +32,8 @@ pub(super) fn settings(config: &Config) -> api::Settings {
         server_ca_file: shown(config.server_tls.ca.as_ref()),
         server_cert_file: shown(config.server_tls.cert.as_ref()),
         server_key_file: shown(config.server_tls.key.as_ref()),
+        voters: config.voters.map(|voters| u16::try_from(voters.get()).unwrap_or(u16::MAX)),
+        replace_failed: config.replace_failed.to_string(),
         tag: config.tags.clone(),
         bind: config.bind,
         advertise: config.advertise.as_ref().map(ToString::to_string),

@@ -1,11 +1,12 @@
 //! A driver: everything that the agent knows of one kind of server.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, io, path::PathBuf, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 use super::kind::Kind;
 use crate::{
+    admission,
     bootstrap::{Founding, ServerId},
     choice::Choice as _,
 };
@@ -30,14 +31,67 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Asks the server. Ends within four seconds, and holds a bounded answer.
     fn ask(&self) -> Ask<'_>;
+
+    /// The abilities of such servers where members come and go; `None` where nothing here can change the list.
+    fn ability(&self) -> Option<admission::Kind>;
+
+    /// The members of an answer that run, by the names that they have in it, as they are seen from this host at this moment. Ends
+    /// within two seconds.
+    fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a>;
+
+    /// Makes one change of the members, at the server beside the agent, which leads. Ends within six seconds.
+    fn change<'a>(&'a self, change: &'a MemberChange) -> Changing<'a>;
 }
 
 /// Time for one answer of a server, with all the questions that it takes. A server on the same host answers within
 /// milliseconds; one that waits for its disk may take a second.
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(4);
 
+/// Time for the look at all members, side by side: one on a host that is gone gives no answer at all.
+pub(super) const SIGHT_WITHIN: Duration = Duration::from_millis(1_500);
+/// Time for one change: etcd gives up by itself after seven seconds, and the others are waited for no longer than it takes them to
+/// elect a new leader.
+pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(5);
+
 /// An answer that is awaited.
 pub type Ask<'a> = BoxFuture<'a, Result<Answer, AskError>>;
+
+/// The members that run, by the server's names for them.
+pub type Sight<'a> = BoxFuture<'a, BTreeSet<String>>;
+
+/// A change under way.
+pub type Changing<'a> = BoxFuture<'a, Result<(), AskError>>;
+
+/// One change of a server's members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Takes a server in, which is started after that.
+    Admit {
+        /// Its name for people.
+        name: String,
+        /// Its address for other members, `HOST:PORT`.
+        address: String,
+        /// True if it votes at once; never where there are learners.
+        votes: bool,
+    },
+    /// Gives a member its vote.
+    Promote {
+        /// The server's name for it.
+        member: String,
+    },
+    /// Takes a member off the list.
+    Remove {
+        /// The server's name for it.
+        member: String,
+    },
+    /// Gives a member another address.
+    Move {
+        /// The server's name for it.
+        member: String,
+        /// Its address for other members, `HOST:PORT`.
+        address: String,
+    },
+}
 
 /// The identity of a server as its data has it: it is lost with the data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +158,10 @@ pub struct ServerMember {
     pub addresses: Vec<String>,
     /// False for one that only follows.
     pub votes: bool,
+    /// True if the list shows that it has run under this name, false if it shows the contrary; `None` where it does not tell.
+    pub has_run: Option<bool>,
+    /// True if the server's own word is that it runs, false if that it does not; `None` where it says nothing.
+    pub is_up: Option<bool>,
 }
 
 /// A server that gave no good answer, and where it was asked.
@@ -133,6 +191,9 @@ pub enum Fault {
     /// It answers with a status that is no success.
     #[error("answered with status {0}: look at the server's log, or say with --server where it is asked")]
     Status(u16),
+    /// It does not do what it is asked to.
+    #[error("refuses ({0}): look at the server's log")]
+    Refused(String),
     /// It sends elsewhere, where nobody follows: another server's answer is not this one's.
     #[error("redirects to {0:?}: say with --server where the server beside this agent itself is asked")]
     Redirect(String),

@@ -1,21 +1,28 @@
 //! etcd, 3.4 or later: asked through the gateway of its v3 API, and on its peer port before it has a leader.
 
 mod identity;
+mod list;
 mod wal;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
 
 use chronik_providers::Address;
-use serde::Deserialize;
+use futures_util::future::join_all;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, json};
 
+use self::list::{List, Member, Status, hex};
 use super::{
     driver::{
-        ASK_WITHIN, Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember,
+        ASK_WITHIN, Answer, Ask, AskError, CHANGE_WITHIN, Changing, DataError, DataPlace, Driver, Fault,
+        Identity, MemberChange, SIGHT_WITHIN, ServerMember, Sight,
     },
     kind::{DataWords, DefaultEndpoint, Facts, Kind},
     request::{Client, Reply},
 };
-use crate::{bootstrap::Founding, node::Endpoints};
+use crate::{admission, bootstrap::Founding, node::Endpoints};
 
 /// The port of other members, and that of clients, where etcd listens unless it is told otherwise.
 pub(super) const FACTS: Facts = Facts {
@@ -31,6 +38,14 @@ const QUESTION_WITHIN: Duration = Duration::from_millis(1_300);
 const STATUS: &str = "/v3/maintenance/status";
 const LIST: &str = "/v3/cluster/member/list";
 const PEERS: &str = "/members";
+const ADD: &str = "/v3/cluster/member/add";
+const PROMOTE: &str = "/v3/cluster/member/promote";
+const REMOVE: &str = "/v3/cluster/member/remove";
+const UPDATE: &str = "/v3/cluster/member/update";
+/// Room for one learner (`maxLearners`), a removal and a vote are two changes, and no learner is taken while a voter is not connected,
+/// by the check of changes that stays on (`mayAddMember`; seen with 3.4.23: "unhealthy cluster").
+const ABILITY: admission::Kind =
+    admission::Kind { learner_room: 1, can_swap: false, admits_beside_the_dead: false };
 const _: () = assert!(QUESTION_WITHIN.as_millis() * 3 < ASK_WITHIN.as_millis());
 
 /// An etcd beside its agent.
@@ -50,7 +65,7 @@ impl Etcd {
     }
 
     async fn question(&self, path: &str) -> Result<Reply, AskError> {
-        self.clients.send(path, Some("{}"), QUESTION_WITHIN).await
+        self.clients.send(path, Some(Bytes::from_static(b"{}")), QUESTION_WITHIN).await
     }
 
     async fn answer(&self) -> Result<Answer, AskError> {
@@ -62,6 +77,7 @@ impl Etcd {
             Err(error) => return Err(error),
         };
         match status {
+            Some(status) if status.leader != 0 && status.learns => self.learning(status).await,
             Some(status) if status.leader != 0 => self.led(status).await,
             status => self.leaderless(status).await,
         }
@@ -90,6 +106,38 @@ impl Etcd {
         })
     }
 
+    /// A learner gives its list on its peer port alone: what it has applied of it.
+    async fn learning(&self, status: Status) -> Result<Answer, AskError> {
+        let peers = self.peers.as_ref().ok_or_else(|| {
+            let problem = "it is a learner, and its agent announces no port of other members".to_owned();
+            self.clients.fault(STATUS, Fault::NotUnderstood(problem))
+        })?;
+        let (group, members) = self.listed_by(peers).await?;
+        let identity = status.header.identity();
+        if group != identity.group {
+            let other = format!("a member of cluster {group}");
+            return Err(peers.fault(PEERS, Fault::TwoServers(identity.member, other)));
+        }
+        Ok(Answer {
+            identity,
+            version: Some(status.version),
+            leader: Some(hex(status.leader)),
+            index: Some(status.applied),
+            members,
+            troubles: status.errors,
+        })
+    }
+
+    /// The cluster and the members that an etcd tells other members of.
+    async fn listed_by(&self, peers: &Client) -> Result<(String, Vec<ServerMember>), AskError> {
+        let reply = peers.send(PEERS, None, QUESTION_WITHIN).await?;
+        let not_understood = |problem: &str| peers.fault(PEERS, Fault::NotUnderstood(problem.to_owned()));
+        let group = group_of(&reply).ok_or_else(|| not_understood("it names no cluster"))?;
+        let members: Vec<Member> =
+            serde_json::from_slice(&reply.body).map_err(|error| not_understood(&error.to_string()))?;
+        Ok((group, members.into_iter().map(ServerMember::from).collect()))
+    }
+
     /// An etcd without a leader says on its peer port who it is, and which members it was started with.
     async fn leaderless(&self, status: Option<Status>) -> Result<Answer, AskError> {
         let none =
@@ -106,20 +154,58 @@ impl Etcd {
                 troubles: none(),
             });
         };
-        let reply = peers.send(PEERS, None, QUESTION_WITHIN).await?;
         let not_understood = |problem: &str| peers.fault(PEERS, Fault::NotUnderstood(problem.to_owned()));
-        let group = reply.headers.get("x-etcd-cluster-id").and_then(|id| id.to_str().ok());
-        let group = group.and_then(|id| u64::from_str_radix(id, 16).ok());
-        let group = group.ok_or_else(|| not_understood("it names no cluster"))?;
-        let members: Vec<Member> =
-            serde_json::from_slice(&reply.body).map_err(|error| not_understood(&error.to_string()))?;
-        let members: Vec<ServerMember> = members.into_iter().map(ServerMember::from).collect();
+        let (group, members) = self.listed_by(peers).await?;
         let mine = peers.url().authority();
         let me = members.iter().find(|member| member.addresses.contains(&mine));
         let me = me.ok_or_else(|| not_understood("no member has the address that its agent announces"))?;
-        let identity = Identity { group: hex(group), member: me.member.clone() };
+        let identity = Identity { group, member: me.member.clone() };
         let version = status.map(|status| status.version);
         Ok(Answer { identity, version, leader: None, index: None, members, troubles: none() })
+    }
+
+    /// True if an etcd of this cluster answers at this address of other members.
+    async fn runs_at(&self, address: &str, group: &str) -> bool {
+        let Ok(Address { host, port: Some(port) }) = address.parse::<Address>() else { return false };
+        let client = self.clients.elsewhere(host, port.get());
+        let reply = client.send(PEERS, None, SIGHT_WITHIN).await;
+        reply.is_ok_and(|reply| group_of(&reply).as_deref() == Some(group))
+    }
+
+    async fn change_members(&self, change: &MemberChange) -> Result<(), AskError> {
+        let url = async |address: &str| Ok(format!("{}://{address}", self.scheme_of_peers().await?));
+        let (path, body) = match change {
+            MemberChange::Admit { address, votes, .. } => {
+                (ADD, json!({"peerURLs": [url(address).await?], "isLearner": !votes}))
+            }
+            MemberChange::Promote { member } => (PROMOTE, json!({"ID": self.id_of(member)?})),
+            MemberChange::Remove { member } => (REMOVE, json!({"ID": self.id_of(member)?})),
+            MemberChange::Move { member, address } => {
+                (UPDATE, json!({"ID": self.id_of(member)?, "peerURLs": [url(address).await?]}))
+            }
+        };
+        self.made(path, &body).await
+    }
+
+    async fn made(&self, path: &str, body: &Value) -> Result<(), AskError> {
+        let reply = self.clients.send(path, Some(body.to_string().into()), CHANGE_WITHIN).await?;
+        self.understand::<IgnoredAny>(path, &reply).map(|_| ())
+    }
+
+    /// The id of a member as the gateway takes it: a decimal number in a text.
+    fn id_of(&self, member: &str) -> Result<String, AskError> {
+        let id = u64::from_str_radix(member, 16);
+        let not_understood =
+            |_| self.clients.fault(LIST, Fault::NotUnderstood(format!("{member:?} is no member's id")));
+        id.map(|id| id.to_string()).map_err(not_understood)
+    }
+
+    /// The scheme by which the members of this cluster speak with each other.
+    async fn scheme_of_peers(&self) -> Result<String, AskError> {
+        let reply = self.question(LIST).await?;
+        let list: List = self.understand(LIST, &reply)?;
+        let none = || self.clients.fault(LIST, Fault::NotUnderstood("no member has a peer URL".to_owned()));
+        list.scheme().ok_or_else(none)
     }
 
     fn understand<T: for<'a> Deserialize<'a>>(&self, path: &str, reply: &Reply) -> Result<T, AskError> {
@@ -156,122 +242,26 @@ impl Driver for Etcd {
     fn ask(&self) -> Ask<'_> {
         Box::pin(self.answer())
     }
-}
 
-/// An id in the form in which etcd logs and prints it.
-fn hex(id: u64) -> String {
-    format!("{id:x}")
-}
-
-/// A 64-bit number, which the gateway writes as a text, and the peer port as a number.
-fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Text(String),
-        Number(u64),
+    fn ability(&self) -> Option<admission::Kind> {
+        Some(ABILITY)
     }
-    match Written::deserialize(deserializer)? {
-        Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        Written::Number(number) => Ok(number),
+
+    fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a> {
+        let looks = answer.members.iter().map(async |member| {
+            let runs = member.addresses.iter().map(|address| self.runs_at(address, &answer.identity.group));
+            join_all(runs).await.contains(&true).then(|| member.member.clone())
+        });
+        Box::pin(async { join_all(looks).await.into_iter().flatten().collect::<BTreeSet<_>>() })
+    }
+
+    fn change<'a>(&'a self, change: &'a MemberChange) -> Changing<'a> {
+        Box::pin(self.change_members(change))
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Header {
-    #[serde(deserialize_with = "number")]
-    cluster_id: u64,
-    #[serde(deserialize_with = "number")]
-    member_id: u64,
-}
-
-impl Header {
-    fn identity(&self) -> Identity {
-        Identity { group: hex(self.cluster_id), member: hex(self.member_id) }
-    }
-}
-
-/// The answer about the server itself. Zeros are left out.
-#[derive(Debug, Deserialize)]
-struct Status {
-    header: Header,
-    #[serde(default)]
-    version: String,
-    #[serde(default, deserialize_with = "number")]
-    leader: u64,
-    #[serde(default, rename = "raftAppliedIndex", deserialize_with = "number")]
-    applied: u64,
-    #[serde(default)]
-    errors: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct List {
-    header: Header,
-    members: Vec<Member>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Member {
-    #[serde(alias = "ID", deserialize_with = "number")]
-    id: u64,
-    #[serde(default)]
-    name: String,
-    #[serde(default, rename = "peerURLs")]
-    peers: Vec<String>,
-    #[serde(default, rename = "isLearner")]
-    learns: bool,
-}
-
-impl From<Member> for ServerMember {
-    fn from(member: Member) -> Self {
-        let address = |url: String| url.split_once("://").map_or(url.clone(), |(_, rest)| rest.to_owned());
-        Self {
-            member: hex(member.id),
-            name: member.name,
-            addresses: member.peers.into_iter().map(address).collect(),
-            votes: !member.learns,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As etcd 3.4.23 answers.
-    const STATUS_ANSWER: &str = r#"{"header":{"cluster_id":"18442473120952679702","member_id":"15755076947241765032",
-        "revision":"1","raft_term":"2"},"version":"3.4.23","dbSize":"20480","leader":"15755076947241765032","raftIndex":"4",
-        "raftTerm":"2","raftAppliedIndex":"4","dbSizeInUse":"16384"}"#;
-    const PEERS_ANSWER: &str = r#"[{"id":15755076947241765032,"peerURLs":["http://127.0.0.1:33380"],"name":"default",
-        "clientURLs":["http://127.0.0.1:33379"]},{"id":7,"isLearner":true,"peerURLs":["https://[::1]:2380"]}]"#;
-
-    #[test]
-    fn answers_are_understood() {
-        let status: Status = serde_json::from_str(STATUS_ANSWER).unwrap();
-        let identity =
-            Identity { group: "fff0d3975212fd16".to_owned(), member: "daa54702714a88a8".to_owned() };
-        assert_eq!(status.header.identity(), identity);
-        assert_eq!((hex(status.leader), status.applied), (identity.member.clone(), 4));
-        let members: Vec<Member> = serde_json::from_str(PEERS_ANSWER).unwrap();
-        let members: Vec<ServerMember> = members.into_iter().map(ServerMember::from).collect();
-        let member = |member: &str, name: &str, address: &str, votes| ServerMember {
-            member: member.to_owned(),
-            name: name.to_owned(),
-            addresses: vec![address.to_owned()],
-            votes,
-        };
-        let expected = [
-            member(&identity.member, "default", "127.0.0.1:33380", true),
-            member("7", "", "[::1]:2380", false),
-        ];
-        assert_eq!(members, expected);
-    }
-
-    #[test]
-    fn an_etcd_without_a_leader_leaves_zeros_out() {
-        let text = r#"{"header":{"cluster_id":"1","member_id":"2"},"version":"3.4.23","errors":["etcdserver: no leader"]}"#;
-        let status: Status = serde_json::from_str(text).unwrap();
-        assert_eq!((status.leader, status.applied, status.errors.len()), (0, 0, 1));
-    }
+/// The cluster of an etcd that answers on its peer port.
+fn group_of(reply: &Reply) -> Option<String> {
+    let group = reply.headers.get("x-etcd-cluster-id")?.to_str().ok()?;
+    u64::from_str_radix(group, 16).ok().map(hex)
 }

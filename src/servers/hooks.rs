@@ -1,7 +1,7 @@
 //! Any server, by programs of the user's own: `members` in a directory asks it, and writes what it found as JSON.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -16,16 +16,22 @@ use tokio::{
 
 use super::{
     driver::{
-        ASK_WITHIN, Answer, Ask, AskError, DataError, DataPlace, Driver, Fault, Identity, ServerMember,
+        ASK_WITHIN, Answer, Ask, AskError, Changing, DataError, DataPlace, Driver, Fault, Identity,
+        MemberChange, ServerMember, Sight,
     },
     kind::{Facts, Kind},
 };
-use crate::{bootstrap::Founding, node::Endpoints};
+use crate::{admission, bootstrap::Founding, node::Endpoints};
 
 /// Nothing is known of such a server but what its programs say.
 pub(super) const FACTS: Facts = Facts { endpoints: &[], default_url: None, data: None };
 
 const MEMBERS: &str = "members";
+const ADMIT: &str = "admit";
+const REMOVE: &str = "remove";
+/// A server of which nothing more is known has no members without a vote that could be given one later.
+const ABILITY: admission::Kind =
+    admission::Kind { learner_room: 0, can_swap: false, admits_beside_the_dead: true };
 /// Time for one program; the rest of an answer's time is for its end.
 const PROGRAM_WITHIN: Duration = ASK_WITHIN.saturating_sub(Duration::from_millis(500));
 /// Largest output that is read: a list of a hundred members with long names takes a tenth of it.
@@ -43,9 +49,18 @@ pub(super) struct Hooks {
 }
 
 /// Standard input of each program.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Asked<'a> {
     endpoints: BTreeMap<&'a str, &'a str>,
+    /// For `remove`: the member that goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'a str>,
+    /// For `admit`: the name for people of the server that comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    /// For `admit`: its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
 }
 
 /// Standard output of `members`.
@@ -77,6 +92,9 @@ struct Listed {
     address: String,
     #[serde(default = "votes")]
     votes: bool,
+    /// True if it runs, false if not; `None` where the server does not say.
+    #[serde(default)]
+    up: Option<bool>,
 }
 
 fn votes() -> bool {
@@ -90,17 +108,16 @@ impl Hooks {
     }
 
     async fn members(&self) -> Result<Answer, AskError> {
-        let fault = |fault| AskError { place: self.place(), path: format!("/{MEMBERS}"), fault };
-        let endpoints = self.own.iter().map(|(name, address)| (name.as_str(), address.as_str())).collect();
-        let input = serde_json::to_vec(&Asked { endpoints }).expect("texts by texts serialise infallibly");
-        let output = run(&self.dir.join(MEMBERS), &input).await.map_err(fault)?;
+        let output = self.run(MEMBERS, Asked::default()).await?;
         let found: Found = serde_json::from_slice(&output)
-            .map_err(|error| fault(Fault::NotUnderstood(error.to_string())))?;
+            .map_err(|error| self.fault(MEMBERS, Fault::NotUnderstood(error.to_string())))?;
         let member = |listed: Listed| ServerMember {
             member: listed.member,
             name: listed.name,
             addresses: vec![listed.address],
             votes: listed.votes,
+            has_run: None,
+            is_up: listed.up,
         };
         Ok(Answer {
             identity: Identity { group: found.group, member: found.member },
@@ -110,6 +127,34 @@ impl Hooks {
             members: found.members.into_iter().map(member).collect(),
             troubles: found.troubles,
         })
+    }
+
+    async fn change_members(&self, change: &MemberChange) -> Result<(), AskError> {
+        match change {
+            MemberChange::Admit { name, address, .. } => {
+                let asked = Asked { name: Some(name), address: Some(address), ..Asked::default() };
+                self.run(ADMIT, asked).await.map(|_| ())
+            }
+            MemberChange::Remove { member } => {
+                let asked = Asked { member: Some(member), ..Asked::default() };
+                self.run(REMOVE, asked).await.map(|_| ())
+            }
+            MemberChange::Promote { .. } | MemberChange::Move { .. } => {
+                let problem = "no program gives votes or other addresses".to_owned();
+                Err(self.fault("", Fault::Program(problem)))
+            }
+        }
+    }
+
+    async fn run(&self, program: &str, asked: Asked<'_>) -> Result<Vec<u8>, AskError> {
+        let endpoints = self.own.iter().map(|(name, address)| (name.as_str(), address.as_str())).collect();
+        let input =
+            serde_json::to_vec(&Asked { endpoints, ..asked }).expect("texts by texts serialise infallibly");
+        run(&self.dir.join(program), &input).await.map_err(|fault| self.fault(program, fault))
+    }
+
+    fn fault(&self, program: &str, fault: Fault) -> AskError {
+        AskError { place: self.place(), path: format!("/{program}"), fault }
     }
 }
 
@@ -134,6 +179,23 @@ impl Driver for Hooks {
 
     fn ask(&self) -> Ask<'_> {
         Box::pin(self.members())
+    }
+
+    /// Looked for each time: a program that is put there counts at once.
+    fn ability(&self) -> Option<admission::Kind> {
+        let is_there = |program: &&str| self.dir.join(program).exists();
+        [ADMIT, REMOVE].iter().all(is_there).then_some(ABILITY)
+    }
+
+    /// The server's own word, which is part of the answer.
+    fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a> {
+        let up = answer.members.iter().filter(|member| member.is_up == Some(true));
+        let up: BTreeSet<String> = up.map(|member| member.member.clone()).collect();
+        Box::pin(std::future::ready(up))
+    }
+
+    fn change<'a>(&'a self, change: &'a MemberChange) -> Changing<'a> {
+        Box::pin(self.change_members(change))
     }
 }
 

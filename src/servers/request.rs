@@ -7,10 +7,12 @@ use chronik_providers::Host;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
     client::conn::http1,
     header::{CONTENT_TYPE, HOST, LOCATION},
 };
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -25,6 +27,11 @@ use super::{
 
 /// Largest answer that is read: a list of a hundred members with long names takes a tenth of it.
 const MOST: usize = 256 << 10;
+
+/// Largest refusal that is read.
+const MOST_WORDS: usize = 4 << 10;
+/// Characters of it that are shown.
+const WORDS_SHOWN: usize = 200;
 
 /// A good answer: its headers and its body.
 #[derive(Debug)]
@@ -63,14 +70,14 @@ impl Client {
     pub(super) async fn send(
         &self,
         path: &str,
-        body: Option<&'static str>,
+        body: Option<Bytes>,
         within: Duration,
     ) -> Result<Reply, AskError> {
         let asked = tokio::time::timeout(within, self.ask(path, body)).await;
         asked.unwrap_or(Err(Fault::Silent(within))).map_err(|fault| self.fault(path, fault))
     }
 
-    async fn ask(&self, path: &str, body: Option<&'static str>) -> Result<Reply, Fault> {
+    async fn ask(&self, path: &str, body: Option<Bytes>) -> Result<Reply, Fault> {
         let Self { url, tls } = self;
         // Looks the name up, if it is one, in the same time.
         let stream = TcpStream::connect(url.authority()).await.map_err(|error| unreachable(&error))?;
@@ -91,7 +98,7 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     url: &Url,
     path: &str,
-    body: Option<&'static str>,
+    body: Option<Bytes>,
 ) -> Result<Reply, Fault> {
     let broken = |error: hyper::Error| Fault::Broken(error.to_string());
     let method = if body.is_some() { Method::POST } else { Method::GET };
@@ -100,7 +107,7 @@ async fn exchange(
         .uri(path)
         .header(HOST, url.authority())
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from_static(body.unwrap_or_default().as_bytes())))
+        .body(Full::new(body.unwrap_or_default()))
         .expect("paths are written in this module's callers, and a host and its port are a header's value");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // Dropped with its connection at the end of this function.
@@ -114,10 +121,26 @@ async fn exchange(
             let to = head.headers.get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()));
             return Err(Fault::Redirect(to.unwrap_or_default().chars().take(200).collect()));
         }
-        status => return Err(Fault::Status(status.as_u16())),
+        status => return Err(refusal(status, body).await),
     }
     let body = Limited::new(body, MOST).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() { Fault::TooLong(MOST) } else { Fault::Broken(error.to_string()) }
     })?;
     Ok(Reply { headers: head.headers, body: body.to_bytes() })
+}
+
+/// A refusal in the server's own words, where it has any.
+async fn refusal(status: StatusCode, body: Incoming) -> Fault {
+    #[derive(Deserialize)]
+    struct Words {
+        error: String,
+    }
+    let words = Limited::new(body, MOST_WORDS).collect().await.ok();
+    let words = words.and_then(|words| serde_json::from_slice::<Words>(&words.to_bytes()).ok());
+    match words {
+        Some(Words { error }) => {
+            Fault::Refused(error.chars().filter(|char| !char.is_control()).take(WORDS_SHOWN).collect())
+        }
+        None => Fault::Status(status.as_u16()),
+    }
 }

@@ -21,8 +21,42 @@ pub struct Seen {
     pub voters: usize,
     /// Index that it has applied.
     pub applied: Option<u64>,
+    /// Its members, by its own list, where the agents change that.
+    pub members: Vec<SeenMember>,
+    /// The agents that wait to be admitted, for a vote or to leave; known beside the leader alone.
+    pub waits: Vec<SeenWait>,
     /// Troubles, each with its remedy: that of the last answer that was none, or those that the server tells of.
     pub troubles: Vec<String>,
+}
+
+/// A member of the server's own list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenMember {
+    /// The server's name for it.
+    pub member: String,
+    /// Its name for people: that of its agent, if it is known.
+    pub name: String,
+    /// Its agent, if it is known.
+    pub id: Option<NodeId>,
+    /// Its address for other members.
+    pub address: Option<String>,
+    /// True if it votes.
+    pub votes: bool,
+    /// True if it is seen from here.
+    pub up: bool,
+}
+
+/// An agent that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenWait {
+    /// The agent.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Name of the reason.
+    pub code: &'static str,
+    /// The reason with its remedy.
+    pub message: String,
 }
 
 /// The member that leads.
@@ -48,6 +82,8 @@ impl Seen {
             leader: None,
             voters: 0,
             applied: None,
+            members: Vec::new(),
+            waits: Vec::new(),
             troubles: Vec::new(),
         }
     }

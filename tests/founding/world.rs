@@ -122,6 +122,7 @@ impl FoundingWorld {
             zone: Some(format!("zone-{}", server % 2)),
             terms: Some(Terms::Count(self.servers[server].expect.try_into().unwrap())),
             admission: Admission::Found,
+            is_admitted_first: false,
             seed_gate: SeedGate::Patient,
             words: Words::Here,
             timing: BallotTiming::LAN,

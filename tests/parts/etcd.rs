@@ -68,7 +68,7 @@ impl Pair {
         self.server = Some(server.unwrap());
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.kill_server();
         self.agent.kill();
     }

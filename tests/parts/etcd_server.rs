@@ -106,7 +106,7 @@ fn a_cluster_is_reported_by_itself_and_so_is_a_loss() {
     within(PATIENCE, || etcdctl(&pairs[0], &["member", "remove", &lost]));
     wait_for_report(&pairs[1], "resume", 2);
     let mut fourth = pair("d", &cluster::loopback().to_string(), &seeds);
-    wait_until(&fourth.agent, LOOK, |answer| answer["decision"] == "join");
+    wait_until(&fourth.agent, LOOK, |answer| answer["reasons"][0]["code"] == "not_admitted");
     let peers = format!("--peer-urls={}", fourth.peer());
     within(PATIENCE, || etcdctl(&pairs[0], &["member", "add", "d", &peers]));
     wait_until(&fourth.agent, LOOK, |answer| {
@@ -161,9 +161,7 @@ fn a_driver_that_asks_the_server_of_another_agent_says_so() {
         pairs[0].client()
     );
     wait_for_driver(&lost, |driver| driver["troubles"] == json!([expected]));
-    wait_until(&lost.agent, LOOK, |answer| {
-        answer["decision"] == "join" && answer["voters"].as_array().is_some_and(|voters| voters.len() == 3)
-    });
+    wait_until(&lost.agent, LOOK, |answer| answer["reasons"][0]["code"] == "not_admitted");
     assert_eq!(lost.agent.get("/v1/self").json()["server"], Value::Null, "it attests nothing");
 }
 

@@ -256,6 +256,7 @@ impl World {
             zone: Some("a".to_owned()),
             terms: plan.expect.map(Terms::Count),
             admission: plan.admission,
+            is_admitted_first: false,
             seed_gate: plan.seed_gate,
             words: Words::Here,
             timing: plan.timing,

@@ -8,12 +8,13 @@ use crate::{
     node::{NodeId, Role},
 };
 
-/// A server with learners and room for one, as etcd.
-pub(super) const ETCD: Kind = Kind { learner_room: 1, can_swap: false };
+/// A server with learners and room for one, which takes none beside a voter that is down, as etcd.
+pub(super) const ETCD: Kind = Kind { learner_room: 1, can_swap: false, admits_beside_the_dead: false };
 /// A server with learners that removes and promotes in one change, as ZooKeeper.
-pub(super) const ZOOKEEPER: Kind = Kind { learner_room: usize::MAX, can_swap: true };
+pub(super) const ZOOKEEPER: Kind =
+    Kind { learner_room: usize::MAX, can_swap: true, admits_beside_the_dead: true };
 /// A server without learners, as Chronik.
-pub(super) const CHRONIK: Kind = Kind { learner_room: 0, can_swap: false };
+pub(super) const CHRONIK: Kind = Kind { learner_room: 0, can_swap: false, admits_beside_the_dead: true };
 
 /// The time at which a test begins.
 #[expect(clippy::disallowed_methods, reason = "an arbitrary time to begin with; nothing depends on it")]

@@ -151,12 +151,19 @@ impl<'a> Judge<'a> {
         let remove = || Change::Remove(named(id, voter), Removal::Gone);
         let learner_first = self.look.list.kind.has_learners() && self.rules.has(Rule::First);
         if learner_first && !self.tally.is_even() {
-            return self.swap(id, voter).or_else(|| self.ready().next().map(|_| remove()));
+            let takes_over = self.ready().next().is_some() || self.needs_room();
+            return self.swap(id, voter).or_else(|| takes_over.then(remove));
         }
         let is_worth_it = self.tally.is_even() && self.rules.has(Rule::Even)
             || self.has_joiner()
             || !self.rules.has(Rule::Joiner);
         (is_worth_it && self.first_not_up().is_none()).then(remove)
+    }
+
+    /// True if a newcomer waits that the server takes only once the dead are off its list.
+    fn needs_room(&self) -> bool {
+        let has_room = self.look.list.kind.admits_beside_the_dead || self.look.learners().next().is_some();
+        !has_room && self.joiners().next().is_some()
     }
 
     /// Removal and promotion in one change, where the server can and a learner is ready.
@@ -301,6 +308,11 @@ impl<'a> Judge<'a> {
         let enough = || if self.has_place() { None } else { Some(self.enough()) };
         if let Some(enough) = enough().filter(|_| !self.rules.has(Rule::Spare)) {
             return Err(enough);
+        }
+        if let Some((id, down)) =
+            self.first_down(None).filter(|_| !self.look.list.kind.admits_beside_the_dead)
+        {
+            return Err(self.absent(id, down));
         }
         let mut learners = self.look.learners();
         match learners.next() {

@@ -22,6 +22,9 @@ pub struct Kind {
     pub learner_room: usize,
     /// True if a removal and a promotion can be one change (ZooKeeper).
     pub can_swap: bool,
+    /// False where the server takes no learner while it does not see a voter, whoever asks (etcd's check of changes): there a gone
+    /// one is removed first.
+    pub admits_beside_the_dead: bool,
 }
 
 impl Kind {

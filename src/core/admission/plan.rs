@@ -164,6 +164,9 @@ impl<'a> Planner<'a> {
             return Ok(Answer::Waits(self.judge.learner_waits(learner_id, learner)));
         }
         let (node, agent) = self.judge.joiners().next().ok_or_else(|| self.no_newcomer(id, voter))?;
+        if !voter.is_up() && !self.judge.look.list.kind.admits_beside_the_dead {
+            return self.removed_for(id, voter, self.arrival(agent), None);
+        }
         self.may_be_removed(id, voter).map_err(Refused::For)?;
         self.judge.may_learn().map_err(Refused::For)?;
         let newcomer = self.judge.newcomer(node, agent).map_err(Refused::For)?;

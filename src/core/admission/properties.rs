@@ -212,6 +212,8 @@ fn is_sound(history: &History, step: &Step) -> Result<(), &'static str> {
     rule!(!grows || count % 2 == 1 || all_up, "outnumbers a voter that is not seen");
     match &step.change {
         Change::AdmitLearner(newcomer) | Change::AdmitVoter(newcomer) => {
+            let is_taken = all_up || look.list.kind.admits_beside_the_dead;
+            rule!(is_taken || matches!(step.change, Change::AdmitVoter(_)), "a learner beside a dead voter");
             let agent = &look.agents[&newcomer.node];
             let is_listed = look.list.members.values().any(|member| member.node == Some(newcomer.node));
             rule!(is_willing(agent) && !is_listed, "a living agent of a server that is not listed");
@@ -275,7 +277,10 @@ fn is_removal_sound(
                 let is_blank = matches!(agent.server, Beside::Blank | Beside::Waiting | Beside::Lost);
                 is_willing(agent) && is_blank && !listed(*node)
             });
-            let takes_over = if look.list.kind.learner_room > 0 { ready } else { ready || waits };
+            let Kind { learner_room, admits_beside_the_dead, .. } = look.list.kind;
+            let learns = look.list.members.values().any(|member| !member.is_voter);
+            let needs_room = learner_room == 0 || !admits_beside_the_dead && !learns;
+            let takes_over = ready || waits && needs_room;
             rule!(!is_odd || takes_over, "somebody takes its place");
             rule!(!is_odd || !look.list.kind.can_swap, "in one change");
         }

@@ -117,6 +117,28 @@ fn an_odd_list_keeps_a_gone_voter_until_a_newcomer_is_ready_and_an_even_one_does
     assert_eq!(step(&without, 0), "admit d with a vote");
 }
 
+/// Seen with etcd 3.4.23: it refuses a learner as long as any voter is not connected, with the key and without.
+#[test]
+fn a_server_that_takes_no_learner_beside_the_dead_has_these_removed_first() {
+    let mut look = look(ETCD, 3, 1);
+    down(&mut look, 0, false);
+    assert_eq!((step(&look, 60).as_str(), waits(&look)), ("", vec![("d".to_owned(), "voter_down")]));
+    assert!(ask(&look, &Ask::Add(id(3))).starts_with("refused: voter a is down"), "{look:?}");
+    assert_eq!(
+        ask(&look, &Ask::Replace(member(0))),
+        "first remove a, then start the server of d, then give d a vote once it has caught up; \
+         2 voters bear no more failures than 1"
+    );
+    down(&mut look, 0, true);
+    assert_eq!(waits(&look), [("d".to_owned(), "voter_to_replace")]);
+    assert_eq!((step(&look, 9).as_str(), step(&look, 10).as_str()), ("", "remove a, which is gone"));
+    let mut learner = look.clone();
+    add(&mut learner, 4, false, Seen::Up);
+    assert_eq!(step(&learner, 10), "", "it is about to be ready");
+    agent_mut(&mut look, 3).is_proven = false;
+    assert_eq!(step(&look, 10), "", "nobody may take its place");
+}
+
 #[test]
 fn time_counts_only_while_looks_are_close_together() {
     let mut look = look(CHRONIK, 4, 0);

@@ -43,6 +43,15 @@ pub enum InvalidVoterCount {
     Even(u16),
 }
 
+impl InvalidVoterCount {
+    /// The error as the end of a sentence that begins with flag and value.
+    pub fn advice(&self) -> String {
+        let text = self.to_string();
+        let (_, advice) = text.split_once("--voters ").unwrap_or_default();
+        advice.split_once(' ').unwrap_or_default().1.to_owned()
+    }
+}
+
 /// The odd number above an even one, as the end of a sentence.
 fn or_above(even: u16) -> String {
     even.checked_add(1).map_or_else(String::new, |above| format!(" or --voters {above}"))
@@ -70,6 +79,9 @@ mod tests {
             error.to_string(),
             "--voters 4 is even and bears no more failures than 3: give --voters 3 or --voters 5"
         );
+        let advice = "is even and bears no more failures than 3: give --voters 3 or --voters 5";
+        assert_eq!(error.advice(), advice);
+        assert_eq!(InvalidVoterCount::Zero.advice(), "keeps no voter: give an odd number, or leave it out");
         assert_eq!(VoterCount::try_from(0), Err(InvalidVoterCount::Zero));
         assert_eq!(VoterCount::try_from(5).map(VoterCount::get), Ok(5));
     }

@@ -148,6 +148,17 @@ impl Wait {
         }
     }
 
+    /// This reason without the times that are left, which would make it news each second.
+    pub fn without_times(mut self) -> Self {
+        if let Self::NotUpYet { left, .. } = &mut self {
+            *left = None;
+        }
+        if let Self::VoterToReplace { left: Some(left), .. } = &mut self {
+            *left = Duration::ZERO;
+        }
+        self
+    }
+
     /// Sentence that says what to do about it.
     pub fn remedy(&self) -> String {
         match self {

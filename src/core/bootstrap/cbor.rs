@@ -1,7 +1,7 @@
 //! The encoding of the names of `node` in messages: ids as sixteen bytes, the rest as text.
 
 /// A node id as a byte string.
-pub(super) mod node_id {
+pub(crate) mod node_id {
     use minicbor::{Decoder, Encoder};
 
     use crate::node::NodeId;

@@ -24,6 +24,8 @@ pub struct Config {
     pub terms: Option<Terms>,
     /// Permission to found.
     pub admission: Admission,
+    /// Set if a server of the kind that runs here is taken among the members before it is started.
+    pub is_admitted_first: bool,
     /// Treatment of a seed that does not answer.
     pub seed_gate: SeedGate,
     /// Set if only holders of a group key reach this agent: words of operators then count everywhere.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     Bootstrap,
+    admittance::Admittance,
     cluster::Cluster,
     config::Config,
     decision::{self, Outcome},
@@ -127,6 +128,25 @@ impl Bootstrap {
         Ok(())
     }
 
+    /// Takes in another node's word about the place of the server here among the members. It counts only from an agent of the
+    /// cluster's founders and voters.
+    pub fn hear_admittance(&mut self, from: NodeId, word: Admittance, now: Instant) {
+        let is_of = |cluster: &&Cluster| cluster.id == word.cluster_id;
+        let named = self.outcome.cluster.as_ref().filter(is_of);
+        let is_named = named.is_some_and(|cluster| {
+            cluster.has_founder(from) || cluster.voters.iter().any(|voter| voter.id == Some(from))
+        });
+        if is_named && word.is_sound() {
+            self.situation.hear_admittance(word, now);
+            self.finish_input(now);
+        }
+    }
+
+    /// True if the server is blank at this moment, and somebody waits to start it.
+    pub fn server_waits(&self, now: Instant) -> bool {
+        self.situation.is_seen_blank(now)
+    }
+
     /// Ends every input: news go to other nodes, a ballot is driven, and the decision follows.
     pub(super) fn finish_input(&mut self, now: Instant) {
         self.pace.clear_wake();
@@ -151,6 +171,8 @@ impl Bootstrap {
             Proposer { situation, agreement, pace, outbox, now }.drive(readiness)
         };
         self.note_server();
+        let until = self.situation.end_admittance(now);
+        self.pace.wake_at(until);
         self.drive_look(now);
         self.outbox.commit(self.agreement.record());
         self.decide();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    admittance::Held,
     advice::{Conflict, Decision, Group, Me},
     cluster::{Cluster, Voter, VoterName},
     consent::Consent,
@@ -263,10 +264,11 @@ impl Facts<'_> {
         let lost = || Decision::Wait { reasons: vec![Reason::ServerStateLost { cluster_id: cluster.id }] };
         if !group.me.voter {
             let was_voter = group.me.founder || notes.is_some_and(|notes| notes.named);
+            let is_held_back = if holds_data { was_voter } else { situation.config().is_admitted_first };
             return if holds_data && group.voters.is_empty() {
                 Decision::Resume(group)
-            } else if holds_data && was_voter {
-                Decision::Wait { reasons: vec![Reason::RemovedVoter { cluster_id: cluster.id }] }
+            } else if let Some(reason) = self.not_admitted(cluster.id, is_held_back) {
+                Decision::Wait { reasons: vec![reason] }
             } else {
                 Decision::Join(group)
             };
@@ -295,6 +297,21 @@ impl Facts<'_> {
         }
     }
 
+    /// The reason for which a server that is no voter is not started: it is on no list of members, as far as anybody has said. One
+    /// that is held back waits for that word.
+    fn not_admitted(&self, id: ClusterId, is_held_back: bool) -> Option<Reason> {
+        let word = self.situation.admittance(id);
+        let wait = word.and_then(|word| word.wait.as_ref());
+        match (self.situation.server_holds_data(), wait) {
+            _ if word.is_some_and(|word| word.is_listed) => None,
+            (true, Some(Held::Removed)) => Some(Reason::RemovedVoter { cluster_id: id }),
+            _ if !is_held_back => None,
+            (true, _) => Some(Reason::RemovedVoter { cluster_id: id }),
+            (false, Some(wait)) => Some(wait.reason(id)),
+            (false, None) => Some(Reason::NobodyAdmits),
+        }
+    }
+
     /// The reason for which a blank founder cannot initialise as it was founded: it announces other addresses now.
     fn moved(&self, group: &Group) -> Option<Reason> {
         let me = self.situation.founder();
@@ -310,6 +327,12 @@ impl Facts<'_> {
         let Self { situation, standing, .. } = self;
         let mut remarks = Vec::new();
         let Some(cluster) = cluster else { return remarks };
+        if let Decision::Join(group) = decision {
+            let word = situation.admittance(cluster.id).filter(|_| !group.members.is_empty());
+            let wait = word.and_then(|word| word.wait.as_ref());
+            let wait = wait.filter(|wait| !matches!(wait, Held::Other(..)));
+            remarks.extend(wait.map(|wait| wait.reason(cluster.id)));
+        }
         let rivals = standing.clusters.keys().filter(|id| **id != cluster.id);
         remarks.extend(rivals.map(|rival| self.two_clusters(cluster.id, *rival)));
         if let Some(server) = situation.misreported().filter(|server| *server != cluster.id) {
@@ -351,6 +374,7 @@ impl Facts<'_> {
                 voter.endpoints.clone_from(&now.endpoints);
             }
         }
+        let word = situation.admittance(cluster.id).filter(|word| word.is_listed);
         let mine = voters.iter().find(|voter| voter.is(saved.node_id(), &me.endpoints));
         let ordinal = seat.and_then(|seat| founding?.ordinal(seat));
         Group {
@@ -362,6 +386,7 @@ impl Facts<'_> {
                 ordinal: ordinal.or(mine.and_then(|voter| voter.ordinal)),
             },
             founders: founding.map(Founding::founders).unwrap_or_default().to_vec(),
+            members: word.map(|word| word.members.clone()).unwrap_or_default(),
             voters,
         }
     }

@@ -81,6 +81,7 @@ pub(super) fn config(server: usize) -> Config {
         zone: None,
         terms: Some(Terms::Count(3.try_into().unwrap())),
         admission: Admission::Found,
+        is_admitted_first: false,
         seed_gate: SeedGate::Patient,
         words: Words::Everywhere,
         timing: BallotTiming::LAN,

@@ -245,7 +245,8 @@ reasons! {
         cluster_id: ClusterId,
     } = "server_state_lost",
         "the server is blank, and one beside this agent has begun in cluster {cluster_id} before: its data is lost, or it lies elsewhere",
-        "start it with its data, or have the other voters replace it; never initialise it again";
+        "start it with its data, or have the other voters replace it, with `chronik-agent voters replace` and its name where they have \
+         --server; never initialise it again";
 
     /// The server is blank, one beside this agent has begun before, and others may have been started with what it has lost.
     StateLostUnseen {
@@ -327,6 +328,49 @@ reasons! {
     } = "removed_voter",
         "the server holds data of cluster {cluster_id} and was taken out of its voters",
         "empty its data directory, then it joins as a new one";
+
+    /// A newcomer is held back, since a voter is gone and not replaced yet.
+    VoterToReplace {
+        /// The voter.
+        voter: String,
+    } = "voter_to_replace",
+        "voter {voter} is gone and not replaced yet",
+        "start {voter} if it is to stay; it is replaced once it was gone for --replace-failed, or at once with \
+         `chronik-agent voters replace {voter}`";
+
+    /// A newcomer is held back, since a voter is down.
+    VoterDown {
+        /// The voter.
+        voter: String,
+    } = "voter_down",
+        "voter {voter} is down, and no other is given a vote meanwhile",
+        "start {voter}, or replace it with `chronik-agent voters replace {voter}`";
+
+    /// There are as many voters as are kept.
+    EnoughVoters {
+        /// Number of voters.
+        voters: u64,
+        /// Most that are kept.
+        most: u64,
+    } = "enough_voters",
+        "there are {voters} voters, and {most} are kept",
+        "nothing to do; a greater --voters keeps more, and one that is gone is replaced";
+
+    /// The agent beside the leader has not admitted the server, for another reason.
+    NotAdmitted {
+        /// The reason.
+        why: String,
+        /// Its remedy.
+        remedy: String,
+    } = "not_admitted",
+        "the server is not among the members yet: {why}",
+        "{remedy}";
+
+    /// No agent beside a leader has said anything about the server.
+    NobodyAdmits = "not_admitted",
+        "the server is not among the members yet, and no agent beside a leader has said why",
+        "start a majority of the voters, each with --server of its agent; where they have none, admit this server with its own tool and \
+         start this agent without --server";
 
     /// Another server runs beside this agent.
     AnotherServer {

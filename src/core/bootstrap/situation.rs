@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     acceptor::Participation,
+    admittance::{Admittance, Heard},
     config::{Admission, Config},
     counted::Counted,
     forgetting::Forgotten,
@@ -38,6 +39,8 @@ pub(super) struct Situation {
     misreported: Option<ClusterId>,
     /// The server's own list of voters, while it is to be compared with the one that counts here.
     server_list: Option<EstablishedReport>,
+    /// The last word about the place of the server among the members.
+    admittance: Heard,
     /// The reason for which the record cannot be relied on.
     fault: Option<Reason>,
 }
@@ -67,6 +70,7 @@ impl Situation {
             looking: Looking::default(),
             misreported: None,
             server_list: None,
+            admittance: Heard::default(),
             fault: None,
         };
         situation.set_sightings(Sightings::default());
@@ -183,6 +187,21 @@ impl Situation {
     /// Takes over the server's own list of voters.
     pub(super) fn set_server_list(&mut self, list: Option<EstablishedReport>) {
         self.server_list = list;
+    }
+
+    /// The place of the server among the members of this cluster, if anybody has said it of late.
+    pub(super) fn admittance(&self, id: ClusterId) -> Option<&Admittance> {
+        self.admittance.about(id)
+    }
+
+    /// Takes in a word about that place.
+    pub(super) fn hear_admittance(&mut self, word: Admittance, now: Instant) {
+        self.admittance.hear(word, now);
+    }
+
+    /// Forgets a word that counts no more; returns the time at which the present one ends.
+    pub(super) fn end_admittance(&mut self, now: Instant) -> Option<Instant> {
+        self.admittance.end(now)
     }
 
     pub(super) fn server(&self) -> Option<&ServerReport> {

@@ -19,6 +19,7 @@ use super::{
     publish::Publisher,
     replies::Replies,
     saving::{Saving, Written},
+    talks::Talks,
 };
 use crate::{
     bootstrap::{DataLoss, NodeRecord, Reason, ResetRefused},
@@ -27,6 +28,7 @@ use crate::{
     handle::{Command, JoinOutcome, NotDone, Reply, Verdict},
     machine::Machine,
     node::NodeId,
+    reporter::Wished,
     retry_join::Update,
     service_manager::{ServiceManager, Stage},
     signing::NodeKey,
@@ -60,6 +62,14 @@ pub(super) struct Inputs {
     pub(super) updated: mpsc::Receiver<Update>,
 }
 
+/// The tasks to which something goes out beside the network.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) key_changes: mpsc::Sender<KeyChange>,
+    /// Operators' wishes for the reporter.
+    pub(super) reporter: mpsc::Sender<Wished>,
+}
+
 /// The state of the task.
 pub(super) struct Core {
     machine: Machine,
@@ -70,6 +80,7 @@ pub(super) struct Core {
     saving: Saving,
     peers: KeptPeers,
     replies: Replies,
+    talks: Talks,
     /// Changes of the keys, for the task that keeps their file.
     key_changes: mpsc::Sender<KeyChange>,
     /// Deadline of the goodbye; set once the agent leaves.
@@ -110,7 +121,7 @@ impl Core {
         inputs: Inputs,
         about: Arc<About>,
         reports: Vec<ProviderReport>,
-        key_changes: mpsc::Sender<KeyChange>,
+        Outputs { key_changes, reporter }: Outputs,
         new_key: fn() -> NodeKey,
     ) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let state = Arc::new(state);
@@ -123,6 +134,7 @@ impl Core {
             saving: Saving::new(state.clone()),
             peers: KeptPeers::new(state, about.started.instant),
             replies: Replies::default(),
+            talks: Talks::new(reporter),
             about,
             key_changes,
             leave_by: None,
@@ -283,6 +295,7 @@ impl Core {
                     self.machine.server_is_silent(now);
                 }
                 self.machine.bootstrap().server_lists(list, now);
+                self.machine.council().note_applied(seen.applied.filter(|_| seen.answers));
                 self.publisher.take_server(*seen, now);
             }
             Command::Resolve { cluster_id, verdict, reply } => {
@@ -305,6 +318,7 @@ impl Core {
                 self.replies.await_disk(reply, cluster);
             }
             Command::Reset { data_loss, reply } => self.reset(data_loss, reply),
+            Command::Council(command) => self.talks.take(command, &mut self.machine, now),
         }
     }
 
@@ -382,6 +396,9 @@ impl Core {
         self.persist(now).await;
         while let Some(event) = self.machine.poll_event() {
             self.act_on(event, now);
+        }
+        while let Some(event) = self.machine.council().poll_event() {
+            self.talks.act(event, &mut self.machine, now);
         }
         while let Some(transmit) = self.machine.poll_transmit() {
             let to = self.reachable(transmit.to);

@@ -9,6 +9,7 @@ use crate::{
     machine::zone_of,
     membership::{FoundingNews, Metadata},
     node::Endpoints,
+    reporter::Policy,
     servers::Driver,
 };
 
@@ -30,7 +31,11 @@ pub(super) fn metadata(config: &Config, advertised: SocketAddr) -> Metadata {
     }
 }
 
-pub(super) fn founding(config: &Config, settings: &Settings) -> bootstrap::Config {
+pub(super) fn founding(
+    config: &Config,
+    settings: &Settings,
+    driver: Option<&dyn Driver>,
+) -> bootstrap::Config {
     bootstrap::Config {
         cluster_name: config.cluster.clone(),
         role: config.role,
@@ -40,6 +45,7 @@ pub(super) fn founding(config: &Config, settings: &Settings) -> bootstrap::Confi
         zone: zone_of(&config.tags),
         terms: config.terms(),
         admission: config.admission,
+        is_admitted_first: driver.is_some_and(|driver| driver.ability().is_some()),
         seed_gate: config.seed_gate,
         words: if settings.encryption.is_some() { Words::Everywhere } else { Words::Here },
         timing: ballot_timing(config.profile),
@@ -50,6 +56,15 @@ pub(super) fn founding(config: &Config, settings: &Settings) -> bootstrap::Confi
 pub(super) fn driver(config: &Config, settings: &Settings) -> Option<(Box<dyn Driver>, Endpoints)> {
     let own = &settings.metadata.endpoints;
     config.server.as_ref().map(|server| (server.driver(own, &config.server_tls), own.clone()))
+}
+
+/// The rules by which members of the server come and go.
+pub(super) fn policy(config: &Config) -> Policy {
+    Policy {
+        voters: config.voters,
+        replace_failed: config.replace_failed.0,
+        has_group_key: config.encrypt_key_file.is_some(),
+    }
 }
 
 pub(super) fn timing(profile: Profile) -> Timing {

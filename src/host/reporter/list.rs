@@ -59,7 +59,7 @@ impl List {
 }
 
 /// The agent beside a member: the one that holds its data, else the one that announces its address.
-fn agent<'a>(
+pub(super) fn agent<'a>(
     kind: Kind,
     answer: &Answer,
     member: &ServerMember,

@@ -58,6 +58,8 @@ pub(super) struct Instance {
     pub(super) steps: Steps,
     /// Learners are admitted, start and catch up one after the other, with room for one.
     pub(super) is_fine: bool,
+    /// No learner is taken beside a voter that is down.
+    pub(super) is_strict: bool,
     pub(super) left_out: LeftOut,
 }
 
@@ -84,6 +86,7 @@ impl Instance {
             faults: if voters == 3 { ALL } else { GONE },
             steps: Steps::All { one: false },
             is_fine: false,
+            is_strict: false,
             left_out: LeftOut::Nothing,
         }
     }

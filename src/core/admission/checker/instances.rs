@@ -154,6 +154,13 @@ fn one_learner_at_a_time_never_costs_the_quorum() {
     holds(Instance { most: Some(3), ..one_learner_at_a_time() }, 1317, 2);
 }
 
+/// As etcd, which takes no learner beside a voter that is down.
+#[test]
+fn where_no_learner_is_taken_beside_the_dead_the_quorum_is_not_lost_by_their_removal() {
+    holds(Instance { is_strict: true, ..three(true, None) }, 6245, 2);
+    holds(Instance { is_strict: true, ..all_hosts(3, true, None) }, 3953, 3);
+}
+
 #[test]
 fn each_rule_is_missed_by_somebody() {
     rule_is_missed(Rule::NeverOutnumber, two_crashes(), (3710, 162, 0));
@@ -231,6 +238,18 @@ mod exceptions {
         costs(
             Instance { heals: true, ..three(false, None) },
             (1730, 351),
+            "a joiner appears > a voter fails or leaves > --replace-failed passes > remove c, which is gone > \
+             the removed one comes back > a voter is lost for ever = Joiner+ RemovedBack Voter Lost",
+        );
+    }
+
+    /// Nor do they where no learner is taken beside the dead, as in etcd, from a removal to the newcomer's vote. A learner that runs
+    /// already, with `--voters 3`, makes that one round trip.
+    #[test]
+    fn where_no_learner_is_taken_beside_the_dead_three_bear_no_failure_between_a_removal_and_the_vote() {
+        costs(
+            Instance { heals: true, is_strict: true, steps: GIVEN_OUT[0], ..three(true, None) },
+            (5295, 231),
             "a joiner appears > a voter fails or leaves > --replace-failed passes > remove c, which is gone > \
              the removed one comes back > a voter is lost for ever = Joiner+ RemovedBack Voter Lost",
         );

@@ -201,7 +201,8 @@ impl<'a> World<'a> {
         };
         let mut steps = Vec::new();
         for can_swap in swaps {
-            let kind = Kind { learner_room: room, can_swap: *can_swap };
+            let admits_beside_the_dead = !self.instance.is_strict;
+            let kind = Kind { learner_room: room, can_swap: *can_swap, admits_beside_the_dead };
             let look = translation::look(view, self.instance, kind, version);
             let (times, now) = translation::times(view, self.instance, kind, self.start, is_fresh);
             let judge = Judge::new(&look, &times, now, self.instance.rules());
