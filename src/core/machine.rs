@@ -108,6 +108,7 @@ impl Machine {
             remarks: bootstrap.remarks().to_vec(),
             offers: bootstrap.offers(),
             holders: bootstrap.holders().clone(),
+            admits: bootstrap.admits(),
         };
         let mut machine = Self {
             gossip,

@@ -74,6 +74,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             certificate: None,
             offers: vec![],
             holders: [].into(),
+            admits: None,
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         server: None,

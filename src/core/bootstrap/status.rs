@@ -29,6 +29,8 @@ pub struct Status {
     pub offers: Vec<Offer>,
     /// The agent beside each server that holds data of the cluster.
     pub holders: BTreeMap<ServerId, NodeId>,
+    /// The agent beside the leader, as far as it has said a word about the server here of late.
+    pub admits: Option<NodeId>,
 }
 
 impl Status {

@@ -43,6 +43,7 @@ impl Machine {
             remarks: self.bootstrap.remarks().to_vec(),
             offers: self.bootstrap.offers(),
             holders: self.bootstrap.holders().clone(),
+            admits: self.bootstrap.admits(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();
