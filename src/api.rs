@@ -4,6 +4,7 @@ pub mod founding;
 pub mod keys;
 pub mod rtt;
 mod time;
+pub mod voters;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -27,6 +27,7 @@ pub mod show;
 mod table;
 mod template;
 mod verify;
+pub mod voters;
 pub mod wait;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -83,7 +84,9 @@ pub enum Command {
     Exec(exec::ExecArgs),
     /// Makes the agent contact these addresses now; exit code 1 where none works
     Join(act::JoinArgs),
-    /// Makes the agent say goodbye and stop
+    /// The members of the servers' own group; and to add, remove or replace one, where the agents know the server (--server)
+    Voters(voters::VotersArgs),
+    /// Makes the agent say goodbye and stop; --for-good takes its server off the members first
     Leave(act::LeaveArgs),
     /// Forgets a failed or left member: it is gone from every view until it shows that it lives
     Forget(forget::ForgetArgs),
@@ -124,6 +127,7 @@ impl Command {
             Self::Wait(args) => wait::run(&args, output).await,
             Self::Exec(args) => exec::run(args, output).await,
             Self::Join(args) => act::join(args, output).await,
+            Self::Voters(args) => voters::run(args, output).await,
             Self::Leave(args) => act::leave(args, output).await,
             Self::Forget(args) => forget::run(args, output).await,
             Self::Discover(args) => discover::run(&args, output).await,

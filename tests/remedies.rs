@@ -69,9 +69,15 @@ fn rows() -> Vec<(&'static str, End)> {
         ("server_disagrees", Remedy),
         ("removed_voter", Remedy),
         ("voter_to_replace", Elsewhere(ETCD_GROWS, "a_dead_voter_is_replaced_by_a_joiner_without_a_hand")),
-        ("voter_down", Elsewhere(ETCD_GROWS, "a_dead_voter_is_replaced_by_a_joiner_without_a_hand")),
+        (
+            "voter_down",
+            Elsewhere(
+                ETCD_GROWS,
+                "a_joiner_that_waits_for_a_voter_that_is_down_replaces_it_by_the_command_of_the_message",
+            ),
+        ),
         ("enough_voters", Itself),
-        ("not_admitted", Elsewhere(ETCD_GROWS, "a_fourth_votes_without_a_hand")),
+        ("not_admitted", Elsewhere(ETCD_GROWS, "without_a_group_key_nobody_is_admitted_by_himself")),
         ("another_server", Elsewhere(FOUNDING_API, "a_second_server_beside_one_that_runs_is_told_to_wait")),
         ("server_id_taken", Elsewhere(MACHINE, "a_new_agent_beside_the_data_of_a_voter_is_that_voter")),
         ("voters_differ", Remedy),

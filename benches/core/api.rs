@@ -84,6 +84,7 @@ fn snapshot(
             certificate: None,
             offers: vec![],
             holders: [].into(),
+            admits: None,
         }),
         server: None,
         discovery: Arc::new(Discovery::default()),

@@ -89,7 +89,6 @@ pub struct Council {
     tickets: BTreeMap<u64, Ticket>,
     /// Index that the server here has applied.
     applied: Option<u64>,
-    is_leaving: bool,
     talk: VecDeque<(NodeId, Talk)>,
     events: VecDeque<Event>,
 }
@@ -103,7 +102,6 @@ impl Council {
             wishes: BTreeMap::new(),
             tickets: BTreeMap::new(),
             applied: None,
-            is_leaving: false,
             talk: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -112,11 +110,6 @@ impl Council {
     /// Notes the index that the server here has applied by its last answer; `None` if it gave none.
     pub fn note_applied(&mut self, applied: Option<u64>) {
         self.applied = applied;
-    }
-
-    /// Says from now on that this agent leaves for good, or no more.
-    pub fn set_leaving(&mut self, is_leaving: bool) {
-        self.is_leaving = is_leaving;
     }
 
     /// Asks these agents for their accounts, each with whom of `about` it sees away. An earlier survey ends with what it has.
@@ -232,7 +225,6 @@ impl Council {
         Account {
             server: view.server,
             applied: self.applied,
-            is_leaving: self.is_leaving,
             away: question.about.iter().take(MOST).filter(is_away).copied().collect(),
         }
     }
@@ -349,7 +341,6 @@ mod tests {
     fn an_account_says_who_is_away_and_how_the_server_is() {
         let (mut asks, mut answers, now) = (council(1), council(2), now());
         answers.note_applied(Some(7));
-        answers.set_leaving(true);
         let number = asks.survey([id(2)].into(), &[id(5), id(9)].into(), now);
         let (_, question) = asks.poll_talk().unwrap();
         answers.handle(id(1), &question, &view(), now);
@@ -358,7 +349,7 @@ mod tests {
         let Some(Event::Surveyed(of, accounts)) = asks.poll_event() else { panic!("no end") };
         let account = &accounts[&id(2)];
         assert_eq!((of, account.server, account.applied), (number, State::Waiting, Some(7)));
-        assert!(account.is_leaving && account.has_away(id(9)) && !account.has_away(id(5)));
+        assert!(account.has_away(id(9)) && !account.has_away(id(5)));
     }
 
     #[test]

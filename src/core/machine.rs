@@ -109,6 +109,7 @@ impl Machine {
             offers: bootstrap.offers(),
             vouched: bootstrap.vouched(),
             holders: bootstrap.holders().clone(),
+            admits: bootstrap.admits(),
         };
         let mut machine = Self {
             gossip,

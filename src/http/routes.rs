@@ -14,7 +14,7 @@ use chronik_providers::nearest;
 
 use super::{
     about, act, discovery, events, founding, host_check, keys, members, metrics, problem::Problem, quorum,
-    rtt, state::Api, token_check, ui,
+    rtt, state::Api, token_check, ui, voters,
 };
 
 /// One endpoint: a method on a path.
@@ -75,6 +75,26 @@ fn routes() -> Vec<Route> {
         ),
         post("/v1/bootstrap/resolve", "an operator says which of two clusters is meant", founding::resolve),
         post("/v1/bootstrap/vouch", "an operator says that an agent is gone for good", founding::vouch),
+        get(
+            "/v1/voters",
+            "the members of the servers' own group, where --server is set, and who waits to be one",
+            voters::get,
+        ),
+        post(
+            "/v1/voters/add",
+            "an operator has a blank server admitted; the plan first, and each step with its ticket",
+            voters::add,
+        ),
+        post(
+            "/v1/voters/remove",
+            "an operator has a member taken off the list, in the same way",
+            voters::remove,
+        ),
+        post(
+            "/v1/voters/replace",
+            "an operator gives a voter's place to another, in the same way",
+            voters::replace,
+        ),
         put(
             "/v1/server",
             "the server reports who it is and whether it holds data; repeated every 10 s, it is its heartbeat",

@@ -75,6 +75,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
             offers: vec![],
             vouched: [].into(),
             holders: [].into(),
+            admits: None,
         }),
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         server: None,

@@ -42,6 +42,7 @@ const ADD: &str = "/v3/cluster/member/add";
 const PROMOTE: &str = "/v3/cluster/member/promote";
 const REMOVE: &str = "/v3/cluster/member/remove";
 const UPDATE: &str = "/v3/cluster/member/update";
+const TRANSFER: &str = "/v3/maintenance/transfer-leadership";
 /// Room for one learner (`maxLearners`), a removal and a vote are two changes, and no learner is taken while a voter is not connected,
 /// by the check of changes that stays on (`mayAddMember`; seen with 3.4.23: "unhealthy cluster").
 const ABILITY: admission::Kind =
@@ -179,7 +180,10 @@ impl Etcd {
                 (ADD, json!({"peerURLs": [url(address).await?], "isLearner": !votes}))
             }
             MemberChange::Promote { member } => (PROMOTE, json!({"ID": self.id_of(member)?})),
-            MemberChange::Remove { member } => (REMOVE, json!({"ID": self.id_of(member)?})),
+            MemberChange::Remove { member } => {
+                self.hand_leadership_on(member).await?;
+                (REMOVE, json!({"ID": self.id_of(member)?}))
+            }
             MemberChange::Move { member, address } => {
                 (UPDATE, json!({"ID": self.id_of(member)?, "peerURLs": [url(address).await?]}))
             }
@@ -190,6 +194,34 @@ impl Etcd {
     async fn made(&self, path: &str, body: &Value) -> Result<(), AskError> {
         let reply = self.clients.send(path, Some(body.to_string().into()), CHANGE_WITHIN).await?;
         self.understand::<IgnoredAny>(path, &reply).map(|_| ())
+    }
+
+    /// Has another voter lead, if the member is this one, which leads: of two, the other would never hear that it is alone, and nobody
+    /// could lead again.
+    ///
+    /// # Errors
+    /// Always, if so: the change is for the agent beside the next leader.
+    async fn hand_leadership_on(&self, member: &str) -> Result<(), AskError> {
+        let reply = self.question(LIST).await?;
+        let list: List = self.understand(LIST, &reply)?;
+        let Identity { group, member: me } = list.header.identity();
+        if me != member {
+            return Ok(());
+        }
+        let others = list.members.into_iter().filter(|other| hex(other.id) != me && !other.learns);
+        for other in others {
+            let id = other.id.to_string();
+            let other = ServerMember::from(other);
+            for address in &other.addresses {
+                if self.runs_at(address, &group).await {
+                    self.made(TRANSFER, &json!({"targetID": id})).await?;
+                    let problem = format!("it led, and {} leads from now on", other.name);
+                    return Err(self.clients.fault(REMOVE, Fault::Refused(problem)));
+                }
+            }
+        }
+        let problem = "it leads, and no other voter runs that could".to_owned();
+        Err(self.clients.fault(REMOVE, Fault::Refused(problem)))
     }
 
     /// The id of a member as the gateway takes it: a decimal number in a text.

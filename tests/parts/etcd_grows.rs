@@ -51,6 +51,9 @@ impl Site {
             ["a", "b", "c"].iter().zip(&addrs).map(|(name, addr)| site.pair(name, addr)).collect();
         pairs.iter_mut().for_each(|pair| pair.exec_with(&[]));
         wait_for_health(&pairs);
+        for pair in &pairs {
+            wait_until(&pair.agent, LOOK, |answer| answer["decision"] == "resume");
+        }
         (site, pairs)
     }
 
@@ -213,10 +216,99 @@ fn without_a_group_key_nobody_is_admitted_by_himself() {
     let mut fourth = site.fourth("d");
     fourth.exec_with(&[]);
     let said = wait_for_reason(&fourth, "not_admitted");
-    within(PATIENCE, || {
-        let said = wait_for_reason(&fourth, "not_admitted");
-        if said.contains("admit this one with `chronik-agent voters add NODE`") { Ok(()) } else { Err(said) }
-    });
     assert!(said.starts_with("the server is not among the members yet"), "{said}");
+    let (said, _) = within(PATIENCE, || {
+        let said = wait_for_reason(&fourth, "not_admitted");
+        if said.contains("admit this one with `chronik-agent voters add NODE`") {
+            Ok(said)
+        } else {
+            Err(said)
+        }
+    });
     assert_eq!(members(&pairs[0]).unwrap().len(), 3);
+
+    // The joiner's own agent is no voter's: its wishes are not taken.
+    let refused = run(["voters", "add", "d", "--yes", &fourth.agent.at()]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.error.contains("say it at one of them"), "{refused:?}");
+    carry_out(follower(&pairs), &said, "d");
+    wait_for_voters(&pairs[0], &["a", "b", "c", "d"], PATIENCE);
+}
+
+/// An agent that does not stand beside the leader.
+fn follower(pairs: &[Pair]) -> &Pair {
+    let leads = |pair: &&Pair| {
+        let driver = pair.agent.get("/v1/self").json()["driver"].clone();
+        driver["leader"]["id"] == pair.agent.get("/v1/self").json()["id"]
+    };
+    pairs.iter().find(|pair| !leads(pair)).unwrap()
+}
+
+/// Carries out the command about voters that a message names, for this node; returns what it said.
+#[track_caller]
+fn carry_out(pair: &Pair, message: &str, node: &str) -> String {
+    let (_, command) = message.split_once("`chronik-agent voters ").unwrap_or_else(|| panic!("{message}"));
+    let (verb, _) = command.split_once([' ', '`']).unwrap();
+    let ended = run(["voters", verb, node, "--yes", &pair.agent.at()]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "done\n"), "{ended:?}");
+    ended.error
+}
+
+#[test]
+fn a_founder_that_lost_its_disk_votes_again_by_one_command() {
+    for has_key in [true, false] {
+        let (_site, mut pairs) = Site::found(has_key, &[]);
+        let writer = Writer::start(&pairs[..2].iter().collect::<Vec<_>>());
+        pairs[2].kill_server();
+        fs::remove_dir_all(pairs[2].data()).unwrap();
+        pairs[2].exec_with(&[]);
+        let said = wait_for_reason(&pairs[2], "server_state_lost");
+        let refused = run(["voters", "remove", "a", "--yes", &pairs[0].agent.at()]);
+        assert_eq!(refused.code, 1, "that would cost the quorum: {refused:?}");
+        assert!(refused.error.contains("voter c is down"), "{refused:?}");
+
+        let (did, took) =
+            within(Duration::from_secs(20), || Ok::<_, String>(carry_out(&pairs[1], &said, "c")));
+        println!("the command took {took:?}: {did}");
+        assert!(did.starts_with("first remove c, then start the server of c, then give c a vote"), "{did}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert_eq!(voters(&pairs[0]), Ok(["a", "b", "c"].map(str::to_owned).to_vec()));
+        writer.check(&pairs[2]);
+        wait_until(&pairs[2].agent, LOOK, |answer| answer["decision"] == "resume");
+    }
+}
+
+#[test]
+fn a_joiner_that_waits_for_a_voter_that_is_down_replaces_it_by_the_command_of_the_message() {
+    let (site, mut pairs) = Site::found(true, &[]);
+    pairs[2].kill_server();
+    let mut fourth = site.fourth("d");
+    fourth.exec_with(&[]);
+    let said = wait_for_reason(&fourth, "voter_down");
+    assert!(said.contains("voter c is down"), "{said}");
+    carry_out(&pairs[0], &said, "c");
+    wait_for_voters(&pairs[0], &["a", "b", "d"], PATIENCE);
+    let table = run(["voters", &pairs[0].agent.at()]);
+    let rows: Vec<&str> = table.out.lines().collect();
+    assert!(rows.len() >= 4 && rows[0].starts_with("NAME"), "{table:?}");
+    assert_eq!(rows[1..4].iter().filter(|row| row.contains("  yes    leads")).count(), 1, "{table:?}");
+}
+
+#[test]
+fn who_leaves_for_good_is_no_member_when_it_stops_and_never_the_last() {
+    let (_site, mut pairs) = Site::found(true, &[]);
+    let healthy = |pair: &Pair| run(["health", "--for", "vote", &pair.agent.at()]).code;
+    within(PATIENCE, || if healthy(&pairs[2]) == 0 { Ok(()) } else { Err("it does not vote".to_owned()) });
+    for (leaver, left) in [(2, &["a", "b"][..]), (1, &["a"][..])] {
+        let ended = run(["leave", "--for-good", &pairs[leaver].agent.at()]);
+        assert_eq!((ended.code, ended.out.as_str()), (0, "the agent has left and stops\n"), "{ended:?}");
+        assert_eq!(voters(&pairs[0]).unwrap(), left);
+        assert_eq!(pairs[leaver].agent.wait_for_end(), 0);
+    }
+    let ended = run(["leave", "--for-good", "--timeout", "2s", &pairs[0].agent.at()]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.error.contains("it is the last voter"), "{ended:?}");
+    assert_eq!(healthy(&pairs[0]), 0);
+    pairs[0].kill_server();
+    within(PATIENCE, || if healthy(&pairs[0]) == 1 { Ok(()) } else { Err("it is healthy".to_owned()) });
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use minicbor::{Decode, Encode};
 
 use super::{cluster::Voter, founding::ClusterId, reason::Reason};
+use crate::node::NodeId;
 
 /// Time for which a word counts: the agent beside the leader looks every two seconds, and a look takes up to three.
 const COUNTS_FOR: Duration = Duration::from_secs(10);
@@ -82,12 +83,17 @@ impl Held {
 
 /// The last word that was heard.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Option<(Admittance, Instant)>);
+pub(super) struct Heard(Option<(Admittance, Instant)>, Option<NodeId>);
 
 impl Heard {
     /// Takes in a word.
-    pub(super) fn hear(&mut self, word: Admittance, now: Instant) {
-        self.0 = Some((word, now));
+    pub(super) fn hear(&mut self, from: NodeId, word: Admittance, now: Instant) {
+        *self = Self(Some((word, now)), Some(from));
+    }
+
+    /// The node whose word it is, while one counts.
+    pub(super) fn from(&self) -> Option<NodeId> {
+        self.1.filter(|_| self.0.is_some())
     }
 
     /// Forgets a word that counts no more; returns the time at which the present one ends.
@@ -130,7 +136,9 @@ mod tests {
         assert!(!word(Some(Held::VoterDown("a\u{1b}".to_owned())), "a:1").is_sound());
         assert!(!word(Some(Held::Other("x".repeat(513), String::new())), "a:1").is_sound());
         let mut heard = Heard::default();
-        heard.hear(word(None, "a:1"), now);
+        let from = [7; 16].try_into().unwrap();
+        heard.hear(from, word(None, "a:1"), now);
+        assert_eq!(heard.from(), Some(from));
         assert_eq!(heard.about([2; 16].into()), None);
         assert_eq!(heard.end(now), Some(now + COUNTS_FOR));
         assert!(heard.about(id).is_some());

@@ -137,9 +137,14 @@ impl Bootstrap {
             cluster.has_founder(from) || cluster.voters.iter().any(|voter| voter.id == Some(from))
         });
         if is_named && word.is_sound() {
-            self.situation.hear_admittance(word, now);
+            self.situation.hear_admittance(from, word, now);
             self.finish_input(now);
         }
+    }
+
+    /// The agent beside the leader, as far as it has said a word about the server here of late.
+    pub fn admits(&self) -> Option<NodeId> {
+        self.situation.admits()
     }
 
     /// True if the server is blank at this moment, and somebody waits to start it.

@@ -195,8 +195,13 @@ impl Situation {
     }
 
     /// Takes in a word about that place.
-    pub(super) fn hear_admittance(&mut self, word: Admittance, now: Instant) {
-        self.admittance.hear(word, now);
+    pub(super) fn hear_admittance(&mut self, from: NodeId, word: Admittance, now: Instant) {
+        self.admittance.hear(from, word, now);
+    }
+
+    /// The node whose word that is.
+    pub(super) fn admits(&self) -> Option<NodeId> {
+        self.admittance.from()
     }
 
     /// Forgets a word that counts no more; returns the time at which the present one ends.

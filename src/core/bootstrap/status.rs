@@ -31,6 +31,8 @@ pub struct Status {
     pub vouched: BTreeMap<Gone, NodeId>,
     /// The agent beside each server that holds data of the cluster.
     pub holders: BTreeMap<ServerId, NodeId>,
+    /// The agent beside the leader, as far as it has said a word about the server here of late.
+    pub admits: Option<NodeId>,
 }
 
 impl Status {

@@ -68,9 +68,6 @@ pub struct Account {
     /// Index that its server has applied, while that answers.
     #[n(1)]
     pub applied: Option<u64>,
-    /// Set if it was told to leave for good.
-    #[n(2)]
-    pub is_leaving: bool,
     /// Those nodes that were asked about and are not active in its view.
     #[n(3)]
     pub(super) away: Vec<About>,

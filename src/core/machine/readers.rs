@@ -44,6 +44,7 @@ impl Machine {
             offers: self.bootstrap.offers(),
             vouched: self.bootstrap.vouched(),
             holders: self.bootstrap.holders().clone(),
+            admits: self.bootstrap.admits(),
         });
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();

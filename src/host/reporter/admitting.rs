@@ -24,8 +24,6 @@ pub(super) struct Admitting {
     admission: Admission,
     beholder: Beholder,
     pub(super) policy: Policy,
-    /// True if this agent was told to leave for good.
-    pub(super) is_leaving: bool,
 }
 
 /// A wish that is understood, or the reason for which it is not.
@@ -33,7 +31,7 @@ type Understood = Result<Ask, Granted>;
 
 impl Admitting {
     pub(super) fn new(policy: Policy) -> Self {
-        Self { admission: Admission::default(), beholder: Beholder::default(), policy, is_leaving: false }
+        Self { admission: Admission::default(), beholder: Beholder::default(), policy }
     }
 
     /// The agents beside the members.

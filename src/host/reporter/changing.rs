@@ -127,7 +127,6 @@ impl Changing {
             cluster,
             own: &self.own,
             policy: self.admitting.policy,
-            is_leaving: self.admitting.is_leaving,
         };
         Ok(self.admitting.look(&facts))
     }

@@ -52,8 +52,6 @@ pub(super) struct Facts<'a> {
     /// The addresses of the server that the agent announces.
     pub(super) own: &'a Endpoints,
     pub(super) policy: Policy,
-    /// True if this agent was told to leave for good.
-    pub(super) is_leaving: bool,
 }
 
 impl Beholder {
@@ -184,7 +182,8 @@ impl Facts<'_> {
             server: account
                 .map_or(if is_me { Beside::Begun } else { Beside::Unknown }, |it| it.server.into()),
             is_proven: self.policy.has_group_key && (is_me || account.is_some()),
-            is_leaving: if is_me { self.is_leaving } else { account.is_some_and(|it| it.is_leaving) },
+            // One that leaves for good wishes its removal itself.
+            is_leaving: false,
             address: self.address(node),
         }
     }

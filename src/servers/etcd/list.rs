@@ -76,7 +76,7 @@ pub(super) struct Member {
     #[serde(default, rename = "peerURLs")]
     peers: Vec<String>,
     #[serde(default, rename = "isLearner")]
-    learns: bool,
+    pub(super) learns: bool,
 }
 
 impl From<Member> for ServerMember {
