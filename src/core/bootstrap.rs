@@ -259,6 +259,9 @@ impl Bootstrap {
     /// The report is about another cluster, or names a voter that there is not, or one twice: it changes nothing.
     pub fn established(&mut self, report: &EstablishedReport, now: Instant) -> Result<(), ReportRefused> {
         let result = self.take_report(report);
+        if result.is_ok() {
+            self.situation.set_recovers(None);
+        }
         let refused = matches!(result, Err(ReportRefused::OtherCluster { .. }));
         self.situation.set_misreported(refused.then_some(report.cluster_id));
         self.finish_input(now);
