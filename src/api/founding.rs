@@ -31,6 +31,9 @@ pub struct Bootstrap {
     /// The voters; absent like the founders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voters: Option<Vec<Voter>>,
+    /// True if the server is to come up as the only member, by an operator's word; absent else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recover: bool,
     /// All members on the leader's list, this server and those without a vote included, as they are listed; absent unless this server
     /// joins and was admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,6 +63,17 @@ pub struct WishRequest {
     pub ticket: Option<u64>,
 }
 
+/// `POST /v1/voters/recover`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverRequest {
+    /// The agent whose server is kept, by id or name: it must be the one that is asked.
+    pub keep: String,
+    /// Consent to lose what that server has not heard of.
+    #[serde(default)]
+    pub i_will_lose_data: bool,
+}
+
 /// The answer to a wish that is not refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WishAnswer {

@@ -243,6 +243,14 @@ mod tests {
              --initial-cluster=box-1=http://10.0.0.1:2380,box-2=http://10.0.0.2:2380,b-c-d-3=http://10.0.0.3:2380\n\
              --initial-cluster-token=c1\n--initial-cluster-state=new"
         );
+        let mut bootstrap = json!({"decision": "resume", "cluster_id": "c1", "established": true, "recover": true,
+            "me": {"founder": true, "voter": true}, "founders": [], "voters": [server(1, "box")]});
+        let fill = |bootstrap: &Json| {
+            Filler::new(bootstrap.clone(), server(1, "box"), &[]).fill("etcd", text).unwrap()
+        };
+        assert!(fill(&bootstrap).ends_with("--initial-cluster-state=existing\n--force-new-cluster"));
+        bootstrap["recover"] = false.into();
+        assert!(fill(&bootstrap).ends_with("--initial-cluster-state=existing"));
         let joined = filler("join", 4, &[("scheme", "https")]).fill("etcd", text).unwrap();
         assert!(joined.starts_with("--name=box\n"), "{joined}");
         assert!(joined.contains("b-c-d-3=https://10.0.0.3:2380,box=https://10.0.0.4:2380\n"), "{joined}");

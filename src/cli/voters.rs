@@ -13,7 +13,7 @@ use super::{
     table,
 };
 use crate::{
-    api::voters::{Member, VerdictName, Voters, WishAnswer, WishRequest},
+    api::voters::{Member, RecoverRequest, VerdictName, Voters, WishAnswer, WishRequest},
     node::NodeId,
 };
 
@@ -45,6 +45,27 @@ enum Act {
     Remove(WishArgs),
     /// Gives a voter's place to a server that waits, or to itself with an empty data directory
     Replace(WishArgs),
+    /// Has one server go on alone where a majority is lost for good; said at its own agent
+    Recover(RecoverArgs),
+}
+
+/// The end of a majority.
+#[derive(Debug, Args)]
+struct RecoverArgs {
+    #[command(flatten)]
+    at: At,
+    /// The agent whose server is kept, by its id or its name
+    #[arg(long, value_name = "NODE")]
+    keep: String,
+    /// Lose whatever that server has not heard of
+    #[arg(long)]
+    i_will_lose_data: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// How long to wait until the server leads alone
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "2m")]
+    timeout: Duration,
 }
 
 /// A wish about one member.
@@ -69,6 +90,7 @@ pub(super) async fn run(args: VotersArgs, output: &mut Output<'_>) -> Result<Out
         Some(Act::Add(args)) => carry_out("add", args, output).await,
         Some(Act::Remove(args)) => carry_out("remove", args, output).await,
         Some(Act::Replace(args)) => carry_out("replace", args, output).await,
+        Some(Act::Recover(args)) => recover(args, output).await,
     }
 }
 
@@ -172,6 +194,50 @@ async fn carry_out(verb: &str, args: WishArgs, output: &mut Output<'_>) -> Resul
         }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// Says what is lost, asks, and waits until the server that is kept leads alone.
+async fn recover(args: RecoverArgs, output: &mut Output<'_>) -> Result<Outcome, CliError> {
+    let client = args.at.client()?;
+    if !args.i_will_lose_data {
+        writeln!(
+            output.err,
+            "whatever the server of {} has not heard of is lost: keep the one that has applied most (`applied_index` of \
+             `chronik-agent self`), and say so with --i-will-lose-data",
+            args.keep
+        )?;
+        return Ok(Outcome::Failed);
+    }
+    writeln!(
+        output.err,
+        "The server of {} is the only member from now on, with the data that it has; whatever it has not heard of is lost. Each other \
+         one is told that it was removed, and joins as a new one once its data directory is empty.",
+        args.keep
+    )?;
+    if !is_agreed(args.yes, output)? {
+        return Ok(Outcome::Failed);
+    }
+    let request = RecoverRequest { keep: args.keep.clone(), i_will_lose_data: true };
+    match client.post::<Voters>("/v1/voters/recover", &request).await {
+        Ok(_) => writeln!(
+            output.err,
+            "start the server of {} through `chronik-agent exec` now, and stop it first if it runs",
+            args.keep
+        )?,
+        Err(error) => return refused(error, output),
+    }
+    let until = now() + args.timeout;
+    while now() < until {
+        let voters: Voters = client.read_now("/v1/voters").await?;
+        if voters.leader.is_some() && voters.members.len() == 1 {
+            writeln!(output.out, "done")?;
+            return Ok(Outcome::Done);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+    let timeout = humantime::format_duration(args.timeout);
+    writeln!(output.err, "timed out after {timeout}: it comes up alone whenever it is started through exec")?;
+    Ok(Outcome::TimedOut)
 }
 
 /// A wish under way.

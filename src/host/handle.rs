@@ -338,6 +338,14 @@ impl Handle {
         self.ask(|reply| Command::Establish { report, reply }).await?
     }
 
+    /// Says that the co-located server is the only voter from now on, and is to come up alone.
+    ///
+    /// # Errors
+    /// The agent has ended, the word of this node would not count, or the disk refuses it.
+    pub async fn recover(&self, cluster_id: ClusterId) -> Result<(), NotDone<ReportRefused>> {
+        self.ask(|reply| Command::Council(CouncilCommand::Recover { cluster_id, reply })).await?
+    }
+
     /// Bootstraps with exactly these servers, against what is known. Returns the new cluster's id.
     ///
     /// # Errors

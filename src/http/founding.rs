@@ -214,7 +214,6 @@ pub(super) async fn reset(
 fn wrong(field: &str, error: &impl Display) -> Problem {
     Problem::bad_request(format!("`{field}`: {error}"))
 }
-
 fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| wrong(field, &error))
 }
@@ -275,6 +274,7 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
         me: None,
         founders: None,
         voters: None,
+        recover: false,
         members: None,
         voting: None,
         certificate: founding.certificate.as_deref().cloned(),
@@ -289,10 +289,10 @@ fn bootstrap(founding: &Status) -> shape::Bootstrap {
             answer.me = Some(group::me(group));
             answer.founders = Some(group::founders(group));
             answer.voters = Some(group.voters.iter().map(group::voter).collect());
-            if let (Decision::Join(_), false) = (&founding.decision, group.members.is_empty()) {
-                answer.members = Some(group.members.iter().map(group::voter).collect());
-                answer.voting = Some(group.me.voter);
-            }
+            answer.recover = group.recovers;
+            let is_admitted = matches!(founding.decision, Decision::Join(_)) && !group.members.is_empty();
+            answer.voting = is_admitted.then_some(group.me.voter);
+            answer.members = is_admitted.then(|| group.members.iter().map(group::voter).collect());
         }
         Decision::Conflict(Conflict { clusters, .. }) => answer.clusters = Some(clusters.clone()),
     }

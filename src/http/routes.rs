@@ -44,8 +44,8 @@ fn delete<T: 'static>(path: &'static str, meaning: &'static str, handler: impl H
     Route { method: Method::DELETE, path, meaning, handler: routing::delete(handler) }
 }
 
-/// All routes, in the order in which README.md and the answer to an unknown path list them.
-fn routes() -> Vec<Route> {
+/// The routes about the agents and the founding.
+fn members() -> Vec<Route> {
     vec![
         get("/v1/members", "the members: status, address, role, tags, endpoints, round trip", members::get),
         delete(
@@ -75,6 +75,12 @@ fn routes() -> Vec<Route> {
         ),
         post("/v1/bootstrap/resolve", "an operator says which of two clusters is meant", founding::resolve),
         post("/v1/bootstrap/vouch", "an operator says that an agent is gone for good", founding::vouch),
+    ]
+}
+
+/// The routes about the members of the servers' own group.
+fn voters() -> Vec<Route> {
+    vec![
         get(
             "/v1/voters",
             "the members of the servers' own group, where --server is set, and who waits to be one",
@@ -95,6 +101,19 @@ fn routes() -> Vec<Route> {
             "an operator gives a voter's place to another, in the same way",
             voters::replace,
         ),
+        post(
+            "/v1/voters/recover",
+            "a majority is lost: the server of this agent is the only voter from now on",
+            voters::recover,
+        ),
+    ]
+}
+
+/// All routes, in the order in which README.md and the answer to an unknown path list them.
+fn routes() -> Vec<Route> {
+    let mut routes = members();
+    routes.extend(voters());
+    routes.extend(vec![
         put(
             "/v1/server",
             "the server reports who it is and whether it holds data; repeated every 10 s, it is its heartbeat",
@@ -121,7 +140,8 @@ fn routes() -> Vec<Route> {
         ),
         get("/metrics", "metrics for Prometheus", metrics::get),
         get("/ui", "a page to look at", ui::get),
-    ]
+    ]);
+    routes
 }
 
 /// The router, with the checks of host and token before every answer.

@@ -20,13 +20,16 @@ use super::{
     state::Api,
 };
 use crate::{
-    api::voters::{Member, VerdictName, Voters, Wait, WishAnswer, WishRequest},
+    api::voters::{Member, RecoverRequest, VerdictName, Voters, Wait, WishAnswer, WishRequest},
+    bootstrap::{ClusterId, Voter},
     council::{Outcome, Verb, Verdict},
-    node::NodeId,
+    node::{NodeId, NodeName},
     servers::Seen,
     snapshot::Snapshot,
 };
 
+const RECOVER_SHAPE: &str =
+    r#"send {"keep":"…","i_will_lose_data":true} at the agent of the server that is kept"#;
 const SHAPE: &str = r#"send {"node":"…"} with an agent's or a member's id or name"#;
 /// Time for an answer from the agent beside the leader: four seconds for its server's answer, three for its look, five for a change.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(13);
@@ -60,6 +63,61 @@ pub(super) async fn replace(
     body: Body,
 ) -> Result<Response, Problem> {
     wish(&api, Verb::Replace, read(&headers, body, SHAPE).await?).await
+}
+
+/// A majority is lost: the server of this agent is the only voter from now on, and comes up alone.
+pub(super) async fn recover(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let request: RecoverRequest = read(&headers, body, RECOVER_SHAPE).await?;
+    let snapshot = api.handle.snapshot();
+    let cluster_id = recoverable(&api, &snapshot, &request).map_err(|why| Problem::conflict(&why))?;
+    api.handle.recover(cluster_id).await?;
+    get_now(&api)
+}
+
+fn get_now(api: &Api) -> Result<Response, Problem> {
+    Ok(done(json(&voters(seen(&api.handle.snapshot())?))))
+}
+
+/// The cluster, if its majority is lost as far as this agent can see, and its server is the one to keep.
+fn recoverable(api: &Api, snapshot: &Snapshot, request: &RecoverRequest) -> Result<ClusterId, String> {
+    let can_recover = api.shared.driver.as_deref().is_some_and(|driver| driver.can_recover());
+    let seen = snapshot.server.as_deref().filter(|_| can_recover).ok_or_else(|| {
+        "this agent knows no way to bring its server up alone: use the server's own tool".to_owned()
+    })?;
+    let me = snapshot.myself().ok_or("this agent is not ready: ask again")?;
+    if request.keep != me.id.to_string() && request.keep != me.name.as_str() {
+        return Err(format!("this is the agent of {}: say it at that of {}", me.name, request.keep));
+    }
+    let cluster = snapshot.founding.cluster.as_ref().filter(|cluster| cluster.established);
+    let cluster = cluster.ok_or("no cluster is established here: see `chronik-agent bootstrap`")?;
+    if let Some(leader) = &seen.leader {
+        let leader = leader.name.as_ref().map_or(leader.member.as_str(), NodeName::as_str);
+        return Err(format!(
+            "{leader} leads, so that no majority is lost: give a dead voter's place to another with `chronik-agent voters replace`"
+        ));
+    }
+    let runs = |voter: &&Voter| {
+        let member = voter.id.and_then(|id| snapshot.membership.members.get(&id));
+        member.is_some_and(|member| {
+            member.id != me.id && member.status.is_active() && member.founding.server_up == Some(true)
+        })
+    };
+    if let Some(other) = cluster.voters.iter().find(runs) {
+        return Err(format!(
+            "the server of {other} runs: stop it first, since it would go on with the members of before"
+        ));
+    }
+    if request.i_will_lose_data {
+        return Ok(cluster.id);
+    }
+    Err(format!(
+        "whatever the server of {} has not heard of is lost: say so with \"i_will_lose_data\":true",
+        me.name
+    ))
 }
 
 /// Takes a wish to the agent beside the leader.

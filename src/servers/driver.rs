@@ -35,6 +35,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// The abilities of such servers where members come and go; `None` where nothing here can change the list.
     fn ability(&self) -> Option<admission::Kind>;
 
+    /// True if a member of such a server can come up as the only one, with the data that it has, where a majority is lost.
+    fn can_recover(&self) -> bool;
+
     /// The members of an answer that run, by the names that they have in it, as they are seen from this host at this moment. Ends
     /// within two seconds.
     fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a>;

@@ -279,6 +279,10 @@ impl Driver for Etcd {
         Some(ABILITY)
     }
 
+    fn can_recover(&self) -> bool {
+        true
+    }
+
     fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a> {
         let looks = answer.members.iter().map(async |member| {
             let runs = member.addresses.iter().map(|address| self.runs_at(address, &answer.identity.group));

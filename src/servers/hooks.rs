@@ -187,6 +187,10 @@ impl Driver for Hooks {
         [ADMIT, REMOVE].iter().all(is_there).then_some(ABILITY)
     }
 
+    fn can_recover(&self) -> bool {
+        false
+    }
+
     /// The server's own word, which is part of the answer.
     fn sight<'a>(&'a self, answer: &'a Answer) -> Sight<'a> {
         let up = answer.members.iter().filter(|member| member.is_up == Some(true));

@@ -312,3 +312,48 @@ fn who_leaves_for_good_is_no_member_when_it_stops_and_never_the_last() {
     pairs[0].kill_server();
     within(PATIENCE, || if healthy(&pairs[0]) == 1 { Ok(()) } else { Err("it is healthy".to_owned()) });
 }
+
+#[test]
+fn a_lost_majority_is_recovered_by_one_command_and_grows_again() {
+    let (_site, mut pairs) = Site::found(true, &[]);
+    assert_eq!(etcdctl(&pairs[0], &["put", "key", "before"]).unwrap(), "OK\n");
+    let recover = |pair: &Pair, more: &[&str]| {
+        let at = pair.agent.at();
+        run([&["voters", "recover", "--keep", "a", "--yes", "--timeout", "1s", &at], more].concat())
+    };
+    within(PATIENCE, || {
+        let early = recover(&pairs[0], &["--i-will-lose-data"]);
+        assert_eq!(early.code, 1, "{early:?}");
+        if early.error.contains("leads, so that no majority is lost") { Ok(()) } else { Err(early.error) }
+    });
+    pairs[1].kill();
+    pairs[2].kill();
+    within(PATIENCE, || {
+        let ended = recover(&pairs[0], &["--i-will-lose-data"]);
+        if ended.code == 3 { Ok(()) } else { Err(format!("{ended:?}")) }
+    });
+    let unsaid = recover(&pairs[0], &[]);
+    assert!(unsaid.code == 1 && unsaid.error.contains("say so with --i-will-lose-data"), "{unsaid:?}");
+    pairs[0].kill_server();
+    pairs[0].exec_with(&[]);
+    wait_for_voters(&pairs[0], &["a"], PATIENCE);
+    assert_eq!(etcdctl(&pairs[0], &["get", "key"]).unwrap(), "key\nbefore\n");
+    let alone = |answer: &Value| {
+        let voters = answer["voters"].as_array();
+        answer["decision"] == "resume"
+            && answer.get("recover").is_none()
+            && voters.is_some_and(|it| it.len() == 1)
+    };
+    wait_until(&pairs[0].agent, LOOK, alone);
+
+    // The others come back with the data of before, and are members again once that is gone.
+    for pair in &mut pairs[1..] {
+        pair.agent.restart();
+        pair.exec_with(&[]);
+    }
+    for pair in &mut pairs[1..] {
+        wait_for_reason(pair, "removed_voter");
+        fs::remove_dir_all(pair.data()).unwrap();
+    }
+    wait_for_voters(&pairs[0], &["a", "b", "c"], PATIENCE * 2);
+}

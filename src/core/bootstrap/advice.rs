@@ -39,6 +39,8 @@ pub struct Group {
     pub founders: Vec<Founder>,
     /// Its voters, with what they announce now.
     pub voters: Vec<Voter>,
+    /// True if the server is to come up as the only member, by an operator's word: what the others alone had acknowledged is lost.
+    pub recovers: bool,
     /// All members on the leader's list, this server and those without a vote included, as they are listed; empty unless the agent
     /// beside the leader has said that this server is one of them, though it is no voter that holds data.
     pub members: Vec<Voter>,

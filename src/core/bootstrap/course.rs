@@ -19,7 +19,7 @@ use super::{
     readiness::Readiness,
     reason::Reason,
     report::{GroupReport, Holding, ListIndex},
-    server::{EstablishedReport, ReportRefused, ServerReport},
+    server::{EstablishedReport, ReportRefused, ServerReport, VoterRef},
     situation::Looking,
 };
 use crate::node::NodeId;
@@ -119,6 +119,7 @@ impl Bootstrap {
             let next = || ListIndex { is_given: false, value: record.knowledge.next_own_index(reported) };
             group.index = kept.map_or_else(next, |before| before.index);
         }
+        self.situation.set_recovers(None);
         // A server that was told to initialise, and reports its group, has done so.
         if record.notes_of(reported).is_some_and(Notes::is_own) {
             self.note_begun(reported, false);
@@ -140,6 +141,20 @@ impl Bootstrap {
             self.situation.hear_admittance(from, word, now);
             self.finish_input(now);
         }
+    }
+
+    /// Takes in an operator's word that the server here is the only voter from now on: reports from before count no more, and it is told
+    /// to come up alone until it has reported that it does.
+    ///
+    /// # Errors
+    /// The word of this node on the voters would not count, or no such cluster is known here.
+    pub fn recover(&mut self, cluster_id: ClusterId, now: Instant) -> Result<(), ReportRefused> {
+        let alone = vec![VoterRef::Id(self.agreement.me())];
+        let report = EstablishedReport { cluster_id, config_index: None, voters: alone, adopt: true };
+        self.take_report(&report)?;
+        self.situation.set_recovers(Some(cluster_id));
+        self.finish_input(now);
+        Ok(())
     }
 
     /// The agent beside the leader, as far as it has said a word about the server here of late.

@@ -386,6 +386,7 @@ impl Facts<'_> {
                 ordinal: ordinal.or(mine.and_then(|voter| voter.ordinal)),
             },
             founders: founding.map(Founding::founders).unwrap_or_default().to_vec(),
+            recovers: mine.is_some() && situation.recovers() == Some(cluster.id),
             members: word.map(|word| word.members.clone()).unwrap_or_default(),
             voters,
         }

@@ -41,6 +41,8 @@ pub(super) struct Situation {
     server_list: Option<EstablishedReport>,
     /// The last word about the place of the server among the members.
     admittance: Heard,
+    /// The cluster that the server is to bring up alone, until it has reported that it does.
+    recovers: Option<ClusterId>,
     /// The reason for which the record cannot be relied on.
     fault: Option<Reason>,
 }
@@ -71,6 +73,7 @@ impl Situation {
             misreported: None,
             server_list: None,
             admittance: Heard::default(),
+            recovers: None,
             fault: None,
         };
         situation.set_sightings(Sightings::default());
@@ -197,6 +200,16 @@ impl Situation {
     /// Takes in a word about that place.
     pub(super) fn hear_admittance(&mut self, from: NodeId, word: Admittance, now: Instant) {
         self.admittance.hear(from, word, now);
+    }
+
+    /// The cluster that the server is to bring up alone.
+    pub(super) fn recovers(&self) -> Option<ClusterId> {
+        self.recovers
+    }
+
+    /// Notes which cluster the server is to bring up alone, or that it has.
+    pub(super) fn set_recovers(&mut self, cluster_id: Option<ClusterId>) {
+        self.recovers = cluster_id;
     }
 
     /// The node whose word that is.

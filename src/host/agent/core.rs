@@ -318,7 +318,9 @@ impl Core {
                 self.replies.await_disk(reply, cluster);
             }
             Command::Reset { data_loss, reply } => self.reset(data_loss, reply),
-            Command::Council(command) => self.talks.take(command, &mut self.machine, now),
+            Command::Council(command) => {
+                self.talks.take(command, &mut self.machine, &mut self.replies, now);
+            }
         }
     }
 

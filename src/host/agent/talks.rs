@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::replies::Replies;
 use crate::{
     council::{Account, Event, Granted, Outcome, Verdict, Wish},
     handle::CouncilCommand,
@@ -29,7 +30,13 @@ impl Talks {
     }
 
     /// Does what is asked for.
-    pub(super) fn take(&mut self, command: CouncilCommand, machine: &mut Machine, now: Instant) {
+    pub(super) fn take(
+        &mut self,
+        command: CouncilCommand,
+        machine: &mut Machine,
+        replies: &mut Replies,
+        now: Instant,
+    ) {
         match command {
             CouncilCommand::Survey { about, reply } => {
                 let me = machine.me().id;
@@ -50,6 +57,10 @@ impl Talks {
                 let number = machine.council().wish(leader, verb, node, ticket);
                 self.wishes.retain(|_, reply| !reply.is_closed());
                 self.wishes.insert(number, reply);
+            }
+            CouncilCommand::Recover { cluster_id, reply } => {
+                let taken = machine.bootstrap().recover(cluster_id, now);
+                replies.await_disk(reply, taken);
             }
             CouncilCommand::Grant { to, wish, granted } => {
                 machine.council().answer_wish(to, &wish, granted, now);

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::oneshot;
 
+use super::not_done::NotDone;
 use crate::{
-    bootstrap::Admittance,
+    bootstrap::{Admittance, ClusterId, ReportRefused},
     council::{Account, Granted, Outcome, Verb, Wish},
     node::NodeId,
 };
@@ -34,6 +35,13 @@ pub enum CouncilCommand {
         ticket: Option<u64>,
         /// The outcome.
         reply: oneshot::Sender<Outcome>,
+    },
+    /// Take in an operator's word that the co-located server is the only voter from now on.
+    Recover {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// Answered once it is on disk or refused.
+        reply: oneshot::Sender<Result<(), NotDone<ReportRefused>>>,
     },
     /// Answer the wish of another node.
     Grant {
