@@ -180,6 +180,11 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
+    /// Takes in the zone of this node, in which founders are spread.
+    pub fn set_zone(&mut self, zone: &str) {
+        self.situation.set_zone(zone);
+    }
+
     /// The sightings that were taken in last.
     pub(crate) fn sightings(&self) -> &Sightings {
         self.situation.sightings()
