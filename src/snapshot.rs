@@ -2,10 +2,13 @@
 //! callers and the retry-join pace read it and never ask the agent anything.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+use chronik_providers::Instance;
 
 use crate::{
     bootstrap::Status,
@@ -117,6 +120,8 @@ pub struct ProviderReport {
     pub spec: String,
     /// The last good answer; a failed poll keeps it.
     pub addrs: Vec<SocketAddr>,
+    /// The instances that have those addresses, as far as the provider knows instances.
+    pub instances: BTreeMap<SocketAddr, Instance>,
     /// The moment of that answer.
     pub answered: Option<Instant>,
     /// Duration of the last poll.

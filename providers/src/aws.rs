@@ -1,25 +1,34 @@
 //! `provider=aws`: EC2 instances by tag.
 
+mod causes;
+mod credentials;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod instances;
+mod process;
+mod proxy;
 mod region;
+mod settings;
 pub(crate) mod spec;
+mod trust;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
-use aws_config::{
-    AppName, BehaviorVersion, Region, profile::ProfileFileCredentialsProvider,
-    provider_config::ProviderConfig, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::{AppName, BehaviorVersion, Region, imds, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::Client;
 use tokio::{sync::watch, time::timeout};
 
 use self::{
-    failure::{Failure, Session},
-    spec::{AccessKeys, Credentials, Instances, NAME, SCHEMA},
+    credentials::Places,
+    failure::{Failure, Way},
+    settings::{Settings, variable},
+    spec::{Credentials, Instances, NAME, SCHEMA},
+    trust::Trust,
 };
 use crate::{
     discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
@@ -44,6 +53,12 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time for all pages, and for region and credentials before them: no longer than the shortest interval between polls.
 const POLL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Time before the end of credentials at which others are looked for: longer than a poll.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+
+/// Instance metadata (IMDS), by IPv4.
+const METADATA: &str = "http://169.254.169.254";
+
 /// Floor: EC2 allows an account 100 calls at once and 20 more a second in a region, shared with everything else in it. 1000
 /// agents that each ask every 15 s take three times as much, so the floor is for an agent that is alone, and the interval
 /// is the whole cluster's once its agents have met. Settled: a call every 5 min then finds the other half of a cluster that
@@ -55,9 +70,9 @@ impl Source for Instances {
     /// Reads the secrets once, so that a missing one shows at the start.
     fn connect(&self, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
         if let Credentials::Keys(keys) = &self.credentials {
-            read(keys)?;
+            credentials::read(keys)?;
         }
-        Ok(Box::new(Provider { spec: self.clone(), default_port, client: watch::Sender::new(None) }))
+        Ok(Box::new(Provider { spec: self.clone(), default_port, session: watch::Sender::new(None) }))
     }
 }
 
@@ -65,26 +80,93 @@ impl Source for Instances {
 struct Provider {
     spec: Instances,
     default_port: u16,
-    /// The client, made at the first poll and kept: it holds connections and refreshes credentials by itself, and a new one
-    /// costs five requests to instance metadata. Two polls at a time may both make one; either will do.
-    client: watch::Sender<Option<Client>>,
+    /// The session, opened at the first poll and kept: it holds connections, and a new one costs four requests to instance
+    /// metadata. Two polls at a time may both open one; either will do.
+    session: watch::Sender<Option<Session>>,
+}
+
+/// A client with region and credentials.
+#[derive(Clone)]
+struct Session {
+    client: Client,
+    way: Way,
+    /// End of the credentials; `None` if they have none.
+    expiry: Option<SystemTime>,
+}
+
+impl Session {
+    /// Tests whether the credentials outlast a poll.
+    fn is_good(&self) -> bool {
+        self.expiry.is_none_or(|expiry| now() + RENEW_BEFORE < expiry)
+    }
+
+    /// Finds region and credentials and makes a client of them.
+    async fn open(spec: &Instances) -> Result<Self, Failure> {
+        let settings = Settings::read(spec.credentials.profile()).await;
+        let trust = Trust::read(&settings)?;
+        let metadata = metadata();
+        let region = match &spec.region {
+            Some(region) => Region::new(region.clone()),
+            None => region::find(&settings, &metadata).await?,
+        };
+        let places = Places { settings: &settings, region: region.clone(), trust: &trust, metadata };
+        let credentials = credentials::find(&spec.credentials, &places).await?;
+        let expiry = credentials.expiry();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(region.clone())
+            .credentials_provider(credentials)
+            .profile_name(settings.profile.as_str())
+            .timeout_config(timeouts())
+            .retry_config(retries())
+            .app_name(AppName::new("chronik-agent").expect("letters and a hyphen are allowed"));
+        let sdk = trust.apply(loader).load().await;
+        let mut config = aws_sdk_ec2::config::Builder::from(&sdk);
+        if let Some(url) = endpoint(spec) {
+            config = config.endpoint_url(url);
+        }
+        let url = endpoint(spec).or_else(|| sdk.endpoint_url().map(str::to_owned));
+        let url = url.unwrap_or_else(|| format!("https://ec2.{region}.amazonaws.com"));
+        let way = Way { url, bundle: trust.bundle.clone() };
+        Ok(Self { client: Client::from_conf(config.build()), way, expiry })
+    }
+}
+
+/// The endpoint that the spec gives, or else the environment. The SDK knows it too, but takes an empty variable for one.
+fn endpoint(spec: &Instances) -> Option<String> {
+    let variables = || variable("AWS_ENDPOINT_URL_EC2").or_else(|| variable("AWS_ENDPOINT_URL"));
+    spec.endpoint.clone().or_else(variables)
+}
+
+/// Instance metadata, where the environment says, or else where it is.
+fn metadata() -> imds::Client {
+    let builder = imds::Client::builder();
+    let builder = match variable("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+        Some(_) => builder,
+        None => builder.endpoint(METADATA).expect("it is a URL"),
+    };
+    builder.build()
+}
+
+#[expect(clippy::disallowed_methods, reason = "credentials end by the wall clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 impl Provider {
     async fn poll(&self) -> Result<Seeds, Failure> {
-        let kept = self.client.borrow().clone();
-        let client = match kept {
-            Some(client) => client,
+        let kept = self.session.borrow().clone().filter(Session::is_good);
+        let session = match kept {
+            Some(session) => session,
             None => {
-                let client = make_client(&self.spec).await?;
-                self.client.send_replace(Some(client.clone()));
-                client
+                let session = Session::open(&self.spec).await?;
+                self.session.send_replace(Some(session.clone()));
+                session
             }
         };
         let port = self.spec.port.map_or(self.default_port, u16::from);
-        let seeds = instances::list(&client, &self.spec, port).await;
-        if matches!(&seeds, Err(Failure { session: Session::Renew, .. })) {
-            self.client.send_replace(None);
+        let seeds = instances::list(&session.client, &self.spec, port, &session.way).await;
+        if matches!(&seeds, Err(Failure { session: failure::Session::Renew, .. })) {
+            self.session.send_replace(None);
         }
         seeds
     }
@@ -109,43 +191,6 @@ fn answer(seeds: Result<Seeds, Failure>) -> Result<Seeds, DiscoverError> {
     seeds.map_err(|e| DiscoverError { provider: NAME, kind: e.kind, message: e.message })
 }
 
-/// Finds region and credentials and makes a client of them.
-async fn make_client(spec: &Instances) -> Result<Client, Failure> {
-    let region = match &spec.region {
-        Some(region) => Some(Region::new(region.clone())),
-        None => region::find(spec.credentials.profile()).await,
-    };
-    let region = region.ok_or_else(|| {
-        let sentence =
-            "no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION";
-        Failure::new(FailureKind::Rejected, sentence)
-    })?;
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(region.clone())
-        .timeout_config(timeouts())
-        .retry_config(retries())
-        .app_name(AppName::new("chronik-agent").expect("letters and a hyphen are allowed"));
-    match &spec.credentials {
-        Credentials::Keys(keys) => {
-            let keys = read(keys).map_err(|e| Failure::new(FailureKind::Rejected, &e.to_string()))?;
-            loader = loader.credentials_provider(keys);
-        }
-        Credentials::Profile(name) => {
-            // The default chain with a profile's name would prefer keys in the environment.
-            let config = ProviderConfig::without_region().with_region(Some(region));
-            let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name);
-            loader = loader.profile_name(name).credentials_provider(provider.build());
-        }
-        Credentials::Chain => {}
-    }
-    let sdk = loader.load().await;
-    let mut config = aws_sdk_ec2::config::Builder::from(&sdk);
-    if let Some(url) = &spec.endpoint {
-        config = config.endpoint_url(url);
-    }
-    Ok(Client::from_conf(config.build()))
-}
-
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -160,13 +205,4 @@ fn retries() -> RetryConfig {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(300))
         .with_max_backoff(Duration::from_secs(3))
-}
-
-/// Reads the secrets of an access key from their places.
-fn read(keys: &AccessKeys) -> Result<aws_sdk_ec2::config::Credentials, SpecError> {
-    let id = keys.id.read("access_key_id")?;
-    let secret = keys.secret.read("secret_access_key")?;
-    let token = keys.token.as_ref().map(|token| token.read("session_token")).transpose()?;
-    let token = token.map(|token| token.expose().to_owned());
-    Ok(aws_sdk_ec2::config::Credentials::new(id.expose(), secret.expose(), token, None, "retry-join spec"))
 }

@@ -1,6 +1,6 @@
 //! The contract between a provider and its asker: what is asked, what is answered, how often.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use async_trait::async_trait;
 
@@ -27,6 +27,19 @@ pub struct Seeds {
     pub valid_for: Option<Duration>,
     /// Problems met beside the addresses found, one line each.
     pub warnings: Vec<String>,
+    /// The instances that have these addresses, as far as the provider knows instances.
+    pub instances: BTreeMap<SocketAddr, Instance>,
+}
+
+/// A machine of a cloud, as its provider tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Instance {
+    /// The provider's own name for it, which no other machine ever has: `i-0123456789abcdef0`.
+    pub id: String,
+    /// Its state in the provider's words: `running`.
+    pub state: String,
+    /// The place within the region that it fails with: `eu-central-1a`.
+    pub zone: Option<String>,
 }
 
 impl Seeds {

@@ -1,28 +1,27 @@
 //! `provider=dns`: SRV records, or A and AAAA records.
 
+mod answer;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod lookup;
+mod resolv_conf;
+mod search;
+mod servers;
 pub(crate) mod spec;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use hickory_resolver::{
-    ConnectionProvider, Resolver, TokioResolver,
-    config::{
-        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-        ServerOrderingStrategy,
-    },
-    net::{NetError, runtime::TokioRuntimeProvider},
-};
 
 use self::{
-    lookup::Found,
-    spec::{NAME, Query, Records, SCHEMA},
+    exchange::{Host, Transport},
+    lookup::{Found, Miss},
+    resolv_conf::{DNS_PORT, ResolvConf},
+    servers::{PACE, Servers},
+    spec::{NAME, Query, Reading, Records, SCHEMA},
 };
 use crate::{
-    address::Address,
     discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
     line::one_line,
     registration::{Registration, Source},
@@ -33,18 +32,8 @@ use crate::{
 pub(crate) const REGISTRATION: Registration =
     Registration { schema: &SCHEMA, read: |keys| Ok(Arc::new(Records::read(keys)?)) };
 
-/// Time for one try of a query. A name server in the same network answers in milliseconds, one that has to ask others in
-/// tens or hundreds of them.
-const TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Number of tries after the first. Only waiting shows that a name server is dead, so that one costs 2 s in all.
-const RETRIES: usize = 1;
-
-/// The port of name servers (RFC 1035).
-const DNS_PORT: u16 = 53;
-
-/// Floor: the time in which a dead name server is noticed (2 s). Settled: the usual time to live of cluster resolvers,
-/// 30 s, so that each answer is asked for once. Any cache in between answers queries that come early.
+/// Floor: twice the patience with a name server. Settled: the usual time to live of cluster resolvers, 30 s, so that each
+/// answer is asked for once. Any cache in between answers queries that come early.
 const CADENCE: Cadence =
     Cadence { floor: Duration::from_secs(2), settled: Duration::from_secs(30), rationed: false };
 
@@ -62,39 +51,67 @@ struct Provider {
 }
 
 impl Provider {
+    /// Reads `/etc/resolv.conf` anew, so that a change of it shows, and asks.
     async fn poll(&self) -> Result<Found, String> {
-        // A resolver for each poll costs 0.2 ms, sees a changed /etc/resolv.conf, and holds no broken connection. Its
-        // cache would die with it; the interval between polls takes the cache's place.
-        let resolver = resolver(self.records.resolver.as_ref()).await?;
-        look_up(&self.records.query, &resolver, self.default_port).await
+        let conf = match &self.records.resolver {
+            Some(_) if self.records.reading != Reading::Search => None,
+            _ => Some(ResolvConf::read().await?),
+        };
+        let (addrs, transport) = match (&self.records.resolver, &conf) {
+            (Some(server), _) => {
+                let ips = server.host.lookup().await;
+                let ips =
+                    ips.map_err(|e| format!("the resolver {} cannot be looked up: {e}", server.host))?;
+                let port = server.port_or(DNS_PORT);
+                (ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect(), Transport::Udp)
+            }
+            (None, Some(conf)) => (conf.servers.clone(), conf.transport),
+            (None, None) => (Vec::new(), Transport::Udp),
+        };
+        let servers = Servers::new(Arc::new(Host), transport, PACE, addrs);
+        self.look_up_each(&servers, conf.as_ref()).await
+    }
+
+    /// Looks up each of the names that the name may stand for, until one has records.
+    async fn look_up_each(&self, servers: &Servers, conf: Option<&ResolvConf>) -> Result<Found, String> {
+        let Records { query, reading, .. } = &self.records;
+        let names = conf
+            .map_or_else(|| vec![query.name().clone()], |conf| search::names(query.name(), *reading, conf));
+        let mut misses = Vec::new();
+        for name in names {
+            match look_up(&query.at(name), servers, self.default_port).await {
+                Ok(found) => return Ok(found),
+                Err(miss) => misses.push(miss),
+            }
+        }
+        search::sum_up(misses).map_err(|miss| match (miss, conf) {
+            (Miss::Absent(sentence), Some(conf)) => search::hint(sentence, query.name(), *reading, conf),
+            (miss, _) => miss.sentence().to_owned(),
+        })
     }
 }
 
-async fn look_up<P: ConnectionProvider>(
-    query: &Query,
-    resolver: &Resolver<P>,
-    default_port: u16,
-) -> Result<Found, String> {
+async fn look_up(query: &Query, servers: &Servers, default_port: u16) -> Result<Found, Miss> {
     match query {
-        Query::Service(name) => lookup::service(resolver, name).await,
+        Query::Service(name) => lookup::service(servers, name).await,
         Query::Hosts(name, port) => {
             let port = port.map_or(default_port, u16::from);
-            lookup::hosts(resolver, name, port).await
+            lookup::hosts(servers, name, port).await
         }
     }
 }
 
 /// Turns the outcome of a look-up into that of a poll.
-fn answer(found: Result<Found, String>) -> Result<Seeds, DiscoverError> {
+fn seeds_of(found: Result<Found, String>) -> Result<Seeds, DiscoverError> {
     let found = found.map_err(|e| DiscoverError {
         provider: NAME,
         kind: FailureKind::Unavailable,
         message: one_line(&e),
     })?;
     let mut seeds = Seeds {
-        addrs: Vec::new(),
         valid_for: found.min_ttl.map(|ttl| Duration::from_secs(ttl.into())),
         warnings: found.warnings.iter().map(|warning| one_line(warning)).collect(),
+        ..Seeds::default()
     };
     seeds.extend(found.addrs.into_iter().map(|found| found.addr));
     Ok(seeds)
@@ -103,47 +120,10 @@ fn answer(found: Result<Found, String>) -> Result<Seeds, DiscoverError> {
 #[async_trait]
 impl Discover for Provider {
     async fn discover(&self) -> Result<Seeds, DiscoverError> {
-        answer(self.poll().await)
+        seeds_of(self.poll().await)
     }
 
     fn cadence(&self) -> Cadence {
         CADENCE
     }
-}
-
-/// Makes a resolver that asks the name server given, or those of the system.
-async fn resolver(given: Option<&Address>) -> Result<TokioResolver, String> {
-    let mut builder = match given {
-        Some(server) => {
-            let ips = server.host.lookup().await;
-            let ips = ips.map_err(|e| format!("the resolver {} cannot be looked up: {e}", server.host))?;
-            let port = server.port_or(DNS_PORT);
-            let servers = ips.into_iter().map(|ip| name_server(SocketAddr::new(ip, port))).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        }
-        None => TokioResolver::builder_tokio().map_err(|e| no_system_resolver(&e))?,
-    };
-    tune(builder.options_mut());
-    builder.build().map_err(|e| no_system_resolver(&e))
-}
-
-fn tune(options: &mut ResolverOpts) {
-    options.cache_size = 0;
-    options.timeout = TIMEOUT;
-    options.attempts = RETRIES;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-    options.use_hosts_file = ResolveHosts::Never;
-}
-
-fn name_server(addr: SocketAddr) -> NameServerConfig {
-    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-    for connection in &mut connections {
-        connection.port = addr.port();
-    }
-    NameServerConfig::new(addr.ip(), true, connections)
-}
-
-fn no_system_resolver(error: &NetError) -> String {
-    format!("/etc/resolv.conf does not say whom to ask: {error}; mend it, or add resolver=HOST:PORT")
 }

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::{
     address::{Address, AddressFault, Host},
+    checked,
     discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
     registration::{Registration, Source},
     spec::{
@@ -48,7 +49,11 @@ impl List {
         let text = keys.take_required(ADDRS, "addrs=10.0.0.1:7946,node-2.example.com")?;
         let mut addrs = Vec::new();
         for addr in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|addr| !addr.is_empty()) {
-            addrs.push(addr.parse().map_err(|e| keys.bad_value(ADDRS, addr, e))?);
+            let read: Address = addr.parse().map_err(|e| keys.bad_value(ADDRS, addr, e))?;
+            if let Some(remedy) = fault_of(&read) {
+                return Err(keys.bad_value(ADDRS, addr, remedy));
+            }
+            addrs.push(read);
         }
         if addrs.is_empty() {
             return Err(keys.bad_value(ADDRS, &text, "lists no address: write addrs=HOST:PORT,HOST"));
@@ -63,18 +68,32 @@ impl List {
 /// Makes a provider of addresses that need not be read.
 pub(crate) fn of_addrs(addrs: &[SocketAddr]) -> Result<Arc<dyn Source>, SpecError> {
     let checked = |addr: &SocketAddr| {
-        let port = NonZeroU16::new(addr.port()).ok_or_else(|| SpecError::BadValue {
+        let bad = |remedy| SpecError::BadValue {
             provider: NAME,
             key: ADDRS.to_owned(),
             value: addr.to_string(),
-            remedy: AddressFault::Port.to_string(),
-        })?;
-        Ok(Address { host: Host::Ip(addr.ip()), port: Some(port) })
+            remedy,
+        };
+        let port = NonZeroU16::new(addr.port()).ok_or_else(|| bad(AddressFault::Port.to_string()))?;
+        let read = Address { host: Host::Ip(addr.ip()), port: Some(port) };
+        match fault_of(&read) {
+            Some(remedy) => Err(bad(remedy)),
+            None => Ok(read),
+        }
     };
     match too_many(addrs.len()) {
         Some(problem) => Err(SpecError::Conflict { provider: NAME, problem }),
         None => Ok(Arc::new(List(addrs.iter().map(checked).collect::<Result<_, _>>()?))),
     }
+}
+
+/// The fault of an address that no other host can be reached at, with the remedy.
+fn fault_of(addr: &Address) -> Option<String> {
+    let fault = match &addr.host {
+        Host::Ip(ip) => checked::fault(ip.to_canonical())?,
+        Host::Name(_) => return None,
+    };
+    Some(format!("{fault}: give the address of one host"))
 }
 
 fn too_many(count: usize) -> Option<String> {

@@ -4,6 +4,7 @@
 mod address;
 #[cfg(feature = "aws")]
 mod aws;
+mod checked;
 mod discovery;
 #[cfg(feature = "dns")]
 mod dns;
@@ -11,7 +12,6 @@ mod fixed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(any(feature = "aws", feature = "dns"))]
 mod line;
 #[cfg(any(feature = "aws", test))]
 mod masking;
@@ -24,7 +24,8 @@ mod spec;
 
 pub use crate::{
     address::{Address, AddressFault, Host, HostName, parse_port},
-    discovery::{Cadence, Discover, DiscoverError, FailureKind, Seeds},
+    checked::Reach,
+    discovery::{Cadence, Discover, DiscoverError, FailureKind, Instance, Seeds},
     nearest::nearest,
     registry::Spec,
     spec::{error::SpecError, pairs::GrammarFault},

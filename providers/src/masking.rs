@@ -25,11 +25,15 @@ const KEY_ID_LENGTH: usize = 20;
 pub(crate) fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
+    let mut before = ' ';
     while let Some(next) = rest.chars().next() {
+        // A name begins a word: `IncompleteSignature: …` is an error, and its explanation is no signature.
+        let begins = !before.is_ascii_alphanumeric();
+        before = next;
         if starts_with_key_id(rest) {
             masked.push_str(REDACTED);
             rest = &rest[KEY_ID_LENGTH..];
-        } else if let Some(Named { name, value }) = named(rest) {
+        } else if let Some(Named { name, value }) = named(rest).filter(|_| begins) {
             masked.push_str(name);
             masked.push_str(REDACTED);
             rest = &rest[name.len() + value.len()..];
@@ -106,6 +110,7 @@ mod tests {
     fn other_words_stay_as_they_are() {
         for text in [
             "the request signature we calculated does not match: check the key",
+            "IncompleteSignature: the header has no date",
             "no credentials in the spec, the AWS_* environment: give the instance a role",
             "AKIAI is too short, akiaiosfodnn7example is no id (HTTP 403, request 3f2a)",
             "",

@@ -7,6 +7,7 @@ use crate::aws;
 #[cfg(feature = "dns")]
 use crate::dns;
 use crate::{
+    checked::{Checked, LONGEST_POLL, Reach},
     discovery::Discover,
     fixed,
     nearest::nearest,
@@ -99,7 +100,17 @@ impl Spec {
     /// # Errors
     /// A secret that cannot be read.
     pub fn connect(&self, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
-        self.source.connect(default_port)
+        self.connect_within(Reach::All, default_port)
+    }
+
+    /// Makes it ready to be asked by somebody who can send to some addresses only. All answers have gone through one check, whichever the
+    /// provider: they come in time, and each address can be a seed.
+    ///
+    /// # Errors
+    /// A secret that cannot be read.
+    pub fn connect_within(&self, reach: Reach, default_port: u16) -> Result<Box<dyn Discover>, SpecError> {
+        let provider = self.source.connect(default_port)?;
+        Ok(Box::new(Checked { name: self.provider(), provider, reach, longest: LONGEST_POLL }))
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum SecretSource {
 impl SecretSource {
     /// Takes the value of a secret key, if it is given.
     pub(crate) fn take(keys: &mut Keys, key: &'static str) -> Result<Option<Self>, SpecError> {
-        keys.take_optional(key)?.map(|value| Self::parse(key, &value)).transpose()
+        keys.take_optional(key).map(|value| Self::parse(key, &value)).transpose()
     }
 
     /// Parses the value of a secret key: `env:NAME`, `file:PATH`, or the secret itself.

@@ -1,15 +1,12 @@
 //! An EC2 endpoint that fails in every known way: the sentence, the number of attempts, and the kind of the failure; and the
 //! next good answer is taken. `rows.rs` lists all faults.
 
-use std::process::Command;
-
 use chronik_providers::{Discover, DiscoverError, FailureKind, Spec};
 
 use crate::{
     aws::{KEYS, ONE},
     black_hole::BlackHole,
-    daemon::Daemon,
-    http_double::{HttpDouble, Reply},
+    http_double::{HttpDouble, Identity, Reply},
 };
 
 fn provider(url: &str) -> Box<dyn Discover> {
@@ -47,7 +44,10 @@ async fn answers_that_are_no_list() {
     let html = || "<html><body>Sign in</body></html>".to_owned();
     let refusal = |status, code| Reply::Answer(status, "", error_document(code));
     let not_ec2 = "the answer is not from EC2: is the endpoint wrong, or a proxy in between? (HTTP";
-    let wrong = "the credentials are wrong: check access key, secret and session token";
+    let wrong =
+        "the credentials are wrong: check access key, secret and session token, and this host's clock (";
+    let refused = "the credentials are wrong: check access key, secret and session token (";
+    let clock = "this host's clock is wrong: set it (NTP) (";
     let expired = "the credentials have expired, or this host's clock is wrong";
     for (reply, tries, kind, sentence) in [
         (
@@ -57,6 +57,15 @@ async fn answers_that_are_no_list() {
             "the account makes too many requests (RequestLimitExceeded: Said so., HTTP 503)",
         ),
         (refusal(401, "AuthFailure"), 1, Rejected, wrong),
+        (refusal(403, "InvalidClientTokenId"), 1, Rejected, refused),
+        (refusal(400, "MissingAuthenticationToken"), 1, Rejected, refused),
+        (
+            refusal(400, "IncompleteSignature"),
+            1,
+            Rejected,
+            "the credentials are wrong: check access key, secret and session token (IncompleteSignature: Said so., HTTP 400)",
+        ),
+        (refusal(400, "RequestInTheFuture"), 1, Rejected, clock),
         (refusal(400, "RequestExpired"), 1, Rejected, expired),
         (
             refusal(403, "UnauthorizedOperation"),
@@ -157,33 +166,10 @@ async fn a_page_that_fails_half_way_is_no_list() {
 /// Plays a missing CA bundle, too, which ends in the same error.
 #[tokio::test]
 async fn an_endpoint_whose_certificate_nobody_vouches_for() {
-    let port = crate::daemon::free_port();
-    let file = |name: &str| format!("{}/tls-{port}-{name}", env!("CARGO_TARGET_TMPDIR"));
-    let (key, certificate) = (file("key"), file("certificate"));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "1",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output()
-        .expect("openssl cannot be started: install it, or run tests/run as root once, which does");
-    assert!(made.status.success(), "{made:?}");
-    let mut server = Command::new("sh");
-    // The line that shows that openssl is ready goes to standard output.
-    server.args(["-c", "exec openssl s_server -accept \"$0\" -cert \"$1\" -key \"$2\" -www >&2"]);
-    let (_server, _) = Daemon::start(server.args([&port.to_string(), &certificate, &key]), "ACCEPT");
-    let error = fail(provider(&format!("https://localhost:{port}")).as_ref()).await;
-    let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at \
-        /etc/ssl/certs/ca-certificates.crt, or a proxy in between? (";
+    let ec2 = HttpDouble::start_tls(&Identity::new("nobody"), |_, _| one());
+    let error = fail(provider(&ec2.url()).as_ref()).await;
+    // The bundle that it goes on to name is the machine's own.
+    let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at ";
     assert!(
         error.message.starts_with(sentence) && error.message.contains("invalid peer certificate: "),
         "{error}"

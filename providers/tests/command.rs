@@ -41,7 +41,7 @@ pub(crate) fn discover(spec: &str, times: u32, env: &[(&str, &str)]) -> Output {
 }
 
 /// The path of the example, which cargo puts beside the directory of this test.
-fn example() -> PathBuf {
+pub(crate) fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join("examples/discover");
     assert!(

@@ -54,6 +54,14 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// The number of its process.
+    #[allow(dead_code, reason = "the tests of the agent need none")]
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.0.kill();

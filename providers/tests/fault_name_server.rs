@@ -126,6 +126,15 @@ fn bad(query: &[u8], seen: &mut BTreeSet<Question>, transport: Transport) -> Ans
             reply(query, id(query), NO_ERROR, &[target("good"), target("drop"), target("aonly")])
         }
         ("mute", SRV) => reply(query, id(query), NO_ERROR, &[target("drop")]),
+        ("zeroport", SRV) => reply(query, id(query), NO_ERROR, &[target_at("good", 0), target("good")]),
+        ("foreign", A) => reply(query, id(query), NO_ERROR, &[stray(), v4()]),
+        ("blocked", A) => reply(query, id(query), NO_ERROR, &[record(A, &[0, 0, 0, 0])]),
+        (ttl, A) if ttl.starts_with("ttl-") => {
+            let ttl: u32 = ttl.trim_start_matches("ttl-").parse().unwrap();
+            let mut record = v4();
+            record[6..10].copy_from_slice(&ttl.to_be_bytes());
+            reply(query, id(query), NO_ERROR, &[record])
+        }
         (_, A) => reply(query, id(query), NO_ERROR, &[v4()]),
         _ => reply(query, id(query), NO_ERROR, &[]),
     }
@@ -167,6 +176,11 @@ fn v4() -> Vec<u8> {
     record(A, &[10, 9, 0, 1])
 }
 
+/// An address of a name that nobody asked for: the root.
+fn stray() -> Vec<u8> {
+    [&[0], &v4()[2..]].concat()
+}
+
 /// A record of the name in the question, with a time to live of 7 s.
 fn record(kind: u16, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
@@ -175,7 +189,12 @@ fn record(kind: u16, data: &[u8]) -> Vec<u8> {
 
 /// An SRV record for `LABEL.bad.test` at port 7946.
 fn target(label: &str) -> Vec<u8> {
-    let mut data = [0, 0, 7946].map(u16::to_be_bytes).concat();
+    target_at(label, 7946)
+}
+
+/// The same at another port.
+fn target_at(label: &str, port: u16) -> Vec<u8> {
+    let mut data = [0, 0, port].map(u16::to_be_bytes).concat();
     for label in [label, "bad", "test"] {
         data.push(u8::try_from(label.len()).unwrap());
         data.extend(label.bytes());

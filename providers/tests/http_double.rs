@@ -3,12 +3,16 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// A request.
 pub(crate) struct Request {
@@ -49,8 +53,50 @@ pub(crate) enum Reply {
     Silence,
 }
 
+/// A certificate of `localhost` and its key, made for one test.
+pub(crate) struct Identity {
+    /// Path of the certificate, which vouches for itself.
+    pub(crate) certificate: String,
+    config: Arc<rustls::ServerConfig>,
+}
+
+impl Identity {
+    /// Has openssl make a certificate.
+    pub(crate) fn new(name: &str) -> Self {
+        let file =
+            |kind: &str| format!("{}/{name}-{kind}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        let (key, certificate) = (file("key"), file("certificate"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "1",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate])
+            .output()
+            .expect("openssl cannot be started: install it, or run tests/run as root once, which does");
+        assert!(made.status.success(), "{made:?}");
+        let chain =
+            CertificateDer::pem_file_iter(Path::new(&certificate)).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(Path::new(&key)).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        Self { certificate, config: Arc::new(config) }
+    }
+}
+
 /// A running server, which lives as long as the test.
 pub(crate) struct HttpDouble {
+    scheme: &'static str,
     addr: SocketAddr,
     requests: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
@@ -67,25 +113,49 @@ impl HttpDouble {
         port: u16,
         answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        Self::serve("http", port, move |stream, requests| serve(stream, &answer, requests))
+    }
+
+    /// Starts a server that speaks TLS, at `https://localhost:PORT`.
+    pub(crate) fn start_tls(
+        identity: &Identity,
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::clone(&identity.config);
+        Self::serve("https", 0, move |stream, requests| {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            serve(rustls::StreamOwned::new(connection, stream), &answer, requests);
+        })
+    }
+
+    fn serve(
+        scheme: &'static str,
+        port: u16,
+        serve: impl Fn(TcpStream, &AtomicUsize) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let answer = Arc::new(answer);
+        let serve = Arc::new(serve);
         let requests = Arc::new(AtomicUsize::new(0));
         let connections = Arc::new(AtomicUsize::new(0));
-        let double = Self { addr, requests: Arc::clone(&requests), connections: Arc::clone(&connections) };
+        let double =
+            Self { scheme, addr, requests: Arc::clone(&requests), connections: Arc::clone(&connections) };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
-                thread::spawn(move || serve(stream, answer.as_ref(), &requests));
+                let (serve, requests) = (Arc::clone(&serve), Arc::clone(&requests));
+                thread::spawn(move || serve(stream, &requests));
             }
         });
         double
     }
 
-    /// The server's URL: `http://127.0.0.1:PORT`.
+    /// The server's URL: `http://127.0.0.1:PORT`, or `https://localhost:PORT`, which its certificate is for.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        match self.scheme {
+            "https" => format!("https://localhost:{}", self.addr.port()),
+            scheme => format!("{scheme}://{}", self.addr),
+        }
     }
 
     /// Number of requests so far.
@@ -99,10 +169,14 @@ impl HttpDouble {
     }
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&Request, usize) -> Reply, requests: &AtomicUsize) {
-    let mut writer = stream.try_clone().unwrap();
-    let mut reader = BufReader::new(stream);
-    while let Some(request) = read(&mut reader) {
+fn serve(
+    stream: impl Read + Write,
+    answer: &(impl Fn(&Request, usize) -> Reply + ?Sized),
+    requests: &AtomicUsize,
+) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read(&mut stream) {
+        let writer = stream.get_mut();
         let sent = match answer(&request, requests.fetch_add(1, Ordering::SeqCst)) {
             Reply::Answer(status, headers, body) => {
                 let length = body.len();
@@ -122,7 +196,7 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Request, usize) -> Reply, requests:
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+fn read(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;

@@ -89,9 +89,14 @@ impl Knot {
         self.daemon = Some(Daemon::start(&mut command, "server started").0);
     }
 
+    /// The server's address.
+    pub(crate) fn addr(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The spec that asks this server for a name.
     pub(crate) fn spec(&self, name: &str) -> String {
-        format!("provider=dns resolver=127.0.0.1:{} name={name}", self.port)
+        format!("provider=dns resolver={} name={name}", self.addr())
     }
 
     /// Changes the zone while it is served, and waits until the change is made.

@@ -37,7 +37,7 @@ impl Moto {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut paths = places.map(|place| place.join("tests/.venv/bin").join(name));
     paths

@@ -39,6 +39,10 @@ fn address_lists() {
         "provider=static addrs=,",
         "provider=static: addrs: `,` lists no address: write addrs=HOST:PORT,HOST",
     );
+    assert_refused(
+        "10.0.0.1,224.0.0.1",
+        "provider=static: addrs: `224.0.0.1` is the address of a group: give the address of one host",
+    );
     let many = vec!["a"; 257].join(",");
     assert_refused(&many, "provider=static: addrs lists 257 addresses: 256 at most, and a few are enough");
 }
@@ -106,10 +110,16 @@ fn dns() {
         "provider=dns name=a resolver=1.2.3.4:x",
         "provider=dns: resolver: `1.2.3.4:x` has a bad port: a port is a number from 1 to 65535",
     );
+    assert_prints("provider=dns name=a search=yes", "provider=dns name=a search=yes");
+    assert_refused("provider=dns name=a search=1", "provider=dns: search: `1` is neither yes nor no");
+    assert_refused(
+        "provider=dns name=a. search=yes",
+        "provider=dns: name=a. ends with a dot, so no search list is tried: leave out the dot or search=yes",
+    );
     assert_refused("provider=dns nam=a", "unknown key `nam` for provider=dns; did you mean `name`?");
     assert_refused(
         "provider=dns name=\"\"",
-        "provider=dns: name: `` is empty: give it a value, or leave the key out",
+        "provider=dns needs `name`: add name=_gossip._udp.example.com, or name=HOST port=PORT",
     );
 }
 
@@ -152,6 +162,19 @@ mod aws {
         assert_prints(
             "tag_value=\"\" tag_key=\"a b\" provider=aws region=eu-west-1 addr_type=public_v4",
             "provider=aws addr_type=public_v4 region=eu-west-1 tag_key=\"a b\" tag_value=\"\"",
+        );
+    }
+
+    /// Templates write every key, and go-discover takes an empty value for none.
+    #[test]
+    fn empty_values_are_left_out_as_by_go_discover() {
+        let empty = "provider=aws tag_key=a tag_value=b service=ec2 region=\"\" addr_type=\"\" access_key_id=\"\" \
+            secret_access_key=\"\" session_token=\"\" endpoint=\"\" profile=\"\" port=\"\"";
+        assert!(Spec::parse(empty).unwrap().connect(1).is_ok());
+        assert_refused_with(
+            "service=ecs",
+            "provider=aws: service: `ecs` is not supported: name the tasks by service discovery (Cloud Map) and use \
+             provider=dns, or service=ec2 for the instances that they run on",
         );
     }
 

@@ -366,8 +366,8 @@ mod tests {
         for text in ["info,chronik_agent=debug", " Info, chronik_agent=debug"] {
             let levels = log_level(text).unwrap();
             assert!(levels.would_enable("chronik_agent::agent", &Level::DEBUG), "{text}");
-            assert!(levels.would_enable("hickory_net", &Level::INFO), "{text}");
-            assert!(!levels.would_enable("hickory_net", &Level::DEBUG), "{text}");
+            assert!(levels.would_enable("hyper", &Level::INFO), "{text}");
+            assert!(!levels.would_enable("hyper", &Level::DEBUG), "{text}");
         }
         assert!(log_level("inof").is_err() && log_level("chronik_agent=loud").is_err());
     }

@@ -184,6 +184,11 @@ impl Bootstrap {
         self.finish_input(now);
     }
 
+    /// Takes in the zone of this node, in which founders are spread.
+    pub fn set_zone(&mut self, zone: &str) {
+        self.situation.set_zone(zone);
+    }
+
     /// The sightings that were taken in last.
     pub(crate) fn sightings(&self) -> &Sightings {
         self.situation.sightings()
@@ -271,14 +276,6 @@ impl Bootstrap {
     /// and told to nobody.
     pub fn server_lists(&mut self, list: Option<EstablishedReport>, now: Instant) {
         self.situation.set_server_list(list);
-        self.finish_input(now);
-    }
-
-    /// Takes back what the server here has reported about its group.
-    pub fn retract(&mut self, now: Instant) {
-        self.agreement.report(|own| own.group = None);
-        self.situation.set_misreported(None);
-        self.tell_all();
         self.finish_input(now);
     }
 

@@ -169,6 +169,20 @@ impl Machine {
         self.review.look_again();
     }
 
+    /// Takes the zone in which a provider sees this node for its tag `zone`, unless it has one.
+    pub fn note_zone(&mut self, zone: &str, now: Instant) {
+        let mut metadata = self.gossip.own_metadata().clone();
+        if zone_of(&metadata.tags).is_some() {
+            return;
+        }
+        let Ok(key) = "zone".parse() else { return };
+        metadata.tags.insert(key, zone.to_owned());
+        match self.gossip.set_metadata(metadata, now) {
+            Ok(()) => self.bootstrap.set_zone(zone),
+            Err(error) => tracing::warn!(zone, %error, "the zone that a provider tells does not fit"),
+        }
+    }
+
     /// Notes whether a provider has not answered at all yet.
     pub fn note_unheard_providers(&mut self, unheard: bool) {
         if self.unheard_providers != unheard {

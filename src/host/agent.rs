@@ -17,7 +17,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use chronik_providers::SpecError;
+use chronik_providers::{Reach, SpecError};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     sync::{mpsc, watch},
@@ -373,7 +373,7 @@ fn about(
 
 fn sources(config: &Config, rng: &mut StdRng) -> Result<Vec<Source>, SpecError> {
     let source = |(position, spec): (usize, &chronik_providers::Spec)| {
-        let provider = spec.connect(DEFAULT_GOSSIP_PORT)?;
+        let provider = spec.connect_within(Reach::of(config.bind), DEFAULT_GOSSIP_PORT)?;
         Ok(Source::new(position, spec.provider(), spec.to_string(), provider, rng.next_u64()))
     };
     config.retry_join.iter().enumerate().map(source).collect()

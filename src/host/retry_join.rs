@@ -1,6 +1,7 @@
 //! Asks the providers, paces itself, and never gives up: fast while alone, slow when healthy, never stopped.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -10,7 +11,6 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    time::timeout,
 };
 
 use crate::{
@@ -19,8 +19,6 @@ use crate::{
     snapshot::{ProviderReport, Snapshot},
 };
 
-/// The bound on one poll, should a provider not keep its own: twice the longest that any of ours sets itself.
-const POLL_WITHIN: Duration = Duration::from_secs(30);
 /// Answers that hold shorter than this are asked for again no sooner: a TTL of 0 must not become a busy loop.
 const SHORTEST_VALIDITY: Duration = Duration::from_secs(5);
 /// The longest wait while alone or below expect.
@@ -83,6 +81,7 @@ impl Source {
             provider: name,
             spec,
             addrs: Vec::new(),
+            instances: BTreeMap::new(),
             answered: None,
             took: None,
             warnings: Vec::new(),
@@ -104,14 +103,7 @@ impl Source {
         let mut hangups = hangups();
         loop {
             let began = now();
-            let answer = match timeout(POLL_WITHIN, self.provider.discover()).await {
-                Ok(answer) => answer,
-                Err(_) => Err(DiscoverError {
-                    provider: self.report.provider,
-                    kind: FailureKind::Unavailable,
-                    message: format!("no answer within {} s", POLL_WITHIN.as_secs()),
-                }),
-            };
+            let answer = self.provider.discover().await;
             let need = Need::of(&handle.snapshot());
             let wait = self.take(answer, began, now(), need);
             let update = Update { position: self.position, report: self.report.clone() };
@@ -145,10 +137,11 @@ impl Source {
         self.report.took = Some(now.duration_since(began));
         let cadence = self.provider.cadence();
         let wait = match answer {
-            Ok(Seeds { addrs, valid_for, warnings }) => {
+            Ok(Seeds { addrs, valid_for, warnings, instances }) => {
                 self.note_answer(&addrs, &warnings);
                 self.report = ProviderReport {
                     addrs,
+                    instances,
                     warnings,
                     answered: Some(now),
                     error: None,

@@ -158,6 +158,7 @@ fn provider(now: Instant) -> ProviderReport {
         provider: "dns",
         spec: "provider=dns name=agents.example".to_owned(),
         addrs: vec!["10.0.0.2:7946".parse().unwrap()],
+        instances: BTreeMap::new(),
         answered: Some(now),
         took: Some(Duration::from_micros(12_345)),
         warnings: Vec::new(),

@@ -86,6 +86,16 @@ fn instances_find_each_other_for_ever_though_ec2_fails_for_a_while() {
     let [a, b, c] = std::array::from_fn(|n| start(["a", "b", "c"][n], &addrs[n], &flags));
     within(5 * SECOND, || all_say([&a, &b, &c], &ALL));
     println!("all list three {:?} after the first start", begin.elapsed());
+    // EC2 tells each its zone, which is its tag.
+    within(5 * SECOND, || {
+        let members = a.get("/v1/members").json();
+        let zones =
+            members["members"].as_array().unwrap().iter().map(|member| member["tags"]["zone"].clone());
+        let zones: Vec<_> = zones.collect();
+        let is_told =
+            zones.iter().all(|zone| zone.as_str().is_some_and(|zone| zone.starts_with("us-east-1")));
+        is_told.then_some(()).ok_or_else(|| format!("{zones:?}"))
+    });
 
     // `d` has no seeds: only the others can find it.
     let d = start("d", &addrs[3], &[]);

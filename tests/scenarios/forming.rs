@@ -229,6 +229,26 @@ fn a_server_that_holds_data_of_a_cluster_brings_it_to_agents_that_know_none() {
     forgotten_records(1);
 }
 
+/// Founders are spread over zones. A cloud knows the zone of an instance, an operator may know better.
+#[test]
+fn the_zone_that_a_provider_tells_is_the_tag_unless_one_is_given() {
+    let mut world = World::new(1);
+    let nodes = world.add_servers(3, 3);
+    nodes[1..].iter().for_each(|node| world.change_plan(*node, |plan| plan.zone = None));
+    world.start_all(&nodes);
+    let met = world.run_until(3 * SECOND, |world| world.all_know_each_other(&nodes));
+    assert!(met.is_some(), "{}", world.describe());
+    nodes[..2].iter().for_each(|node| world.tell_zone(*node, "b"));
+    let zones = |world: &World| {
+        let members = &world.machine(2).membership().members;
+        let zone = |node: &Node| members.get(&world.id(*node))?.metadata.tags.values().next().cloned();
+        nodes.iter().map(zone).collect::<Vec<_>>()
+    };
+    let told = world
+        .run_until(3 * SECOND, |world| zones(world) == [Some("a".to_owned()), Some("b".to_owned()), None]);
+    assert!(told.is_some(), "{:?}", zones(&world));
+}
+
 /// The ballots that three servers need whose links all have a round trip of `round_trip_ms`, over forty seeds.
 fn ballots(round_trip_ms: f64, gossip: Timing, timing: BallotTiming) -> u64 {
     let corners = [[0.0, 0.0], [1.0, 0.0], [0.5, 0.75_f64.sqrt()]];

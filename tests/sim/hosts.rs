@@ -38,12 +38,13 @@ impl World {
             host.process = Some(Process::Bare(Box::new(bare)));
             return;
         }
+        let zone = host.plan.as_ref().map_or(Some("a"), |plan| plan.zone);
         let metadata = Metadata {
             name: host.name.parse().unwrap(),
             role: Role::Server,
             expect: host.plan.as_ref().map_or(NonZeroU16::new(3), |plan| plan.expect),
             endpoints: [("raft".parse().unwrap(), host.addr.to_string())].into(),
-            tags: [("zone".parse().unwrap(), "a".to_owned())].into(),
+            tags: zone.map(|zone| ("zone".parse().unwrap(), zone.to_owned())).into_iter().collect(),
             founding: FoundingNews::default(),
         };
         let settings = Settings {

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) admission: Admission,
     /// Times of a ballot, by `--profile`.
     pub(crate) timing: BallotTiming,
+    /// `--tag zone=…`.
+    pub(crate) zone: Option<&'static str>,
 }
 
 impl Plan {
@@ -38,6 +40,7 @@ impl Plan {
             seed_gate: SeedGate::Patient,
             admission: Admission::Found,
             timing: BallotTiming::LAN,
+            zone: Some("a"),
         }
     }
 }
@@ -189,6 +192,12 @@ impl World {
         self.hosts[node].process.as_mut().and_then(Process::machine_mut)
     }
 
+    /// Tells an agent the zone in which a provider sees it.
+    pub(crate) fn tell_zone(&mut self, node: Node, zone: &str) {
+        let now = self.now;
+        self.machine_mut(node).unwrap().note_zone(zone, now);
+    }
+
     pub(crate) fn decision(&self, node: Node) -> &Decision {
         &self.machine(node).founding().decision
     }
@@ -253,7 +262,7 @@ impl World {
             name: host.name.parse().unwrap(),
             addr: host.addr,
             endpoints: gossip.own_metadata().endpoints.clone(),
-            zone: Some("a".to_owned()),
+            zone: plan.zone.map(str::to_owned),
             terms: plan.expect.map(Terms::Count),
             admission: plan.admission,
             is_admitted_first: false,

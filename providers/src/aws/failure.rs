@@ -1,25 +1,35 @@
 //! Errors of the SDK, which span lines and dump requests, turned into one sentence each.
 
-use std::error::Error;
+use std::time::{Duration, SystemTime};
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{RequestId, describe_instances::DescribeInstancesError},
+    primitives::{DateTime, DateTimeFormat},
 };
 
+use super::{causes::chain, proxy};
 use crate::{discovery::FailureKind, line::one_line, masking::mask};
 
 /// Longest message, in characters: a denial has an encoded message of a thousand characters in it that only AWS can read.
 const MAX_CHARS: usize = 400;
 
-/// Words of the SDK before every reason for having no credentials. They add nothing.
-const NOT_ENABLED: &str = "the credential provider was not enabled: ";
+/// Difference to EC2's clock above which a signature may be refused: EC2 allows 5 min, and the answer was under way.
+const MAX_SKEW: Duration = Duration::from_secs(240);
 
 /// Words of the TLS library about a certificate that it does not trust.
 const BAD_CERTIFICATE: &str = "invalid peer certificate";
 
-/// A failed poll.
+/// The way to EC2, for errors on it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Way {
+    /// URL of EC2.
+    pub(crate) url: String,
+    /// Place where a certificate of one's own belongs.
+    pub(crate) bundle: String,
+}
+
+/// A failed poll. The message begins with the one at fault, or with what is wrong.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// Kind of the failure, by what the asker can do about it.
@@ -55,94 +65,142 @@ impl Failure {
         Self { session, ..self }
     }
 
-    /// Describes a failed call. `profile` gave the credentials, if the spec names one.
-    pub(crate) fn of_call(error: &SdkError<DescribeInstancesError>, profile: Option<&str>) -> Self {
+    /// Describes a failed call.
+    pub(crate) fn of_call(error: &SdkError<DescribeInstancesError>, way: &Way) -> Self {
         use FailureKind::{Rejected, Unavailable};
-        if let Some(credentials) = find::<CredentialsError>(error) {
-            return of_credentials(credentials, profile).with_session(Session::Renew);
-        }
+        let text = chain(error);
+        let unreachable = |why: &str| match proxy::of(&way.url) {
+            Some(proxy) => {
+                (Unavailable, format!("EC2 cannot be reached through {proxy}: check the proxy and NO_PROXY"))
+            }
+            None => (Unavailable, format!("EC2 cannot be reached: {why}")),
+        };
         let (kind, sentence) = match error {
             SdkError::ServiceError(service) => {
-                return of_answer(service.err(), service.raw().status().as_u16(), error.request_id());
+                let raw = service.raw();
+                let skew = raw.headers().get("date").and_then(Skew::of);
+                return of_answer(service.err(), raw.status().as_u16(), error.request_id(), skew);
             }
-            SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time"),
+            SdkError::TimeoutError(_) => (Unavailable, "no answer from EC2 in time".to_owned()),
             SdkError::DispatchFailure(e) if e.is_timeout() => {
-                (Unavailable, "EC2 cannot be reached: is there a route to it (NAT gateway, VPC endpoint)?")
+                unreachable("is there a route to it (NAT gateway, VPC endpoint)?")
             }
-            SdkError::DispatchFailure(e) if e.is_io() && chain(error).contains(BAD_CERTIFICATE) => {
-                let sentence = "the certificate of EC2 is not trusted: is there a CA bundle at \
-                    /etc/ssl/certs/ca-certificates.crt, or a proxy in between?";
+            SdkError::DispatchFailure(e) if e.is_io() && text.contains(BAD_CERTIFICATE) => {
+                let bundle = &way.bundle;
+                let sentence = format!(
+                    "the certificate of EC2 is not trusted: is there a CA bundle at {bundle}, or a proxy in between? \
+                     AWS_CA_BUNDLE names a bundle of your own"
+                );
                 (Unavailable, sentence)
             }
-            SdkError::DispatchFailure(e) if e.is_io() => {
-                (Unavailable, "EC2 cannot be reached: check region and endpoint")
+            SdkError::DispatchFailure(e) if e.is_io() => unreachable("check region and endpoint"),
+            SdkError::DispatchFailure(e) if e.is_user() => {
+                (Rejected, "the request cannot be made".to_owned())
             }
-            SdkError::DispatchFailure(e) if e.is_user() => (Rejected, "the request cannot be made"),
-            SdkError::DispatchFailure(_) => (Unavailable, "the request to EC2 failed"),
-            SdkError::ResponseError(_) => (Unavailable, "the answer of EC2 broke off"),
-            SdkError::ConstructionFailure(_) => (Rejected, "the request cannot be made"),
-            _ => (Unavailable, "the request to EC2 failed"),
+            SdkError::DispatchFailure(_) => (Unavailable, "the request to EC2 failed".to_owned()),
+            SdkError::ResponseError(_) => (Unavailable, "the answer of EC2 broke off".to_owned()),
+            SdkError::ConstructionFailure(_) => (Rejected, "the request cannot be made".to_owned()),
+            _ => (Unavailable, "the request to EC2 failed".to_owned()),
         };
-        Self::new(kind, &format!("{sentence} ({})", chain(error)))
+        Self::new(kind, &format!("{sentence} ({text})"))
     }
 }
 
-/// Describes credentials that could not be had.
-fn of_credentials(error: &CredentialsError, profile: Option<&str>) -> Failure {
-    use FailureKind::{Rejected, Unavailable};
-    let text = chain(error);
-    let (kind, sentence) = match (error, profile) {
-        (CredentialsError::CredentialsNotLoaded(_), Some(name)) => {
-            let sentence =
-                format!("the profile `{name}` gives no credentials: check the AWS configuration files");
-            return Failure::new(Rejected, &format!("{sentence} ({})", text.trim_start_matches(NOT_ENABLED)));
-        }
-        (CredentialsError::CredentialsNotLoaded(_), None) => {
-            let sentence = "no credentials in the spec, the AWS_* environment, a profile, a web identity, ECS or \
-                instance metadata: give the instance a role that allows ec2:DescribeInstances";
-            return Failure::new(Rejected, &format!("{sentence} ({})", telling_part(&text)));
-        }
-        (CredentialsError::InvalidConfiguration(_), _) => {
-            (Rejected, "the credentials are configured wrongly")
-        }
-        (CredentialsError::ProviderTimedOut(_), _) => (Unavailable, "no credentials in time"),
-        _ => (Unavailable, "the credentials cannot be had"),
-    };
-    Failure::new(kind, &format!("{sentence} ({text})"))
+/// The difference between this host's clock and EC2's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Skew {
+    by: Duration,
+    /// This host's clock is behind.
+    is_behind: bool,
 }
 
-/// Picks the telling part of the SDK's list of all places that it tried: a profile that was asked for by name and is not
-/// there, or else instance metadata, which is the last resort.
-fn telling_part(text: &str) -> String {
-    let profile = text.split("Profile: ").nth(1).and_then(|rest| rest.split(" WebIdentityToken: ").next());
-    if let Some(profile) = profile.filter(|part| part.contains("not defined")) {
-        return profile.trim_start_matches(NOT_ENABLED).to_owned();
+impl Skew {
+    /// Reads the time at which an answer was made.
+    fn of(date: &str) -> Option<Self> {
+        let theirs = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
+        Some(Self::between(now(), SystemTime::try_from(theirs).ok()?))
     }
-    let part =
-        text.rsplit("Ec2InstanceMetadata: ").next().unwrap_or_default().trim_start_matches(NOT_ENABLED);
-    if part.contains("timeout") {
-        return format!("{part}; in a container the hop limit of instance metadata has to be 2");
+
+    fn between(ours: SystemTime, theirs: SystemTime) -> Self {
+        match theirs.duration_since(ours) {
+            Ok(by) => Self { by, is_behind: true },
+            Err(e) => Self { by: e.duration(), is_behind: false },
+        }
     }
-    part.to_owned()
+
+    /// The sentence about a clock that is too wrong for EC2.
+    fn sentence(self) -> Option<String> {
+        let minutes = self.by.as_secs() / 60;
+        let direction = if self.is_behind { "behind" } else { "ahead of" };
+        (self.by > MAX_SKEW)
+            .then(|| format!("this host's clock is {minutes} min {direction} EC2's: set it (NTP)"))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "EC2 compares its clock with this host's")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Describes an answer that is no list.
-fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&str>) -> Failure {
-    use FailureKind::{Rejected, Throttled, Unavailable};
-    use Session::{Keep, Renew};
+fn of_answer(
+    error: &DescribeInstancesError,
+    status: u16,
+    request_id: Option<&str>,
+    skew: Option<Skew>,
+) -> Failure {
+    use FailureKind::{Rejected, Unavailable};
     let Some(code) = error.code() else {
         let sentence = "the answer is not from EC2: is the endpoint wrong, or a proxy in between?";
         return Failure::new(Unavailable, &format!("{sentence} (HTTP {status}: {})", chain(error)));
     };
+    let message = error.message().unwrap_or("no message");
+    let (kind, session, sentence) = match kind_of(code, status, message) {
+        // A refusal for the time of a request seldom says so: the date of the answer does.
+        Meaning { kind: Rejected, session, sentence } if sentence.contains("credentials") => {
+            let clock = skew.and_then(Skew::sentence);
+            (Rejected, session, clock.unwrap_or_else(|| sentence.to_owned()))
+        }
+        Meaning { kind, session, sentence } => (kind, session, sentence.to_owned()),
+    };
+    let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
+    let text = format!("{sentence} ({code}: {message}, HTTP {status}{id})");
+    Failure::new(kind, &text).with_session(session)
+}
+
+/// The meaning of a code.
+struct Meaning {
+    kind: FailureKind,
+    session: Session,
+    sentence: &'static str,
+}
+
+fn kind_of(code: &str, status: u16, message: &str) -> Meaning {
+    use FailureKind::{Rejected, Throttled, Unavailable};
+    use Session::{Keep, Renew};
+    let is_untimely = ["Signature expired", "not yet current"].iter().any(|words| message.contains(words));
     let (kind, session, sentence) = match code {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
             (Rejected, Renew, "not allowed: the role or user needs the permission ec2:DescribeInstances")
         }
-        "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
-            (Rejected, Renew, "the credentials are wrong: check access key, secret and session token")
-        }
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             (Rejected, Renew, "the credentials have expired, or this host's clock is wrong")
+        }
+        "RequestInTheFuture" | "RequestTimeTooSkewed" => {
+            (Rejected, Renew, "this host's clock is wrong: set it (NTP)")
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" if is_untimely => {
+            (Rejected, Renew, "this host's clock is wrong: set it (NTP)")
+        }
+        "AuthFailure" => {
+            let sentence = "the credentials are wrong: check access key, secret and session token, and this host's clock";
+            (Rejected, Renew, sentence)
+        }
+        "InvalidClientTokenId" | "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+            (Rejected, Renew, "the credentials are wrong: check access key, secret and session token")
+        }
+        "UnrecognizedClientException" | "IncompleteSignature" | "MissingAuthenticationToken" => {
+            (Rejected, Renew, "the credentials are wrong: check access key, secret and session token")
         }
         "OptInRequired" => {
             (Rejected, Keep, "this account may not use the region: enable it, or check region")
@@ -156,28 +214,25 @@ fn of_answer(error: &DescribeInstancesError, status: u16, request_id: Option<&st
         _ if status >= 500 => (Unavailable, Keep, "EC2 has a fault"),
         _ => (Rejected, Keep, "EC2 refuses the request"),
     };
-    let message = error.message().unwrap_or("no message");
-    let id = request_id.map(|id| format!(", request {id}")).unwrap_or_default();
-    let text = format!("{sentence} ({code}: {message}, HTTP {status}{id})");
-    Failure::new(kind, &text).with_session(session)
+    Meaning { kind, session, sentence }
 }
 
-/// Joins the texts of an error and of its causes, except those that an outer text has in it already.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for error in causes(error) {
-        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if parts.last().is_none_or(|outer| !outer.contains(&text)) {
-            parts.push(text);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_wrong_by_minutes() {
+        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000);
+        let sentence = |seconds: u64| {
+            Skew::between(ours, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).sentence()
+        };
+        assert_eq!(sentence(10_000), None);
+        assert_eq!(sentence(10_240), None);
+        let behind = "this host's clock is 5 min behind EC2's: set it (NTP)";
+        assert_eq!(sentence(10_301).as_deref(), Some(behind));
+        let ahead = "this host's clock is 10 min ahead of EC2's: set it (NTP)";
+        assert_eq!(sentence(9_400).as_deref(), Some(ahead));
+        assert_eq!(Skew::of("no date"), None);
     }
-    parts.join(": ")
-}
-
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    causes(error).find_map(|error| error.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }

@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::{
 };
 
 use super::{
+    failure::Way,
     instances, region,
     spec::{Instances, SCHEMA},
 };
@@ -67,6 +68,7 @@ pub(crate) fn ask(data: &[u8]) -> Result<Seeds, DiscoverError> {
     let keys = Keys::new(&SCHEMA, pairs).expect("the provider takes these keys");
     let spec = Instances::read(keys).expect("their values are good");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let seeds = runtime.expect("a runtime without sockets").block_on(instances::list(&client, &spec, 7946));
+    let runtime = runtime.expect("a runtime without sockets");
+    let seeds = runtime.block_on(instances::list(&client, &spec, 7946, &Way::default()));
     super::answer(seeds)
 }

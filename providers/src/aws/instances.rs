@@ -1,7 +1,7 @@
 //! The list of instances, page by page, and the addresses in it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
@@ -11,11 +11,11 @@ use aws_sdk_ec2::{
 };
 
 use super::{
-    failure::Failure,
+    failure::{Failure, Way},
     spec::{AddrType, Instances},
 };
 use crate::{
-    discovery::{FailureKind, Seeds},
+    discovery::{FailureKind, Instance as Facts, Seeds},
     line::one_line,
 };
 
@@ -32,16 +32,18 @@ const MAX_SHOWN: usize = 64;
 /// The sum of the pages read so far.
 #[derive(Default)]
 struct Listing {
-    ips: BTreeSet<IpAddr>,
+    ips: BTreeMap<IpAddr, Facts>,
     /// Number of instances.
     instances: usize,
     /// Number of instances without an address of the kind asked for.
     bare: usize,
+    /// Number of those that have an IPv6 address.
+    bare_with_v6: usize,
     warnings: Vec<String>,
 }
 
 /// Asks EC2 for all pages. If any page fails, the poll fails: half a list would make the asker forget the other half.
-pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result<Seeds, Failure> {
+pub(crate) async fn list(client: &Client, spec: &Instances, port: u16, way: &Way) -> Result<Seeds, Failure> {
     let mut listing = Listing::default();
     let mut tokens = BTreeSet::new();
     let mut token = None;
@@ -53,7 +55,7 @@ pub(crate) async fn list(client: &Client, spec: &Instances, port: u16) -> Result
             .set_next_token(token.take())
             .send()
             .await
-            .map_err(|e| Failure::of_call(&e, spec.credentials.profile()))?;
+            .map_err(|e| Failure::of_call(&e, way))?;
         for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
             listing.add(instance, spec.addr_type);
         }
@@ -91,7 +93,7 @@ impl Listing {
             match text.parse() {
                 Ok(ip) if is_wanted(ip, addr_type) => {
                     bare = false;
-                    self.ips.insert(ip);
+                    self.ips.insert(ip, facts(instance));
                 }
                 Ok(_) => {}
                 Err(_) if self.warnings.len() < MAX_WARNINGS => {
@@ -103,16 +105,35 @@ impl Listing {
             }
         }
         self.bare += usize::from(bare);
+        self.bare_with_v6 += usize::from(bare && !addrs(instance, AddrType::PublicV6).is_empty());
     }
 
     fn into_seeds(mut self, addr_type: AddrType, port: u16) -> Seeds {
         if self.bare > 0 {
-            let kind = addr_type.name();
-            self.warnings
-                .push(format!("{} of {} instances have no {kind} address", self.bare, self.instances));
+            let (bare, all, kind) = (self.bare, self.instances, addr_type.name());
+            // An IPv6-only subnet gives no address of a private range: EC2 calls all of them public.
+            let hint = match self.bare_with_v6 {
+                0 => String::new(),
+                some => format!("; {some} of them have an IPv6 address: addr_type=public_v6 takes those"),
+            };
+            self.warnings.push(format!("{bare} of {all} instances have no {kind} address{hint}"));
         }
-        let addrs = self.ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-        Seeds { addrs, valid_for: None, warnings: self.warnings }
+        let instances = self.ips.into_iter().map(|(ip, instance)| (SocketAddr::new(ip, port), instance));
+        let instances: BTreeMap<_, _> = instances.collect();
+        let addrs = instances.keys().copied().collect();
+        Seeds { addrs, valid_for: None, warnings: self.warnings, instances }
+    }
+}
+
+/// Id, state and zone of an instance.
+fn facts(instance: &Instance) -> Facts {
+    let short = |text: &str| one_line(text).chars().take(MAX_SHOWN).collect::<String>();
+    let state = instance.state().and_then(|state| state.name()).map_or("", |name| name.as_str());
+    let zone = instance.placement().and_then(|placement| placement.availability_zone());
+    Facts {
+        id: short(instance.instance_id().unwrap_or_default()),
+        state: short(state),
+        zone: zone.filter(|zone| !zone.is_empty()).map(short),
     }
 }
 
@@ -139,7 +160,9 @@ fn is_wanted(ip: IpAddr, addr_type: AddrType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ec2::types::{InstanceIpv6Address, InstanceNetworkInterface};
+    use aws_sdk_ec2::types::{
+        InstanceIpv6Address, InstanceNetworkInterface, InstanceState, InstanceStateName, Placement,
+    };
 
     use super::*;
 
@@ -168,7 +191,12 @@ mod tests {
             seeds(AddrType::PrivateV6),
             (
                 vec!["[fd00::1]:7946".to_owned()],
-                vec![junk.clone(), "1 of 2 instances have no private_v6 address".to_owned()]
+                vec![
+                    junk.clone(),
+                    "1 of 2 instances have no private_v6 address; 1 of them have an IPv6 address: \
+                     addr_type=public_v6 takes those"
+                        .to_owned()
+                ]
             )
         );
         let all = ["[2001:db8::1]:7946", "[2001:db8::2]:7946", "[fd00::1]:7946"].map(str::to_owned).to_vec();
@@ -176,9 +204,28 @@ mod tests {
     }
 
     #[test]
+    fn each_address_has_its_instance() {
+        let state = InstanceState::builder().name(InstanceStateName::Running).build();
+        let placement = Placement::builder().availability_zone("eu-central-1a").build();
+        let known = Instance::builder()
+            .instance_id("i-1")
+            .private_ip_address("10.0.0.1")
+            .state(state)
+            .placement(placement);
+        let bare = Instance::builder().private_ip_address("10.0.0.2");
+        let mut listing = Listing::default();
+        [known, bare].into_iter().for_each(|instance| listing.add(&instance.build(), AddrType::PrivateV4));
+        let seeds = listing.into_seeds(AddrType::PrivateV4, 1);
+        let zone = Some("eu-central-1a".to_owned());
+        let known = Facts { id: "i-1".to_owned(), state: "running".to_owned(), zone };
+        let instances = [("10.0.0.1:1", known), ("10.0.0.2:1", Facts::default())];
+        assert_eq!(seeds.instances, instances.map(|(addr, facts)| (addr.parse().unwrap(), facts)).into());
+    }
+
+    #[test]
     fn one_private_v4_and_no_public_one() {
         assert_eq!(seeds(AddrType::PrivateV4), (vec!["10.0.0.1:7946".to_owned()], vec![]));
-        let none = "2 of 2 instances have no public_v4 address".to_owned();
+        let none = "2 of 2 instances have no public_v4 address; 2 of them have an IPv6 address: addr_type=public_v6 takes those".to_owned();
         assert_eq!(seeds(AddrType::PublicV4), (vec![], vec![none]));
     }
 }

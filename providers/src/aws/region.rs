@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
-use aws_config::{
-    Region,
-    environment::EnvironmentVariableRegionProvider,
-    imds::region::ImdsRegionProvider,
-    meta::region::{ProvideRegion, RegionProviderChain, future},
-    profile::ProfileFileRegionProvider,
-};
+use aws_config::{Region, imds};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+
+use super::{
+    causes::chain,
+    credentials::metadata_reason,
+    failure::Failure,
+    settings::{Settings, variable},
+    spec::is_region,
+};
+use crate::discovery::FailureKind;
 
 /// The variable in which ECS gives a task the address of its metadata.
 const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
@@ -26,46 +29,65 @@ const ECS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest answer read, in bytes: far above the metadata of a task (a few KiB a container).
 const ECS_ANSWER_LIMIT: u64 = 1 << 20;
 
-/// Asks every place for the region, in this order; `None` if no place knows.
-pub(crate) async fn find(profile: Option<&str>) -> Option<Region> {
-    let mut profile_file = ProfileFileRegionProvider::builder();
-    if let Some(profile) = profile {
-        profile_file = profile_file.profile_name(profile);
+/// Path of the region in instance metadata.
+const METADATA_PATH: &str = "/latest/meta-data/placement/region";
+
+/// Asks every place for the region, in this order. A value that is none names its place.
+pub(crate) async fn find(settings: &Settings, metadata: &imds::Client) -> Result<Region, Failure> {
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        if let Some(value) = variable(name) {
+            return check(name, value);
+        }
     }
-    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(profile_file.build())
-        .or_else(EcsTask)
-        .or_else(ImdsRegionProvider::builder().build())
-        .region()
-        .await
+    if let Some(value) = settings.value("region") {
+        return check(&format!("region of the profile `{}`", settings.profile.as_str()), value.to_owned());
+    }
+    if let Some(region) = ask_ecs().await {
+        return Ok(region);
+    }
+    let reason = match ask_metadata(metadata).await {
+        Ok(region) => return Ok(region),
+        Err(reason) => reason,
+    };
+    let reason = match &settings.profiles {
+        Ok(_) => metadata_reason(&reason),
+        Err(broken) => format!("the AWS configuration files cannot be parsed: {broken}"),
+    };
+    let sentence =
+        "no region in the spec, AWS_REGION, a profile, ECS or instance metadata: add region=REGION";
+    Err(Failure::new(FailureKind::Rejected, &format!("{sentence} ({reason})")))
 }
 
-/// The ECS task that the agent runs in, if it does.
-#[derive(Debug)]
-struct EcsTask;
-
-impl ProvideRegion for EcsTask {
-    fn region(&self) -> future::ProvideRegion<'_> {
-        future::ProvideRegion::new(async {
-            let uri = ecs_metadata_uri()?;
-            match timeout(ECS_TIMEOUT, ask_task(&uri)).await {
-                Ok(Ok(region)) => Some(region),
-                Ok(Err(error)) => {
-                    tracing::warn!(uri, error, "the ECS task's metadata does not tell the region");
-                    None
-                }
-                Err(_) => {
-                    tracing::warn!(uri, "the ECS task's metadata does not answer");
-                    None
-                }
-            }
-        })
+fn check(place: &str, value: String) -> Result<Region, Failure> {
+    if is_region(&value) {
+        return Ok(Region::new(value));
     }
+    let sentence = format!("{place} is {value:?}, which is no region: write one like us-east-1");
+    Err(Failure::new(FailureKind::Rejected, &sentence))
 }
 
-#[expect(clippy::disallowed_methods, reason = "set by ECS for every task; no setting of ours")]
-fn ecs_metadata_uri() -> Option<String> {
-    std::env::var(ECS_METADATA).ok()
+async fn ask_metadata(metadata: &imds::Client) -> Result<Region, String> {
+    if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Err("AWS_EC2_METADATA_DISABLED forbids to ask instance metadata".to_owned());
+    }
+    let region = metadata.get(METADATA_PATH).await.map_err(|e| chain(&e))?;
+    Ok(Region::new(String::from(region)))
+}
+
+/// The region of the ECS task that the agent runs in, if it does.
+async fn ask_ecs() -> Option<Region> {
+    let uri = variable(ECS_METADATA)?;
+    match timeout(ECS_TIMEOUT, ask_task(&uri)).await {
+        Ok(Ok(region)) => Some(region),
+        Ok(Err(error)) => {
+            tracing::warn!(uri, error, "the ECS task's metadata does not tell the region");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(uri, "the ECS task's metadata does not answer");
+            None
+        }
+    }
 }
 
 /// Asks the metadata of a task for the region, in HTTP/1.0, so that the end of the connection is the end of the answer.

@@ -23,6 +23,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         "tag_key",
         "tag_value",
         "tag.KEY",
+        "service",
         "region",
         "addr_type",
         "endpoint",
@@ -126,6 +127,7 @@ impl AddrType {
 impl Instances {
     /// Reads and checks the values.
     pub(crate) fn read(mut keys: Keys) -> Result<Self, SpecError> {
+        service(&mut keys)?;
         Ok(Self {
             tags: tags(&mut keys)?,
             states: states(&mut keys)?,
@@ -139,9 +141,23 @@ impl Instances {
     }
 }
 
+/// Takes go-discover's choice between services. EC2 is the one that there is.
+fn service(keys: &mut Keys) -> Result<(), SpecError> {
+    let service = keys.take_optional("service");
+    let remedy = match service.as_deref() {
+        None | Some("ec2") => return Ok(()),
+        Some("ecs") => {
+            "is not supported: name the tasks by service discovery (Cloud Map) and use provider=dns, or service=ec2 for \
+             the instances that they run on"
+        }
+        Some(_) => "is no service that has addresses: write service=ec2, or leave it out",
+    };
+    Err(keys.bad_value("service", &service.unwrap_or_default(), remedy))
+}
+
 fn tags(keys: &mut Keys) -> Result<BTreeMap<String, String>, SpecError> {
     let mut tags = keys.take_prefixed("tag.");
-    match (keys.take_optional("tag_key")?, keys.take("tag_value")) {
+    match (keys.take_optional("tag_key"), keys.take("tag_value")) {
         (Some(key), Some(value)) => {
             if tags.contains_key(&key) {
                 return Err(keys.conflict(format!("tag_key={key} and tag.{key} name the same tag: keep one")));
@@ -163,7 +179,7 @@ fn tags(keys: &mut Keys) -> Result<BTreeMap<String, String>, SpecError> {
 }
 
 fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
-    let Some(list) = keys.take_optional("states")? else {
+    let Some(list) = keys.take_optional("states") else {
         return Ok(vec![InstanceStateName::Running]);
     };
     let mut states = Vec::new();
@@ -178,18 +194,22 @@ fn states(keys: &mut Keys) -> Result<Vec<InstanceStateName>, SpecError> {
 }
 
 fn region(keys: &mut Keys) -> Result<Option<String>, SpecError> {
-    let region = keys.take_optional("region")?;
+    let region = keys.take_optional("region");
     match &region {
-        // The region becomes a part of a host name.
-        Some(text) if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') => {
+        Some(text) if !is_region(text) => {
             Err(keys.bad_value("region", text, "is no region: write one like us-east-1"))
         }
         _ => Ok(region),
     }
 }
 
+/// Tests whether a text can be a region, which becomes a part of a host name.
+pub(crate) fn is_region(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
-    let Some(url) = keys.take_optional("endpoint")? else {
+    let Some(url) = keys.take_optional("endpoint") else {
         return Ok(None);
     };
     let uri = url.parse::<http::Uri>().ok();
@@ -208,7 +228,7 @@ fn endpoint(keys: &mut Keys) -> Result<Option<String>, SpecError> {
 }
 
 fn credentials(keys: &mut Keys) -> Result<Credentials, SpecError> {
-    let profile = keys.take_optional("profile")?;
+    let profile = keys.take_optional("profile");
     let id = SecretSource::take(keys, "access_key_id")?;
     let secret = SecretSource::take(keys, "secret_access_key")?;
     let token = SecretSource::take(keys, "session_token")?;
@@ -231,7 +251,7 @@ fn credentials(keys: &mut Keys) -> Result<Credentials, SpecError> {
 }
 
 fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
-    let Some(name) = keys.take_optional("addr_type")? else {
+    let Some(name) = keys.take_optional("addr_type") else {
         return Ok(AddrType::PrivateV4);
     };
     AddrType::ALL.into_iter().find(|addr_type| addr_type.name() == name).ok_or_else(|| {
@@ -241,7 +261,7 @@ fn addr_type(keys: &mut Keys) -> Result<AddrType, SpecError> {
 }
 
 fn page_size(keys: &mut Keys) -> Result<i32, SpecError> {
-    let Some(text) = keys.take_optional("page_size")? else {
+    let Some(text) = keys.take_optional("page_size") else {
         return Ok(MAX_PAGE_SIZE);
     };
     let size = text.parse().ok().filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size));

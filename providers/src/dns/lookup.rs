@@ -8,26 +8,19 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use hickory_resolver::{
-    ConnectionProvider, Resolver,
-    lookup::Lookup,
-    net::{DnsError, NetError},
-    proto::rr::{Name, RData, RecordType, rdata::SRV},
+use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata::SRV};
+use tokio::time::sleep;
+
+use super::{
+    answer::{Absence, Answer, Dated, MAX_ALIASES},
+    servers::Servers,
 };
-use tokio::time::{sleep, timeout};
 
 /// Number of targets looked up at a time: two queries each, well below the 150 that dnsmasq forwards at a time by default.
 const LOOKUPS: usize = 16;
 
-/// Time for one kind of record of one name: a dead name server costs 2 s (two tries of `TIMEOUT`), so a live one behind it
-/// is still reached, also by TCP.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Time for all targets together; answers that came by then are kept. 120 targets that are answered take 0.07 s.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Number of aliases followed from one SRV name to the next.
-const MAX_ALIASES: usize = 4;
 
 /// The outcome of a look-up.
 #[derive(Debug, Default)]
@@ -55,10 +48,22 @@ pub(crate) struct FoundAddr {
     pub(crate) addr: SocketAddr,
 }
 
-/// The data of a record, and its time to live in seconds.
-struct Record<T> {
-    data: T,
-    ttl: u32,
+/// The reason for which a look-up found nothing.
+#[derive(Debug)]
+pub(crate) enum Miss {
+    /// There is nothing under this name: the sentence says so. Another name may have more.
+    Absent(String),
+    /// Nobody knows whether there is.
+    Unknown(String),
+}
+
+impl Miss {
+    /// The sentence.
+    pub(crate) fn sentence(&self) -> &str {
+        match self {
+            Self::Absent(sentence) | Self::Unknown(sentence) => sentence,
+        }
+    }
 }
 
 /// A service at a target: priority and port of an SRV record.
@@ -69,22 +74,18 @@ struct Offer {
 
 /// The addresses of one name.
 struct Addresses {
-    records: Vec<Record<IpAddr>>,
+    records: Vec<Dated<IpAddr>>,
     /// The reason for which there are none, or for which others may be missing.
-    problem: Option<String>,
+    problem: Option<Miss>,
 }
 
 /// Looks up the hosts of a service, at the ports of their SRV records. Every target counts, whatever its priority: targets
 /// that clients should not use yet are members all the same.
-pub(crate) async fn service<P: ConnectionProvider>(
-    resolver: &Resolver<P>,
-    name: &Name,
-) -> Result<Found, String> {
-    let records = timeout(LOOKUP_TIMEOUT, service_records(resolver, name.clone()));
-    let records = records.await.map_err(|_| format!("no answer for {name} within {LOOKUP_TIMEOUT:?}"))?;
+pub(crate) async fn service(servers: &Servers, name: &Name) -> Result<Found, Miss> {
     let mut found = Found::default();
     let mut targets: BTreeMap<Name, Vec<Offer>> = BTreeMap::new();
-    for Record { data: SRV { priority, port, target, .. }, ttl } in records.map_err(|e| sentence(name, &e))? {
+    for Dated { data, ttl } in records(servers, name, RecordType::SRV).await? {
+        let Some(SRV { priority, port, target, .. }) = srv(data) else { continue };
         found.note_ttl(ttl);
         // The root as a target says that the service is not offered (RFC 2782).
         if !target.is_root() {
@@ -93,13 +94,13 @@ pub(crate) async fn service<P: ConnectionProvider>(
     }
     let mut missing: BTreeSet<Name> = targets.keys().cloned().collect();
     let lookups = stream::iter(targets).map(async |(target, offers)| {
-        let hosts = addresses(resolver, &target).await;
+        let hosts = addresses(servers, &target).await;
         (target, offers, hosts)
     });
     let mut answers = pin!(lookups.buffer_unordered(LOOKUPS).take_until(sleep(TARGETS_TIMEOUT)));
     while let Some((target, offers, hosts)) = answers.next().await {
         missing.remove(&target);
-        for Record { data: ip, ttl } in hosts.records {
+        for Dated { data: ip, ttl } in hosts.records {
             found.note_ttl(ttl);
             found.addrs.extend(
                 offers.iter().map(|offer| FoundAddr {
@@ -108,7 +109,7 @@ pub(crate) async fn service<P: ConnectionProvider>(
                 }),
             );
         }
-        found.warnings.extend(hosts.problem);
+        found.warnings.extend(hosts.problem.map(|problem| problem.sentence().to_owned()));
     }
     found.warnings.sort();
     if !missing.is_empty() {
@@ -116,126 +117,92 @@ pub(crate) async fn service<P: ConnectionProvider>(
         found.warnings.push(problem);
     }
     if found.addrs.is_empty() && !found.warnings.is_empty() {
-        return Err(format!("no target of {name} has an address: {}", found.warnings.join("; ")));
+        let sentence = format!("no target of {name} has an address: {}", found.warnings.join("; "));
+        return Err(Miss::Unknown(sentence));
     }
     Ok(found)
 }
 
 /// Looks up the addresses of a name, all at one port.
-pub(crate) async fn hosts<P: ConnectionProvider>(
-    resolver: &Resolver<P>,
-    name: &Name,
-    port: u16,
-) -> Result<Found, String> {
-    let Addresses { records, problem } = addresses(resolver, name).await;
+pub(crate) async fn hosts(servers: &Servers, name: &Name, port: u16) -> Result<Found, Miss> {
+    let Addresses { records, problem } = addresses(servers, name).await;
     let mut found = Found::default();
-    for Record { data: ip, ttl } in records {
+    for Dated { data: ip, ttl } in records {
         found.note_ttl(ttl);
         found.addrs.insert(FoundAddr { priority: 0, addr: SocketAddr::new(ip, port) });
     }
     match problem {
         Some(problem) if found.addrs.is_empty() => Err(problem),
         problem => {
-            found.warnings.extend(problem);
+            found.warnings.extend(problem.map(|problem| problem.sentence().to_owned()));
             Ok(found)
         }
     }
 }
 
-async fn service_records<P: ConnectionProvider>(
-    resolver: &Resolver<P>,
-    mut name: Name,
-) -> Result<Vec<Record<SRV>>, NetError> {
-    for _ in 0..=MAX_ALIASES {
-        let error = match resolver.lookup(name.clone(), RecordType::SRV).await {
-            Ok(lookup) => return Ok(records(&lookup, |data| srv(data).cloned()).collect()),
-            Err(e) => e,
-        };
-        // hickory 0.26.3 takes the target of an SRV record behind an alias for the next alias, and then finds no record.
-        if !error.is_no_records_found() || error.is_nx_domain() {
-            return Err(error);
-        }
-        let Ok(aliases) = resolver.lookup(name, RecordType::CNAME).await else {
-            return Err(error);
-        };
-        match records(&aliases, |data| alias(data).cloned()).next() {
-            Some(alias) => name = alias.data,
-            None => return Err(error),
-        }
-    }
-    Err(NetError::Message("a chain of more than 4 aliases"))
-}
-
 /// Looks up A and AAAA records of a name at the same time.
-async fn addresses<P: ConnectionProvider>(resolver: &Resolver<P>, name: &Name) -> Addresses {
-    let ask = async |kind| {
-        let answer = timeout(LOOKUP_TIMEOUT, resolver.lookup(name.clone(), kind)).await;
-        answer.unwrap_or(Err(NetError::Timeout))
-    };
-    let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+async fn addresses(servers: &Servers, name: &Name) -> Addresses {
+    let (v4, v6) =
+        tokio::join!(records(servers, name, RecordType::A), records(servers, name, RecordType::AAAA));
     let mut found = Vec::new();
-    let mut empty = None;
+    let mut absent = None;
     let mut failed = None;
     for answer in [v4, v6] {
         match answer {
-            Ok(lookup) => found.extend(records(&lookup, ip)),
+            Ok(records) => found.extend(records.into_iter().filter_map(ip)),
             // A host without an IPv6 address is no fault.
-            Err(e) if e.is_no_records_found() => empty = Some(e),
-            Err(e) => failed = Some(e),
+            Err(miss @ Miss::Absent(_)) => absent = Some(miss),
+            Err(miss @ Miss::Unknown(_)) => failed = Some(miss),
         }
     }
-    let problem = match (failed, empty) {
-        (Some(e), _) => Some(sentence(name, &e)),
+    let nothing = || Miss::Absent(format!("{name} has neither an A nor an AAAA record"));
+    let problem = match (failed, absent) {
+        (Some(miss), _) => Some(miss),
         (None, _) if !found.is_empty() => None,
-        (None, Some(e)) if e.is_nx_domain() => Some(sentence(name, &e)),
-        (None, _) => Some(format!("{name} has neither an A nor an AAAA record")),
+        (None, Some(miss)) if miss.sentence().ends_with(NXDOMAIN) => Some(miss),
+        (None, _) => Some(nothing()),
     };
     Addresses { records: found, problem }
 }
 
-fn records<T>(lookup: &Lookup, pick: impl Fn(&RData) -> Option<T>) -> impl Iterator<Item = Record<T>> {
-    lookup.answers().iter().filter_map(move |record| {
-        let data = pick(&record.data)?;
-        Some(Record { data, ttl: record.ttl })
-    })
+/// The end of a sentence about a name that does not exist.
+const NXDOMAIN: &str = "does not exist (NXDOMAIN)";
+
+/// Asks for the records of a name, and of the names that it is an alias for.
+async fn records(servers: &Servers, name: &Name, kind: RecordType) -> Result<Vec<Dated<RData>>, Miss> {
+    let mut asked = Dated { data: name.clone(), ttl: u32::MAX };
+    for _ in 0..MAX_ALIASES {
+        match servers.ask(&asked.data, kind).await.map_err(Miss::Unknown)? {
+            Answer::Records(records) => {
+                let bounded = |Dated { data, ttl }| Dated { data, ttl: asked.ttl.min(ttl) };
+                return Ok(records.into_iter().map(bounded).collect());
+            }
+            Answer::Alias(alias) => asked = Dated { ttl: asked.ttl.min(alias.ttl), ..alias },
+            Answer::Absent(Absence::Name) => {
+                return Err(Miss::Absent(format!("{} {NXDOMAIN}", asked.data)));
+            }
+            Answer::Absent(Absence::Records) => {
+                return Err(Miss::Absent(format!("{} has no {kind} record", asked.data)));
+            }
+        }
+    }
+    Err(Miss::Unknown(format!("{name} is an alias of an alias, and so on: more than {MAX_ALIASES} of them")))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]
-fn srv(data: &RData) -> Option<&SRV> {
+fn srv(data: RData) -> Option<SRV> {
     match data {
         RData::SRV(srv) => Some(srv),
         _ => None,
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of record out of thirty")]
-fn alias(data: &RData) -> Option<&Name> {
-    match data {
-        RData::CNAME(name) => Some(&name.0),
-        _ => None,
-    }
-}
-
 #[expect(clippy::wildcard_enum_match_arm, reason = "two kinds of record out of thirty")]
-fn ip(data: &RData) -> Option<IpAddr> {
-    match data {
-        RData::A(ip) => Some(IpAddr::V4(ip.0)),
-        RData::AAAA(ip) => Some(IpAddr::V6(ip.0)),
-        _ => None,
-    }
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "other errors say what they are")]
-fn sentence(name: &Name, error: &NetError) -> String {
-    match error {
-        NetError::Timeout => format!("no name server answered for {name} in time"),
-        NetError::Dns(DnsError::NoRecordsFound(none)) if error.is_nx_domain() => {
-            format!("{} does not exist (NXDOMAIN)", none.query.name())
-        }
-        NetError::Dns(DnsError::NoRecordsFound(none)) => {
-            format!("{} has no {} record", none.query.name(), none.query.query_type())
-        }
-        NetError::Dns(DnsError::ResponseCode(code)) => format!("the name server answered {code} for {name}"),
-        e => format!("{name}: {e}"),
-    }
+fn ip(record: Dated<RData>) -> Option<Dated<IpAddr>> {
+    let data = match record.data {
+        RData::A(ip) => IpAddr::V4(ip.0),
+        RData::AAAA(ip) => IpAddr::V6(ip.0),
+        _ => return None,
+    };
+    Some(Dated { data, ttl: record.ttl })
 }

@@ -68,14 +68,10 @@ impl Keys {
         self.values.remove(key)
     }
 
-    /// Takes a value that is not empty, if the key is given.
-    pub(crate) fn take_optional(&mut self, key: &'static str) -> Result<Option<String>, SpecError> {
-        match self.take(key) {
-            Some(value) if value.is_empty() => {
-                Err(self.bad_value(key, "", "is empty: give it a value, or leave the key out"))
-            }
-            value => Ok(value),
-        }
+    /// Takes a value, if the key is given. An empty one counts as left out: templates write such for what is not set, and
+    /// go-discover reads it so.
+    pub(crate) fn take_optional(&mut self, key: &'static str) -> Option<String> {
+        self.take(key).filter(|value| !value.is_empty())
     }
 
     /// Takes a value that must be given; `example` is a pair with this key, for the error.
@@ -85,13 +81,13 @@ impl Keys {
         example: &'static str,
     ) -> Result<String, SpecError> {
         let provider = self.provider;
-        self.take_optional(key)?.ok_or(SpecError::MissingKey { provider, key, example })
+        self.take_optional(key).ok_or(SpecError::MissingKey { provider, key, example })
     }
 
     /// Takes the value of `port`.
     #[cfg(any(feature = "aws", feature = "dns"))]
     pub(crate) fn take_port(&mut self) -> Result<Option<NonZeroU16>, SpecError> {
-        let Some(text) = self.take_optional("port")? else {
+        let Some(text) = self.take_optional("port") else {
             return Ok(None);
         };
         parse_port(&text).map(Some).map_err(|e| self.bad_value("port", &text, e))

@@ -55,6 +55,14 @@ impl Bootstrap {
         Ok(id)
     }
 
+    /// Takes back what the server here has reported about its group.
+    pub fn retract(&mut self, now: Instant) {
+        self.agreement.report(|own| own.group = None);
+        self.situation.set_misreported(None);
+        self.tell_all();
+        self.finish_input(now);
+    }
+
     /// Hears what another node is said to know. If that is news the node itself is asked, because only its answer counts.
     pub(super) fn hear_of(&mut self, from: NodeId, theirs: &Knowledge) {
         let Config { cluster_name, words, .. } = self.situation.config();

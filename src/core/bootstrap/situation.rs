@@ -84,6 +84,10 @@ impl Situation {
         &self.config
     }
 
+    pub(super) fn set_zone(&mut self, zone: &str) {
+        self.config.zone = Some(zone.to_owned());
+    }
+
     /// The entry of this server in a founding.
     pub(super) fn founder(&self) -> &Founder {
         &self.founder

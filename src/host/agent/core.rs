@@ -216,6 +216,10 @@ impl Core {
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
             }
             Wake::Update(update) => {
+                let own = update.report.instances.get(&self.machine.me().addr());
+                if let Some(zone) = own.and_then(|instance| instance.zone.as_deref()) {
+                    self.machine.note_zone(zone, now);
+                }
                 let seeds = self.publisher.take_update(update, now);
                 self.machine.note_unheard_providers(self.publisher.has_unheard_provider());
                 self.machine.set_seeds(seeds, now);
