@@ -29,6 +29,7 @@ mod state;
 mod stopping;
 mod token_check;
 mod ui;
+mod untaken;
 
 use std::{future::Future, sync::Arc};
 

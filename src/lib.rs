@@ -18,9 +18,11 @@ pub mod servers;
 pub mod snapshot;
 
 pub use chronik_core::{
-    admission, backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, signing, wire,
+    admission, backoff, bootstrap, choice, counters, gossip, machine, membership, node, quorum, shown,
+    signing, wire,
 };
 use host::{accepting, descriptors, durable, reporter, watchdog};
 pub use host::{
-    advertise, agent, handle, key_file, retry_join, service_manager, shutdown, state_dir, token, transport,
+    advertise, agent, budget, handle, key_file, log, retry_join, service_manager, shutdown, state_dir, token,
+    transport,
 };

@@ -132,7 +132,7 @@ fn enough_accusers_are_passed_on_and_no_more() {
 #[test]
 fn metadata_that_streams_have_brought_is_not_passed_on() {
     let (mut world, nodes, _) = join(300, 0);
-    world.run_for(8 * SECOND);
+    world.run_for(10 * SECOND);
     let waiting = nodes.iter().filter(|node| world.gossip(**node).backlog() != Backlog::default()).count();
     assert_eq!(waiting, 0, "nodes that have rumours to pass on after all know all");
 }

@@ -59,6 +59,8 @@ pub struct Machine {
     seeds: Seeds,
     /// Set while a provider has not answered at all.
     unheard_providers: bool,
+    /// Set if seeds of the other family than this node's are waited for, too.
+    both_families: bool,
     /// Digest of the founders that this node names.
     named: Option<u64>,
     /// Address of another agent that has this node's id.
@@ -110,6 +112,7 @@ impl Machine {
             server: ServerBeside::default(),
             seeds: Seeds::new(),
             unheard_providers: false,
+            both_families: false,
             named,
             duplicate: None,
             expect,
@@ -155,6 +158,11 @@ impl Machine {
         self.seeds = sightings::list(&self.seeds, seeds.into_iter().map(Into::into), now);
         self.gossip.set_seeds(self.seeds.keys().copied(), now);
         self.review.look_again();
+    }
+
+    /// Waits for seeds of both families: the socket takes both, and `--seed-gate strict` asks for every address that it reaches.
+    pub fn await_both_families(&mut self) {
+        self.both_families = true;
     }
 
     /// Notes whether a provider has not answered at all yet.
@@ -301,9 +309,11 @@ impl Machine {
     }
 
     fn lookout(&self) -> Lookout<'_> {
-        let Self { gossip, membership, seeds, forgotten, unheard_providers, duplicate, .. } = self;
-        let (unheard_providers, duplicate) = (*unheard_providers, *duplicate);
-        Lookout { gossip, membership, seeds, forgotten, unheard_providers, duplicate }
+        let Self {
+            gossip, membership, seeds, forgotten, unheard_providers, both_families, duplicate, ..
+        } = self;
+        let (unheard_providers, both_families, duplicate) = (*unheard_providers, *both_families, *duplicate);
+        Lookout { gossip, membership, seeds, forgotten, unheard_providers, both_families, duplicate }
     }
 
     /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a

@@ -123,6 +123,8 @@ pub enum Command {
         /// The answers, once all members have given one; `None` if this agent has no keys.
         reply: oneshot::Sender<Option<Vec<MemberKeys>>>,
     },
+    /// Say goodbye at this address, to go on at another.
+    Move,
     /// Say goodbye and stop.
     Leave {
         /// Answered once the goodbye is said.
@@ -354,6 +356,12 @@ impl Handle {
     /// `Stopped` if the agent has ended.
     pub async fn keys(&self, change: Option<KeyChange>) -> Result<Option<Vec<MemberKeys>>, Stopped> {
         self.ask(|reply| Command::Keys { change, reply }).await
+    }
+
+    /// Says goodbye at this address, to go on at another.
+    pub(crate) async fn move_away(&self) {
+        // An agent that has ended already does not move.
+        self.commands.send(Command::Move).await.ok();
     }
 
     /// Says goodbye to the cluster and stops the agent.

@@ -175,6 +175,8 @@ pub(super) enum Purpose {
     Check(Peer),
     /// A look whether a process with this node's id is there.
     Duplicate,
+    /// A comparison with an address at which, as another node says, a former life of this one is.
+    Claim,
 }
 
 /// SWIM message of our own, for what the engine does not do; all of it fits one datagram.

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -19,11 +18,12 @@ use super::{
     publish::Publisher,
     replies::Replies,
     saving::{Saving, Written},
+    tolls::{Tolls, Took},
 };
 use crate::{
     bootstrap::{DataLoss, NodeRecord, Reason, ResetRefused},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, NoAnswer},
+    gossip::Event,
     handle::{Command, JoinOutcome, NotDone, Reply, Verdict},
     machine::Machine,
     node::NodeId,
@@ -32,13 +32,20 @@ use crate::{
     signing::NodeKey,
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
-    transport::{self, Datagrams, Request},
+    transport::{self, Budgets, Datagrams, Dialled, Request},
     watchdog::Pulse,
     wire::{KeyChange, Keyring, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 2_048;
+/// Requests of operators to join that may be under way: with 64 addresses each, as many as are remembered.
+const MAX_JOINS: usize = 16;
+/// Answer to one more.
+const TOO_MANY_JOINS: &str =
+    "not dialled: too many requests to join are under way; ask again in a few seconds";
+/// Time for the frames that wait in one turn, and for the requests of the API; a state of thousands of members takes a part of it.
+const FRAMES_A_TURN: Duration = Duration::from_millis(50);
 /// Time allowed for the goodbye; the rest of a graceful stop is for the API to finish its answers.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
@@ -49,6 +56,8 @@ pub enum Ended {
     Left,
     /// An operator had it forget everything: bind again, and a new node starts.
     StartOver,
+    /// This host has another address: bind again, and the node goes on under that.
+    Moved,
 }
 
 /// The sources of everything that comes in.
@@ -60,22 +69,32 @@ pub(super) struct Inputs {
     pub(super) updated: mpsc::Receiver<Update>,
 }
 
+/// The end of this life of the agent.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// Deadline of the goodbye; set once the agent leaves.
+    by: Option<Instant>,
+    /// Set once the goodbye is said or its time is over.
+    is_over: bool,
+    /// Set if the node goes on at another address.
+    moves: bool,
+}
+
 /// The state of the task.
 pub(super) struct Core {
     machine: Machine,
     about: Arc<About>,
     inputs: Inputs,
-    dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
+    dials: JoinSet<Dialled>,
+    budgets: Budgets,
+    tolls: Tolls,
     publisher: Publisher,
     saving: Saving,
     peers: KeptPeers,
     replies: Replies,
     /// Changes of the keys, for the task that keeps their file.
     key_changes: mpsc::Sender<KeyChange>,
-    /// Deadline of the goodbye; set once the agent leaves.
-    leave_by: Option<Instant>,
-    /// Set once the goodbye is said or its time is over.
-    left: bool,
+    leaving: Leaving,
     new_key: fn() -> NodeKey,
     alarm: Alarm,
     /// Inactive if the agent is embedded in another program.
@@ -96,7 +115,7 @@ enum Wake {
     Command(Command),
     Request(Request),
     Update(Update),
-    Dialled((ExchangeId, Result<Bytes, NoAnswer>)),
+    Dialled(Dialled),
     Written(Box<Written>),
     Datagrams,
     Time,
@@ -119,14 +138,15 @@ impl Core {
             machine,
             inputs,
             dials: JoinSet::new(),
+            budgets: Budgets::default(),
+            tolls: Tolls::default(),
             publisher,
             saving: Saving::new(state.clone()),
             peers: KeptPeers::new(state, about.started.instant),
             replies: Replies::default(),
             about,
             key_changes,
-            leave_by: None,
-            left: false,
+            leaving: Leaving::default(),
             new_key,
             alarm: Alarm::new(),
             service_manager: ServiceManager::default(),
@@ -138,6 +158,11 @@ impl Core {
     /// Tells the service manager of this process how the agent is, from now on.
     pub(super) fn tell(&mut self, service_manager: ServiceManager) {
         self.service_manager = service_manager;
+    }
+
+    /// Accounts of what others may have of the streams.
+    pub(super) fn budgets(&self) -> Budgets {
+        self.budgets.clone()
     }
 
     /// Signs of life of this task.
@@ -155,7 +180,7 @@ impl Core {
         tokio::pin!(stop);
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stopped = false;
-        while !self.left {
+        while !self.leaving.is_over {
             let due = self.due();
             let wake = tokio::select! {
                 biased;
@@ -182,26 +207,41 @@ impl Core {
         self.finish_saving(now()).await;
         self.peers.finish().await;
         self.replies.goodbye_said();
-        if self.saving.starts_over() { Ended::StartOver } else { Ended::Left }
+        match (self.saving.starts_over(), self.leaving.moves) {
+            (true, _) => Ended::StartOver,
+            (false, true) => Ended::Moved,
+            (false, false) => Ended::Left,
+        }
     }
 
     fn due(&self) -> Instant {
-        let dues = [self.machine.poll_timeout(), self.saving.due(), self.leave_by];
+        let dues = [self.machine.poll_timeout(), self.saving.due(), self.leaving.by];
         dues.into_iter().flatten().fold(self.publisher.due(), Instant::min)
     }
 
     fn take(&mut self, wake: Wake, now: Instant) {
         match wake {
-            Wake::Stop => self.leave(now),
+            Wake::Stop => {
+                self.leaving.moves = false;
+                self.leave(now);
+            }
             Wake::Command(command) => self.take_command(command, now),
-            Wake::Request(Request { from, frame, reply }) => {
+            Wake::Request(Request { from, frame, reply, held }) => {
+                if !self.tolls.admit(from.ip(), now) {
+                    return;
+                }
+                let began = Took::begin();
+                let answer = self.machine.handle_request(from, &frame, now);
+                self.tolls.charge(from.ip(), began, now);
+                drop((frame, held));
                 // Like a datagram, the answer may depend on something that has to be on disk first.
-                if let Some(answer) = self.machine.handle_request(from, &frame, now) {
+                if let Some(answer) = answer.and_then(|frame| self.budgets.answer(from.ip(), frame)) {
                     self.replies.await_turn(reply, answer);
                 }
             }
-            Wake::Dialled((exchange, answer)) => {
+            Wake::Dialled(Dialled { exchange, answer, held }) => {
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                drop(held);
             }
             Wake::Update(update) => {
                 let seeds = self.publisher.take_update(update, now);
@@ -223,16 +263,23 @@ impl Core {
                 Err(error) => tracing::trace!(%error, "datagram error"),
             }
         }
-        while let Ok(request) = self.inputs.requested.try_recv() {
+        let begin = self::now();
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Ok(request) = self.inputs.requested.try_recv()
+        {
             self.take(Wake::Request(request), now);
         }
-        while let Ok(command) = self.inputs.asked.try_recv() {
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Ok(command) = self.inputs.asked.try_recv()
+        {
             self.take(Wake::Command(command), now);
         }
         while let Ok(update) = self.inputs.updated.try_recv() {
             self.take(Wake::Update(update), now);
         }
-        while let Some(dialled) = self.dials.try_join_next() {
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Some(dialled) = self.dials.try_join_next()
+        {
             if let Ok(dialled) = dialled {
                 self.take(Wake::Dialled(dialled), now);
             }
@@ -245,6 +292,10 @@ impl Core {
                 self.replies.await_goodbye(reply);
                 self.leave(now);
             }
+            Command::Move => {
+                self.leaving.moves = self.leaving.by.is_none();
+                self.leave(now);
+            }
             Command::SetKeyring { keyring, reply } => {
                 self.machine.set_keyring(keyring);
                 self.publisher.refresh(now);
@@ -254,6 +305,10 @@ impl Core {
                 Some(asked) => self.replies.await_keys(asked, reply),
                 None => self.replies.await_turn(reply, None),
             },
+            Command::Join { addrs, reply } if self.replies.joins() >= MAX_JOINS => {
+                let refuse = |addr| JoinOutcome { addr, error: Some(TOO_MANY_JOINS.to_owned()) };
+                self.replies.await_turn(reply, addrs.into_iter().map(refuse).collect());
+            }
             Command::Join { addrs, reply } => {
                 let join = self.machine.join(addrs, now);
                 self.replies.await_join(join, reply);
@@ -326,9 +381,11 @@ impl Core {
     }
 
     fn leave(&mut self, now: Instant) {
-        if self.leave_by.is_none() {
-            tracing::info!("saying goodbye");
-            self.leave_by = Some(now + GOODBYE_WITHIN);
+        if self.leaving.by.is_none() {
+            if !self.leaving.moves {
+                tracing::info!("saying goodbye");
+            }
+            self.leaving.by = Some(now + GOODBYE_WITHIN);
             self.publisher.refresh(now);
             self.machine.leave(now);
         }
@@ -363,12 +420,13 @@ impl Core {
         if !self.publisher.is_due(&self.machine, now) {
             return;
         }
-        let leaving = self.leave_by.is_some();
+        let leaving = self.leaving.by.is_some();
         // A new start is no end: the service manager would kill the node that follows.
-        let ends = leaving && !self.saving.starts_over();
+        let ends = leaving && !self.saving.starts_over() && !self.leaving.moves;
         self.service_manager.tell(if ends { Stage::Stopping } else { Stage::Running });
         self.machine.refresh_contact();
-        self.publisher.publish(&self.machine, self.leave_by, now);
+        let budgets = self.budgets.use_now().into_iter().chain([self.tolls.use_now(now)]).collect();
+        self.publisher.publish(&self.machine, budgets, self.leaving.by, now);
         if !leaving {
             self.peers.keep(self.machine.membership(), self.about.id, now);
         }
@@ -389,11 +447,11 @@ impl Core {
             }
         }
         while let Some(dial) = self.machine.poll_dial() {
-            self.dials.spawn(transport::dial(dial, self.about.bound.ip()));
+            self.dials.spawn(transport::dial(dial, self.about.bound.ip(), self.budgets.clone()));
         }
         self.publish(now);
         self.end_turn();
-        self.left |= self.leave_by.is_some_and(|by| by <= now);
+        self.leaving.is_over |= self.leaving.by.is_some_and(|by| by <= now);
     }
 
     fn act_on(&mut self, event: Event, now: Instant) {
@@ -409,7 +467,7 @@ impl Core {
                     self.machine.set_keyring(Err("too many changes at once: ask again".to_owned()));
                 }
             }
-            Event::Left => self.left = true,
+            Event::Left => self.leaving.is_over = true,
             Event::DuplicateId { addr, stopped } => {
                 tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });
                 self.publisher.refresh(now);
