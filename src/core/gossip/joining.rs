@@ -45,6 +45,8 @@ pub(super) struct Joining {
     /// Addresses from which an agent has answered, whatever address it gives itself.
     answered: BTreeSet<SocketAddr>,
     round: Option<Round>,
+    /// Number of dials of rounds under way, also of those before this one.
+    outstanding: usize,
     /// Number of rounds that wait to begin.
     planned: usize,
     /// Number of rounds in a row that reached nobody.
@@ -69,7 +71,6 @@ struct Round {
     long: Option<BTreeSet<SocketAddr>>,
     /// Addresses not dialled yet, popped from the end.
     waiting: Vec<SocketAddr>,
-    outstanding: usize,
     reached: usize,
     width: usize,
 }
@@ -84,6 +85,7 @@ impl Joining {
             own: [own].into(),
             answered: BTreeSet::new(),
             round: None,
+            outstanding: 0,
             planned: 1,
             fruitless: 0,
             joins: BTreeMap::new(),
@@ -217,7 +219,7 @@ impl Joining {
             // An address at which an agent has been is more likely to have one.
             waiting.sort_by_key(|addr| self.cached.contains(addr) || self.answered.contains(addr));
         }
-        self.round = Some(Round { long, waiting, outstanding: 0, reached: 0, width: WANTED });
+        self.round = Some(Round { long, waiting, reached: 0, width: WANTED });
         true
     }
 
@@ -255,10 +257,10 @@ impl Joining {
             self.round = None;
             return None;
         }
-        let free = MAX_OUTSTANDING.saturating_sub(round.outstanding);
+        let free = MAX_OUTSTANDING.saturating_sub(self.outstanding);
         let count = round.width.min(free).min(round.waiting.len());
         round.width = (2 * round.width).min(MAX_OUTSTANDING);
-        round.outstanding += count;
+        self.outstanding += count;
         Some(round.waiting.split_off(round.waiting.len() - count))
     }
 
@@ -267,8 +269,8 @@ impl Joining {
         if dial == DialEnd::Reached {
             self.fruitless = 0;
         }
+        self.outstanding = self.outstanding.saturating_sub(1);
         if let Some(round) = &mut self.round {
-            round.outstanding = round.outstanding.saturating_sub(1);
             round.reached += usize::from(dial == DialEnd::Reached);
         }
     }

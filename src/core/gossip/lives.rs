@@ -7,7 +7,7 @@ use foca::{Header, Identity as _, Member, Message, State};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    action::{Action, Draft, Purpose, Telling},
+    action::{Action, Draft, Purpose, Question, Telling},
     clock::{Tick, Wait},
     comparing::room_for_rumours,
     duplicates::{DuplicateAnswer, Meeting},
@@ -56,6 +56,13 @@ impl Parts {
         if theirs.addr() != me.addr() && theirs.epoch() != me.epoch() && state != State::Down {
             // Our own former address, or a copy of us that runs there: it answers, or it does not.
             self.dial_claimed(theirs.addr(), out, now);
+        }
+    }
+
+    /// Dials an address that a stranger names, if there were not too many of late. It is not told anything before it answers.
+    pub(super) fn dial_claimed(&mut self, to: SocketAddr, out: &mut Vec<Action>, now: Instant) {
+        if !self.link.is_asking(to, Purpose::Claim) && self.link.dials().try_favour(now) {
+            out.push(Action::Ask { to, question: Question::Digest, purpose: Purpose::Claim });
         }
     }
 

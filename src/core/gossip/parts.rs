@@ -20,7 +20,7 @@ use super::{
     facts::facts,
     frame::{self, FrameError},
     horizon::Horizon,
-    joining::Joining,
+    joining::{DialEnd, Joining},
     keyrings::Keyrings,
     leaving,
     link::{Content, Link},
@@ -280,7 +280,7 @@ impl Parts {
     ) {
         let is_filled_here = matches!(question, Question::State | Question::Digest);
         if is_filled_here && self.link.is_asking(to, purpose) {
-            return;
+            return self.skip(purpose);
         }
         if self.phase != Phase::Running {
             return self.end_unsent(to, purpose, out);
@@ -311,14 +311,15 @@ impl Parts {
         Some(self.link.open_stream(&waiting, payload))
     }
 
-    /// Dials an address that a stranger names, if there were not too many of late. It is not told anything before it answers.
-    pub(super) fn dial_claimed(&mut self, to: SocketAddr, out: &mut Vec<Action>, now: Instant) {
-        if !self.link.is_asking(to, Purpose::Claim) && self.link.dials().try_favour(now) {
-            out.push(Action::Ask { to, question: Question::Digest, purpose: Purpose::Claim });
+    /// Takes note that a dial is left out.
+    fn skip(&mut self, purpose: Purpose) {
+        if purpose == Purpose::Round {
+            self.joining.note_ended(DialEnd::Failed);
         }
     }
 
     fn end_unsent(&mut self, to: SocketAddr, purpose: Purpose, out: &mut Vec<Action>) {
+        self.skip(purpose);
         if let Purpose::Asked(join) = purpose {
             self.joining.end_asked(join, to, Err(UNSENT.to_owned()), out);
         } else if let Purpose::Keys(question, id) = purpose {
