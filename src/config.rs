@@ -4,6 +4,7 @@
 mod address;
 mod choices;
 mod draft;
+mod environment;
 mod error;
 mod file;
 mod flag;
@@ -52,6 +53,8 @@ pub struct Config {
     pub retry_join: Vec<Spec>,
     /// Permission to bootstrap a cluster: `--join-only` and `--cluster-id` take it away.
     pub admission: Admission,
+    /// Variables of the environment that begin like those of the flags and set none of them.
+    pub ignored_variables: Vec<String>,
 }
 
 /// The values are read like fields of the configuration, and cannot be changed any more.
@@ -69,6 +72,7 @@ impl Config {
     /// # Errors
     /// The first mistake, with flag, value and remedy.
     pub fn load(mut options: Options, host: &Host) -> Result<Self, ConfigError> {
+        environment::check(&host.variables)?;
         if let Some(path) = options.config.clone() {
             let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
                 path: path.display().to_string(),
@@ -101,6 +105,7 @@ impl Config {
             state_dir: state_dir(&draft, host)?,
             retry_join: retry_join(&draft)?,
             admission: admission(&draft),
+            ignored_variables: environment::unknown(&host.variables).map(str::to_owned).collect(),
             draft,
         })
     }
@@ -174,7 +179,8 @@ mod tests {
     use crate::bootstrap::SeedGate;
 
     fn host() -> Host {
-        Host { name: "box".to_owned(), is_root: false, xdg_state_home: None, home: Some("/home/me".into()) }
+        let home = Some("/home/me".into());
+        Host { name: "box".to_owned(), is_root: false, xdg_state_home: None, home, variables: vec![] }
     }
 
     const ID: &str = "0191b3a0-0000-7000-8000-000000000001";

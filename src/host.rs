@@ -3,10 +3,12 @@
 pub(crate) mod accepting;
 pub mod advertise;
 pub mod agent;
+pub mod budget;
 pub(crate) mod descriptors;
 pub(crate) mod durable;
 pub mod handle;
 pub mod key_file;
+pub mod log;
 mod private_file;
 pub(crate) mod reporter;
 pub mod retry_join;

@@ -30,6 +30,7 @@ mod state;
 mod stopping;
 mod token_check;
 mod ui;
+mod untaken;
 mod voters;
 
 use std::{future::Future, sync::Arc};

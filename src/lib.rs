@@ -19,9 +19,10 @@ pub mod snapshot;
 
 pub use chronik_core::{
     admission, backoff, bootstrap, choice, council, counters, gossip, machine, membership, node, quorum,
-    signing, wire,
+    shown, signing, wire,
 };
 use host::{accepting, descriptors, durable, reporter, watchdog};
 pub use host::{
-    advertise, agent, handle, key_file, retry_join, service_manager, shutdown, state_dir, token, transport,
+    advertise, agent, budget, handle, key_file, log, retry_join, service_manager, shutdown, state_dir, token,
+    transport,
 };

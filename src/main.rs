@@ -10,6 +10,8 @@ use chronik_agent::{
     cli::{Cli, CliError, Command, ExecError, Outcome, Output, plan::plan},
     config::{Config, DEFAULT_GOSSIP_PORT, Host, LogFormat, Options},
     key_file,
+    log::Log,
+    shown::shown,
     token::Token,
 };
 use clap::Parser;
@@ -54,20 +56,32 @@ fn run_agent(options: Options) -> ExitCode {
     }
     // Files and sockets get their modes one by one; this is for those that a library may make.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    log(&config);
+    let log = match Log::on_standard_error(io::stderr().is_terminal()) {
+        Ok(log) => log,
+        Err(error) => return fail(&format_args!("cannot start the thread of the log: {error}"), 1),
+    };
+    begin_log(&config, log.clone());
+    for variable in &config.ignored_variables {
+        tracing::warn!(variable, "ignored: no flag has that name; see --help");
+    }
     // One thread for gossip and one for everything else: a host with 64 processors is no reason for 64 threads.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = match builder.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format_args!("cannot start the runtime: {error}"), 1),
     };
-    match runtime.block_on(agent::run(config)) {
+    let ended = runtime.block_on(agent::run(config));
+    // A look at a name server that does not answer, or at a disk, cannot be called back, and nobody waits for it any more.
+    runtime.shutdown_background();
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            if error.is_of_configuration() { USAGE.into() } else { ExitCode::FAILURE }
         }
-    }
+    };
+    log.flush();
+    code
 }
 
 fn print_plan(config: &Config) -> ExitCode {
@@ -95,14 +109,16 @@ fn print_plan(config: &Config) -> ExitCode {
     }
 }
 
-fn log(config: &Config) {
+fn begin_log(config: &Config, log: Log) {
     // At its finer levels the SDK shows requests with session tokens and key ids: those are never written, whatever
     // level is asked for.
     let discreet = filter_fn(|what| !what.target().starts_with("aws_") || *what.level() <= Level::INFO);
     let asked = config.log_level.clone();
     let logs = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
-        .with_writer(io::stderr)
+        .with_writer(log)
+        // They would go to standard error by a macro that panics if that is gone.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => logs.finish().with(discreet).with(asked).init(),
@@ -119,6 +135,8 @@ fn run_command(command: Command) -> ExitCode {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut output = Output { out: &mut out, err: &mut err, terminal };
     let done = runtime.block_on(command.run(&mut output, interrupted()));
+    // Likewise.
+    runtime.shutdown_background();
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
@@ -152,6 +170,9 @@ async fn interrupted() {
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // If standard error is closed, there is nothing left to do.
-    writeln!(io::stderr(), "chronik-agent: {error}").ok();
+    // It may name something that another host has said.
+    let error = error.to_string();
+    let lines: Vec<_> = error.lines().map(shown).collect();
+    writeln!(io::stderr(), "chronik-agent: {}", lines.join("\n")).ok();
     code.into()
 }

@@ -12,6 +12,7 @@ use chronik_providers::Instance;
 
 use crate::{
     bootstrap::Status,
+    budget::Use,
     counters::Counters,
     membership::{Member, Membership},
     node::{ClusterName, Epoch, NodeId},
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub server: Option<Arc<Seen>>,
     /// Counters for metrics and diagnosis.
     pub counters: Counters,
+    /// Bounds on what others may have of this agent, and their use.
+    pub budgets: Vec<Use>,
     /// The encryption of gossip.
     pub encryption: Secrecy,
     /// True once this node has been in contact with another one.

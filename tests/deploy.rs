@@ -50,6 +50,15 @@ fn the_environment_in_the_compose_file_is_accepted() {
     assert!(plan.lines().any(|line| line == seeds), "{seeds} is not in\n{plan}{:?}", output.stderr);
 }
 
+/// systemd gives up after five starts unless it is told otherwise, and the cause may go away a moment later.
+#[test]
+fn the_unit_is_started_anew_for_ever() {
+    let unit = std::fs::read_to_string(shipped("systemd/chronik-agent.service")).unwrap();
+    let (head, service) = unit.split_once("[Service]").unwrap();
+    assert!(head.lines().any(|line| line == "StartLimitIntervalSec=0"), "{head}");
+    assert!(service.lines().any(|line| line == "Restart=on-failure"), "{service}");
+}
+
 #[test]
 fn the_aws_policy_allows_one_call() {
     let policy: Value = serde_json::from_slice(&std::fs::read(shipped("aws/policy.json")).unwrap()).unwrap();

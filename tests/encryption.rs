@@ -129,7 +129,7 @@ fn a_member_that_cannot_write_its_keys_says_so_and_stays() {
     let NewKey { text: two, id: second } = keygen();
     let ([a, b, c], ..) = trio(&one);
     // A directory in the way of the new file stops even root from writing it.
-    fs::create_dir(c.dir.0.join("keys.new")).unwrap();
+    fs::create_dir(c.dir.0.join(".keys.chronik-agent")).unwrap();
     let answer = a.post("/v1/keys/install", &format!("{{\"key\":\"{two}\"}}")).json();
     assert_eq!(answer["done"], false);
     let rows = answer["members"].as_array().unwrap();
@@ -138,7 +138,7 @@ fn a_member_that_cannot_write_its_keys_says_so_and_stays() {
     assert!(error.starts_with("--encrypt-key-file ") && error.contains("/keys: "), "{error}");
     assert_eq!(row("b")["keys"], serde_json::json!([first, second]));
     assert_eq!(row("c")["keys"], serde_json::json!([first]));
-    fs::remove_dir(c.dir.0.join("keys.new")).unwrap();
+    fs::remove_dir(c.dir.0.join(".keys.chronik-agent")).unwrap();
     let answer = a.post("/v1/keys/install", &format!("{{\"key\":\"{two}\"}}")).json();
     assert_eq!(answer["done"], true, "{answer}");
     all_say([&a, &b, &c], &ALL).unwrap();

@@ -228,7 +228,7 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
     let sayings: [&[u8]; 6] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         &u32::MAX.to_be_bytes(),
-        &(17_u32 << 20).to_be_bytes(),
+        &(9_u32 << 20).to_be_bytes(),
         &random,
         &short,
         &[0, 0, 0, 0],
@@ -251,7 +251,7 @@ fn streams_of_strangers_are_closed_and_cost_nothing() {
         (0..count)
             .map(|_| {
                 let mut stream = connect_from(host, to);
-                stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
+                stream.write_all(&(8_u32 << 20).to_be_bytes()).unwrap();
                 // A stream over the bound may be closed already.
                 stream.write_all(&[0xC7, 1]).ok();
                 stream
@@ -288,10 +288,10 @@ fn frames_as_long_as_allowed_do_not_fill_the_memory() {
         .map(|_| {
             std::thread::spawn(move || {
                 let mut stream = TcpStream::connect(to).unwrap();
-                stream.write_all(&(16_u32 << 20).to_be_bytes()).unwrap();
+                stream.write_all(&(8_u32 << 20).to_be_bytes()).unwrap();
                 let piece = vec![0xC7; 1 << 20];
                 // The last byte is never sent; the agent may close before.
-                (0..15).try_for_each(|_| stream.write_all(&piece)).ok();
+                (0..7).try_for_each(|_| stream.write_all(&piece)).ok();
                 stream
             })
         })

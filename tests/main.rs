@@ -9,6 +9,7 @@
 mod addresses;
 mod api;
 mod awaiting;
+mod besieged;
 mod bounds;
 mod campaigns;
 mod cli;
@@ -34,6 +35,7 @@ mod founding_sim;
 mod guards;
 mod healing;
 mod hostile;
+mod hosts;
 mod identity;
 mod killing;
 #[cfg(feature = "dns")]
@@ -61,6 +63,7 @@ mod server_driver;
 mod server_stub;
 mod service_manager;
 mod share;
+mod siege;
 mod sim;
 mod tidy;
 mod token;

@@ -37,7 +37,8 @@ fn ten_thousand_addresses_are_listed_and_the_one_that_is_there_is_found() {
     let bind = loopback().to_string();
     let flags = ["--node-name", "b", "--bind", &bind, "--bootstrap-expect", "2", "--config", &config];
     let b = Agent::launch(dir, &flags);
-    within(Duration::from_secs(20), || all_say([&a, &b], &[("a", "alive"), ("b", "alive")]));
+    // 56 at once, and after each of these looks the decision looks at all of them: a busy machine takes half a minute.
+    within(Duration::from_secs(60), || all_say([&a, &b], &[("a", "alive"), ("b", "alive")]));
     let joined = begin.elapsed();
     within(Duration::from_secs(20), || {
         let discovery = b.get("/v1/discovery").json();
@@ -60,7 +61,7 @@ fn ten_thousand_addresses_are_listed_and_the_one_that_is_there_is_found() {
     assert!(b.log().lines().all(|line| line.len() < 16_384), "a line of the log is too long");
 }
 
-/// An address of a host that does not answer. 128 of them are dialled at once, for 1.5 s.
+/// An address of a host that does not answer. 56 of them are dialled at once, for 1.5 s.
 fn silent(number: u16) -> SocketAddr {
     let [high, low] = number.to_be_bytes();
     ([192, 0, high, low], 7946).into()
@@ -73,9 +74,10 @@ fn each_of_thousands_of_silent_addresses_is_tried_and_then_again() {
     let alone = world.add_host("chronik", seeds.clone());
     world.traffic.tape = Some(Vec::new());
     world.start(alone);
-    // Each round takes 4,000 / 128 * 1.5 s = 47 s, and a few for its beginning.
+    // Each round takes 4,000 / 56 * 1.5 s = 107 s, and some for its beginning; an address
+    // that is still being dialled when the next one begins is left to the one after that.
     for round in 0..3 {
-        world.run_for(Duration::from_secs(if round == 0 { 52 } else { 104 }));
+        world.run_for(Duration::from_secs(if round == 0 { 160 } else { 320 }));
         let dialled: BTreeSet<_> = world.dialled().collect();
         let missed = seeds.iter().filter(|seed| !dialled.contains(seed)).count();
         assert_eq!(missed, 0, "of 4,000, in round {round}");

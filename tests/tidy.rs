@@ -32,6 +32,7 @@ const ONE_TYPE: &[&str] = &[
     "src/core/bootstrap/reason.rs",
     "src/core/gossip/course.rs",
     "src/core/gossip/detector.rs",
+    "src/core/gossip/link.rs",
     "src/core/gossip/parts.rs",
     "src/core/gossip/roster.rs",
     "src/core/machine.rs",

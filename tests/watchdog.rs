@@ -14,7 +14,7 @@ fn an_agent_that_hangs_on_its_disk_ends_and_founds_when_it_is_started_again() {
     let flags = ["--join", &seeds, "--bootstrap-expect", "2"];
     let mut stuck = start("stuck", &addrs[0], &flags);
     // The thread that writes the next record waits for a reader of this pipe, and there is none.
-    let pipe = stuck.dir.0.join("state/node.new");
+    let pipe = stuck.dir.0.join("state/.node.json.chronik-agent");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let other = start("other", &addrs[1], &flags);
     assert_eq!(stuck.wait_for_end(), 1, "it runs on");

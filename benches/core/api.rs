@@ -35,7 +35,7 @@ pub(super) fn measure_members(size: usize) {
     let (commands, _) = mpsc::channel(1);
     let listeners = runtime.block_on(http::bind(&[HttpAddr::Tcp(([127, 0, 0, 1], 0).into())])).unwrap();
     let HttpAddr::Tcp(addr) = listeners[0].addr() else { panic!("bound to TCP") };
-    let host = Host { name: "measured".to_owned(), is_root: true, xdg_state_home: None, home: None };
+    let host = Host { name: "measured".to_owned(), is_root: true, ..Host::default() };
     let config = Config::resolve(&Options::default(), &host).unwrap();
     let handle = Handle::new(seen, commands);
     let mut tasks = tokio::task::JoinSet::new();
@@ -89,6 +89,7 @@ fn snapshot(
         server: None,
         discovery: Arc::new(Discovery::default()),
         counters: Counters::default(),
+        budgets: vec![],
         encryption: Secrecy::default(),
         joined: true,
         leaving: false,

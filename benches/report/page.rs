@@ -65,6 +65,14 @@ CPU there is goes into packets: a probe every 300 ms, its answer, and the other'
 --agent chronik --scenarios steady` measures one every 2 s; what fewer probes cost in time to detect is above.
 ";
 
+const SIEGE: &str = "
+Five agents on loopback, of which two are attacked by all of this at once: 20,000 datagrams a second of rubbish, torn ones, and each
+message of the engine by nodes that are made up and say that they are at a third party's address; frames by the grammar with lives that
+nobody has proven, with forged goodbyes and right ones, with accounts and wishes without end; streams that announce the longest frame and
+stay; answers of 7 MiB that are slow or a list of nothings; requests to join 64 addresses at which nobody is, one after the other; and
+clients of the API that do not read, or never finish asking. The attackers have no key. Attackers and agents share the machine.
+";
+
 const END: &str = "
 ## How to repeat
 
@@ -79,6 +87,7 @@ It installs nothing: it wants `ip` (iproute2), `nft` (nftables) and `serf`, and 
 cargo bench --no-default-features --bench founding >docs/performance/founding.jsonl
 cargo bench --no-default-features --bench api >docs/performance/api.jsonl
 cargo bench --no-default-features --bench core >docs/performance/core.jsonl
+cargo bench --no-default-features --bench siege >docs/performance/siege.jsonl
 cargo build --release --no-default-features
 python3 benches/peers --agent chronik --bin target/release/chronik-agent >docs/performance/peers-chronik.jsonl
 python3 benches/peers --agent serf >docs/performance/peers-serf.jsonl
@@ -101,6 +110,7 @@ fn note(heading: &str) -> &'static str {
         "Members that stand still, simulated" => ANOMALIES,
         "A node-year, simulated" => NODE_YEAR,
         "Cost at rest" => COSTS,
+        "Under siege" => SIEGE,
         _ => "",
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn all(rows: &[Row]) -> Vec<(&'static str, String, &'static [&'static
         ("The start of one agent", starts(rows), &[]),
         ("The local API", api(rows), &[]),
         ("The same, asked by one program for both", apis(rows), &[]),
+        ("Under siege", sieges(rows), &[]),
         ("The core", core(rows), &[]),
     ]
 }
@@ -145,6 +146,19 @@ fn repeated(rows: &[Row], scenario: &str, columns: &[(&'static str, &str)]) -> S
         let own = columns.iter().map(|(_, key)| spread(row.repetitions(key)));
         let cells = [named(row.agent()).to_owned(), row.members().to_string()].into_iter().chain(own);
         table.add_line(&cells.collect::<Vec<_>>(), row.repetition_count(), &[row]);
+    }
+    table.text()
+}
+
+fn sieges(rows: &[Row]) -> String {
+    let mut table = Table::of(&["keys", "figure", "measured", "bound", "seconds"]);
+    for row in picked(rows, "siege", "siege") {
+        let what = match row.text("unit") {
+            "" => row.text("what").to_owned(),
+            unit => format!("{}, {unit}", row.text("what")),
+        };
+        let figures = ["/measured", "/bound", "/seconds"].map(|path| one(row, path));
+        table.add_line(&[&[row.text("keys").to_owned(), what], &figures[..]].concat(), 1, &[row]);
     }
     table.text()
 }

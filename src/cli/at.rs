@@ -10,11 +10,14 @@ use crate::{
     token::{Token, TokenError},
 };
 
+/// The place of the API where nothing else is said, as in `--http` of the agent.
+const DEFAULT_HTTP: &str = "127.0.0.1:7947";
+
 /// The place of an agent's API, and the token for it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct At {
     /// Where the agent's API is: ADDR:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR:PORT|unix:PATH", env = variable("http"), hide_env_values = true, default_value = "127.0.0.1:7947",
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH", env = variable("http"), hide_env_values = true, default_value = DEFAULT_HTTP,
           value_parser = first_http)]
     http: HttpAddr,
     /// The file with the token of the agent's API, where it has one
@@ -31,9 +34,11 @@ impl At {
     }
 }
 
-/// Reads the first of several addresses: an agent may listen at several, and its variable then names them all.
+/// Reads the first of several addresses: an agent may listen at several, and its variable then names them all. An empty one
+/// counts as not given, like every variable.
 fn first_http(text: &str) -> Result<HttpAddr, String> {
-    value::http(text.split(',').next().unwrap_or(text))
+    let first = text.split(',').map(str::trim).find(|addr| !addr.is_empty());
+    value::http(first.unwrap_or(DEFAULT_HTTP))
 }
 
 #[cfg(test)]

@@ -25,8 +25,13 @@ const ID_MODE: u32 = 0o644;
 /// The file with the number of the last start. It lies beside the data, so that a backup brings back the number, too.
 const STARTS_FILE: &str = ".chronik-server-starts";
 /// Names that are no data: ours, and that of a fresh file system.
-const NO_DATA: [&str; 5] =
-    [ID_FILE, ".chronik-server-id.new", STARTS_FILE, ".chronik-server-starts.new", "lost+found"];
+const NO_DATA: [&str; 5] = [
+    ID_FILE,
+    ".chronik-server-id.chronik-agent",
+    STARTS_FILE,
+    ".chronik-server-starts.chronik-agent",
+    "lost+found",
+];
 
 /// A server as its data directory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{
     output::{Outcome, Output},
     table,
 };
-use crate::{api, choice::Choice, membership::MemberStatus, node::Role};
+use crate::{api, choice::Choice, membership::MemberStatus, node::Role, shown::shown};
 
 /// The flags of `members`.
 #[derive(Debug, Args)]
@@ -74,7 +74,8 @@ pub(super) async fn run(args: MembersArgs, output: &mut Output<'_>) -> Result<Ou
         None if output.terminal => table::write(output.out, &with_heading(&members.members))?,
         None => {
             for member in &members.members {
-                writeln!(output.out, "{}", row(member).join("\t"))?;
+                let cells: Vec<_> = row(member).iter().map(|cell| shown(cell).into_owned()).collect();
+                writeln!(output.out, "{}", cells.join("\t"))?;
             }
         }
     }

@@ -42,6 +42,9 @@ pub fn plan(config: &Config, advertised: &Result<Advertised, AdvertiseError>) ->
     for spec in config.seed_specs() {
         rows.push(("seeds", spec));
     }
+    for variable in &config.ignored_variables {
+        rows.push(("ignored", format!("{variable} in the environment: no flag has that name")));
+    }
     let rows = rows.into_iter().map(|(name, value)| format!("{name:<11} {value}\n"));
     rows.collect()
 }

@@ -61,11 +61,14 @@ impl Filler {
         let founders = bootstrap["founders"].as_array().into_iter().flatten();
         let founders: Vec<&str> = founders.filter_map(|founder| founder["id"].as_str()).collect();
         let founders = founders.join(",");
-        let mut values = match without_nulls(bootstrap) {
+        let (bootstrap, node) = (without_nulls(bootstrap), without_nulls(node));
+        let mut unsafe_texts = BTreeSet::new();
+        [&bootstrap, &node].into_iter().for_each(|answer| collect_unsafe(answer, &mut unsafe_texts));
+        let mut values = match bootstrap {
             Json::Object(values) => values,
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
         };
-        values.insert("node".to_owned(), without_nulls(node));
+        values.insert("node".to_owned(), node);
         for (key, value) in set {
             // A number stays one, so that ids can be sorted and added to.
             let value = value.parse::<u64>().map_or_else(|_| Json::from(value.as_str()), Json::from);
@@ -74,7 +77,7 @@ impl Filler {
         let known: Vec<&str> = values.keys().map(String::as_str).collect();
         let known = known.join(", ");
         Self {
-            environment: environment(),
+            environment: environment(unsafe_texts),
             values: Serde(values).into(),
             known,
             decision,
@@ -135,8 +138,35 @@ fn without_nulls(value: Json) -> Json {
     }
 }
 
-fn environment() -> Environment<'static> {
+/// Adds the texts of an answer that could end a quoted text, a list or a line in a server's configuration. Others choose them.
+fn collect_unsafe(answer: &Json, found: &mut BTreeSet<String>) {
+    match answer {
+        Json::String(text) if !text.chars().all(is_harmless) => {
+            found.insert(text.clone());
+        }
+        Json::Array(items) => items.iter().for_each(|item| collect_unsafe(item, found)),
+        Json::Object(fields) => fields.values().for_each(|field| collect_unsafe(field, found)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}
+
+/// True for characters that mean nothing in any file format, list or shell; a blank is part of a name.
+fn is_harmless(char: char) -> bool {
+    char.is_alphanumeric() || " -_.:/@+%[]".contains(char)
+}
+
+fn environment(unsafe_texts: BTreeSet<String>) -> Environment<'static> {
     let mut environment = Environment::new();
+    environment.set_formatter(move |out, state, value| {
+        let is_safe = value.is_safe() || !value.as_str().is_some_and(|text| unsafe_texts.contains(text));
+        if is_safe {
+            return minijinja::escape_formatter(out, state, value);
+        }
+        Err(wrong(format!(
+            "{value:?} has characters that could add something to a configuration: write `| tojson` behind it where \
+             that is JSON, TOML or YAML, or give that server's agent another --node-name"
+        )))
+    });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
     environment.add_function("fail", |message: String| Err::<Value, Error>(wrong(message)));

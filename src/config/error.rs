@@ -23,6 +23,10 @@ pub enum ConfigError {
         /// The key that may be meant, or all that there are.
         remedy: String,
     },
+    /// The environment has variables with the prefix of ours that set nothing, and look like some that would: each with the
+    /// one that may be meant.
+    #[error("the environment sets nothing by {0}: correct or unset them")]
+    UnknownVariables(String),
     /// A value is none that its flag takes.
     #[error("--{flag} {value:?}{origin} {problem}")]
     Value {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The surroundings of the process, read once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Host {
     /// The host's name.
     pub name: String,
@@ -13,6 +13,8 @@ pub struct Host {
     pub xdg_state_home: Option<PathBuf>,
     /// `$HOME`.
     pub home: Option<PathBuf>,
+    /// Names of the variables of the environment that are not empty.
+    pub variables: Vec<String>,
 }
 
 impl Host {
@@ -24,6 +26,10 @@ impl Host {
             is_root: rustix::process::geteuid().is_root(),
             xdg_state_home: path("XDG_STATE_HOME"),
             home: path("HOME"),
+            variables: std::env::vars_os()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, _)| name.to_string_lossy().into_owned())
+                .collect(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
 };
@@ -71,7 +72,7 @@ impl clap::Args for Options {
             .value_name("FILE")
             .env(variable("config"))
             .hide_env_values(true)
-            .value_parser(clap::value_parser!(PathBuf))
+            .value_parser(clap::value_parser!(OsString))
             .help("A TOML file whose keys are the names of these flags; flags and environment win over it");
         let check = Arg::new("check")
             .long("check")
@@ -109,7 +110,13 @@ impl clap::FromArgMatches for Options {
         let given = FLAGS.iter().filter_map(|flag| Some((flag.name, given(flag, matches)?)));
         Ok(Self {
             given: given.collect(),
-            config: matches.get_one("config").cloned(),
+            // Empty in the environment, it counts as unset like the others.
+            config: matches
+                .get_one::<OsString>("config")
+                .filter(|path| {
+                    !path.is_empty() || matches.value_source("config") != Some(ValueSource::EnvVariable)
+                })
+                .map(PathBuf::from),
             check: matches.get_flag("check"),
         })
     }

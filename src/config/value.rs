@@ -20,7 +20,7 @@ use crate::{
     admission::{InvalidVoterCount, VoterCount},
     bootstrap::SeedGate,
     choice::Choice,
-    node::{InvalidName, TagKey},
+    node::{InvalidName, TagKey, check_endpoint, check_tag_value},
     servers::ServerFlag,
 };
 
@@ -157,7 +157,10 @@ fn endpoint_host(text: &str, port: u16) -> Result<String, String> {
         Ok(Host::Ip(IpAddr::V6(_))) if !text.starts_with('[') => {
             Err(format!("has an IPv6 address without brackets: write [{text}]:{port}"))
         }
-        Ok(Host::Ip(_) | Host::Name(_)) => Ok(text.to_owned()),
+        Ok(Host::Ip(_) | Host::Name(_)) => {
+            let checked = check_endpoint(&format!("{text}:{port}"));
+            checked.map(|()| text.to_owned()).map_err(|error| format!("has no valid host: {error}"))
+        }
         Err(fault) => Err(format!("has no valid host: `{text}` {fault}")),
     }
 }
@@ -175,9 +178,7 @@ pub(super) fn web_host(text: &str) -> Result<String, String> {
 pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "is not KEY=VALUE, such as zone=a".to_owned())?;
     let key = key.parse().map_err(|error| format!("is not KEY=VALUE: {error}"))?;
-    if value.chars().any(char::is_control) {
-        return Err("has control characters in its value; leave them out".to_owned());
-    }
+    check_tag_value(value).map_err(|error| format!("has a value that is none: {}", error.rule))?;
     Ok((key, value.to_owned()))
 }
 

@@ -54,6 +54,8 @@ counters! {
     replayed: "Datagrams that may have been sent before.",
     /// Requests over streams that were asked for a proof that they are of now.
     challenged: "Requests over TCP that were asked for a proof that they are of now.",
+    /// Messages that were cut or not sent, because nobody has answered from their address yet.
+    withheld: "Messages that were cut or not sent, because nobody has answered from their address yet.",
     /// Renewals of this node's identity, because others took it for failed.
     renewals: "Times this agent had to renew its identity.",
     /// Stalls noticed: the process was paused or starved.

@@ -9,7 +9,9 @@ mod comparing;
 mod coordinates;
 mod course;
 mod detector;
+mod dials;
 mod duplicates;
+mod echoes;
 mod engine;
 mod facts;
 #[cfg(test)]
@@ -63,6 +65,7 @@ use self::{
     state::Request,
 };
 pub use self::{
+    dials::DialUse,
     engine::Backlog,
     metadata::{MAX_METADATA, MAX_RUMOUR, MetadataError, MetadataTooLarge, decode, encode},
     output::{Dial, Event, ExchangeId, JoinId, KeysId, NoAnswer, Transmit},
@@ -110,23 +113,14 @@ impl Gossip {
     /// # Errors
     /// If the metadata is too large to travel.
     pub fn new(settings: Settings, now: Instant) -> Result<Self, MetadataTooLarge> {
+        let me = Peer::new(settings.key.id(), settings.addr, settings.epoch, 0);
         let Settings {
-            cluster,
-            timing,
-            key,
-            addr,
-            epoch,
-            former,
-            metadata,
-            cached,
-            encryption,
-            read_record,
-            seed,
+            cluster, timing, key, former, metadata, cached, encryption, read_record, seed, ..
         } = settings;
-        let me = Peer::new(key.id(), addr, epoch, 0);
         let mut rng = StdRng::seed_from_u64(seed);
         let engine_rng = StdRng::seed_from_u64(rng.random());
         let own = Own::new(key, cluster.clone(), rng.random(), former);
+        let secret = StdRng::seed_from_u64(seed.rotate_left(1)).random();
         let mut parts = Parts {
             engine: Engine::new(me, &timing, engine_rng, Reader::new(cluster.clone(), read_record)),
             roster: Roster::new(me.id),
@@ -134,7 +128,7 @@ impl Gossip {
             partition: Partition::default(),
             joining: Joining::new(me.addr(), cached),
             comparing: Comparing::new(&timing),
-            link: Link::new(Wire::new(cluster, encryption)),
+            link: Link::new(Wire::new(cluster, encryption), secret),
             keyrings: Keyrings::default(),
             clock: Clock::new(rng),
             coordinates: Coordinates::new(StdRng::seed_from_u64(!seed)),
@@ -164,7 +158,7 @@ impl Gossip {
     /// Contacts `addrs` now, and keeps them among the addresses worth dialling. `Event::JoinEnded` says how each ended.
     pub fn join(&mut self, addrs: impl IntoIterator<Item = SocketAddr>, now: Instant) -> JoinId {
         let mut out = Vec::new();
-        let id = self.parts.joining.join(addrs, &mut out);
+        let id = self.parts.joining.join(addrs, now, &mut out);
         self.carry_out(out, now);
         id
     }
@@ -258,7 +252,7 @@ impl Gossip {
 
     /// The next stream to open.
     pub fn poll_dial(&mut self) -> Option<Dial> {
-        self.parts.link.poll_dial()
+        self.parts.poll_dial()
     }
 
     /// The next thing the caller has to know.
@@ -345,8 +339,14 @@ impl Gossip {
             stalls: self.parts.clock.stalls(),
             suspicions: self.parts.detector.suspicions(),
             overlooked: self.parts.roster.overlooked(),
+            withheld: self.parts.link.withheld(),
             ..counters
         }
+    }
+
+    /// Streams that are under way and that wait, of how many, and the number given up since the start.
+    pub fn dial_use(&self) -> DialUse {
+        self.parts.link.dial_use()
     }
 
     /// Version of the view; it grows with every change of an entry.
@@ -405,9 +405,8 @@ mod tests {
         challenge::Challenge,
         codec::SwimCodec,
         fixture::cluster,
-        roster::MAX_MEMBERS,
         rumours::{Accusation, Evidence, Rumour},
-        state::{Reply, SharedState},
+        state::{MAX_MEMBERS, MAX_VERIFIED, Reply, SharedState},
         *,
     };
     use crate::{
@@ -725,16 +724,18 @@ mod tests {
         let (mut a, b) = acquainted(now);
         let record = |number| invented(number, b.me().addr()).1;
         let alive = |record: &Arc<Record>| Member::alive(record.life().peer());
-        let mut state = b.parts.shared_state();
-        state.records.extend((0..MAX_MEMBERS + 1_000).map(record));
-        state.members = state.records.iter().map(alive).collect();
-        let request = frame::write(&Request::Exchange(state.encode()));
-        a.handle_request(
-            b.me().addr(),
-            &wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request),
-            now,
-        )
-        .unwrap();
+        let tell = |a: &mut Gossip, records: Vec<Arc<Record>>| {
+            let members = records.iter().map(alive).collect();
+            let state = SharedState { records, members, ..b.parts.shared_state() };
+            let request = frame::write(&Request::Exchange(state.encode()));
+            let request = wire::seal(a.parts.link.wire().cluster(), Kind::Request, &request);
+            a.handle_request(b.me().addr(), &request, now)
+        };
+        let all: Vec<_> = (0..MAX_MEMBERS + 1_000).map(record).collect();
+        assert!(tell(&mut a, all.clone()).is_none(), "more than there can be");
+        for some in all.chunks(MAX_VERIFIED) {
+            tell(&mut a, some.to_vec()).unwrap();
+        }
         assert_eq!(a.parts.roster.len(), MAX_MEMBERS);
         let more = [record(100_000), record(100_001)];
         let items =

@@ -15,5 +15,6 @@ pub mod machine;
 pub mod membership;
 pub mod node;
 pub mod quorum;
+pub mod shown;
 pub mod signing;
 pub mod wire;

@@ -23,7 +23,7 @@ use self::{
     review::{Look, Review},
     saving::Start,
     server::ServerBeside,
-    sightings::{Lookout, Seeds},
+    sightings::{Awaited, Lookout, Seeds},
 };
 pub use self::{
     saving::Save,
@@ -59,8 +59,7 @@ pub struct Machine {
     start: Start,
     server: ServerBeside,
     seeds: Seeds,
-    /// Set while a provider has not answered at all.
-    unheard_providers: bool,
+    awaited: Awaited,
     /// Digest of the founders that this node names.
     named: Option<u64>,
     /// Address of another agent that has this node's id.
@@ -117,7 +116,7 @@ impl Machine {
             start: Start::saved(epoch),
             server: ServerBeside::default(),
             seeds: Seeds::new(),
-            unheard_providers: false,
+            awaited: Awaited::default(),
             named,
             duplicate: None,
             expect,
@@ -183,10 +182,15 @@ impl Machine {
         }
     }
 
+    /// Waits for seeds of both families: the socket takes both, and `--seed-gate strict` asks for every address that it reaches.
+    pub fn await_both_families(&mut self) {
+        self.awaited.both_families = true;
+    }
+
     /// Notes whether a provider has not answered at all yet.
     pub fn note_unheard_providers(&mut self, unheard: bool) {
-        if self.unheard_providers != unheard {
-            self.unheard_providers = unheard;
+        if self.awaited.unheard_providers != unheard {
+            self.awaited.unheard_providers = unheard;
             self.review.look_again();
         }
     }
@@ -331,9 +335,9 @@ impl Machine {
     }
 
     fn lookout(&self) -> Lookout<'_> {
-        let Self { gossip, membership, seeds, forgotten, unheard_providers, duplicate, .. } = self;
-        let (unheard_providers, duplicate) = (*unheard_providers, *duplicate);
-        Lookout { gossip, membership, seeds, forgotten, unheard_providers, duplicate }
+        let Self { gossip, membership, seeds, forgotten, awaited, duplicate, .. } = self;
+        let (awaited, duplicate) = (*awaited, *duplicate);
+        Lookout { gossip, membership, seeds, forgotten, awaited, duplicate }
     }
 
     /// True if facts that the founding goes by have changed with the time alone. They are looked at in any case until a

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::choice::Choice;
+use crate::{choice::Choice, shown::is_plain};
 
 /// A node's identity: derived from the key that it makes on its first start and keeps in its state directory, so that it survives
 /// restarts and address changes. Never nil.
@@ -176,8 +176,8 @@ name!(
     /// The name of a node, for people. Nothing depends on its being unique.
     NodeName,
     "node name",
-    "1 to 128 bytes without control characters",
-    |text| !text.is_empty() && text.len() <= 128 && !text.chars().any(char::is_control)
+    "1 to 128 bytes without control characters, marks of direction and characters that cannot be seen",
+    |text| !text.is_empty() && text.len() <= 128 && text.chars().all(is_plain)
 );
 
 name!(
@@ -195,6 +195,56 @@ name!(
     "1 to 64 of the characters a-z A-Z 0-9 - _ .",
     |text| is_word(text, 64)
 );
+
+/// Most endpoints of one node.
+pub const MAX_ENDPOINTS: usize = 32;
+/// Most tags of one node.
+pub const MAX_TAGS: usize = 64;
+
+/// Checks the address of an endpoint, one's own and another's alike: it ends up in the arguments and the files of servers.
+///
+/// # Errors
+/// If it is no `HOST:PORT`.
+pub fn check_endpoint(addr: &str) -> Result<(), InvalidName> {
+    let is_name = |host: &str| {
+        let mut bytes = host.bytes();
+        (1..=253).contains(&host.len())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let is_ipv6 = |ip: &str| ip.parse::<std::net::Ipv6Addr>().is_ok();
+    let is_host = |host: &str| match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => {
+            is_ipv6(ip) || ip.split_once('%').is_some_and(|(ip, zone)| is_ipv6(ip) && is_word(zone, 15))
+        }
+        None => is_name(host),
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    match addr.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(()),
+        _ => Err(InvalidName {
+            what: "address of an endpoint",
+            value: addr.to_owned(),
+            rule: "HOST:PORT, such as db1.example.com:5001, 10.0.0.1:5001 or [fd00::1]:5001",
+        }),
+    }
+}
+
+/// Checks the value of a tag, one's own and another's alike.
+///
+/// # Errors
+/// If it has characters that act on a terminal or cannot be seen.
+pub fn check_tag_value(value: &str) -> Result<(), InvalidName> {
+    if value.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(InvalidName {
+        what: "value of a tag",
+        value: value.to_owned(),
+        rule: "a text without control characters, marks of direction and characters that cannot be seen",
+    })
+}
 
 /// The addresses of a co-located server, `HOST:PORT` by name; the host may be a DNS name.
 pub type Endpoints = BTreeMap<EndpointName, String>;
@@ -263,6 +313,41 @@ mod tests {
             r#""two words" is no cluster name: 1 to 32 of the characters a-z A-Z 0-9 - _ ."#
         );
         assert!("".parse::<NodeName>().is_err());
-        assert!("line\nbreak".parse::<NodeName>().is_err());
+        for text in ["line\nbreak", "\u{1b}[2J", "n\u{202e}2", "n\u{200b}"] {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
+            assert!(check_tag_value(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_adds_no_argument_no_line_and_no_key() {
+        for fine in ["db1:5001", "10.0.0.1:1", "[fd00::1]:65535", "[fe80::1%eth0]:1", "a_b-c.example.com:80"]
+        {
+            assert_eq!(check_endpoint(fine), Ok(()));
+        }
+        for wrong in [
+            "",
+            ":1",
+            "db1",
+            "db1:0",
+            "db1:65536",
+            "db1:+1",
+            "db1: 1",
+            "db1:1\n--data-dir=/x",
+            "a b:1",
+            "a,b:1",
+            "a=b:1",
+            "a'b:1",
+            "a\"b:1",
+            "http://a:1",
+            "fd00::1:1",
+            "[fd00::1:1",
+            "[::1%eth0\n]:1",
+            "{{ x }}:1",
+            "$HOST:1",
+        ] {
+            let error = check_endpoint(wrong).unwrap_err();
+            assert_eq!(error.value, wrong);
+        }
     }
 }

@@ -56,6 +56,11 @@ impl Wire {
         }
     }
 
+    /// Bytes of the envelope of agents without a key.
+    pub(crate) fn plain_envelope(&self) -> usize {
+        plain::overhead(&self.cluster)
+    }
+
     pub(crate) fn cluster(&self) -> &ClusterName {
         &self.cluster
     }

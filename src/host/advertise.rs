@@ -123,6 +123,33 @@ pub fn choose(
     }
 }
 
+/// The address to bind instead of `asked`: on a host that has addresses of IPv6 alone, one that takes both families.
+pub fn bound_for(asked: SocketAddr, interfaces: &[InterfaceAddr]) -> SocketAddr {
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), asked.port());
+    let reaches = |bound| !candidates(interfaces, bound, |addr| !addr.ip.is_loopback()).is_empty();
+    let is_any = asked.is_ipv4() && asked.ip().is_unspecified();
+    if is_any && !reaches(asked) && reaches(any) { any } else { asked }
+}
+
+/// The address that takes the place of `now`: because that is gone from this host, or because others could never reach it and can
+/// reach another. `bound` is `--bind`. An address that is still there stays, and one that is gone stays until another comes: a
+/// cable may only be out for a moment.
+pub fn moved(
+    asked: Option<&Advertise>,
+    bound: SocketAddr,
+    now: SocketAddr,
+    interfaces: &[InterfaceAddr],
+) -> Option<Advertised> {
+    if matches!(asked, Some(Advertise::Addr(..))) || asked.is_none() && !bound.ip().is_unspecified() {
+        return None;
+    }
+    let next = choose(asked, bound_for(bound, interfaces), interfaces).ok()?;
+    let is_there = interfaces.iter().any(|addr| addr.ip == now.ip());
+    let may =
+        next.addr.ip() != now.ip() && !next.addr.ip().is_loopback() && (!is_there || now.ip().is_loopback());
+    may.then(|| Advertised { addr: SocketAddr::new(next.addr.ip(), now.port()), ..next })
+}
+
 /// The addresses that `wanted` picks and the bound socket can answer from, the most reachable first.
 fn candidates(
     interfaces: &[InterfaceAddr],
@@ -316,6 +343,41 @@ mod tests {
                 "only this host can reach it: no other address was found; name one with --advertise",
             ),
         );
+    }
+
+    #[test]
+    fn a_host_of_ipv6_alone_is_bound_for_both_families() {
+        let any = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let alone = host(&[("lo", "127.0.0.1"), ("lo", "::1"), ("eth0", "fe80::1"), ("eth0", "fd00::3")]);
+        assert_eq!(bound_for(any("0.0.0.0:7946"), &alone), any("[::]:7946"));
+        assert_eq!(bound_for(any("127.0.0.1:7946"), &alone), any("127.0.0.1:7946"), "as asked");
+        for interfaces in [usual(), host(&[("lo", "127.0.0.1"), ("lo", "::1")]), vec![]] {
+            assert_eq!(bound_for(any("0.0.0.0:7946"), &interfaces), any("0.0.0.0:7946"));
+        }
+    }
+
+    #[test]
+    fn an_address_is_taken_over_when_it_comes_and_when_the_one_before_is_gone() {
+        let (bound, lo) = ("0.0.0.0:7946".parse().unwrap(), ("lo", "127.0.0.1"));
+        let next = |asked: Option<&Advertise>, now: &str, interfaces: &[(&str, &str)]| {
+            moved(asked, bound, now.parse().unwrap(), &host(interfaces)).map(|next| next.addr.to_string())
+        };
+        let (first, second) = (("eth0", "10.1.2.3"), ("eth1", "10.9.9.9"));
+        let at = |addr: &str| Some(addr.to_owned());
+        assert_eq!(next(None, "127.0.0.1:7946", &[lo]), None, "none has come");
+        assert_eq!(next(None, "127.0.0.1:7946", &[lo, first]), at("10.1.2.3:7946"));
+        assert_eq!(next(None, "127.0.0.1:7946", &[lo, ("eth0", "fd00::3")]), at("[fd00::3]:7946"));
+        assert_eq!(next(None, "10.1.2.3:7946", &[lo, first, second]), None, "it is still there");
+        assert_eq!(next(None, "10.1.2.3:7946", &[lo, second]), at("10.9.9.9:7946"));
+        assert_eq!(next(None, "10.1.2.3:7946", &[lo]), None, "it may come again");
+        let eth0 = Advertise::Interface("eth0".to_owned(), None);
+        assert_eq!(next(Some(&eth0), "10.1.2.3:7946", &[lo, second]), None, "another interface is not meant");
+        assert_eq!(
+            next(Some(&eth0), "10.1.2.3:7946", &[lo, second, ("eth0", "10.1.2.4")]),
+            at("10.1.2.4:7946")
+        );
+        let fixed = Advertise::Addr("10.1.2.3".parse().unwrap(), None);
+        assert_eq!(next(Some(&fixed), "10.1.2.3:7946", &[lo, second]), None, "as --advertise says");
     }
 
     #[test]

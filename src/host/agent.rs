@@ -2,17 +2,19 @@
 
 mod alarm;
 mod core;
+mod error;
 mod keys;
+mod moving;
 mod peers;
 mod publish;
 mod replies;
 mod saving;
 mod settings;
 mod talks;
+mod tolls;
 
 use std::{
-    io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -21,22 +23,21 @@ use chronik_providers::{Reach, SpecError};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinError, JoinSet},
+    task::JoinSet,
 };
 use zeroize::Zeroizing;
 
-pub use self::core::Ended;
 use self::core::{Core, Inputs, Outputs};
+pub use self::{core::Ended, error::AgentError};
 use crate::{
-    advertise,
-    bootstrap::{FoundingRecord, NodeRecord},
+    advertise::{self, Advertised},
+    bootstrap::{FoundingRecord, NodeRecord, SeedGate},
     choice::Choice as _,
     config::{Config, DEFAULT_GOSSIP_PORT},
     descriptors,
-    gossip::{self, Gossip, MetadataTooLarge, Peer, Settings},
+    gossip::{self, Gossip, Peer, Settings},
     handle::Handle,
     http,
-    key_file::KeyFileError,
     machine::Machine,
     node::{Endpoints, Epoch},
     reporter::{Reporter, Wished},
@@ -47,7 +48,7 @@ use crate::{
     signing::NodeKey,
     snapshot::{About, Clock},
     state_dir::{StateDir, StateError},
-    token::{Token, TokenError},
+    token::Token,
     transport::{self, Sockets},
     watchdog,
     wire::KeyChange,
@@ -55,47 +56,6 @@ use crate::{
 
 /// Length of each queue between the tasks; a full one makes its sender wait.
 const QUEUE: usize = 256;
-
-/// The reason why the agent could not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The gossip address cannot be bound.
-    #[error(transparent)]
-    Bind(#[from] transport::BindError),
-    /// The API's address cannot be bound.
-    #[error(transparent)]
-    Http(#[from] http::BindError),
-    /// The API's token does not serve.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// No address for the others can be chosen.
-    #[error(transparent)]
-    Advertise(#[from] advertise::AdvertiseError),
-    /// The state directory does not serve.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The keys do not read.
-    #[error(transparent)]
-    Keys(#[from] KeyFileError),
-    /// The metadata of this node is too large.
-    #[error(transparent)]
-    Metadata(#[from] MetadataTooLarge),
-    /// A provider's spec is wrong.
-    #[error("--retry-join: {0}")]
-    Spec(#[from] SpecError),
-    /// The operating system refuses something.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// A second signal came before the goodbye was said.
-    #[error("stopped by a second signal before the goodbye was said; the others will call this node failed")]
-    Aborted,
-    /// A task ended that should not have.
-    #[error("the {0} task ended by itself; this is a defect of the agent, please report it")]
-    TaskEnded(&'static str),
-    /// A task panicked.
-    #[error("a task failed: {0}; this is a defect of the agent, please report it")]
-    TaskFailed(#[from] JoinError),
-}
 
 /// Runs an agent until SIGTERM, SIGINT or a `leave`.
 ///
@@ -105,14 +65,19 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
     let config = Arc::new(config);
-    while Box::pin(run_life(config.clone(), &mut signals)).await? == Ended::StartOver {
-        tracing::info!("starting over as a new node");
+    loop {
+        match Box::pin(run_life(config.clone(), &mut signals)).await? {
+            Ended::Left => return Ok(()),
+            Ended::StartOver => tracing::info!("starting over as a new node"),
+            Ended::Moved => tracing::info!("starting anew at the address that this host has now"),
+        }
     }
-    Ok(())
 }
 
 async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
-    let mut agent = Agent::bind(config).await?;
+    let mut agent = Agent::bind(config.clone()).await?;
+    let handle = agent.handle();
+    let at = handle.snapshot().about.advertised;
     agent.core.tell(ServiceManager::of_this_process());
     watchdog::watch(agent.core.pulse())?;
     let (stop, stopping) = watch::channel(false);
@@ -124,13 +89,23 @@ async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, A
         }
     });
     tokio::pin!(running);
+    let moves = async {
+        let next = moving::await_move(&config, at).await;
+        tracing::warn!(
+            was = %at, now = %next.addr, because = next.because,
+            "the address of this host is another one; the agent moves there"
+        );
+        handle.move_away().await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         ended = &mut running => return ended,
         () = signals.next() => stop.send_replace(true),
+        () = moves => return Ok(Ended::Moved),
     };
     tokio::select! {
         ended = running => ended,
-        () = signals.next() => Err(AgentError::Aborted),
+        () = signals.next_stop() => Err(AgentError::Aborted),
     }
 }
 
@@ -163,8 +138,10 @@ impl Agent {
         let token = config.http_token_file.as_deref().map(Token::read).transpose()?;
         let state = StateDir::open(&config.state_dir)?;
         let listeners = http::bind(&config.http).await?;
-        let Sockets { datagrams, tcp, addr } = transport::bind(config.bind).await?;
-        let advertised = advertise::choose(config.advertise.as_ref(), addr, &advertise::interfaces()?)?;
+        let interfaces = advertise::interfaces()?;
+        let bound = advertise::bound_for(config.bind, &interfaces);
+        let Sockets { datagrams, tcp, addr } = transport::bind(bound).await?;
+        let advertised = advertise::choose(config.advertise.as_ref(), addr, &interfaces)?;
         let started = clock();
         let mut rng: StdRng = StdRng::from_rng(&mut system_rng());
         let Start { node, former, fault } = start_of_life(&state, started)?;
@@ -188,6 +165,9 @@ impl Agent {
         let founding_rng = StdRng::from_rng(&mut rng);
         let mut machine = Machine::new(gossip, founding, node, founding_rng, started.instant);
         machine.note_unheard_providers(!config.retry_join.is_empty());
+        if config.seed_gate == SeedGate::Strict && addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+            machine.await_both_families();
+        }
         if let Some(error) = fault {
             tracing::error!(%error, "the record does not serve: this agent votes nothing");
             machine.handle_fault(error.reason(), started.instant);
@@ -235,6 +215,7 @@ impl Agent {
         let keyring = self.core.keyring().cloned();
         let followed = self.config.encrypt_key_file.clone().zip(keyring);
         let mut core = self.core;
+        let budgets = core.budgets();
         tasks.spawn(async move {
             let how = Box::pin(core.run(stop)).await;
             Task::Core(core, how)
@@ -254,7 +235,7 @@ impl Agent {
             Task::Other("API")
         });
         tasks.spawn(async move {
-            transport::accept(self.streams, self.requests).await;
+            transport::accept(self.streams, self.requests, budgets).await;
             Task::Other("stream")
         });
         for source in self.sources {
@@ -347,17 +328,17 @@ fn at_home(state: &StateDir, record: FoundingRecord) -> FoundingRecord {
 }
 
 /// The facts about this start, which the log is told, too.
-fn about(
-    config: &Config,
-    me: &Peer,
-    bound: SocketAddr,
-    advertised: &advertise::Advertised,
-    started: Clock,
-) -> About {
+fn about(config: &Config, me: &Peer, bound: SocketAddr, advertised: &Advertised, started: Clock) -> About {
     tracing::info!(
         node = %me.id, name = %config.node_name, cluster = %config.cluster, epoch = %me.epoch(),
         %bound, advertised = %advertised.addr, because = advertised.because, "started"
     );
+    if advertised.addr.ip().is_loopback() && bound.ip().is_unspecified() {
+        tracing::warn!(
+            advertised = %advertised.addr,
+            "this host has no address that others could reach; one that comes is taken over within seconds"
+        );
+    }
     About {
         id: me.id,
         epoch: me.epoch(),

@@ -3,21 +3,32 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
 
-/// Puts `bytes` in the place of `path`; durable when it returns. The new file has `mode`.
+/// Puts `bytes` in the place of `path`; durable when it returns. The new file has `mode`, and the owner and group of the old one
+/// where the system allows that.
 ///
-/// The bytes go to a file beside it with the ending `new`, which is synced and renamed over the old one; then the
-/// directory is synced.
+/// The bytes go to a file beside it under a name of this program's own, which is synced and renamed over the old one; then
+/// the directory is synced.
 ///
 /// # Errors
 /// The system's, from the first step that it refuses.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace_in(&System { mode }, path, bytes)
+    // A first one has none before it.
+    let old = fs::symlink_metadata(path).ok();
+    let owners = old.map(|old| (old.uid(), old.gid()));
+    replace_in(&System { mode, owners }, path, bytes)
+}
+
+/// The place beside `path` in which its next content is put together. The name is of a kind that no person gives to a file, so
+/// that nothing of theirs is ever overwritten: `keys.new` and `keys~` are names for the next keys.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{}.chronik-agent", name.trim_start_matches('.')))
 }
 
 /// The steps that are asked of the system, so that a test can crash between any two.
@@ -38,6 +49,8 @@ trait Files {
 struct System {
     /// Mode of new files.
     mode: u32,
+    /// Owner and group that they are to have.
+    owners: Option<(u32, u32)>,
 }
 
 impl Files for System {
@@ -48,7 +61,12 @@ impl Files for System {
         options.write(true).create(true).truncate(true).mode(self.mode);
         // A link at that name is not ours, and could lead anywhere.
         let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
-        // One that a crash has left behind may have another mode.
+        if let Some((owner, group)) = self.owners {
+            // Only root may give a file away. Whoever may not has a file of its own then, which it can read all the same.
+            fchown(&file, Some(owner), None).ok();
+            fchown(&file, None, Some(group)).ok();
+        }
+        // One that a crash has left behind may have another mode; and a change of owner takes some bits away.
         file.set_permissions(Permissions::from_mode(self.mode))?;
         Ok(file)
     }
@@ -71,7 +89,7 @@ impl Files for System {
 }
 
 fn replace_in(files: &impl Files, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = beside(path);
     let mut file = files.create(&temporary)?;
     files.write(&mut file, bytes)?;
     files.sync(&file)?;
@@ -86,8 +104,6 @@ mod tests {
     use std::{
         cell::{Cell, RefCell},
         collections::{BTreeMap, BTreeSet},
-        os::unix::fs::MetadataExt as _,
-        path::PathBuf,
     };
 
     use super::*;
@@ -235,13 +251,18 @@ mod tests {
     fn a_file_is_replaced_by_one_of_the_given_mode_whatever_was_left_behind() {
         let dir = std::env::temp_dir().join(format!("chronik-agent-durable-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let (path, left) = (dir.join("secret"), dir.join("secret.new"));
+        let (path, left) = (dir.join("secret"), dir.join(".secret.chronik-agent"));
+        fs::write(dir.join("secret.new"), "an operator's own").unwrap();
         fs::write(&path, "the old one").unwrap();
         fs::write(&left, "half of").unwrap();
         fs::set_permissions(&left, Permissions::from_mode(0o644)).unwrap();
         replace(&path, b"the new one", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"the new one");
         assert_eq!((fs::metadata(&path).unwrap().mode() & 0o777, left.exists()), (0o600, false));
+        assert_eq!(fs::read(dir.join("secret.new")).unwrap(), b"an operator's own");
+        let new = dir.join("secret.new");
+        replace(&new, b"the next one", 0o600).unwrap();
+        assert_eq!(fs::read(&new).unwrap(), b"the next one", "whatever its own name is");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

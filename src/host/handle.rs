@@ -3,12 +3,7 @@
 mod council;
 mod not_done;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,7 +12,6 @@ use crate::{
         ClusterId, DataLoss, Decision, EstablishedReport, ForgetRefused, Gone, OverrideRefused,
         ReportRefused, ResetRefused, ResolveRefused, ServerId, ServerReport, VouchRefused,
     },
-    council::{Account, Outcome, Verb},
     node::NodeId,
     servers::Seen,
     snapshot::Snapshot,
@@ -139,6 +133,8 @@ pub enum Command {
         /// The answers, once all members have given one; `None` if this agent has no keys.
         reply: oneshot::Sender<Option<Vec<MemberKeys>>>,
     },
+    /// Say goodbye at this address, to go on at another.
+    Move,
     /// Say goodbye and stop.
     Leave {
         /// Answered once the goodbye is said.
@@ -272,35 +268,6 @@ impl Handle {
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
-    /// Asks the other servers' agents for their accounts, each with whom of `about` it sees away.
-    ///
-    /// # Errors
-    /// `Stopped` if the agent has ended.
-    pub async fn survey(&self, about: BTreeSet<NodeId>) -> Result<BTreeMap<NodeId, Account>, Stopped> {
-        self.ask(|reply| Command::Council(CouncilCommand::Survey { about, reply })).await
-    }
-
-    /// Passes on what concerns the members of the servers and needs no answer.
-    ///
-    /// # Errors
-    /// `Stopped` if the agent has ended.
-    pub async fn council(&self, command: CouncilCommand) -> Result<(), Stopped> {
-        self.commands.send(Command::Council(command)).await.map_err(|_| Stopped)
-    }
-
-    /// Takes an operator's wish to the agent beside the leader; without a ticket it asks for a plan.
-    ///
-    /// # Errors
-    /// `Stopped` if the agent has ended.
-    pub async fn wish(
-        &self,
-        leader: NodeId,
-        (verb, node): (Verb, String),
-        ticket: Option<u64>,
-    ) -> Result<Outcome, Stopped> {
-        self.ask(|reply| Command::Council(CouncilCommand::Wish { leader, verb, node, ticket, reply })).await
-    }
-
     /// Says of a cluster that it is the one that is meant, or that it is over.
     ///
     /// # Errors
@@ -382,6 +349,12 @@ impl Handle {
     /// `Stopped` if the agent has ended.
     pub async fn keys(&self, change: Option<KeyChange>) -> Result<Option<Vec<MemberKeys>>, Stopped> {
         self.ask(|reply| Command::Keys { change, reply }).await
+    }
+
+    /// Says goodbye at this address, to go on at another.
+    pub(crate) async fn move_away(&self) {
+        // An agent that has ended already does not move.
+        self.commands.send(Command::Move).await.ok();
     }
 
     /// Says goodbye to the cluster and stops the agent.

@@ -18,8 +18,6 @@ use crate::wire::{KeyError, Keyring};
 
 /// The largest file that is read: eight keys take 360 bytes, the rest is room for comments.
 const MAX_FILE: u64 = 64 << 10;
-/// Mode of a new file: for the agent's user alone.
-const MODE: u32 = 0o600;
 
 /// Reason for which the file is not used. Never shows its content.
 #[derive(Debug, thiserror::Error)]
@@ -105,14 +103,26 @@ pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
 }
 
 /// Puts the keyring in the place of the file; durable when it returns. If that is a link, the file behind it is
-/// replaced.
+/// replaced. The new file has the mode, the owner, the group and the comments of the old one.
 ///
 /// # Errors
 /// Names the file.
 pub fn write(path: &Path, keyring: &Keyring) -> Result<(), KeyFileError> {
-    let target = fs::canonicalize(path);
-    let replaced = target.and_then(|target| durable::replace(&target, keyring.to_text().as_bytes(), MODE));
-    replaced.map_err(|error| KeyFileError::Io { path: path.to_owned(), error })
+    replace(path, keyring).map_err(|error| KeyFileError::Io { path: path.to_owned(), error })
+}
+
+fn replace(path: &Path, keyring: &Keyring) -> io::Result<()> {
+    let target = fs::canonicalize(path)?;
+    let mode = fs::metadata(&target)?.mode() & 0o777;
+    let mut old = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
+    fs::File::open(&target)?.take(MAX_FILE).read_to_string(&mut old)?;
+    let mut text = Zeroizing::new(String::with_capacity(old.len() + keyring.to_text().len() + 1));
+    for comment in old.lines().filter(|line| line.trim_start().starts_with('#')) {
+        text.push_str(comment);
+        text.push('\n');
+    }
+    text.push_str(&keyring.to_text());
+    durable::replace(&target, text.as_bytes(), mode)
 }
 
 #[cfg(test)]
@@ -121,6 +131,23 @@ mod tests {
 
     use super::*;
     use crate::wire::Key;
+
+    #[test]
+    fn a_replaced_file_keeps_its_comments_and_leaves_the_files_beside_it_alone() {
+        let dir = std::env::temp_dir().join(format!("chronik-agent-keys-beside-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("keys");
+        let keyring = Keyring::single(Key::new(Zeroizing::new([1; 32])));
+        fs::write(&path, "# of rack 4\n\n# until May\n").unwrap();
+        let next = ["keys.new", "keys~", "keys.old", "keys.tmp"].map(|name| dir.join(name));
+        next.iter().for_each(|path| fs::write(path, "mine").unwrap());
+        write(&path, &keyring).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("# of rack 4\n# until May\n{}", *keyring.to_text()));
+        assert!(next.iter().all(|path| fs::read(path).unwrap() == b"mine"));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1 + next.len());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_file_is_read_only_where_nobody_else_can_and_written_as_private() {
@@ -142,7 +169,7 @@ mod tests {
         write(&path, &keyring).unwrap();
         assert_eq!(read(&path).unwrap(), keyring);
         assert_ne!(version(&path), before);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o440, "as its owner wants it");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,8 +1,15 @@
 //! The signals to stop: the first one asks for a graceful end, the second for an immediate one.
 
-use std::io;
+use std::{io, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+
+/// Time within which signals are one stop: `timeout`, a wrapper beside Ctrl-C and some supervisors signal the process and its
+/// group, within a few milliseconds. An impatient person takes longer.
+const ONE_STOP: Duration = Duration::from_millis(300);
 
 /// SIGTERM and SIGINT, caught as soon as this is made.
 #[derive(Debug)]
@@ -20,6 +27,19 @@ impl Signals {
         // By default SIGHUP would end the process; once caught it does not, even if nothing listens to it.
         let _hangup = signal(SignalKind::hangup())?;
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Completes at the next stop after one that began a moment ago.
+    pub async fn next_stop(&mut self) {
+        let same = sleep(ONE_STOP);
+        tokio::pin!(same);
+        loop {
+            tokio::select! {
+                () = &mut same => break,
+                () = self.next() => {}
+            }
+        }
+        self.next().await;
     }
 
     /// Completes at the next SIGTERM or SIGINT.

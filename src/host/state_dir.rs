@@ -132,7 +132,8 @@ impl StateDir {
         let noted = Home::of(&self.path).map_err(|error| error.to_string()).and_then(|here| {
             match self.load::<Home>("home") {
                 Ok(Some(Unsealed::Present(home))) if home == here => Ok(()),
-                _ => self.store("home", &here).map_err(|error| error.to_string()),
+                // Not synced: one that is torn tells nothing.
+                _ => fs::write(self.file("home"), seal(&here)).map_err(|error| error.to_string()),
             }
         });
         if let Err(error) = noted {

@@ -2,7 +2,6 @@
 //! length in four bytes before it.
 
 use std::{
-    collections::BTreeMap,
     future::pending,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -15,13 +14,14 @@ use rustix::net::sockopt;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest, unix::AsyncFd},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::timeout,
 };
 
 use crate::{
     accepting::AcceptFailures,
+    budget::{Budget, Held, Use},
     descriptors,
     gossip::{Dial, ExchangeId, NoAnswer},
     wire::MAX_FRAME,
@@ -44,11 +44,17 @@ const STREAM_SHARE: u64 = 4;
 /// waits longer than that for a busy processor. A much larger buffer would make answers to probes late while a flood fills
 /// it.
 const RECEIVE_BUFFER: usize = 512 << 10;
-/// Bytes of memory for all frames of strangers together, beyond the first piece of each: enough for four clusters of
-/// 10,000, and far less than a host that runs a server can spare.
-const FRAME_BUDGET: usize = 32 << 20;
-/// Size of the pieces that frames are read in. The first piece of each is free: nearly all frames are smaller.
+/// Bytes of memory for all frames that come in, of strangers and in answer, beyond the first of each: three that are as long as may
+/// be, and far less than a host that runs a server can spare. One source may have a third.
+const FRAMES: usize = 3 * MAX_FRAME;
+/// Bytes of memory for all answers that others have not taken yet; one source may have half.
+const ANSWERS: usize = 2 * MAX_FRAME;
+/// First bytes of a frame, which are free: nearly all frames are smaller.
+const FREE: usize = 4 << 10;
+/// Size of the pieces in which the rest is read and written.
 const PIECE: usize = 64 << 10;
+/// Time for one piece: whoever is slower than 64 KB a second gives back what it holds.
+const PIECE_WITHIN: Duration = Duration::from_secs(1);
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -144,40 +150,82 @@ pub struct Request {
     /// The frame.
     pub frame: Bytes,
     /// Takes the answer; dropped if there is none.
-    pub reply: oneshot::Sender<Bytes>,
+    pub reply: oneshot::Sender<Answer>,
+    /// Memory that the frame takes until it is handled.
+    pub(crate) held: Option<Held>,
+}
+
+/// An answer, and the memory that it takes until it is written.
+#[derive(Debug)]
+pub struct Answer {
+    frame: Bytes,
+    _held: Held,
+}
+
+/// The answer to a dial, and the memory that it takes until it is handled.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The dial.
+    pub exchange: ExchangeId,
+    /// The frame, or the reason for which there is none.
+    pub answer: Result<Bytes, NoAnswer>,
+    /// Memory that the frame takes until it is handled.
+    pub(crate) held: Option<Held>,
+}
+
+/// Accounts of what others may have of the streams.
+#[derive(Debug, Clone)]
+pub struct Budgets {
+    frames: Arc<Budget>,
+    answers: Arc<Budget>,
+    streams: Arc<Budget>,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        let share = usize::try_from(descriptors::allowed() / STREAM_SHARE).unwrap_or(MAX_ACCEPTED);
+        Self {
+            frames: Budget::new("frames_bytes", FRAMES, MAX_FRAME),
+            answers: Budget::new("answers_bytes", ANSWERS, MAX_FRAME),
+            streams: Budget::new("streams", share.min(MAX_ACCEPTED), MAX_OF_ONE),
+        }
+    }
+}
+
+impl Budgets {
+    /// An answer to a source, if that has not left too many untaken.
+    pub(crate) fn answer(&self, to: IpAddr, frame: Bytes) -> Option<Answer> {
+        let held = self.answers.take(to, frame.len().saturating_sub(FREE)).ok()?;
+        Some(Answer { frame, _held: held })
+    }
+
+    /// State of each.
+    pub fn use_now(&self) -> [Use; 3] {
+        [&self.frames, &self.answers, &self.streams].map(|budget| budget.use_now())
+    }
 }
 
 /// Accepts streams and hands their frames on, for ever.
-pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
-    let share = usize::try_from(descriptors::allowed() / STREAM_SHARE).unwrap_or(MAX_ACCEPTED);
-    let places = Arc::new(Semaphore::new(share.min(MAX_ACCEPTED)));
+pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>, budgets: Budgets) {
+    let places = Arc::new(Semaphore::new(budgets.streams.use_now().limit));
     let mut failures = AcceptFailures::default();
-    let pieces = Arc::new(Semaphore::new(FRAME_BUDGET / PIECE));
-    let mut hosts = Hosts::default();
     let mut streams = JoinSet::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
+        while streams.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, from)) => {
-                let host = from.ip();
-                while let Some(Ok(host)) = streams.try_join_next() {
-                    hosts.give_back(host);
-                }
-                if !hosts.take(host) {
-                    tracing::debug!(%from, "stream closed: {MAX_OF_ONE} of that host are open");
-                    continue;
-                }
-                let (requests, pieces) = (requests.clone(), pieces.clone());
+                let Ok(counted) = budgets.streams.take(from.ip(), 1) else { continue };
+                let (requests, budgets) = (requests.clone(), budgets.clone());
                 streams.spawn(async move {
-                    let _place = place;
+                    let _place = (place, counted);
                     if let Err(error) =
-                        timeout(EXCHANGE_WITHIN, answer(stream, from, requests, &pieces)).await
+                        timeout(EXCHANGE_WITHIN, answer(stream, from, requests, &budgets)).await
                     {
                         tracing::debug!(%from, %error, "stream given up");
                     }
-                    host
                 });
             }
             Err(error) => {
@@ -187,63 +235,32 @@ pub async fn accept(listener: TcpListener, requests: mpsc::Sender<Request>) {
     }
 }
 
-/// The number of streams that each host has open.
-#[derive(Debug, Default)]
-struct Hosts(BTreeMap<IpAddr, usize>);
-
-impl Hosts {
-    /// Takes one more place; returns false if the host has its share.
-    fn take(&mut self, host: IpAddr) -> bool {
-        let taken = self.0.entry(host).or_default();
-        let free = *taken < MAX_OF_ONE;
-        *taken += usize::from(free);
-        free
-    }
-
-    /// Gives a place back.
-    fn give_back(&mut self, host: IpAddr) {
-        if let Some(taken) = self.0.get_mut(&host) {
-            *taken -= 1;
-            if *taken == 0 {
-                self.0.remove(&host);
-            }
-        }
-    }
-}
-
-async fn answer(
-    mut stream: TcpStream,
-    from: SocketAddr,
-    requests: mpsc::Sender<Request>,
-    pieces: &Semaphore,
-) {
+async fn answer(mut stream: TcpStream, from: SocketAddr, requests: mpsc::Sender<Request>, budgets: &Budgets) {
     let length = match stream.read_u32().await {
         Ok(length) => length as usize,
         // The caller only looked if the port is open.
         Err(error) => return tracing::debug!(%from, %error, "no frame"),
     };
-    let mut share = Share { pieces, held: Vec::new() };
-    let frame = match read_frame(&mut stream, length, Some(&mut share)).await {
-        Ok(frame) => frame,
+    let (frame, held) = match read_frame(&mut stream, length, from.ip(), &budgets.frames).await {
+        Ok(read) => read,
         Err(error) => {
             tracing::debug!(%from, %error, "no frame");
             // An empty frame is refused, and counted with all that is not ours.
-            Bytes::new()
+            (Bytes::new(), None)
         }
     };
     let (reply, answered) = oneshot::channel();
-    if requests.send(Request { from, frame, reply }).await.is_err() {
+    if requests.send(Request { from, frame, reply, held }).await.is_err() {
         return;
     }
-    if let Ok(answer) = answered.await
-        && let Err(error) = write_frame(&mut stream, &answer).await
-    {
+    let Ok(answer) = answered.await else { return };
+    if let Err(error) = write_frame(&mut stream, &answer.frame).await {
         tracing::debug!(%from, %error, "answer not sent");
     }
 }
 
 /// Opens a stream, from `source` unless that is unspecified, writes the frame and reads the answer.
-pub async fn dial(dial: Dial, source: IpAddr) -> (ExchangeId, Result<Bytes, NoAnswer>) {
+pub async fn dial(dial: Dial, source: IpAddr, budgets: Budgets) -> Dialled {
     let exchange = async {
         let connected = timeout(CONNECT_WITHIN, connect(dial.to, source)).await;
         let mut stream = connected
@@ -252,10 +269,15 @@ pub async fn dial(dial: Dial, source: IpAddr) -> (ExchangeId, Result<Bytes, NoAn
         stream.set_nodelay(true).map_err(reason)?;
         write_frame(&mut stream, &dial.frame).await.map_err(reason)?;
         let length = stream.read_u32().await.map_err(reason)? as usize;
-        read_frame(&mut stream, length, None).await.map_err(reason)
+        read_frame(&mut stream, length, dial.to.ip(), &budgets.frames).await.map_err(reason)
     };
     let answer = timeout(EXCHANGE_WITHIN, exchange).await;
-    (dial.exchange, answer.unwrap_or_else(|_| Err(failed(format!("no answer within {EXCHANGE_WITHIN:?}")))))
+    let answer = answer.unwrap_or_else(|_| Err(failed(format!("no answer within {EXCHANGE_WITHIN:?}"))));
+    let (answer, held) = match answer {
+        Ok((frame, held)) => (Ok(frame), held),
+        Err(error) => (Err(error), None),
+    };
+    Dialled { exchange: dial.exchange, answer, held }
 }
 
 /// Connects from the address that datagrams come from, so that firewalls and other members see one host.
@@ -286,42 +308,50 @@ fn failed(why: impl Into<String>) -> NoAnswer {
 
 async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut bytes = Vec::with_capacity(4 + frame.len());
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(frame);
-    stream.write_all(&bytes).await
+    let (first, rest) = frame.split_at(frame.len().min(FREE));
+    // In one piece, so that a short frame is one packet.
+    stream.write_all(&[&length.to_be_bytes(), first].concat()).await?;
+    for piece in rest.chunks(PIECE) {
+        timeout(PIECE_WITHIN, stream.write_all(piece)).await??;
+    }
+    Ok(())
 }
 
-/// The memory that the frames of strangers share, and the part of it that one of them holds.
-struct Share<'a> {
-    pieces: &'a Semaphore,
-    held: Vec<SemaphorePermit<'a>>,
-}
-
-/// Reads a frame of `length` bytes. Its memory grows as bytes arrive, so that a stranger's claim of a length reserves
-/// nothing; with a share, each further piece waits until that has room.
+/// Reads a frame of `length` bytes. Its memory grows as bytes arrive, so that a claim of a length reserves nothing; beyond the
+/// first, each piece is taken from the account of its source.
 async fn read_frame(
     stream: &mut TcpStream,
     length: usize,
-    mut share: Option<&mut Share<'_>>,
-) -> io::Result<Bytes> {
+    from: IpAddr,
+    budget: &Arc<Budget>,
+) -> io::Result<(Bytes, Option<Held>)> {
     if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
     }
+    let mut held: Option<Held> = None;
     let mut frame = Vec::new();
     while frame.len() < length {
-        if let Some(share) = &mut share
-            && !frame.is_empty()
-        {
-            share.held.push(share.pieces.acquire().await.map_err(io::Error::other)?);
+        let piece = if frame.is_empty() { FREE } else { PIECE }.min(length - frame.len());
+        if !frame.is_empty() {
+            let taken = match &mut held {
+                Some(held) => held.grow(from, piece),
+                None => budget.take(from, piece).map(|taken| held = Some(taken)),
+            };
+            taken.map_err(|short| io::Error::other(format!("no memory for it: {short:?}")))?;
         }
-        let piece = PIECE.min(length - frame.len());
-        frame.reserve_exact(piece);
+        // The pages of it come with the bytes. To grow in small steps would leave holes behind.
+        frame.reserve_exact(if held.is_some() { length - frame.len() } else { piece });
         let before = frame.len();
-        (&mut *stream).take(piece as u64).read_to_end(&mut frame).await?;
+        let mut part = (&mut *stream).take(piece as u64);
+        let read = part.read_to_end(&mut frame);
+        if held.is_some() {
+            timeout(PIECE_WITHIN, read).await??
+        } else {
+            read.await?
+        };
         if frame.len() < before + piece {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(frame.into())
+    Ok((frame.into(), held))
 }

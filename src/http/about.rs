@@ -129,8 +129,8 @@ mod tests {
         let shown = serde_json::to_string(&sample::counters()).unwrap();
         let expected = concat!(
             r#"{"datagrams_in":1,"datagrams_out":2,"bytes_in":3,"bytes_out":4,"exchanges_in":5,"exchanges_out":6,"#,
-            r#""refused":7,"foreign":8,"undecryptable":9,"replayed":10,"challenged":11,"renewals":12,"stalls":13,"#,
-            r#""suspicions":14,"overlooked":15}"#
+            r#""refused":7,"foreign":8,"undecryptable":9,"replayed":10,"challenged":11,"withheld":12,"renewals":13,"#,
+            r#""stalls":14,"suspicions":15,"overlooked":16}"#
         );
         assert_eq!(shown, expected);
     }

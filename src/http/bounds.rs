@@ -17,6 +17,10 @@ pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 /// Time allowed for answers in flight at the end; with the steps after it, a graceful stop stays within its 3 s.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Bytes of an answer that are not counted: nearly all are shorter.
+pub(super) const UNCOUNTED_MAX: u64 = 64 * 1024;
+/// Bytes of longer answers that clients have not taken yet: four lists of 16,384 members.
+pub(super) const UNTAKEN_MAX: usize = 32 << 20;
 /// Most addresses in one join.
 pub(super) const JOIN_ADDRS_MAX: usize = 64;
 /// The longest wait for a change, as in Consul's blocking queries.

@@ -28,7 +28,7 @@ use crate::{
         Server, ServerId, ServerReport, Status, VoterRef,
     },
     handle::{NotDone, Verdict},
-    node::Epoch,
+    node::{Epoch, check_endpoint},
     servers::{Belonging, Identity, Leader, Seen},
     snapshot::Snapshot,
 };
@@ -233,6 +233,8 @@ fn voter_ref(at: usize, voter: shape::VoterRequest) -> Result<VoterRef, Problem>
             let mut pairs = endpoint.into_iter();
             match (pairs.next(), pairs.next()) {
                 (Some((name, address)), None) => {
+                    check_endpoint(&address)
+                        .map_err(|error| Problem::bad_request(format!("`{}`: {error}", field("endpoint"))))?;
                     Ok(VoterRef::Endpoint(parse(&field("endpoint"), &name)?, address))
                 }
                 _ => Err(Problem::bad_request(format!(

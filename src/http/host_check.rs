@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use axum::{
     extract::{Request, State},
     http::{
-        StatusCode,
+        StatusCode, Version,
         header::{HOST, ORIGIN},
         uri::Authority,
     },
@@ -35,6 +35,11 @@ fn require_own_name(request: &Request, local: IpAddr, allowed: &[String]) -> Res
         Some(authority) => authority.as_str(),
         None => header(HOST).unwrap_or(""),
     };
+    // A health check of a load balancer. No browser speaks that version, and none leaves the host out.
+    let is_plain = request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST);
+    if is_plain && request.uri().authority().is_none() && header(ORIGIN).is_none() {
+        return Ok(());
+    }
     if !is_ours(asked, local, allowed) {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -71,7 +76,25 @@ fn is_ours(asked: &str, local: IpAddr, allowed: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
+
+    #[test]
+    fn a_health_check_of_http_1_0_needs_no_host_and_a_browser_does() {
+        let local = "10.0.0.5".parse().unwrap();
+        let asks = |version, headers: &[(HeaderName, &str)]| {
+            let request =
+                headers.iter().fold(Request::get("/livez").version(version), |request, (name, value)| {
+                    request.header(name, *value)
+                });
+            require_own_name(&request.body(axum::body::Body::empty()).unwrap(), local, &[]).is_ok()
+        };
+        assert!(asks(Version::HTTP_10, &[]));
+        assert!(!asks(Version::HTTP_11, &[]));
+        assert!(!asks(Version::HTTP_10, &[(HOST, "evil.example")]));
+        assert!(!asks(Version::HTTP_10, &[(ORIGIN, "http://evil.example")]));
+    }
 
     #[test]
     fn only_our_own_names_are_ours() {

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::config::HttpAddr;
+use crate::{config::HttpAddr, durable};
 
 /// Mode of a unix socket: its owner and group may connect.
 const SOCKET_MODE: u32 = 0o660;
@@ -140,7 +140,7 @@ async fn tcp(addr: SocketAddr) -> Result<Kind, String> {
 /// step.
 async fn unix(path: &Path) -> Result<Kind, String> {
     require_free(path).await?;
-    let fresh = path.with_added_extension("new");
+    let fresh = durable::beside(path);
     let bound = bind_as(&fresh, path);
     bound.map_err(|error| {
         // The remains of the attempt are ours; if there are none, that is fine.

@@ -11,6 +11,7 @@ use axum::{
 use super::{answer::time, founding, state::Api};
 use crate::{
     api::founding::DecisionName,
+    budget::Use,
     counters::{Counter, Counters},
     membership::MemberStatus,
     quorum::QuorumStatus,
@@ -20,11 +21,13 @@ use crate::{
 
 pub(super) async fn get(State(api): State<Api>) -> Response {
     let mut text = String::new();
-    write(&mut text, &api.handle.snapshot()).expect("writing to a String does not fail");
+    write(&mut text, &api.handle.snapshot(), &[api.shared.untaken.use_now()])
+        .expect("writing to a String does not fail");
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+/// Writes all metrics; `own` are the bounds of this API.
+fn write(out: &mut String, snapshot: &Snapshot, own: &[Use]) -> fmt::Result {
     let about = &snapshot.about;
     let version = env!("CARGO_PKG_VERSION");
     metric(out, "info", "gauge", "Always 1; the labels say which agent this is.")?;
@@ -44,6 +47,7 @@ fn write(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     quorum(out, snapshot)?;
     bootstrap(out, snapshot)?;
     discovery(out, snapshot)?;
+    budgets(out, snapshot.budgets.iter().chain(own))?;
     counters(out, snapshot)
 }
 
@@ -172,6 +176,27 @@ fn discovery(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     Ok(())
 }
 
+fn budgets<'a>(out: &mut String, budgets: impl Iterator<Item = &'a Use> + Clone) -> fmt::Result {
+    type Figure = fn(&Use) -> u64;
+    let figures: [(&str, &str, &str, Figure); 3] = [
+        (
+            "budget_used",
+            "gauge",
+            "Part of a bound on what others may have of this agent that is taken.",
+            |budget| budget.used as u64,
+        ),
+        ("budget_limit", "gauge", "The bound.", |budget| budget.limit as u64),
+        ("budget_refused_total", "counter", "Times that there was not enough.", |budget| budget.refused),
+    ];
+    for (name, kind, help, value) in figures {
+        metric(out, name, kind, help)?;
+        for budget in budgets.clone() {
+            sample(out, name, &[("budget", budget.name)], value(budget))?;
+        }
+    }
+    Ok(())
+}
+
 fn counters(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     metric(out, "encrypted", "gauge", "Whether gossip is encrypted.")?;
     sample(out, "encrypted", &[], u8::from(!snapshot.encryption.keys.is_empty()))?;
@@ -205,7 +230,7 @@ mod tests {
     #[test]
     fn the_text_is_the_one_that_dashboards_read() {
         let mut text = String::new();
-        write(&mut text, &sample::snapshot(7)).unwrap();
+        write(&mut text, &sample::snapshot(7), &[]).unwrap();
         let expected = include_str!("metrics.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));
         assert_eq!(text, expected);
     }

@@ -14,7 +14,7 @@ use chronik_providers::nearest;
 
 use super::{
     about, act, discovery, events, founding, host_check, keys, members, metrics, problem::Problem, quorum,
-    rtt, state::Api, token_check, ui, voters,
+    rtt, state::Api, token_check, ui, untaken, voters,
 };
 
 /// One endpoint: a method on a path.
@@ -155,6 +155,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/", routing::get(|| async { Redirect::temporary("/ui") }))
         .fallback(move |uri: Uri| ready(unknown_path(uri.path(), &paths)))
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), untaken::check))
         .layer(middleware::from_fn_with_state(api.clone(), token_check::check))
         .layer(middleware::from_fn_with_state(api.clone(), host_check::check))
         .with_state(api)

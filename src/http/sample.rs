@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bootstrap::{Decision, Status},
+    budget::Use,
     config::{Config, Host, Options},
     counters::Counters,
     handle::Handle,
@@ -36,7 +37,7 @@ pub(super) fn id(number: u8) -> NodeId {
 
 /// An API over that cluster at index 7, the end that publishes new snapshots, and the one that stops the server.
 pub(super) fn api() -> (Api, watch::Sender<Arc<Snapshot>>, watch::Sender<bool>) {
-    let host = Host { name: "box".to_owned(), is_root: true, xdg_state_home: None, home: None };
+    let host = Host { name: "box".to_owned(), is_root: true, ..Host::default() };
     let config = Config::resolve(&Options::default(), &host).unwrap();
     let (snapshots, seen) = watch::channel(Arc::new(snapshot(7)));
     let (commands, _) = mpsc::channel(1);
@@ -80,6 +81,7 @@ pub(super) fn snapshot(index: u64) -> Snapshot {
         discovery: Arc::new(Discovery { index: 3, providers: vec![provider(now)] }),
         server: None,
         counters: counters(),
+        budgets: vec![Use { name: "streams", used: 3, limit: 256, refused: 1 }],
         encryption: Secrecy::default(),
         joined: true,
         leaving: false,
@@ -112,10 +114,11 @@ pub(super) fn counters() -> Counters {
         undecryptable: 9,
         replayed: 10,
         challenged: 11,
-        renewals: 12,
-        stalls: 13,
-        suspicions: 14,
-        overlooked: 15,
+        withheld: 12,
+        renewals: 13,
+        stalls: 14,
+        suspicions: 15,
+        overlooked: 16,
     }
 }
 

@@ -67,7 +67,7 @@ mod tests {
             (vec![("cluster-id", id)], Some(id), false),
             (vec![("cluster-id", id), ("join-only", "true")], Some(id), true),
         ] {
-            let host = Host { name: "box".to_owned(), is_root: true, xdg_state_home: None, home: None };
+            let host = Host { name: "box".to_owned(), is_root: true, ..Host::default() };
             let settings = settings(&Config::resolve(&Options::from_flags(flags), &host).unwrap());
             let shown = settings.cluster_id.map(|id| id.to_string());
             assert_eq!((shown.as_deref(), settings.join_only), (cluster_id, join_only));

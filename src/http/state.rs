@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    bounds::Capacity,
+    bounds::{Capacity, UNTAKEN_MAX},
     problem::Problem,
     query::{Poll, Query},
     rendered::Rendered,
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     api,
+    budget::Budget,
     config::Config,
     handle::Handle,
     node::Endpoints,
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     /// One permit for each request that waits for a change.
     pub(super) polls: Arc<Semaphore>,
     pub(super) rendered: Rendered,
+    /// Long answers that clients have not taken yet.
+    pub(super) untaken: Arc<Budget>,
     pub(super) stopping: Stopping,
 }
 
@@ -58,6 +61,7 @@ impl Shared {
             capacity,
             polls: Arc::new(Semaphore::new(capacity.long_polls)),
             rendered: Rendered::new(),
+            untaken: Budget::new("api_bytes", UNTAKEN_MAX, UNTAKEN_MAX),
             stopping,
         }
     }

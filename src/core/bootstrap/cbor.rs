@@ -113,7 +113,7 @@ pub(super) mod server_id {
 pub(super) mod endpoints {
     use minicbor::{Decoder, Encoder};
 
-    use crate::node::Endpoints;
+    use crate::node::{Endpoints, MAX_ENDPOINTS, check_endpoint};
 
     pub(crate) fn encode<C, W: minicbor::encode::Write>(
         endpoints: &Endpoints,
@@ -129,8 +129,13 @@ pub(super) mod endpoints {
 
     pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Endpoints, minicbor::decode::Error> {
         d.map_iter::<String, String>()?
-            .map(|entry| {
+            .enumerate()
+            .map(|(at, entry)| {
                 let (name, address) = entry?;
+                if at == MAX_ENDPOINTS {
+                    return Err(minicbor::decode::Error::message("more endpoints than a node may have"));
+                }
+                check_endpoint(&address).map_err(minicbor::decode::Error::custom)?;
                 Ok((name.try_into().map_err(minicbor::decode::Error::custom)?, address))
             })
             .collect()

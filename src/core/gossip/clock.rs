@@ -53,6 +53,8 @@ pub(super) enum Tick {
     Refresh(NodeId),
     /// The process that has this node's id is asked whether it is still there.
     Duplicate,
+    /// Streams that were given up are to be ended.
+    GivenUp,
     /// One more round of the goodbye.
     Goodbye(u8),
 }
@@ -85,6 +87,7 @@ impl Tick {
             | Self::Nack { .. }
             | Self::Refresh(_)
             | Self::Duplicate
+            | Self::GivenUp
             | Self::Goodbye(_) => 4,
         }
     }

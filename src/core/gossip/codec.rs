@@ -113,6 +113,12 @@ impl foca::Codec<Peer> for SwimCodec {
     }
 }
 
+/// Appends an item to a message.
+pub(super) fn put_item(item: &[u8], message: &mut Vec<u8>) {
+    message.put_u16(u16::try_from(item.len()).unwrap_or(0));
+    message.put_slice(item);
+}
+
 /// Position of the destination: behind the source and its incarnation.
 fn destination_at(message: &[u8]) -> Option<usize> {
     let source = match message.get(24)? {
@@ -126,6 +132,9 @@ fn destination_at(message: &[u8]) -> Option<usize> {
 fn fingerprint(life: &[u8]) -> [u8; 4] {
     crc32fast::hash(life).to_be_bytes()
 }
+
+/// Bytes that a message is shorter on the network.
+pub(super) const SHORTENED: usize = 20;
 
 /// Shortens a message for the network: four bytes of checksum go in place of the twenty-four of the destination, which only
 /// has to tell whether the message is for the life of the node that gets it.

@@ -29,6 +29,9 @@ const LATEST_ASKED_AGAIN: Duration = Duration::from_secs(2);
 /// Time that a record has to come by itself: it travels with the news of its owner or shortly after it.
 const FIRST_ASKED: Duration = Duration::from_millis(500);
 
+/// Number of entries that are asked for at once: each may come with an account and a goodbye.
+const MAX_WANTED: usize = state::MAX_VERIFIED / 2;
+
 /// Schedule of comparisons and of questions for what is missing.
 #[derive(Debug)]
 pub(super) struct Comparing {
@@ -39,6 +42,8 @@ pub(super) struct Comparing {
     /// Set while the rumour queue is full; new members are then announced by state comparison only.
     crowded: bool,
     missing: Missing,
+    /// A node that knows more than was asked of it.
+    knows_more: Option<SocketAddr>,
 }
 
 /// Schedule of questions for what has not come: members' metadata, and proofs of lives of which others speak.
@@ -78,6 +83,7 @@ impl Comparing {
             chain: Chain::default(),
             crowded: false,
             missing: Missing::default(),
+            knows_more: None,
         }
     }
 
@@ -120,6 +126,16 @@ impl Comparing {
         self.ask_after(FIRST_ASKED, out);
     }
 
+    /// Takes note of whether the node at `to` knows more than was asked of it.
+    pub(super) fn note_more(&mut self, to: SocketAddr, has_more: bool) {
+        self.knows_more = has_more.then_some(to);
+    }
+
+    /// True once if the node at `to`, which has answered, is to be asked for the rest.
+    pub(super) fn take_more(&mut self, to: SocketAddr) -> bool {
+        self.knows_more.take_if(|known| *known == to).is_some()
+    }
+
     /// Picks a node to compare states with for the sake of what is missing, and asks again until all has come or the members
     /// are gone: one that spoke of a life that is not proven, or a member whose metadata has not come. If many have joined at
     /// once, what one of them brings is what most lack.
@@ -156,7 +172,10 @@ pub(super) fn room_for_rumours(backlog: Backlog) -> usize {
 pub(super) fn difference(theirs: &BTreeSet<EntryHash>, roster: &Roster) -> Difference {
     let mut wanted = theirs.clone();
     let lacking = roster.hashes().filter(|(_, hash)| !wanted.remove(hash)).map(|(id, _)| id).collect();
-    Difference { lacking, wanted }
+    // Any of them: hashes are spread evenly. More would come in vain, for their proofs are not looked at.
+    let has_more = wanted.len() > MAX_WANTED;
+    let wanted = wanted.into_iter().take(MAX_WANTED).collect();
+    Difference { lacking, wanted, has_more }
 }
 
 /// Difference between two states.
@@ -164,8 +183,10 @@ pub(super) fn difference(theirs: &BTreeSet<EntryHash>, roster: &Roster) -> Diffe
 pub(super) struct Difference {
     /// Members of which the other node lacks the entry.
     pub(super) lacking: BTreeSet<NodeId>,
-    /// Hashes of entries that this node lacks.
+    /// Hashes of entries that this node lacks, as many as are asked for at once.
     pub(super) wanted: BTreeSet<EntryHash>,
+    /// True if there are more.
+    pub(super) has_more: bool,
 }
 
 /// Answers another node's comparison of digests.

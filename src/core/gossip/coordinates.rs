@@ -7,11 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use foca::Message;
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{
-    engine::{Sent, put_item},
-    peer::Peer,
-    rumours::Rumour,
-};
+use super::{codec::put_item, engine::Sent, peer::Peer, rumours::Rumour};
 use crate::{
     membership::{Coordinate, DIMENSIONS, distance},
     node::NodeId,

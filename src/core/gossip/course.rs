@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use foca::{Identity as _, Member, Message, State};
+use foca::{Member, Message, State};
 use rand::seq::IteratorRandom as _;
 
 use super::{
@@ -19,32 +19,30 @@ use super::{
     joining::DialEnd,
     keyrings, leaving,
     link::{Asked, Datagram},
+    lives::Told,
     output::{Event, ExchangeId, NoAnswer},
     packet::Packet,
-    partition::Meeting,
     parts::Phase,
     peer::Peer,
     roster::Life,
     rumours::{Evidence, Rumour},
-    state::{self, Reply, Request, SILENT, SharedState},
+    state::{self, Enclosed, Reply, Request, SILENT, SharedState},
 };
-use crate::wire::{Freshness, Kind, Opened, Origin, WireError};
+use crate::wire::{Freshness, Kind, MAX_DATAGRAM, Opened, Origin, WireError};
 
-/// Sender of a state.
-enum Told {
-    /// Another node.
-    Peer,
-    /// This node itself, under another address.
-    Myself,
-    /// Another process with this node's id.
-    Duplicate,
-}
+/// Upper bound on a message about the founding. The words of operators are the most of the longest: 1,024 of 250 bytes each.
+const MAX_FOUNDING: usize = 1 << 20;
+/// Reason for which a stream was never opened.
+const GIVEN_UP: &str = "not dialled: too many addresses were asked for at once; ask again for fewer";
 
 impl Gossip {
     /// Takes in one datagram.
     pub fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let bytes = datagram.len();
         if let Some(datagram) = self.parts.link.open_datagram(from, datagram, now) {
+            self.parts.link.echoes().begin(from, bytes);
             self.take_datagram(from, &datagram, now);
+            self.parts.link.echoes().end();
         }
         self.parts.settle(now);
     }
@@ -90,6 +88,10 @@ impl Gossip {
             self.parts.comparing.note_unproven(src.addr(), &mut out);
             return self.carry_out(out, now);
         }
+        if !self.parts.are_known(&packet.header) {
+            return self.parts.link.count_refused();
+        }
+        packet.items().for_each(|item| self.parts.link.echoes().take(src.addr(), item));
         // A node that calls this one failed may be on the other side of a partition that has healed, and which of the two
         // sides renews itself shows when they compare. If this node alone was wrong about itself it learns that, too.
         let undead = (packet.header.message == Message::TurnUndead).then(|| Action::exchange(src.addr()));
@@ -149,7 +151,7 @@ impl Gossip {
             Asked::Answered(answer) => return answer,
         };
         let reply = if matches!(request, Some(Request::Challenge(_))) || self.parts.phase == Phase::Running {
-            self.answer(request, origin, now)
+            self.answer(from, request, origin, now)
         } else {
             Some(Reply::Silent)
         };
@@ -157,19 +159,31 @@ impl Gossip {
         Some(self.parts.link.seal_reply(&reply?, origin))
     }
 
-    fn answer(&mut self, request: Option<Request>, origin: Option<Origin>, now: Instant) -> Option<Reply> {
+    fn answer(
+        &mut self,
+        from: SocketAddr,
+        request: Option<Request>,
+        origin: Option<Origin>,
+        now: Instant,
+    ) -> Option<Reply> {
         match request {
             Some(Request::Compare(digest)) => Some(comparing::answer(digest, &self.parts.roster)),
             Some(Request::Trade(state, wanted)) => {
                 let offered = self.parts.read_state(state).ok()?;
+                self.parts.link.note_stream(from, offered.sender.addr());
                 Some(Reply::State(self.trade(offered, &state::get_hashes(&wanted), now).encode()))
             }
             Some(Request::Exchange(state)) => {
                 let state = self.parts.read_state(state).ok()?;
                 self.parts.link.note_key(state.sender.addr(), origin);
+                self.parts.link.note_stream(from, state.sender.addr());
                 let before = self.parts.roster.record(&state.sender.id).cloned();
-                self.take_state(state, Telling::Aloud, now);
+                self.parts.take_state(state, Telling::Aloud, now);
                 Some(Reply::State(self.parts.state_for(before, now).encode()))
+            }
+            Some(Request::Founding(_, message)) if message.len() > MAX_FOUNDING => {
+                self.parts.link.count_refused();
+                None
             }
             Some(Request::Founding(seal, message)) => {
                 let sender = self.parts.own.sender(seal, &message);
@@ -184,9 +198,11 @@ impl Gossip {
                 self.carry_out(out, now);
                 reply.map(Reply::Keys)
             }
-            Some(Request::Swim(message)) => Some(self.answer_swim(&message, now)),
+            Some(Request::Swim(message)) if message.len() <= MAX_DATAGRAM => {
+                Some(self.answer_swim(&message, now))
+            }
             Some(Request::Challenge(challenge)) => self.parts.answer_challenge(&challenge).map(Reply::Proof),
-            None => {
+            Some(Request::Swim(_)) | None => {
                 self.parts.link.count_refused();
                 None
             }
@@ -197,13 +213,12 @@ impl Gossip {
     fn answer_swim(&mut self, message: &[u8], now: Instant) -> Reply {
         let Ok(packet) = Packet::decode(message) else {
             self.parts.link.count_refused();
-            return Reply::Swim(vec![]);
+            return Reply::Swim(Enclosed::default());
         };
         self.parts.link.begin_answer(packet.header.src.addr());
         self.take_packet(&packet, Transport::Stream, now);
-        Reply::Swim(
-            self.parts.link.end_answer().into_iter().map(|datagram| datagram.to_vec().into()).collect(),
-        )
+        let datagrams = self.parts.link.end_answer().into_iter().map(|datagram| datagram.to_vec().into());
+        Reply::Swim(Enclosed(datagrams.collect()))
     }
 
     /// Gives the entries that another node wants, and takes over those that it offers. A node that is called failed here
@@ -220,7 +235,7 @@ impl Gossip {
         let hashes = self.parts.roster.hashes().filter(|(_, hash)| wanted.contains(hash));
         let ids: BTreeSet<_> = hashes.map(|(id, _)| id).collect();
         let given = self.parts.state_of(|id| ids.contains(id));
-        self.take_state(offered, Telling::Aloud, now);
+        self.parts.take_state(offered, Telling::Aloud, now);
         self.parts.pump(now);
         given
     }
@@ -257,10 +272,14 @@ impl Gossip {
             Purpose::Check(accused) => {
                 self.parts.detector.end_check_stream(&accused, evidence, &facts, &mut out);
             }
+            Purpose::Trade => {
+                if outcome.is_ok() && self.parts.comparing.take_more(to) {
+                    out.push(Action::compare(to));
+                }
+            }
             Purpose::Ping(_)
             | Purpose::Exchange
             | Purpose::Compare
-            | Purpose::Trade
             | Purpose::Founding
             | Purpose::Duplicate
             | Purpose::Keys(..) => {}
@@ -281,7 +300,7 @@ impl Gossip {
             Reply::Same | Reply::Taken => Ok(()),
             Reply::Silent => Err(SILENT.to_owned()),
             Reply::Keys(_) | Reply::Proof(_) => Err(WireError::Foreign.to_string()),
-            Reply::Swim(datagrams) => {
+            Reply::Swim(Enclosed(datagrams)) => {
                 datagrams.iter().for_each(|datagram| self.take_enclosed(datagram, now));
                 Ok(())
             }
@@ -313,14 +332,17 @@ impl Gossip {
         state: SharedState,
         now: Instant,
     ) -> Result<(), String> {
-        let addr = state.sender.addr();
+        let (addr, is_partial) = (state.sender.addr(), state.is_partial);
         // A node that joins learns of everybody at once; all of them know each other already.
         let joins = self.parts.engine.is_alone();
-        let told = self.take_state(state, if joins { Telling::Quiet } else { Telling::Aloud }, now);
+        let told = self.parts.take_state(state, if joins { Telling::Quiet } else { Telling::Aloud }, now);
         self.parts.pump(now);
         match told {
             Told::Peer => {
-                self.parts.joining.mark_answered(to);
+                self.parts.joining.mark_answered(to, now);
+                if is_partial {
+                    self.carry_out([Action::compare(to)], now);
+                }
                 if joins {
                     self.carry_out([Action::Gossip, Action::CompareSoon], now);
                 }
@@ -340,6 +362,7 @@ impl Gossip {
     /// difference.
     fn offer(&mut self, to: SocketAddr, theirs: &BTreeSet<state::EntryHash>, now: Instant) {
         let difference = comparing::difference(theirs, &self.parts.roster);
+        self.parts.comparing.note_more(to, difference.has_more);
         let offer = self.parts.state_of(|id| difference.lacking.contains(id)).encode();
         let wanted = state::put_hashes(difference.wanted.into_iter());
         let question = Question::Ready(Request::Trade(offer, wanted));
@@ -374,7 +397,15 @@ impl Gossip {
             Tick::Swim(timer) => {
                 match self.parts.engine.stage(&timer) {
                     Some(Stage::Indirect(probed)) => self.parts.detector.ask_again(&probed, &mut out),
-                    Some(Stage::Next) => self.parts.detector.end_probe(),
+                    Some(Stage::Next) => {
+                        let answer = self.parts.detector.answer_of_speaker(&facts);
+                        if let Some(header) = answer {
+                            self.parts.engine.take_answer(&header);
+                            let id = header.src.id;
+                            self.parts.roster.set_degraded(id, self.parts.detector.is_degraded(id, now));
+                        }
+                        self.parts.detector.end_probe();
+                    }
                     None => {}
                 }
                 out.push(Action::RunTimer(timer));
@@ -388,6 +419,11 @@ impl Gossip {
                 }
             }
             Tick::Duplicate => {}
+            Tick::GivenUp => {
+                while let Some(exchange) = self.parts.link.dials().poll_dropped() {
+                    self.handle_reply(exchange, Err(NoAnswer::Failed(GIVEN_UP.to_owned())), now);
+                }
+            }
             _ if self.parts.phase != Phase::Running => {}
             Tick::JoinRound => {
                 self.parts.joining.note_due();
@@ -443,6 +479,9 @@ impl Gossip {
             return;
         }
         self.parts.phase = Phase::Leaving;
+        // Streams that wait would bring it back.
+        self.parts.link.dials().drop_all();
+        self.parts.clock.schedule(now, Tick::GivenUp);
         let goodbye = self.parts.own.goodbye(self.parts.engine.me());
         self.parts.engine.tell(&Rumour::Left(goodbye.into()).encode());
         let mut out = Vec::new();
@@ -451,50 +490,5 @@ impl Gossip {
         out.extend([Action::Leave, leaving::next_after(0, &facts)]);
         self.carry_out(out, now);
         self.parts.settle(now);
-    }
-
-    /// Takes over another node's state. The caller pumps.
-    fn take_state(&mut self, state: SharedState, telling: Telling, now: Instant) -> Told {
-        let (me, sender) = (self.parts.engine.me(), state.sender);
-        if sender.id == me.id {
-            // An answer of our own may have been on its way while this node renewed itself.
-            let myself = sender == me || sender.addr() == me.addr();
-            if myself {
-                return Told::Myself;
-            }
-            // Anybody can say so: it counts once the process at that address proves it.
-            self.parts.challenge(sender.addr());
-            return Told::Duplicate;
-        }
-        // It was said before the sender gave way or started again: it has learnt better since, or will from our answer.
-        if self.parts.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
-            return Told::Peer;
-        }
-        let Some(mut state) = self.parts.believe(state, now) else { return Told::Peer };
-        let tells_of_itself = state.records.iter().any(|record| record.owner() == sender.id);
-        self.parts.keep_records(std::mem::take(&mut state.records));
-        if !self.parts.roster.is_proven(&sender) {
-            self.parts.link.count_refused();
-            return Told::Peer;
-        }
-        let mut out = Vec::new();
-        if self.parts.partition.meet(&state, &facts!(self.parts, now), &mut out) == Meeting::Parted {
-            self.parts.agenda.put_first(out);
-            return Told::Peer;
-        }
-        let SharedState { members, left, .. } = state;
-        self.parts.roster.note_heard(sender, now);
-        out.extend(left.into_iter().filter(|left| left.life().id != me.id).map(Action::NoteLeft));
-        if tells_of_itself && room_for_rumours(self.parts.engine.backlog()) > 0 {
-            out.push(Action::TellMetadata(sender));
-        }
-        out.push(Action::Introduce(Member::new(sender, 0, State::Alive)));
-        let (mine, others): (Vec<_>, Vec<_>) =
-            members.into_iter().partition(|member| member.id().id == me.id);
-        let others = others.into_iter().filter(|member| self.parts.roster.is_proven(member.id())).collect();
-        out.push(Action::TakeOver(others, telling));
-        out.extend(mine.into_iter().map(Action::AnswerClaim));
-        self.parts.agenda.put_first(out);
-        Told::Peer
     }
 }

@@ -8,6 +8,7 @@ mod case;
 mod checks;
 mod health;
 mod probe;
+mod speech;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -29,6 +30,7 @@ use self::{
     checks::{Check, Checks},
     health::Health,
     probe::{Outcome, Probes},
+    speech::Speech,
     trouble::Trouble,
 };
 use super::{
@@ -55,6 +57,7 @@ pub(super) struct Detector {
     /// Members over which another node's verdict waits.
     sentenced: BTreeSet<NodeId>,
     probes: Probes,
+    speech: Speech,
     trouble: Trouble,
     health: Health,
     /// Number of suspicions followed up since the start.
@@ -279,7 +282,8 @@ impl Detector {
         out: &mut Vec<Action>,
     ) {
         if target.addr() == from
-            && self.probes.unanswered(&target).is_some()
+            && let Some((_, _, sent)) = self.probes.open().filter(|(open, ..)| *open == target)
+            && !self.speech.has_spoken(&target, sent, facts)
             && let Some(known) = facts.roster.active_state(&target)
         {
             let (incarnation, evidence) = (known.incarnation(), Evidence::Refused);
@@ -372,6 +376,12 @@ impl Detector {
         self.probes.ask_again(target, out);
     }
 
+    /// The answer to give to the engine in the place of a member that has not answered the probe under way, and has spoken
+    /// meanwhile: it cannot be reached, and is there.
+    pub(super) fn answer_of_speaker(&mut self, facts: &Facts<'_>) -> Option<Header<Peer>> {
+        self.speech.answer(&mut self.probes, facts)
+    }
+
     /// Ends the probe under way, just before the next.
     pub(super) fn end_probe(&mut self) {
         match self.probes.end() {
@@ -422,7 +432,7 @@ impl Detector {
 
     /// True if a member comes and goes.
     pub(super) fn is_degraded(&self, id: NodeId, now: Instant) -> bool {
-        self.trouble.degraded_until(id, now).is_some()
+        self.trouble.degraded_until(id, now).is_some() || self.speech.is_unreachable(&id)
     }
 
     /// The way to a member.
@@ -443,6 +453,7 @@ impl Detector {
         self.reminded.retain(|id, _| known(id));
         self.sentenced.retain(&known);
         self.probes.retain(&known);
+        self.speech.retain(&known);
         self.trouble.retain(known);
     }
 

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use super::{
     action::{Draft, Telling},
-    codec::SwimCodec,
+    codec::{SwimCodec, put_item},
     packet::Sifted,
     peer::Peer,
     record::Reader,
@@ -160,6 +160,15 @@ impl Engine {
     pub(super) fn receive(&mut self, message: &Sifted) {
         self.touched.ids.extend(&message.about);
         self.call(|foca, runtime| foca.handle_data(&message.bytes, runtime));
+    }
+
+    /// Takes in an answer that was given otherwise than by a message.
+    pub(super) fn take_answer(&mut self, header: &Header<Peer>) {
+        let mut bytes = Vec::new();
+        SwimCodec.encode_header(header, &mut bytes).expect("a vector has room");
+        bytes.put_u16(0);
+        self.touched.ids.insert(header.src.id);
+        self.call(|foca, runtime| foca.handle_data(&bytes, runtime));
     }
 
     /// Runs a timer.
@@ -380,12 +389,6 @@ pub struct Backlog {
     pub updates: usize,
     /// Items beside them: metadata, goodbyes, accusations.
     pub items: usize,
-}
-
-/// Appends an item to a message.
-pub(super) fn put_item(item: &[u8], message: &mut Vec<u8>) {
-    message.put_u16(u16::try_from(item.len()).unwrap_or(0));
-    message.put_slice(item);
 }
 
 /// A member's state without its suspicion: nobody would follow that up in a new life of the engine.

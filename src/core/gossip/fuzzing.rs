@@ -18,8 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     ExchangeId, Gossip, NoAnswer, Peer, Settings, Timing,
     challenge::Challenge,
-    codec::{CodecError, SwimCodec, restore, shorten},
-    engine::put_item,
+    codec::{CodecError, SwimCodec, put_item, restore, shorten},
     frame::{self, FrameError},
     leaving,
     metadata::{MAX_METADATA, decode as decode_metadata, encode as encode_metadata},
@@ -28,7 +27,7 @@ use super::{
     peer::put_life,
     record::{Goodbye, Reader, Record, Stamp},
     rumours::{self, Accusation, Evidence, Rumour},
-    state::{EncodedState, Majority, Reply, Request, SharedState, Standing},
+    state::{Enclosed, EncodedState, Majority, Reply, Request, SharedState, Standing},
 };
 use crate::{
     membership::{FoundingNews, Metadata},
@@ -220,6 +219,7 @@ fn state(u: &mut Unstructured<'_>) -> Result<SharedState> {
             majority: *u.choose(&[Majority::No, Majority::Perhaps, Majority::Certain])?,
             heard: u.arbitrary()?,
         },
+        is_partial: false,
     })
 }
 
@@ -414,7 +414,7 @@ impl Victim {
                     let message = shorten(&message(u, *self.gossip.me())?);
                     Ok(wire::seal(&cluster(), Kind::Swim, &message).to_vec().into())
                 })?;
-                frame::write(&Reply::Swim(answers))
+                frame::write(&Reply::Swim(Enclosed(answers)))
             }
             5 => raw(u)?,
             6 => frame::write(&Reply::Differ(raw(u)?.into())),

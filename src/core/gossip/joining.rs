@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    time::{Duration, Instant},
 };
 
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
@@ -19,10 +20,14 @@ use super::{
 /// Number of seeds that a node wants to reach when it joins; one more costs a stream, one less a single point of failure.
 const WANTED: usize = 3;
 /// Upper bound on addresses dialled at the same moment; a round over more of them waits for some dials to end.
-const MAX_OUTSTANDING: usize = 128;
+const MAX_OUTSTANDING: usize = 96;
 /// Upper bound on rounds that wait to begin. Each provider's first list brings one, beside that of the start.
 const MAX_PLANNED: usize = 4;
 
+/// Upper bound on addresses remembered because an operator asked for them; the one asked for longest ago makes room.
+const MAX_ASKED: usize = 1_024;
+/// Time for which such an address is dialled without an answer: as long as a host may take to come up again after a repair.
+const ASKED_FOR: Duration = Duration::from_secs(3_600);
 /// Upper bound on addresses remembered to have answered, beyond the seeds.
 const MAX_ANSWERED: usize = 1_024;
 
@@ -31,8 +36,8 @@ const MAX_ANSWERED: usize = 1_024;
 pub(super) struct Joining {
     /// Addresses that the providers list now.
     seeds: BTreeSet<SocketAddr>,
-    /// Addresses that an operator asked to join.
-    asked: BTreeSet<SocketAddr>,
+    /// Addresses that an operator asked to join, and when one last asked for it, or it answered.
+    asked: BTreeMap<SocketAddr, Instant>,
     /// Members of the last run, from the state directory.
     cached: BTreeSet<SocketAddr>,
     /// Addresses that turned out to be this node.
@@ -40,6 +45,8 @@ pub(super) struct Joining {
     /// Addresses from which an agent has answered, whatever address it gives itself.
     answered: BTreeSet<SocketAddr>,
     round: Option<Round>,
+    /// Number of dials of rounds under way, also of those before this one.
+    outstanding: usize,
     /// Number of rounds that wait to begin.
     planned: usize,
     /// Number of rounds in a row that reached nobody.
@@ -64,7 +71,6 @@ struct Round {
     long: Option<BTreeSet<SocketAddr>>,
     /// Addresses not dialled yet, popped from the end.
     waiting: Vec<SocketAddr>,
-    outstanding: usize,
     reached: usize,
     width: usize,
 }
@@ -74,11 +80,12 @@ impl Joining {
     pub(super) fn new(own: SocketAddr, cached: Vec<SocketAddr>) -> Self {
         Self {
             seeds: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             cached: cached.into_iter().collect(),
             own: [own].into(),
             answered: BTreeSet::new(),
             round: None,
+            outstanding: 0,
             planned: 1,
             fruitless: 0,
             joins: BTreeMap::new(),
@@ -98,6 +105,7 @@ impl Joining {
     pub(super) fn join(
         &mut self,
         addrs: impl IntoIterator<Item = SocketAddr>,
+        now: Instant,
         out: &mut Vec<Action>,
     ) -> JoinId {
         let id = JoinId(self.next_join);
@@ -105,11 +113,25 @@ impl Joining {
         let addrs: BTreeSet<_> = addrs.into_iter().collect();
         self.joins.insert(id, Join { outstanding: addrs.len(), ended: Vec::new() });
         for to in addrs {
-            self.asked.insert(to);
+            self.remember_asked(to, now);
             out.push(Action::Ask { to, question: Question::State, purpose: Purpose::Asked(id) });
         }
         self.finish_join(id, out);
         id
+    }
+
+    fn remember_asked(&mut self, to: SocketAddr, now: Instant) {
+        self.asked.insert(to, now);
+        if self.asked.len() > MAX_ASKED
+            && let Some(oldest) = self.asked.iter().min_by_key(|(_, at)| **at).map(|(addr, _)| *addr)
+        {
+            self.asked.remove(&oldest);
+        }
+    }
+
+    /// Forgets addresses of operators that have not answered for a long time.
+    fn forget_asked(&mut self, now: Instant) {
+        self.asked.retain(|_, at| now.saturating_duration_since(*at) < ASKED_FOR);
     }
 
     /// Takes note of how one address of an operator's request ended.
@@ -146,7 +168,10 @@ impl Joining {
     }
 
     /// Takes note that an agent answers at `addr`; this is remembered as long as a provider lists it.
-    pub(super) fn mark_answered(&mut self, addr: SocketAddr) {
+    pub(super) fn mark_answered(&mut self, addr: SocketAddr, now: Instant) {
+        if let Some(at) = self.asked.get_mut(&addr) {
+            *at = now;
+        }
         if self.answered.len() > self.seeds.len() + MAX_ANSWERED {
             self.answered.retain(|addr| self.seeds.contains(addr));
         }
@@ -160,6 +185,7 @@ impl Joining {
 
     /// Begins a round over all addresses, those of failed members too, and plans the next.
     pub(super) fn begin_round(&mut self, facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
+        self.forget_asked(facts.now);
         let failed = facts.roster.failed(facts.me().id).map(|peer| peer.addr());
         if self.try_begin_round(failed, rng) {
             self.widen(facts.timing, out);
@@ -173,7 +199,7 @@ impl Joining {
     /// Begins a round in random order. A round over thousands of addresses takes minutes if nobody answers, and begun anew
     /// it would never come to the last of them: it goes on, and new addresses come next. Returns whether a round began.
     fn try_begin_round(&mut self, failed: impl Iterator<Item = SocketAddr>, rng: &mut StdRng) -> bool {
-        let known = self.seeds.iter().chain(&self.asked).chain(&self.cached).copied();
+        let known = self.seeds.iter().chain(self.asked.keys()).chain(&self.cached).copied();
         let all: BTreeSet<_> = known.chain(failed).filter(|addr| !self.own.contains(addr)).collect();
         self.fruitless = self.fruitless.saturating_add(1);
         if let Some(Round { long: Some(of), waiting, .. }) = &mut self.round
@@ -193,7 +219,7 @@ impl Joining {
             // An address at which an agent has been is more likely to have one.
             waiting.sort_by_key(|addr| self.cached.contains(addr) || self.answered.contains(addr));
         }
-        self.round = Some(Round { long, waiting, outstanding: 0, reached: 0, width: WANTED });
+        self.round = Some(Round { long, waiting, reached: 0, width: WANTED });
         true
     }
 
@@ -231,10 +257,10 @@ impl Joining {
             self.round = None;
             return None;
         }
-        let free = MAX_OUTSTANDING.saturating_sub(round.outstanding);
+        let free = MAX_OUTSTANDING.saturating_sub(self.outstanding);
         let count = round.width.min(free).min(round.waiting.len());
         round.width = (2 * round.width).min(MAX_OUTSTANDING);
-        round.outstanding += count;
+        self.outstanding += count;
         Some(round.waiting.split_off(round.waiting.len() - count))
     }
 
@@ -243,15 +269,16 @@ impl Joining {
         if dial == DialEnd::Reached {
             self.fruitless = 0;
         }
+        self.outstanding = self.outstanding.saturating_sub(1);
         if let Some(round) = &mut self.round {
-            round.outstanding = round.outstanding.saturating_sub(1);
             round.reached += usize::from(dial == DialEnd::Reached);
         }
     }
 
     /// Dials one missing address, or none this time: a failed member may be back, and a seed that is no member may be the
     /// door to another half of the cluster.
-    pub(super) fn heal(&self, facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
+    pub(super) fn heal(&mut self, facts: &Facts<'_>, rng: &mut StdRng, out: &mut Vec<Action>) {
+        self.forget_asked(facts.now);
         let active = facts.engine.members().map(|peer| peer.addr());
         let failed = facts.roster.failed(facts.me().id).map(|peer| peer.addr());
         if let Some(to) = self.choose_missing(active, failed, rng) {
@@ -267,7 +294,7 @@ impl Joining {
         failed: impl Iterator<Item = SocketAddr>,
         rng: &mut StdRng,
     ) -> Option<SocketAddr> {
-        let mut missing: BTreeSet<_> = self.seeds.union(&self.asked).copied().collect();
+        let mut missing: BTreeSet<_> = self.seeds.iter().chain(self.asked.keys()).copied().collect();
         // The members are many, the seeds often few.
         let mut count = 0;
         for addr in active {
@@ -296,7 +323,7 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
-    use crate::gossip::fixture::{View, peer};
+    use crate::gossip::fixture::{View, peer, start};
 
     fn addr(port: u16) -> SocketAddr {
         ([10, 0, 0, 1], port).into()
@@ -361,7 +388,7 @@ mod tests {
     #[test]
     fn an_operators_join_dials_each_address_once_and_ends_with_the_last() {
         let (mut joining, mut out) = (Joining::new(addr(1), vec![]), vec![]);
-        let id = joining.join([addr(2), addr(3), addr(2)], &mut out);
+        let id = joining.join([addr(2), addr(3), addr(2)], start(), &mut out);
         let dialled: Vec<_> = out.iter().map(|action| format!("{action:?}")).collect();
         let ask = |port| format!("Ask {{ to: 10.0.0.1:{port}, question: State, purpose: Asked({id:?}) }}");
         assert_eq!(dialled, [ask(2), ask(3)]);

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use super::{
     action::Purpose,
     codec::shorten,
+    dials::{DialUse, Dials, Waiting},
+    echoes::Echoes,
     frame,
     output::{Dial, ExchangeId, NoAnswer, Transmit},
     state::{Reply, Request},
@@ -38,10 +40,12 @@ pub(super) struct Link {
     next_exchange: u64,
     /// Datagrams to send.
     transmits: VecDeque<Transmit>,
-    /// Streams to open.
-    dials: VecDeque<Dial>,
+    /// Streams to open, and their number under way.
+    dials: Dials,
     /// Datagrams for one address that go back over the stream by which it asks, while it is answered.
     answering: Option<Answering>,
+    /// Addresses that have shown that they are there; nobody counts without keys before.
+    echoes: Echoes,
     /// The last sender that has no key in common with this node.
     stranger: Option<Stranger>,
     /// Time at which the log last told of such a sender.
@@ -58,12 +62,27 @@ struct Exchange {
     stamp: Option<PacketId>,
     /// Request to send once more, if there are keys.
     again: Option<Again>,
+    /// Request to send, until the stream is opened.
+    content: Option<Content>,
+}
+
+/// Request of a stream that waits. The whole state is written when its turn comes: many copies of it never wait.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// This node's state.
+    State,
+    /// Its digest.
+    Digest,
+    /// Bytes that need nothing more.
+    Payload(Vec<u8>),
+    /// A request that is sent once more.
+    Again(Again),
 }
 
 /// A request that may have to be sent once more: because the other wants a proof that it is of now, or because it may
 /// have another of our keys.
 #[derive(Debug)]
-struct Again {
+pub(super) struct Again {
     payload: Vec<u8>,
     /// Key under which it was sent.
     key: KeyId,
@@ -130,14 +149,16 @@ pub(super) struct Ended<'a> {
 }
 
 impl Link {
-    /// A link of a cluster's member.
-    pub(super) fn new(wire: Wire) -> Self {
+    /// A link of a cluster's member; `secret` is random.
+    pub(super) fn new(wire: Wire, secret: u64) -> Self {
+        let echoes = Echoes::new(secret, wire.plain_envelope());
         Self {
             wire,
+            echoes,
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             transmits: VecDeque::new(),
-            dials: VecDeque::new(),
+            dials: Dials::default(),
             answering: None,
             stranger: None,
             told: None,
@@ -216,7 +237,8 @@ impl Link {
         reply: Result<&'a [u8], NoAnswer>,
         now: Instant,
     ) -> Option<Ended<'a>> {
-        let Exchange { to, purpose, stamp, again } = self.exchanges.remove(&exchange)?;
+        let Exchange { to, purpose, stamp, again, .. } = self.exchanges.remove(&exchange)?;
+        self.dials.end(exchange);
         let refused = reply == Err(NoAnswer::Refused);
         let closed = reply == Err(NoAnswer::Closed);
         let answer = self.open_reply(to, stamp, reply, now);
@@ -226,7 +248,7 @@ impl Link {
             Ok(_) | Err(_) => Unanswered::Otherwise,
         };
         if let Some(next) = again.and_then(|again| again.next(unanswered)) {
-            self.send_again(to, purpose, next);
+            self.ask_again(to, purpose, next);
             return None;
         }
         Some(Ended { to, purpose, answer, refused })
@@ -247,6 +269,7 @@ impl Link {
         let opened = self.wire.open_reply(frame, request).inspect_err(|error| self.refuse(to, error, now));
         let opened = opened.map_err(|error| error.to_string())?;
         self.wire.note_answer(to, opened.origin);
+        self.echoes.note_there(to);
         Ok(opened)
     }
 
@@ -257,7 +280,52 @@ impl Link {
 
     /// Sends a SWIM message.
     pub(super) fn send_swim(&mut self, to: SocketAddr, message: &[u8]) {
-        self.send(to, Kind::Swim, &shorten(message));
+        // Over a stream it goes back to whoever has opened that; and with keys all is said by members.
+        if self.is_free(to) && (self.goes_back(to) || !self.echoes.owes(to)) {
+            self.send(to, Kind::Swim, &shorten(message));
+        } else if let Some(fitted) = self.echoes.fit(to, message) {
+            self.send(to, Kind::Swim, &shorten(&fitted));
+        }
+    }
+
+    /// True if messages to this address are an answer over a stream.
+    fn goes_back(&self, to: SocketAddr) -> bool {
+        self.answering.as_ref().is_some_and(|answering| answering.to == to)
+    }
+
+    /// True if messages go to this address as they are.
+    pub(super) fn is_free(&self, to: SocketAddr) -> bool {
+        self.goes_back(to) || self.wire.keyring().is_some() || self.echoes.is_there(to)
+    }
+
+    /// Takes note that a node at `addr` has opened a stream from `from`: a host that does so gets what is sent to it.
+    pub(super) fn note_stream(&mut self, from: SocketAddr, addr: SocketAddr) {
+        if from.ip().to_canonical() == addr.ip().to_canonical() {
+            self.echoes.note_there(addr);
+        }
+    }
+
+    /// Number of messages that were cut or not sent.
+    pub(super) fn withheld(&self) -> u64 {
+        self.echoes.withheld()
+    }
+
+    /// State of the dials.
+    pub(super) fn dial_use(&self) -> DialUse {
+        self.dials.use_now()
+    }
+
+    /// Sends a SWIM message of this node's own accord, also if a datagram was the occasion: it warns a suspect, or answers a question
+    /// that is asked seldom.
+    pub(super) fn send_own(&mut self, to: SocketAddr, message: &[u8]) {
+        let answering = self.echoes.pause();
+        self.send_swim(to, message);
+        self.echoes.resume(answering);
+    }
+
+    /// The addresses that have shown that they are there.
+    pub(super) fn echoes(&mut self) -> &mut Echoes {
+        &mut self.echoes
     }
 
     /// Sends a datagram.
@@ -281,28 +349,69 @@ impl Link {
         self.answering.take().map(|answering| answering.datagrams).unwrap_or_default()
     }
 
-    /// Opens a stream with a request.
-    pub(super) fn ask(&mut self, to: SocketAddr, purpose: Purpose, request: &Request) {
-        let payload = frame::write(request);
-        let mut untried = self.wire.keys_for(to);
-        if let Some(key) = untried.pop() {
-            return self.send_again(to, purpose, Again { payload, key, untried, challenged: false });
-        }
-        let (frame, stamp) = self.wire.seal_request(to, None, &payload);
-        self.open_stream(frame, Exchange { to, purpose, stamp, again: None });
+    /// Asks for a stream with a request.
+    pub(super) fn ask(&mut self, to: SocketAddr, purpose: Purpose, content: Content) {
+        let exchange = self.enter(to, purpose, content);
+        self.dials.push(Waiting { exchange, to, purpose });
     }
 
-    fn send_again(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
-        let (frame, stamp) = self.wire.seal_request(to, Some(request.key), &request.payload);
-        self.open_stream(frame, Exchange { to, purpose, stamp, again: Some(request) });
+    fn ask_again(&mut self, to: SocketAddr, purpose: Purpose, request: Again) {
+        let exchange = self.enter(to, purpose, Content::Again(request));
+        self.dials.push_first(Waiting { exchange, to, purpose });
     }
 
-    fn open_stream(&mut self, frame: Bytes, opened: Exchange) {
+    fn enter(&mut self, to: SocketAddr, purpose: Purpose, content: Content) -> ExchangeId {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
+        let entered = Exchange { to, purpose, stamp: None, again: None, content: Some(content) };
+        self.exchanges.insert(exchange, entered);
+        exchange
+    }
+
+    /// The next stream whose turn has come, and its request.
+    pub(super) fn next_dial(&mut self) -> Option<(Waiting, Content)> {
+        let waiting = self.dials.next()?;
+        let content = self.exchanges.get_mut(&waiting.exchange)?.content.take()?;
+        Some((waiting, content))
+    }
+
+    /// Opens a stream with this request.
+    pub(super) fn open_stream(&mut self, waiting: &Waiting, payload: Vec<u8>) -> Dial {
+        let mut untried = self.wire.keys_for(waiting.to);
+        match untried.pop() {
+            Some(key) => self.open_again(waiting, Again { payload, key, untried, challenged: false }),
+            None => {
+                let (frame, stamp) = self.wire.seal_request(waiting.to, None, &payload);
+                self.note_opened(waiting, frame, stamp, None)
+            }
+        }
+    }
+
+    /// Opens a stream with a request that was sent before.
+    pub(super) fn open_again(&mut self, waiting: &Waiting, again: Again) -> Dial {
+        let (frame, stamp) = self.wire.seal_request(waiting.to, Some(again.key), &again.payload);
+        self.note_opened(waiting, frame, stamp, Some(again))
+    }
+
+    fn note_opened(
+        &mut self,
+        waiting: &Waiting,
+        frame: Bytes,
+        stamp: Option<PacketId>,
+        again: Option<Again>,
+    ) -> Dial {
+        let Waiting { exchange, to, .. } = *waiting;
         self.counters.exchanges_out += 1;
-        self.dials.push_back(Dial { exchange, to: opened.to, frame });
-        self.exchanges.insert(exchange, opened);
+        self.dials.note_frame(exchange, frame.len());
+        if let Some(opened) = self.exchanges.get_mut(&exchange) {
+            (opened.stamp, opened.again) = (stamp, again);
+        }
+        Dial { exchange, to, frame }
+    }
+
+    /// The streams to open.
+    pub(super) fn dials(&mut self) -> &mut Dials {
+        &mut self.dials
     }
 
     /// True if a stream to `to` is open for the same purpose.
@@ -377,11 +486,6 @@ impl Link {
         self.transmits.pop_front()
     }
 
-    /// The next stream to open.
-    pub(super) fn poll_dial(&mut self) -> Option<Dial> {
-        self.dials.pop_front()
-    }
-
     /// Counts of packets and streams since the start.
     pub(super) fn counters(&self) -> Counters {
         self.counters
@@ -399,13 +503,23 @@ mod tests {
         wire::{Encryption, Key, Keyring},
     };
 
+    /// The next stream to open, if its request needs nothing of other parts.
+    fn poll_dial(link: &mut Link) -> Option<Dial> {
+        let (waiting, content) = link.next_dial()?;
+        Some(match content {
+            Content::Payload(payload) => link.open_stream(&waiting, payload),
+            Content::Again(again) => link.open_again(&waiting, again),
+            Content::State | Content::Digest => panic!("{waiting:?}"),
+        })
+    }
+
     fn link_with(keys: Option<&[u8]>) -> Link {
         let line = |byte: &u8| Key::new(zeroize::Zeroizing::new([*byte; Key::LEN])).to_text();
         let encryption = keys.map(|keys| {
             let lines: Vec<String> = keys.iter().map(|byte| line(byte).to_string()).collect();
             Encryption { keyring: Keyring::parse(&lines.join("\n")).unwrap(), boot: [keys[0]; 16] }
         });
-        Link::new(Wire::new("test".parse().unwrap(), encryption))
+        Link::new(Wire::new("test".parse().unwrap(), encryption), 1)
     }
 
     #[test]
@@ -426,17 +540,17 @@ mod tests {
     fn a_request_is_asked_again_under_the_next_key_and_ends_when_there_is_none() {
         let mut link = link_with(Some(&[1, 2]));
         let (to, now) = (peer(2).addr(), start());
-        link.ask(to, Purpose::Compare, &Request::Compare(7));
+        link.ask(to, Purpose::Compare, Content::Payload(frame::write(&Request::Compare(7))));
         assert!(link.is_asking(to, Purpose::Compare) && link.is_comparing());
-        let first = link.poll_dial().unwrap();
+        let first = poll_dial(&mut link).unwrap();
         assert!(link.end(first.exchange, Err(NoAnswer::Closed), now).is_none(), "there is another key");
-        let second = link.poll_dial().unwrap();
+        let second = poll_dial(&mut link).unwrap();
         let ended = link.end(second.exchange, Err(NoAnswer::Closed), now).unwrap();
         assert_eq!((ended.to, ended.purpose, ended.refused), (to, Purpose::Compare, false));
         assert_eq!(ended.answer.unwrap_err(), WRONG_KEY);
-        assert!(!link.is_comparing() && link.poll_dial().is_none());
-        link.ask(to, Purpose::Compare, &Request::Compare(7));
-        let refused = link.poll_dial().unwrap();
+        assert!(!link.is_comparing() && poll_dial(&mut link).is_none());
+        link.ask(to, Purpose::Compare, Content::Payload(frame::write(&Request::Compare(7))));
+        let refused = poll_dial(&mut link).unwrap();
         assert!(
             link.end(refused.exchange, Err(NoAnswer::Refused), now).unwrap().refused,
             "no key would help"

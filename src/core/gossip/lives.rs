@@ -3,17 +3,21 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use foca::{Identity as _, Member, State};
+use foca::{Header, Identity as _, Member, Message, State};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     action::{Action, Draft, Purpose, Telling},
     challenge::{Asker, Challenge, Outcome, Proof},
     clock::{Tick, Wait},
+    comparing::room_for_rumours,
     duplicates::{Meeting, Rivalry},
+    facts::facts,
     frame,
+    link::Content,
     output::Event,
     packet::Packet,
+    partition,
     parts::{Parts, Phase},
     peer::Peer,
     record::{LifeProof, Record},
@@ -28,6 +32,16 @@ use crate::{
 
 /// Probe periods after which another process with this node's key that was seen to run is no more than remembered.
 const QUIET_PERIODS: u32 = 10;
+
+/// Sender of a state.
+pub(super) enum Told {
+    /// Another node.
+    Peer,
+    /// This node itself, under another address.
+    Myself,
+    /// Another process with this node's id.
+    Duplicate,
+}
 
 impl Parts {
     /// Answers another node's belief about this one. A present life is defended by the engine; a later life than ours
@@ -92,7 +106,11 @@ impl Parts {
     /// side called failed are forgotten: it was parted from them when it did.
     pub(super) fn renew(&mut self, me: Peer, there: Vec<Member<Peer>>, out: &mut Vec<Action>, now: Instant) {
         let rng = StdRng::seed_from_u64(self.clock.rng().random());
-        let there = there.into_iter().filter(|member| !self.roster.is_forgotten(member.id())).collect();
+        // Another's state says who is there, and each node itself that it leads a life.
+        let may = |member: &Member<Peer>| {
+            self.roster.is_proven(member.id()) && !self.roster.is_forgotten(member.id())
+        };
+        let there = there.into_iter().filter(may).collect();
         self.clock.forget_engine();
         self.engine.restart(me, there, &self.timing, rng);
         self.detector.forget_suspicions();
@@ -100,12 +118,20 @@ impl Parts {
         out.extend([Action::TellMetadata(me), Action::Gossip, Action::CompareSoon]);
     }
 
+    /// Challenges the process at an address that a stranger names, if there were not too many of late.
+    pub(super) fn challenge_claimed(&mut self, to: SocketAddr, now: Instant) {
+        if !self.link.is_asking(to, Purpose::Duplicate) && self.link.dials().try_favour(now) {
+            self.challenge(to);
+        }
+    }
+
     /// Asks the process at `to` to prove whether it has this node's key, also if this node has stopped because of it.
     pub(super) fn challenge(&mut self, to: SocketAddr) {
         if !self.link.is_asking(to, Purpose::Duplicate)
             && let Some(challenge) = self.own.challenge(to, self.engine.me(), self.clock.rng())
         {
-            self.link.ask(to, Purpose::Duplicate, &Request::Challenge(challenge));
+            let request = Request::Challenge(challenge);
+            self.link.ask(to, Purpose::Duplicate, Content::Payload(frame::write(&request)));
         }
     }
 
@@ -165,6 +191,25 @@ impl Parts {
         self.agenda.put_first(out);
         self.pump(now);
         self.settle(now);
+    }
+
+    /// True if the nodes that a message names beside its sender are members, at the addresses that they give themselves: this node
+    /// sends to them at the sender's word.
+    pub(super) fn are_known(&self, header: &Header<Peer>) -> bool {
+        match &header.message {
+            Message::PingReq { target: peer, .. }
+            | Message::IndirectAck { target: peer, .. }
+            | Message::ForwardedAck { origin: peer, .. } => self.roster.is_proven(peer),
+            // The answer goes to the sender alone.
+            Message::IndirectPing { .. }
+            | Message::Ping(_)
+            | Message::Ack(_)
+            | Message::Gossip
+            | Message::Broadcast
+            | Message::TurnUndead => true,
+            // No agent announces itself that way, and the answer to it is large.
+            Message::Announce | Message::Feed => false,
+        }
     }
 
     /// Takes out a life of another node that an operator has forgotten. One that is a member in a later life stays.
@@ -240,5 +285,50 @@ impl Parts {
                 self.take_rumour(rumour, now);
             }
         }
+    }
+
+    /// Takes over another node's state. The caller pumps.
+    pub(super) fn take_state(&mut self, state: SharedState, telling: Telling, now: Instant) -> Told {
+        let (me, sender) = (self.engine.me(), state.sender);
+        if sender.id == me.id {
+            // An answer of our own may have been on its way while this node renewed itself.
+            let myself = sender == me || sender.addr() == me.addr();
+            if myself {
+                return Told::Myself;
+            }
+            // Anybody can say so: it counts once the process at that address proves it.
+            self.challenge_claimed(sender.addr(), now);
+            return Told::Duplicate;
+        }
+        // It was said before the sender gave way or started again: it has learnt better since, or will from our answer.
+        if self.roster.peer(&sender.id).is_some_and(|known| known.win_addr_conflict(&sender)) {
+            return Told::Peer;
+        }
+        let Some(mut state) = self.believe(state, now) else { return Told::Peer };
+        let tells_of_itself = state.records.iter().any(|record| record.owner() == sender.id);
+        self.keep_records(std::mem::take(&mut state.records));
+        if !self.roster.is_proven(&sender) {
+            self.link.count_refused();
+            return Told::Peer;
+        }
+        let mut out = Vec::new();
+        if self.partition.meet(&state, &facts!(self, now), &mut out) == partition::Meeting::Parted {
+            self.agenda.put_first(out);
+            return Told::Peer;
+        }
+        let SharedState { members, left, .. } = state;
+        self.roster.note_heard(sender, now);
+        out.extend(left.into_iter().filter(|left| left.life().id != me.id).map(Action::NoteLeft));
+        if tells_of_itself && room_for_rumours(self.engine.backlog()) > 0 {
+            out.push(Action::TellMetadata(sender));
+        }
+        out.push(Action::Introduce(Member::new(sender, 0, State::Alive)));
+        let (mine, others): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| member.id().id == me.id);
+        let others = others.into_iter().filter(|member| self.roster.is_proven(member.id())).collect();
+        out.push(Action::TakeOver(others, telling));
+        out.extend(mine.into_iter().take(1).map(Action::AnswerClaim));
+        self.agenda.put_first(out);
+        Told::Peer
     }
 }

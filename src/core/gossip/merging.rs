@@ -12,6 +12,11 @@ use super::{
 
 /// Upper bound on members dialled because another node calls alive what this one calls failed.
 const MAX_REACHED: usize = 16;
+/// Upper bound on members of one state that change here: the engine looks through all members for each. The rest comes by the
+/// comparisons that follow.
+const MAX_CHANGED: usize = 512;
+/// Upper bound on members that are suspected here because one state calls them failed; three messages go out for each.
+const MAX_DOUBTED: usize = 32;
 
 /// Takes over the members of another node's state, and tells others of as many as there is room for.
 pub(super) fn take_over(
@@ -23,6 +28,9 @@ pub(super) fn take_over(
     let (mut updates, mut suspects, mut unreached) = (Vec::new(), Vec::new(), Vec::new());
     let mut room = facts.roster.room();
     for member in theirs {
+        if updates.len() == MAX_CHANGED {
+            break;
+        }
         let ours = facts.roster.member_state(&member.id().id);
         if ours.is_none() {
             match room.checked_sub(1) {
@@ -47,7 +55,7 @@ pub(super) fn take_over(
     };
     let quiet = updates.split_off(told.min(updates.len()));
     out.extend([Action::Apply(updates, Telling::Aloud), Action::Apply(quiet, Telling::Quiet)]);
-    out.extend(suspects.into_iter().map(Action::Doubt));
+    out.extend(suspects.into_iter().take(MAX_DOUBTED).map(Action::Doubt));
     let reach = |to| Action::After(Wait::Within(facts.timing.gossip_period), Tick::Reach(to));
     out.extend(unreached.into_iter().take(MAX_REACHED).map(reach));
 }

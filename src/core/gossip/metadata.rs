@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use crate::{
     bootstrap::{Attestation, ClusterId},
     membership::{FoundingNews, Metadata},
-    node::{Endpoints, Role, Tags},
+    node::{Endpoints, MAX_ENDPOINTS, MAX_TAGS, Role, Tags, check_endpoint, check_tag_value},
 };
 
 /// Largest record in bytes that travels as a rumour. A larger one would crowd membership updates out of the datagram and,
@@ -128,10 +128,19 @@ pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
             has_voted: encoded.has_not_voted != Some(true),
         },
     };
+    let too_many = |what| Err(MetadataError(format!("more {what} than a node may have")));
+    if encoded.endpoints.len() > MAX_ENDPOINTS {
+        return too_many("endpoints");
+    }
+    if encoded.tags.len() > MAX_TAGS {
+        return too_many("tags");
+    }
     for (name, addr) in encoded.endpoints {
+        check_endpoint(&addr).map_err(invalid)?;
         metadata.endpoints.insert(name.try_into().map_err(invalid)?, addr);
     }
     for (key, value) in encoded.tags {
+        check_tag_value(&value).map_err(invalid)?;
         metadata.tags.insert(key.try_into().map_err(invalid)?, value);
     }
     Ok(metadata)
@@ -169,6 +178,23 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(decode(&bytes[..length]).is_err());
         }
+    }
+
+    #[test]
+    fn the_rules_for_ones_own_are_those_for_others() {
+        let with = |endpoint: &str, tag: &str| Metadata {
+            endpoints: [("raft".parse().unwrap(), endpoint.to_owned())].into(),
+            tags: [("zone".parse().unwrap(), tag.to_owned())].into(),
+            ..metadata()
+        };
+        let read = |metadata: Metadata| decode(&encode(&metadata).unwrap());
+        assert!(read(with("10.0.0.1:1", "a b")).is_ok());
+        assert!(read(with("10.0.0.1:1\n--data-dir=/stolen", "a")).is_err());
+        assert!(read(with("10.0.0.1:1", "\u{1b}]0;owned\u{7}")).is_err());
+        let many =
+            |count: usize| (0..count).map(|number| (format!("k{number}").parse().unwrap(), String::new()));
+        assert!(read(Metadata { tags: many(MAX_TAGS).collect(), ..metadata() }).is_ok());
+        assert!(read(Metadata { tags: many(MAX_TAGS + 1).collect(), ..metadata() }).is_err());
     }
 
     #[test]

@@ -18,23 +18,23 @@ use super::{
     detector::{self, Detector},
     engine::{Engine, Output, Stage},
     facts::facts,
-    frame::FrameError,
+    frame::{self, FrameError},
     horizon::Horizon,
-    joining::Joining,
+    joining::{DialEnd, Joining},
     keyrings::Keyrings,
     leaving,
-    link::Link,
+    link::{Content, Link},
     merging,
     metadata::MetadataTooLarge,
-    output::Event,
+    output::{Dial, Event},
     own::Own,
     packet::Fate,
     partition::Partition,
     peer::Peer,
     record::{Claimed, Goodbye, Stamp},
-    roster::{MAX_MEMBERS, Refreshed, Roster},
+    roster::{Refreshed, Roster},
     rumours::{Evidence, Rumour},
-    state::{EncodedState, Request, SharedState},
+    state::{EncodedState, MAX_MEMBERS, Request, SharedState},
     timing::Timing,
 };
 use crate::{
@@ -152,7 +152,9 @@ impl Parts {
             }
             Output::Send(mut sent) => {
                 self.detector.note_sent(&sent, now);
-                self.coordinates.append_to(&mut sent);
+                if self.link.is_free(sent.to.addr()) {
+                    self.coordinates.append_to(&mut sent);
+                }
                 self.link.send_swim(sent.to.addr(), &sent.bytes);
             }
             Output::Notice(OwnedNotification::Idle) => self.joining.plan_now(&facts!(self, now), out),
@@ -206,7 +208,7 @@ impl Parts {
             Action::Doubt(member) => detector::doubt(member.id(), member.incarnation(), &facts, &mut out),
             Action::AnswerClaim(claim) => self.answer_claim(claim, &mut out, now),
             Action::NoteOther(life) => self.note_other(&life, &mut out, now),
-            Action::Challenge(to) => self.challenge(to),
+            Action::Challenge(to) => self.challenge_claimed(to, now),
             Action::NoteLeft(left) => self.note_left(left),
             Action::Forget(life) => self.forget(&life),
             Action::RunTimer(timer) => self.engine.run_timer(timer),
@@ -223,8 +225,8 @@ impl Parts {
                 let payload = leaving::payload(&self.own.goodbye(facts.me()));
                 listeners.into_iter().for_each(|to| self.link.send(to, Kind::Goodbye, &payload));
             }
-            Action::Send(to, draft) => self.link.send_swim(to.addr(), &self.engine.write(&to, &draft)),
-            Action::Ask { to, question, purpose } => self.ask(to, question, purpose, &mut out),
+            Action::Send(to, draft) => self.link.send_own(to.addr(), &self.engine.write(&to, &draft)),
+            Action::Ask { to, question, purpose } => self.ask(to, question, purpose, &mut out, now),
             Action::After(wait, tick) => self.clock.schedule_after(now, wait, tick),
             Action::At(at, tick) => self.clock.schedule(at, tick),
             Action::CompareSoon => {
@@ -269,25 +271,56 @@ impl Parts {
     }
 
     /// Opens a stream, or ends the request of whoever waits for an answer if this node asks nothing any more.
-    fn ask(&mut self, to: SocketAddr, question: Question, purpose: Purpose, out: &mut Vec<Action>) {
+    fn ask(
+        &mut self,
+        to: SocketAddr,
+        question: Question,
+        purpose: Purpose,
+        out: &mut Vec<Action>,
+        now: Instant,
+    ) {
         let is_filled_here = matches!(question, Question::State | Question::Digest);
         if is_filled_here && self.link.is_asking(to, purpose) {
-            return;
+            return self.skip(purpose);
         }
         if self.phase != Phase::Running {
             return self.end_unsent(to, purpose, out);
         }
-        let request = match question {
-            Question::State => Request::Exchange(self.shared_state().encode()),
-            Question::Digest => Request::Compare(self.roster.digest()),
-            Question::Swim(peer, draft) => Request::Swim(self.engine.write(&peer, &draft).into()),
-            Question::Repeated(message) => Request::Swim(message.into()),
-            Question::Ready(request) => request,
+        let ready = |request: &Request| Content::Payload(frame::write(request));
+        let content = match question {
+            Question::State => Content::State,
+            Question::Digest => Content::Digest,
+            Question::Swim(peer, draft) => ready(&Request::Swim(self.engine.write(&peer, &draft).into())),
+            Question::Repeated(message) => ready(&Request::Swim(message.into())),
+            Question::Ready(request) => ready(&request),
         };
-        self.link.ask(to, purpose, &request);
+        self.link.ask(to, purpose, content);
+        if self.link.dials().has_dropped() {
+            self.clock.schedule(now, Tick::GivenUp);
+        }
+    }
+
+    /// Opens the next stream whose turn has come.
+    pub(super) fn poll_dial(&mut self) -> Option<Dial> {
+        let (waiting, content) = self.link.next_dial()?;
+        let payload = match content {
+            Content::State => frame::write(&Request::Exchange(self.shared_state().encode())),
+            Content::Digest => frame::write(&Request::Compare(self.roster.digest())),
+            Content::Payload(payload) => payload,
+            Content::Again(again) => return Some(self.link.open_again(&waiting, again)),
+        };
+        Some(self.link.open_stream(&waiting, payload))
+    }
+
+    /// Takes note that a dial is left out.
+    fn skip(&mut self, purpose: Purpose) {
+        if purpose == Purpose::Round {
+            self.joining.note_ended(DialEnd::Failed);
+        }
     }
 
     fn end_unsent(&mut self, to: SocketAddr, purpose: Purpose, out: &mut Vec<Action>) {
+        self.skip(purpose);
         if let Purpose::Asked(join) = purpose {
             self.joining.end_asked(join, to, Err(UNSENT.to_owned()), out);
         } else if let Purpose::Keys(question, id) = purpose {
@@ -440,6 +473,7 @@ impl Parts {
             left: left.copied().collect(),
             records: records.map(|(_, record)| Arc::clone(record)).collect(),
             standing: self.partition.standing(&me, &self.roster, self.timing.deaf_after()),
+            is_partial: false,
         }
     }
 

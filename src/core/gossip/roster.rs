@@ -3,6 +3,7 @@
 
 mod entries;
 mod life;
+mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,28 +14,27 @@ use std::{
 use foca::{Member as MemberState, State};
 use litemap::LiteMap;
 
-use self::entries::{Entries, Entry, insert_all};
 pub(super) use self::{
     entries::{Change, Sight},
-    life::Life,
+    life::{Heard, Life},
+};
+use self::{
+    entries::{Entries, Entry, insert_all},
+    room::Room,
 };
 use super::{
     engine::{Engine, Touched},
     packet::Fate,
     peer::{LifeNumber, Peer},
     record::{Goodbye, LifeProof, Record, Stamp},
-    state::EntryHash,
+    state::{EntryHash, MAX_MEMBERS},
 };
 use crate::{
     membership::{Member, MemberStatus, Metadata},
     node::NodeId,
 };
 
-/// Upper bound on members, this node included. Ten times the largest cluster that this is made for would take 40 MB; a
-/// hostile member may not make a node hold more.
-pub(super) const MAX_MEMBERS: usize = 16_384;
-/// Nodes that are not members of which metadata and goodbyes are kept whatever the size of the cluster: both may arrive
-/// before the member does.
+/// Nodes that are no members of which metadata and goodbyes are kept at least: both may come before the member does.
 const HEARSAY: usize = 64;
 
 /// Everything that is known of members. The engine decides who they are; the roster is compared with it after each call.
@@ -43,6 +43,8 @@ pub(super) struct Roster {
     entries: Entries,
     /// Metadata of each node, this one included; some may not be members yet.
     records: LiteMap<NodeId, Arc<Record>>,
+    /// Room that it takes.
+    room: Room,
     /// Proofs of lives whose metadata has not come.
     proofs: BTreeMap<NodeId, LifeProof>,
     /// Latest goodbye of each node.
@@ -55,14 +57,6 @@ pub(super) struct Roster {
     outdated: BTreeSet<NodeId>,
     /// Number of entries that only an audit found to be wrong.
     overlooked: u64,
-}
-
-/// Direct contact with a node.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Heard {
-    pub(super) at: Instant,
-    /// Life in which it spoke.
-    pub(super) life: Peer,
 }
 
 /// Result of a comparison with the engine.
@@ -82,6 +76,7 @@ impl Roster {
         Self {
             entries: Entries::new(),
             records: LiteMap::new_vec(),
+            room: Room::default(),
             proofs: BTreeMap::new(),
             left: BTreeMap::new(),
             forgotten: BTreeMap::new(),
@@ -91,8 +86,7 @@ impl Roster {
         }
     }
 
-    /// Compares the entries of `touched`, and those that the roster has made outdated itself, with the engine. `own` is
-    /// this node's own status.
+    /// Compares the entries of `touched`, and those outdated by the roster, with the engine. `own` is this node's status.
     pub(super) fn refresh(
         &mut self,
         touched: Option<Touched>,
@@ -232,6 +226,7 @@ impl Roster {
         let bound = 2 * entries.len() + HEARSAY;
         if self.records.len() > bound {
             self.records.retain(|id, _| entries.contains(id));
+            self.room.recount(self.records.values().map(|record| &**record));
         }
         if self.left.len().max(self.proofs.len()) > bound {
             self.left.retain(|id, _| entries.contains(id));
@@ -412,6 +407,9 @@ impl Roster {
     pub(super) fn keep(&mut self, mut records: Vec<Arc<Record>>) {
         // Of two records of one owner the newer comes last, and stays.
         records.sort_unstable_by_key(|record| (record.owner(), record.stamp()));
+        records.retain(|record| {
+            self.room.try_take(record, self.records.get(&record.owner()).map(|known| &**known))
+        });
         let owners: Vec<_> = records.iter().map(|record| record.owner()).collect();
         insert_all(&mut self.records, records.into_iter().map(|record| (record.owner(), record)));
         for owner in owners {

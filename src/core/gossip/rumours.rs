@@ -9,6 +9,7 @@ use std::{
 use bytes::{Buf, BufMut};
 
 use super::{
+    echoes::is_echo_or_cookie,
     metadata::MAX_RUMOUR,
     peer::{Peer, PeerError, get_life, get_peer, put_life, put_peer},
     record::{Claimed, DIGEST_LEN, Goodbye, LifeProof, Reader, Record, Stamp},
@@ -353,6 +354,9 @@ impl foca::BroadcastHandler<Peer> for Rumours {
     type Error = RumourError;
 
     fn receive_item(&mut self, bytes: &[u8], sender: Option<&Peer>) -> Result<Option<Topic>, RumourError> {
+        if is_echo_or_cookie(bytes) {
+            return Ok(None);
+        }
         let topic = read_topic(bytes)?;
         let Some(sender) = sender else {
             // A rumour of this node itself may be told again: a refresh repeats the same version.

@@ -63,7 +63,7 @@ pub(super) enum Reply {
     Taken,
     /// Answers of the engine, sealed as datagrams.
     #[n(4)]
-    Swim(#[n(0)] Vec<ByteVec>),
+    Swim(#[n(0)] Enclosed),
     /// Hashes of its entries, since the digests differ.
     #[n(5)]
     Differ(#[n(0)] ByteVec),
@@ -74,6 +74,47 @@ pub(super) enum Reply {
     #[n(7)]
     Proof(#[n(0)] Proof),
 }
+
+/// Datagrams in an answer. A few are all that one message brings about; a list of many empty ones would take a multiple of its
+/// length in memory.
+#[derive(Debug, Default)]
+pub(super) struct Enclosed(pub(super) Vec<ByteVec>);
+
+/// Upper bound on datagrams in an answer.
+const MAX_ENCLOSED: usize = 64;
+
+impl<C> Encode<C> for Enclosed {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.0.encode(e, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Enclosed {
+    fn decode(d: &mut minicbor::Decoder<'b>, context: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let mut datagrams = Vec::new();
+        for datagram in d.array_iter_with(context)? {
+            if datagrams.len() == MAX_ENCLOSED {
+                return Err(minicbor::decode::Error::message("too many datagrams"));
+            }
+            datagrams.push(datagram?);
+        }
+        Ok(Self(datagrams))
+    }
+}
+
+/// Upper bound on members, this node included; a hostile member may not make a node hold more.
+pub(super) const MAX_MEMBERS: usize = 16_384;
+/// Upper bounds on what one state tells: no agent knows more members, nor more goodbyes and accounts than there are members
+/// and strangers twice over.
+const MAX_TOLD: usize = MAX_MEMBERS;
+const MAX_HEARSAY_TOLD: usize = 3 * MAX_MEMBERS;
+/// Upper bound on signatures that are looked at for one frame, goodbyes of them half at most: 50 µs each, of the 20 ms that one
+/// frame may take of this node. The rest of a larger state comes by the comparisons that follow.
+pub(super) const MAX_VERIFIED: usize = 320;
 
 /// Everything a node knows, as bytes in the layouts of the datagrams: members and lives one after the other in one string
 /// each, so that a frame cannot decode to many times its size.
@@ -171,6 +212,8 @@ pub(super) struct SharedState {
     pub(super) records: Vec<Arc<Record>>,
     /// The members of which it is sure.
     pub(super) standing: Standing,
+    /// True if more came than was looked at.
+    pub(super) is_partial: bool,
 }
 
 impl SharedState {
@@ -202,7 +245,11 @@ impl SharedState {
     }
 
     /// Decodes a state; records for which `is_wanted` is false are skipped unread, and goodbyes for which `is_news` is, as most
-    /// are, since they repeat what is known.
+    /// are, since they repeat what is known. No more than `MAX_VERIFIED` of the others are read.
+    ///
+    /// # Errors
+    /// If it does not read, tells more than there can be, or has a goodbye that its node has not signed: each node looks at
+    /// those before it passes them on, so that a frame with one is forged, and not worth a look at the rest.
     pub(super) fn decode(
         encoded: EncodedState,
         is_wanted: impl Fn(&Claimed) -> bool,
@@ -212,22 +259,42 @@ impl SharedState {
         let failed = |error: &dyn std::fmt::Display| FrameError::new(error.to_string());
         let sender = get_peer(&mut encoded.sender.as_slice()).map_err(|error| failed(&error))?;
         let standing = encoded.standing.unwrap_or_default();
-        let mut state = Self { sender, members: Vec::new(), left: Vec::new(), records: Vec::new(), standing };
+        let (members, left, records) = (Vec::new(), Vec::new(), Vec::new());
+        let mut state = Self { sender, members, left, records, standing, is_partial: false };
         let mut members = encoded.members.as_slice();
         while !members.is_empty() {
+            if state.members.len() == MAX_TOLD {
+                return Err(failed(&"more members than there can be"));
+            }
             state.members.push(SwimCodec.decode_member(&mut members).map_err(|error| failed(&error))?);
         }
+        let mut told = encoded.records.len();
         let mut left = encoded.left.as_slice();
         while !left.is_empty() {
             let life = get_life(&mut left).map_err(|error| failed(&error))?;
             let (seal, rest) = left.split_first_chunk().ok_or_else(|| failed(&"cut short"))?;
             left = rest;
-            state.left.extend(is_news(&life).then(|| reader.goodbye(life, Seal::from_bytes(seal))).flatten());
+            told += 1;
+            if told > MAX_HEARSAY_TOLD {
+                return Err(failed(&"more goodbyes than there can be"));
+            }
+            if state.left.len() == MAX_VERIFIED / 2 {
+                state.is_partial = true;
+            } else if is_news(&life) {
+                let goodbye = reader.goodbye(life, Seal::from_bytes(seal));
+                state.left.push(goodbye.ok_or_else(|| failed(&"a goodbye that its node has not signed"))?);
+            }
         }
-        // One node's bad record is no reason to refuse what is said of the others.
+        let mut verified = state.left.len();
+        // One node's bad record is no reason to refuse what is said of the others: another version may have other rules.
         for record in &encoded.records {
-            let claimed = record.claimed().filter(&is_wanted);
-            state.records.extend(claimed.and_then(|claimed| reader.read(claimed, &record.bytes).ok()));
+            let Some(claimed) = record.claimed().filter(&is_wanted) else { continue };
+            if verified == MAX_VERIFIED {
+                state.is_partial = true;
+                break;
+            }
+            verified += 1;
+            state.records.extend(reader.read(claimed, &record.bytes).ok());
         }
         Ok(state)
     }
@@ -257,7 +324,7 @@ pub(super) fn put_hashes(hashes: impl Iterator<Item = EntryHash>) -> ByteVec {
     hashes.flat_map(EntryHash::to_be_bytes).collect::<Vec<_>>().into()
 }
 
-/// Reads what `put_hashes` wrote.
+/// Reads what `put_hashes` wrote, as far as there can be entries.
 pub(super) fn get_hashes(bytes: &[u8]) -> BTreeSet<EntryHash> {
-    bytes.as_chunks().0.iter().map(|hash| EntryHash::from_be_bytes(*hash)).collect()
+    bytes.as_chunks().0.iter().take(MAX_MEMBERS).map(|hash| EntryHash::from_be_bytes(*hash)).collect()
 }

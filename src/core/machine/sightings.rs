@@ -47,6 +47,15 @@ pub(super) fn list(known: &Seeds, seeds: impl IntoIterator<Item = Seed>, now: In
     listed
 }
 
+/// The seeds that are waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Awaited {
+    /// Set while a provider has not answered at all.
+    pub(super) unheard_providers: bool,
+    /// Set if seeds of the other family than this node's are waited for, too.
+    pub(super) both_families: bool,
+}
+
 /// Facts from which sightings are made.
 #[derive(Clone, Copy)]
 pub(super) struct Lookout<'a> {
@@ -55,8 +64,7 @@ pub(super) struct Lookout<'a> {
     pub(super) seeds: &'a Seeds,
     /// Nodes that operators have forgotten.
     pub(super) forgotten: &'a BTreeMap<NodeId, LastLife>,
-    /// Set while a provider has not answered at all.
-    pub(super) unheard_providers: bool,
+    pub(super) awaited: Awaited,
     /// Address of another agent that has this node's id.
     pub(super) duplicate: Option<SocketAddr>,
 }
@@ -85,7 +93,7 @@ impl Lookout<'_> {
             counted: Counted { ids: ids.collect(), silent: unanswered.keys().copied().collect() },
             seeds: self.seeds.keys().filter(|addr| !self.gossip.is_own(**addr)).count(),
             unanswered_seeds: unanswered,
-            unheard_providers: self.unheard_providers,
+            unheard_providers: self.awaited.unheard_providers,
             duplicate: self.duplicate,
         }
     }
@@ -134,14 +142,16 @@ impl Lookout<'_> {
     }
 
     /// The addresses that a provider lists and from which no agent has answered, nor had one that is forgotten. Those of another family than ours are left
-    /// out: a name that resolves to both lists each server twice, and we could not reach it there.
+    /// out unless they are waited for: a name that resolves to both lists each server twice.
     fn unanswered(&self) -> Seeds {
         let here = self.gossip.me().addr();
         let forgotten = self.forgotten.values().map(|last| last.addr);
         let members = self.membership.members.values().map(|member| member.addr);
         let members: BTreeSet<_> = members.chain(forgotten).collect();
         let silent = |addr: &SocketAddr| {
-            addr.is_ipv4() == here.is_ipv4() && !members.contains(addr) && !self.gossip.has_answered(*addr)
+            (self.awaited.both_families || addr.is_ipv4() == here.is_ipv4())
+                && !members.contains(addr)
+                && !self.gossip.has_answered(*addr)
         };
         self.seeds
             .iter()

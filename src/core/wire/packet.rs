@@ -22,8 +22,8 @@ pub(super) const MAX_PLAIN_ENVELOPE: usize = 4 + 32 + CHECKSUM;
 /// with a key is five bytes longer still; that fits, for twenty bytes are taken out of every message of the engine
 /// before it is wrapped.
 pub const MAX_PAYLOAD: usize = MAX_DATAGRAM - MAX_PLAIN_ENVELOPE;
-/// Largest frame on a stream: the whole state of a cluster of 10,000 with full metadata stays below half of it.
-pub const MAX_FRAME: usize = 16 << 20;
+/// Largest frame on a stream: the whole state of a cluster of 10,000 with metadata of 500 bytes each.
+pub const MAX_FRAME: usize = 8 << 20;
 
 /// The kind of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

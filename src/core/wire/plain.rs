@@ -13,6 +13,11 @@ use super::{
 };
 use crate::node::ClusterName;
 
+/// Bytes that the envelope adds.
+pub(super) fn overhead(cluster: &ClusterName) -> usize {
+    4 + cluster.as_str().len() + CHECKSUM
+}
+
 /// Wraps `payload` for `cluster`.
 pub fn seal(cluster: &ClusterName, kind: Kind, payload: &[u8]) -> Bytes {
     let name = cluster.as_str().as_bytes();

@@ -1,13 +1,14 @@
 //! The one task that owns the gossip machine, the sockets and the clock: one `select!`, and after each wake-up the same
 //! order: take in everything, then do what is due, then persist, send, publish.
 
+mod commands;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -20,27 +21,29 @@ use super::{
     replies::Replies,
     saving::{Saving, Written},
     talks::Talks,
+    tolls::{Tolls, Took},
 };
 use crate::{
-    bootstrap::{DataLoss, NodeRecord, Reason, ResetRefused},
+    bootstrap::{NodeRecord, Reason},
     config::LEAVE_WITHIN,
-    gossip::{Event, ExchangeId, NoAnswer},
-    handle::{Command, JoinOutcome, NotDone, Reply, Verdict},
+    gossip::Event,
+    handle::{Command, JoinOutcome},
     machine::Machine,
-    node::NodeId,
     reporter::Wished,
     retry_join::Update,
     service_manager::{ServiceManager, Stage},
     signing::NodeKey,
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
-    transport::{self, Datagrams, Request},
+    transport::{self, Budgets, Datagrams, Dialled, Request},
     watchdog::Pulse,
     wire::{KeyChange, Keyring, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 2_048;
+/// Time for the frames that wait in one turn, and for the requests of the API; a state of thousands of members takes a part of it.
+const FRAMES_A_TURN: Duration = Duration::from_millis(50);
 /// Time allowed for the goodbye; the rest of a graceful stop is for the API to finish its answers.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
 
@@ -51,6 +54,8 @@ pub enum Ended {
     Left,
     /// An operator had it forget everything: bind again, and a new node starts.
     StartOver,
+    /// This host has another address: bind again, and the node goes on under that.
+    Moved,
 }
 
 /// The sources of everything that comes in.
@@ -70,12 +75,25 @@ pub(super) struct Outputs {
     pub(super) reporter: mpsc::Sender<Wished>,
 }
 
+/// The end of this life of the agent.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// Deadline of the goodbye; set once the agent leaves.
+    by: Option<Instant>,
+    /// Set once the goodbye is said or its time is over.
+    is_over: bool,
+    /// Set if the node goes on at another address.
+    moves: bool,
+}
+
 /// The state of the task.
 pub(super) struct Core {
     machine: Machine,
     about: Arc<About>,
     inputs: Inputs,
-    dials: JoinSet<(ExchangeId, Result<Bytes, NoAnswer>)>,
+    dials: JoinSet<Dialled>,
+    budgets: Budgets,
+    tolls: Tolls,
     publisher: Publisher,
     saving: Saving,
     peers: KeptPeers,
@@ -83,15 +101,18 @@ pub(super) struct Core {
     talks: Talks,
     /// Changes of the keys, for the task that keeps their file.
     key_changes: mpsc::Sender<KeyChange>,
-    /// Deadline of the goodbye; set once the agent leaves.
-    leave_by: Option<Instant>,
-    /// Set once the goodbye is said or its time is over.
-    left: bool,
+    leaving: Leaving,
     new_key: fn() -> NodeKey,
     alarm: Alarm,
+    watched: Watched,
+}
+
+/// The signs of life of this task.
+#[derive(Default)]
+struct Watched {
     /// Inactive if the agent is embedded in another program.
     service_manager: ServiceManager,
-    /// Signs of life of this task, for the watchdog.
+    /// For the watchdog.
     pulse: Pulse,
 }
 
@@ -107,7 +128,7 @@ enum Wake {
     Command(Command),
     Request(Request),
     Update(Update),
-    Dialled((ExchangeId, Result<Bytes, NoAnswer>)),
+    Dialled(Dialled),
     Written(Box<Written>),
     Datagrams,
     Time,
@@ -130,6 +151,8 @@ impl Core {
             machine,
             inputs,
             dials: JoinSet::new(),
+            budgets: Budgets::default(),
+            tolls: Tolls::default(),
             publisher,
             saving: Saving::new(state.clone()),
             peers: KeptPeers::new(state, about.started.instant),
@@ -137,24 +160,27 @@ impl Core {
             talks: Talks::new(reporter),
             about,
             key_changes,
-            leave_by: None,
-            left: false,
+            leaving: Leaving::default(),
             new_key,
             alarm: Alarm::new(),
-            service_manager: ServiceManager::default(),
-            pulse: Pulse::default(),
+            watched: Watched::default(),
         };
         (core, seen)
     }
 
     /// Tells the service manager of this process how the agent is, from now on.
     pub(super) fn tell(&mut self, service_manager: ServiceManager) {
-        self.service_manager = service_manager;
+        self.watched.service_manager = service_manager;
+    }
+
+    /// Accounts of what others may have of the streams.
+    pub(super) fn budgets(&self) -> Budgets {
+        self.budgets.clone()
     }
 
     /// Signs of life of this task.
     pub(super) fn pulse(&self) -> &Pulse {
-        &self.pulse
+        &self.watched.pulse
     }
 
     /// The keys in use, if there are any.
@@ -167,7 +193,7 @@ impl Core {
         tokio::pin!(stop);
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stopped = false;
-        while !self.left {
+        while !self.leaving.is_over {
             let due = self.due();
             let wake = tokio::select! {
                 biased;
@@ -182,7 +208,7 @@ impl Core {
             };
             // A disk that does not answer counts as a standstill: without it the agent can neither vote nor learn.
             if self.saving.is_idle() {
-                self.pulse.beat();
+                self.watched.pulse.beat();
             }
             let now = now();
             stopped |= matches!(wake, Wake::Stop);
@@ -194,26 +220,41 @@ impl Core {
         self.finish_saving(now()).await;
         self.peers.finish().await;
         self.replies.goodbye_said();
-        if self.saving.starts_over() { Ended::StartOver } else { Ended::Left }
+        match (self.saving.starts_over(), self.leaving.moves) {
+            (true, _) => Ended::StartOver,
+            (false, true) => Ended::Moved,
+            (false, false) => Ended::Left,
+        }
     }
 
     fn due(&self) -> Instant {
-        let dues = [self.machine.poll_timeout(), self.saving.due(), self.leave_by];
+        let dues = [self.machine.poll_timeout(), self.saving.due(), self.leaving.by];
         dues.into_iter().flatten().fold(self.publisher.due(), Instant::min)
     }
 
     fn take(&mut self, wake: Wake, now: Instant) {
         match wake {
-            Wake::Stop => self.leave(now),
+            Wake::Stop => {
+                self.leaving.moves = false;
+                self.leave(now);
+            }
             Wake::Command(command) => self.take_command(command, now),
-            Wake::Request(Request { from, frame, reply }) => {
+            Wake::Request(Request { from, frame, reply, held }) => {
+                if !self.tolls.admit(from.ip(), now) {
+                    return;
+                }
+                let began = Took::begin();
+                let answer = self.machine.handle_request(from, &frame, now);
+                self.tolls.charge(from.ip(), began, now);
+                drop((frame, held));
                 // Like a datagram, the answer may depend on something that has to be on disk first.
-                if let Some(answer) = self.machine.handle_request(from, &frame, now) {
+                if let Some(answer) = answer.and_then(|frame| self.budgets.answer(from.ip(), frame)) {
                     self.replies.await_turn(reply, answer);
                 }
             }
-            Wake::Dialled((exchange, answer)) => {
+            Wake::Dialled(Dialled { exchange, answer, held }) => {
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
+                drop(held);
             }
             Wake::Update(update) => {
                 let own = update.report.instances.get(&self.machine.me().addr());
@@ -239,108 +280,33 @@ impl Core {
                 Err(error) => tracing::trace!(%error, "datagram error"),
             }
         }
-        while let Ok(request) = self.inputs.requested.try_recv() {
+        let begin = self::now();
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Ok(request) = self.inputs.requested.try_recv()
+        {
             self.take(Wake::Request(request), now);
         }
-        while let Ok(command) = self.inputs.asked.try_recv() {
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Ok(command) = self.inputs.asked.try_recv()
+        {
             self.take(Wake::Command(command), now);
         }
         while let Ok(update) = self.inputs.updated.try_recv() {
             self.take(Wake::Update(update), now);
         }
-        while let Some(dialled) = self.dials.try_join_next() {
+        while begin.elapsed() < FRAMES_A_TURN
+            && let Some(dialled) = self.dials.try_join_next()
+        {
             if let Ok(dialled) = dialled {
                 self.take(Wake::Dialled(dialled), now);
             }
         }
     }
 
-    fn take_command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Leave { reply } => {
-                self.replies.await_goodbye(reply);
-                self.leave(now);
-            }
-            Command::SetKeyring { keyring, reply } => {
-                self.machine.set_keyring(keyring);
-                self.publisher.refresh(now);
-                self.replies.await_turn(reply, ());
-            }
-            Command::Keys { change, reply } => match self.machine.ask_keys(change, now) {
-                Some(asked) => self.replies.await_keys(asked, reply),
-                None => self.replies.await_turn(reply, None),
-            },
-            Command::Join { addrs, reply } => {
-                let join = self.machine.join(addrs, now);
-                self.replies.await_join(join, reply);
-            }
-            Command::Attest { report, reply } => {
-                self.machine.server_attests(report, now);
-                self.replies.await_disk(reply, Ok(()));
-            }
-            Command::Establish { report, reply } => {
-                let taken = self.machine.bootstrap().established(&report, now);
-                self.replies.await_disk(reply, taken);
-            }
-            Command::Ask { server_id, reply } => {
-                let decision = self.machine.server_asks(server_id.as_ref(), now);
-                self.replies.await_disk(reply, Ok(decision));
-            }
-            Command::Begin { report, reply } => {
-                let decision = self.machine.server_begins(report, now);
-                self.replies.await_disk(reply, Ok(decision));
-            }
-            Command::Retract { reply } => {
-                self.machine.bootstrap().retract(now);
-                self.replies.await_disk(reply, Ok(()));
-            }
-            Command::See { seen, is_silent, list } => {
-                if is_silent {
-                    self.machine.server_is_silent(now);
-                }
-                self.machine.bootstrap().server_lists(list, now);
-                self.machine.council().note_applied(seen.applied.filter(|_| seen.answers));
-                self.publisher.take_server(*seen, now);
-            }
-            Command::Resolve { cluster_id, verdict, reply } => {
-                let resolved = match verdict {
-                    Verdict::Keep => self.machine.bootstrap().resolve(cluster_id, now),
-                    Verdict::Over => self.machine.bootstrap().give_up(cluster_id, now),
-                };
-                self.replies.await_disk(reply, resolved);
-            }
-            Command::Vouch { gone, reply } => {
-                let vouched = self.machine.bootstrap().vouch(gone, now);
-                self.replies.await_disk(reply, vouched);
-            }
-            Command::Forget { id, reply } => {
-                let forgotten = self.machine.forget(id, now);
-                self.replies.await_disk(reply, forgotten);
-            }
-            Command::Override { founders, data_loss, reply } => {
-                let cluster = self.machine.bootstrap().override_founders(&founders, data_loss, now);
-                self.replies.await_disk(reply, cluster);
-            }
-            Command::Reset { data_loss, reply } => self.reset(data_loss, reply),
-            Command::Council(command) => {
-                self.talks.take(command, &mut self.machine, &mut self.replies, now);
-            }
-        }
-    }
-
-    fn reset(&mut self, data_loss: DataLoss, reply: Reply<NodeId, ResetRefused>) {
-        match self.machine.bootstrap().reset((self.new_key)(), data_loss) {
-            Ok(founding) => {
-                self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, Some(reply))
-            }
-            Err(refused) => self.replies.await_turn(reply, Err(NotDone::Refused(refused))),
-        }
-    }
-
     /// Takes in how a write ended.
     fn take_written(&mut self, written: Written, now: Instant) {
         // The disk may be slow, but it answers.
-        self.pulse.beat();
+        self.watched.pulse.beat();
         self.saving.take(written, &mut self.machine, &mut self.replies, now);
         if self.saving.starts_over() {
             self.leave(now);
@@ -348,9 +314,11 @@ impl Core {
     }
 
     fn leave(&mut self, now: Instant) {
-        if self.leave_by.is_none() {
-            tracing::info!("saying goodbye");
-            self.leave_by = Some(now + GOODBYE_WITHIN);
+        if self.leaving.by.is_none() {
+            if !self.leaving.moves {
+                tracing::info!("saying goodbye");
+            }
+            self.leaving.by = Some(now + GOODBYE_WITHIN);
             self.publisher.refresh(now);
             self.machine.leave(now);
         }
@@ -385,12 +353,13 @@ impl Core {
         if !self.publisher.is_due(&self.machine, now) {
             return;
         }
-        let leaving = self.leave_by.is_some();
+        let leaving = self.leaving.by.is_some();
         // A new start is no end: the service manager would kill the node that follows.
-        let ends = leaving && !self.saving.starts_over();
-        self.service_manager.tell(if ends { Stage::Stopping } else { Stage::Running });
+        let ends = leaving && !self.saving.starts_over() && !self.leaving.moves;
+        self.watched.service_manager.tell(if ends { Stage::Stopping } else { Stage::Running });
         self.machine.refresh_contact();
-        self.publisher.publish(&self.machine, self.leave_by, now);
+        let budgets = self.budgets.use_now().into_iter().chain([self.tolls.use_now(now)]).collect();
+        self.publisher.publish(&self.machine, budgets, self.leaving.by, now);
         if !leaving {
             self.peers.keep(self.machine.membership(), self.about.id, now);
         }
@@ -414,11 +383,11 @@ impl Core {
             }
         }
         while let Some(dial) = self.machine.poll_dial() {
-            self.dials.spawn(transport::dial(dial, self.about.bound.ip()));
+            self.dials.spawn(transport::dial(dial, self.about.bound.ip(), self.budgets.clone()));
         }
         self.publish(now);
         self.end_turn();
-        self.left |= self.leave_by.is_some_and(|by| by <= now);
+        self.leaving.is_over |= self.leaving.by.is_some_and(|by| by <= now);
     }
 
     fn act_on(&mut self, event: Event, now: Instant) {
@@ -434,7 +403,7 @@ impl Core {
                     self.machine.set_keyring(Err("too many changes at once: ask again".to_owned()));
                 }
             }
-            Event::Left => self.left = true,
+            Event::Left => self.leaving.is_over = true,
             Event::ForeignLife(_) => self.renew_key(),
             Event::DuplicateId { addr, stopped } => {
                 tracing::error!(other = %addr, stopped, "{}", Reason::DuplicateId { addr });

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     bootstrap::{Decision, Reason},
+    budget::Use,
+    gossip::DialUse,
     machine::{Machine, Seed},
     membership::Membership,
     retry_join::Update,
@@ -96,10 +98,20 @@ impl Publisher {
 
     /// Publishes a snapshot, and logs the changes since the last one. `leave_by` is the deadline of an agent that says
     /// goodbye.
-    pub(super) fn publish(&mut self, machine: &Machine, leave_by: Option<Instant>, now: Instant) {
+    pub(super) fn publish(
+        &mut self,
+        machine: &Machine,
+        budgets: Vec<Use>,
+        leave_by: Option<Instant>,
+        now: Instant,
+    ) {
         self.refresh_at = now + REFRESH;
-        let next =
-            Arc::new(snapshot(machine, &self.about, &self.discovery, self.server.clone(), leave_by, now));
+        let budgets = [budgets, dials(machine.gossip().dial_use())].concat();
+        let next = Snapshot {
+            budgets,
+            ..snapshot(machine, &self.about, &self.discovery, self.server.clone(), leave_by, now)
+        };
+        let next = Arc::new(next);
         let last = self.snapshots.borrow().clone();
         if last.membership.index != next.membership.index {
             log_changes(&last.membership, &next.membership);
@@ -143,11 +155,18 @@ fn snapshot(
         discovery: discovery.clone(),
         server,
         counters: machine.counters(),
+        budgets: Vec::new(),
         encryption: machine.secrecy(),
         joined: machine.gossip().joined(),
         leaving: leave_by.is_some(),
         taken: now,
     }
+}
+
+fn dials(DialUse { in_flight, waiting, given_up }: DialUse) -> Vec<Use> {
+    let (most, waits) = (DialUse::MAX_IN_FLIGHT, DialUse::MAX_WAITING);
+    let under_way = Use { name: "dials", used: in_flight, limit: most, refused: 0 };
+    vec![under_way, Use { name: "dials_waiting", used: waiting, limit: waits, refused: given_up }]
 }
 
 /// Logs the decision for the server: a wait once for each kind of reason, not for each count in it.

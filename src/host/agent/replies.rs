@@ -31,6 +31,11 @@ impl Replies {
         self.joins.insert(join, reply);
     }
 
+    /// Number of requests to join that wait for their end.
+    pub(super) fn joins(&self) -> usize {
+        self.joins.len()
+    }
+
     pub(super) fn await_keys(&mut self, asked: KeysId, reply: oneshot::Sender<Option<Vec<MemberKeys>>>) {
         self.keys.insert(asked, reply);
     }

@@ -80,17 +80,23 @@ impl StateError {
 
 /// The remedy if the system refuses.
 fn remedy(error: &io::Error) -> &'static str {
+    let is = |errnos: &[Errno]| errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         "make room there"
     } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
         "find out why it is mounted read-only, and mount it for writing"
-    } else if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+    } else if is(&[Errno::IO]) {
         "look at the disk"
-    } else if [Errno::MFILE, Errno::NFILE]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-    {
+    } else if is(&[Errno::MFILE, Errno::NFILE]) {
         "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    } else if is(&[Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP]) {
+        "that file system has no locks, as NFS without its lock service: put the directory on a local disk, or mount it with locks"
+    } else if is(&[Errno::INVAL]) {
+        "that file system does not keep what is written to it, as some shared folders, CIFS and 9p: put the directory on a local disk"
+    } else if is(&[Errno::STALE, Errno::TIMEDOUT, Errno::NOTCONN, Errno::HOSTDOWN]) {
+        "look at the server of that network disk"
+    } else if is(&[Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG]) {
+        "something that is no directory stands in its way: name another one"
     } else {
         "give the agent's user a directory it may write to"
     }

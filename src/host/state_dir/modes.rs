@@ -64,6 +64,7 @@ fn set(path: &Path, mode: u32) -> Result<(), StateError> {
 
 /// True for the lock, a record, one being written, and the directory that a fresh file system has.
 fn is_ours(name: &OsStr) -> bool {
-    let record = matches!(Path::new(name).extension().and_then(OsStr::to_str), Some("json" | "new"));
+    let record =
+        matches!(Path::new(name).extension().and_then(OsStr::to_str), Some("json" | "new" | "chronik-agent"));
     record || name == "lock" || name == "lost+found"
 }

@@ -159,6 +159,23 @@ impl Probes {
         }
     }
 
+    /// Target, number and time of the probe under way, if it is still without an answer.
+    pub(super) fn open(&self) -> Option<(Peer, u8, Instant)> {
+        let probe = self.current.as_ref().filter(|probe| probe.answered.is_none())?;
+        Some((probe.target, probe.number, probe.sent))
+    }
+
+    /// The member that the probe under way has reached.
+    pub(super) fn reached(&self) -> Option<NodeId> {
+        let probe = self.current.as_ref().filter(|probe| probe.answered.is_some())?;
+        Some(probe.target.id)
+    }
+
+    /// Takes note that nothing reaches a member.
+    pub(super) fn note_unreached(&mut self, id: NodeId) {
+        self.ways.entry(id).or_default().reach = None;
+    }
+
     /// The ping to `target`, if it is still without an answer.
     pub(super) fn unanswered(&self, target: &Peer) -> Option<&Bytes> {
         let probe = self.current.as_ref()?;

@@ -2,6 +2,16 @@
 
 use std::time::Instant;
 
+use crate::gossip::peer::Peer;
+
+/// Direct contact with a node.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gossip) struct Heard {
+    pub(in crate::gossip) at: Instant,
+    /// Life in which it spoke.
+    pub(in crate::gossip) life: Peer,
+}
+
 /// State of one life of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gossip) enum Life {
