@@ -22,9 +22,9 @@ enum Row {
     Shows,
 }
 
-const ETCD_GROWS: &str = include_str!("parts/etcd_grows.rs");
-const JUDGE: &str = include_str!("../src/core/admission/tests.rs");
 const ETCD_SERVER: &str = include_str!("parts/etcd_server.rs");
+const ETCD_GROWS: &str = include_str!("parts/etcd_grows.rs");
+const ADMISSION: &str = include_str!("../src/core/admission/tests.rs");
 const REMEDIES: &str = include_str!("remedies.rs");
 const FOUNDING_API: &str = include_str!("founding_api.rs");
 const MACHINE: &str = include_str!("../src/core/bootstrap/tests.rs");
@@ -35,22 +35,22 @@ fn rows() -> Vec<(&'static str, Row)> {
     use Row::{Here, Shows, There};
     let members = || Here("ids_and_names_are_those_that_the_named_command_lists");
     let keys = || Here("keys_are_those_that_the_named_commands_make_and_list");
-    let words = || Here("clusters_and_agents_of_which_nothing_is_known_are_listed_by_the_named_command");
-    let judged = |test| There(JUDGE, test);
-    let admitted = || There(ETCD_GROWS, "without_a_group_key_nobody_is_admitted_by_himself");
-    let replaces = || {
+    let added = || There(ETCD_GROWS, "without_a_group_key_nobody_is_admitted_by_himself");
+    let recovered = || There(ETCD_GROWS, "a_lost_majority_is_recovered_by_one_command_and_grows_again");
+    let replaced = || {
         There(
             ETCD_GROWS,
             "a_joiner_that_waits_for_a_voter_that_is_down_replaces_it_by_the_command_of_the_message",
         )
     };
+    let judged = || There(ADMISSION, "a_refusal_says_why_and_what_to_do");
+    let words = || Here("clusters_and_agents_of_which_nothing_is_known_are_listed_by_the_named_command");
     vec![
         ("--require-encryption needs --encrypt-key-file", keys()),
         ("{error}; `chronik-agent members` lists the ids", members()),
         ("a UUID as `chronik-agent members` prints it", members()),
         ("with the ids that `chronik-agent members` lists", members()),
         ("no member is called {node:?}", members()),
-        ("several agents are called {node:?}", members()),
         ("no node {0} is known here", members()),
         ("no agent {unknown} is known", members()),
         ("no server {0} is known", members()),
@@ -114,41 +114,29 @@ fn rows() -> Vec<(&'static str, Row)> {
         ("in which nodes had no keys", There(REMEDIES, "old_record_ends_by_a_reset")),
         ("the key of this agent was copied", There(REMEDIES, "key_was_copied_ends_by_a_reset")),
         ("too many overrides are known", There(MACHINE, "overrides_without_end_are_refused_until_a_reset")),
-        (
-            "so that no majority is lost: give a dead voter's place to another",
-            There(ETCD_GROWS, "a_founder_that_lost_its_disk_votes_again_by_one_command"),
-        ),
-        (
-            "through `chronik-agent exec` now, and stop it first if it runs",
-            There(ETCD_GROWS, "a_lost_majority_is_recovered_by_one_command_and_grows_again"),
-        ),
-        // What no server here brings about, the tests of the judge of admission do.
-        ("or replace it with `chronik-agent voters replace {voter}`", replaces()),
-        ("or attest it with PUT /v1/server before it asks", judged("who_may_not_be_admitted_is_told_why")),
-        ("or admit this one with `chronik-agent voters add NODE`", admitted()),
-        ("say `chronik-agent voters add NODE`, and start the server at once", admitted()),
-        (
-            "if they are lost for good, `chronik-agent voters recover`",
-            There(ETCD_GROWS, "a_lost_majority_is_recovered_by_one_command_and_grows_again"),
-        ),
-        ("or announce another address", judged("an_address_changes_where_the_others_are_a_majority")),
-        (
-            "or remove it with `chronik-agent voters remove {member}`",
-            judged("who_may_not_be_admitted_is_told_why"),
-        ),
-        ("no agent {0} is known here: see", Shows),
-        ("member {0} is not on the server's list: see", Shows),
-        ("then say `chronik-agent voters add NODE`", admitted()),
-        ("{0} has no vote to replace", judged("a_refusal_says_why_and_what_to_do")),
-        ("say `chronik-agent voters add {name}` after this step", admitted()),
-        ("no agent or member is called {node:?}", members()),
-        ("name it as `chronik-agent members` does", members()),
-        ("no cluster is established here: see", Shows),
+        ("no cluster is established here: see", recovered()),
+        ("leads, so that no majority is lost", recovered()),
+        ("keep the one that has applied most", recovered()),
+        ("now, and stop it first if it runs", recovered()),
+        ("start the others; if they are lost for good", recovered()),
+        ("start {voter}, or replace it with", replaced()),
+        ("replace that with `chronik-agent voters replace {member}`", replaced()),
+        ("several agents are called {node:?}", added()),
+        ("no agent or member is called {node:?}", added()),
+        ("admit this one with `chronik-agent voters add NODE`", added()),
+        ("then say `chronik-agent voters add NODE`", added()),
+        ("say `chronik-agent voters add NODE`, and start the server at once", added()),
+        ("no group key is set, so say `chronik-agent voters add {name}`", added()),
+        ("the name is longer than any that a node has", added()),
+        ("start it through `chronik-agent exec`, or attest it", added()),
+        ("or remove it with `chronik-agent voters remove {member}`", judged()),
+        ("no agent {0} is known here", judged()),
+        ("is not on the server's list: see", judged()),
+        ("has no vote to replace: remove it with", judged()),
+        ("what was begun goes on", Shows),
         ("its server does not answer: see", Shows),
         ("it does not vote: see", Shows),
-        ("what was begun goes on: `chronik-agent voters`", Shows),
-        ("keep the one that has applied most", Shows),
-        ("does not prove that it is of the cluster that is known here", Shows),
+        ("is of the cluster that is known here: see", Shows),
         ("number {number} of `chronik-agent discovery`", Shows),
         ("both claim this name: `chronik-agent bootstrap` says more", Shows),
         ("compare `chronik-agent info` on both", Shows),

@@ -133,8 +133,8 @@ async fn carry_out(verb: &str, args: WishArgs, output: &mut Output<'_>) -> Resul
     let client = args.at.client()?;
     let (until, led_by) = (now() + args.timeout, now() + LED_WITHIN);
     let mut wish = Wish { client: &client, verb, node: args.node };
-    let mut is_allowed = args.yes;
     let mut said = String::new();
+    // Set once the plan was said, and agreed to.
     let mut has_begun = false;
     loop {
         let asked = wish.say(None).await;
@@ -159,7 +159,7 @@ async fn carry_out(verb: &str, args: WishArgs, output: &mut Output<'_>) -> Resul
             (VerdictName::Plan, Some(ticket)) => {
                 if !has_begun {
                     writeln!(output.err, "{}", answer.text)?;
-                    if !std::mem::replace(&mut is_allowed, true) && !is_agreed(false, output)? {
+                    if !is_agreed(args.yes, output)? {
                         return Ok(Outcome::Failed);
                     }
                     has_begun = true;
@@ -177,7 +177,6 @@ async fn carry_out(verb: &str, args: WishArgs, output: &mut Output<'_>) -> Resul
                 }
             }
             (VerdictName::Plan | VerdictName::Made | VerdictName::Waits, _) => {
-                has_begun = true;
                 if said != answer.text {
                     writeln!(output.err, "waiting: {}", answer.text)?;
                     said = answer.text;

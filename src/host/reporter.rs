@@ -27,6 +27,7 @@ pub(crate) use self::{
 use crate::{
     bootstrap::{Cluster, ClusterId, EstablishedReport, ServerReport},
     choice::Choice as _,
+    council::{Granted, Verdict},
     handle::{Handle, NotDone, Stopped},
     node::{ClusterName, Endpoints},
     servers::{Answer, AskError, Belonging, Driver, Fault, Leader, Seen},
@@ -285,27 +286,27 @@ impl Reporter {
         !cluster.established || !is_told
     }
 
-    /// A fresh answer and the cluster, if this agent stands beside the leader of a cluster that is known here.
-    async fn ready(&self) -> Result<(Answer, Cluster), String> {
+    /// A fresh answer and the cluster, if this agent stands beside the leader of a cluster that is known here; else the
+    /// answer to a wish.
+    async fn ready(&self) -> Result<(Answer, Cluster), Granted> {
+        let (waits, refused) = (Granted::of(Verdict::Waits), Granted::of(Verdict::Refused));
         let kind = self.driver.kind().word();
-        let answer = self.ask().await.map_err(|error| format!("{kind} at {error}"))?;
+        let answer = self.ask().await.map_err(|error| waits(format!("{kind} at {error}")))?;
         let snapshot = self.handle.snapshot();
         if let Some(trouble) = self.stranger(&answer, &snapshot) {
-            return Err(trouble);
+            return Err(refused(trouble));
         }
         if answer.leader.as_ref() != Some(&answer.identity.member) {
-            return Err(
-                "the server beside this agent does not lead any more: ask again in a moment".to_owned()
-            );
+            return Err(waits("the server that led does not lead any more".to_owned()));
         }
         let cluster = snapshot.founding.cluster.clone();
         let belonging = Belonging::of(&*self.driver, &self.name, &answer.identity, cluster.as_ref());
         match (belonging, cluster) {
             (Belonging::Same(_), Some(cluster)) => Ok((answer, cluster)),
-            _ => Err(format!(
+            _ => Err(refused(format!(
                 "{kind} at {} does not prove that it is of the cluster that is known here: see `chronik-agent self`",
                 self.driver.place()
-            )),
+            ))),
         }
     }
 

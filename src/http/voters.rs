@@ -103,12 +103,13 @@ fn recoverable(api: &Api, snapshot: &Snapshot, request: &RecoverRequest) -> Resu
     let runs = |voter: &&Voter| {
         let member = voter.id.and_then(|id| snapshot.membership.members.get(&id));
         member.is_some_and(|member| {
-            member.id != me.id && member.status.is_active() && member.founding.server_up == Some(true)
+            member.id != me.id && member.status.is_active() && member.founding.server_up != Some(false)
         })
     };
     if let Some(other) = cluster.voters.iter().find(runs) {
         return Err(format!(
-            "the server of {other} runs: stop it first, since it would go on with the members of before"
+            "the agent of {other} lives and does not say that its server is silent: stop that server first, since it would go on with the \
+             members of before"
         ));
     }
     if request.i_will_lose_data {

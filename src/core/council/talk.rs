@@ -178,6 +178,13 @@ pub struct Granted {
     pub newcomer: Option<String>,
 }
 
+impl Granted {
+    /// An answer of this kind.
+    pub fn of(verdict: Verdict) -> impl Fn(String) -> Self {
+        move |text| Self { verdict, text, newcomer: None }
+    }
+}
+
 /// The kind of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]

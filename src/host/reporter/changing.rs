@@ -186,17 +186,17 @@ impl Changing {
     pub(super) async fn grant(
         &mut self,
         wished: Wished,
-        ready: Result<(Answer, Cluster), String>,
+        ready: Result<(Answer, Cluster), Granted>,
     ) -> Result<(), Stopped> {
-        let refused = |text: String| Granted { verdict: Verdict::Refused, text, newcomer: None };
+        let refused = Granted::of(Verdict::Refused);
         let ability = self.driver.ability().ok_or_else(|| {
             let kind = self.driver.kind().word();
-            format!(
+            refused(format!(
                 "nothing here can change the members of {kind}: put `admit` and `remove` beside `members`"
-            )
+            ))
         });
         let granted = match ability.and_then(|ability| Ok((ability, ready?))) {
-            Err(text) => refused(text),
+            Err(granted) => granted,
             Ok((ability, (answer, cluster))) => {
                 let look = self.sight(ability, &answer, &cluster, true).await?;
                 let wish = (wished.verb, wished.node.as_str());
