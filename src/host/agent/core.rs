@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -32,7 +32,7 @@ use crate::{
     signing::NodeKey,
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
-    transport::{self, Budgets, Datagrams, Dialled, Request},
+    transport::{self, Budgets, Datagrams, Dialled, Frame, Request},
     watchdog::Pulse,
     wire::{KeyChange, Keyring, MAX_DATAGRAM},
 };
@@ -44,7 +44,7 @@ const MAX_JOINS: usize = 16;
 /// Answer to one more.
 const TOO_MANY_JOINS: &str =
     "not dialled: too many requests to join are under way; ask again in a few seconds";
-/// Time for the frames that wait in one turn, and for the requests of the API; a state of thousands of members takes a part of it.
+/// Time for the frames and requests that wait in one turn; a state of thousands of members takes a part of it.
 const FRAMES_A_TURN: Duration = Duration::from_millis(50);
 /// Time allowed for the goodbye; the rest of a graceful stop is for the API to finish its answers.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
@@ -231,15 +231,16 @@ impl Core {
                     return;
                 }
                 let began = Took::begin();
-                let answer = self.machine.handle_request(from, &frame, now);
+                let answer = self.machine.handle_request(from, &frame.whole(), now);
                 self.tolls.charge(from.ip(), began, now);
-                drop((frame, held));
+                drop(held);
                 // Like a datagram, the answer may depend on something that has to be on disk first.
                 if let Some(answer) = answer.and_then(|frame| self.budgets.answer(from.ip(), frame)) {
                     self.replies.await_turn(reply, answer);
                 }
             }
             Wake::Dialled(Dialled { exchange, answer, held }) => {
+                let answer = answer.map(Frame::whole);
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
                 drop(held);
             }
@@ -305,14 +306,7 @@ impl Core {
                 Some(asked) => self.replies.await_keys(asked, reply),
                 None => self.replies.await_turn(reply, None),
             },
-            Command::Join { addrs, reply } if self.replies.joins() >= MAX_JOINS => {
-                let refuse = |addr| JoinOutcome { addr, error: Some(TOO_MANY_JOINS.to_owned()) };
-                self.replies.await_turn(reply, addrs.into_iter().map(refuse).collect());
-            }
-            Command::Join { addrs, reply } => {
-                let join = self.machine.join(addrs, now);
-                self.replies.await_join(join, reply);
-            }
+            Command::Join { addrs, reply } => self.join(addrs, reply, now),
             Command::Attest { report, reply } => {
                 self.machine.server_attests(report, now);
                 self.replies.await_disk(reply, Ok(()));
@@ -363,6 +357,15 @@ impl Core {
         }
     }
 
+    fn join(&mut self, addrs: Vec<SocketAddr>, reply: oneshot::Sender<Vec<JoinOutcome>>, now: Instant) {
+        if self.replies.joins() >= MAX_JOINS {
+            let refuse = |addr| JoinOutcome { addr, error: Some(TOO_MANY_JOINS.to_owned()) };
+            return self.replies.await_turn(reply, addrs.into_iter().map(refuse).collect());
+        }
+        let join = self.machine.join(addrs, now);
+        self.replies.await_join(join, reply);
+    }
+
     fn reset(&mut self, data_loss: DataLoss, reply: Reply<NodeId, ResetRefused>) {
         match self.machine.bootstrap().reset((self.new_key)(), data_loss) {
             Ok(founding) => self.saving.start_over(NodeRecord { epoch: self.about.epoch, founding }, reply),
@@ -382,9 +385,7 @@ impl Core {
 
     fn leave(&mut self, now: Instant) {
         if self.leaving.by.is_none() {
-            if !self.leaving.moves {
-                tracing::info!("saying goodbye");
-            }
+            tracing::info!("saying goodbye");
             self.leaving.by = Some(now + GOODBYE_WITHIN);
             self.publisher.refresh(now);
             self.machine.leave(now);
