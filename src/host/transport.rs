@@ -142,13 +142,25 @@ fn enlarge_buffer(udp: &UdpSocket) {
     }
 }
 
+/// A frame as it came, in pieces: many long ones wait in pieces of one size, which leave no holes in memory, and one at a time is
+/// put together.
+#[derive(Debug, Default)]
+pub struct Frame(Vec<Vec<u8>>);
+
+impl Frame {
+    /// The whole of it.
+    pub fn whole(mut self) -> Vec<u8> {
+        if self.0.len() == 1 { self.0.pop().unwrap_or_default() } else { self.0.concat() }
+    }
+}
+
 /// A frame that came over a stream of another agent, and the way back for its answer.
 #[derive(Debug)]
 pub struct Request {
     /// The other end of the stream.
     pub from: SocketAddr,
     /// The frame.
-    pub frame: Bytes,
+    pub frame: Frame,
     /// Takes the answer; dropped if there is none.
     pub reply: oneshot::Sender<Answer>,
     /// Memory that the frame takes until it is handled.
@@ -168,7 +180,7 @@ pub struct Dialled {
     /// The dial.
     pub exchange: ExchangeId,
     /// The frame, or the reason for which there is none.
-    pub answer: Result<Bytes, NoAnswer>,
+    pub answer: Result<Frame, NoAnswer>,
     /// Memory that the frame takes until it is handled.
     pub(crate) held: Option<Held>,
 }
@@ -246,7 +258,7 @@ async fn answer(mut stream: TcpStream, from: SocketAddr, requests: mpsc::Sender<
         Err(error) => {
             tracing::debug!(%from, %error, "no frame");
             // An empty frame is refused, and counted with all that is not ours.
-            (Bytes::new(), None)
+            (Frame::default(), None)
         }
     };
     let (reply, answered) = oneshot::channel();
@@ -324,34 +336,30 @@ async fn read_frame(
     length: usize,
     from: IpAddr,
     budget: &Arc<Budget>,
-) -> io::Result<(Bytes, Option<Held>)> {
+) -> io::Result<(Frame, Option<Held>)> {
     if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
     }
     let mut held: Option<Held> = None;
-    let mut frame = Vec::new();
-    while frame.len() < length {
-        let piece = if frame.is_empty() { FREE } else { PIECE }.min(length - frame.len());
-        if !frame.is_empty() {
+    let (mut pieces, mut left) = (Vec::new(), length);
+    while left > 0 {
+        let size = if pieces.is_empty() { FREE } else { PIECE }.min(left);
+        if !pieces.is_empty() {
             let taken = match &mut held {
-                Some(held) => held.grow(from, piece),
-                None => budget.take(from, piece).map(|taken| held = Some(taken)),
+                Some(held) => held.grow(from, size),
+                None => budget.take(from, size).map(|taken| held = Some(taken)),
             };
             taken.map_err(|short| io::Error::other(format!("no memory for it: {short:?}")))?;
         }
-        // The pages of it come with the bytes. To grow in small steps would leave holes behind.
-        frame.reserve_exact(if held.is_some() { length - frame.len() } else { piece });
-        let before = frame.len();
-        let mut part = (&mut *stream).take(piece as u64);
-        let read = part.read_to_end(&mut frame);
+        let mut piece = vec![0; size];
+        let read = stream.read_exact(&mut piece);
         if held.is_some() {
             timeout(PIECE_WITHIN, read).await??
         } else {
             read.await?
         };
-        if frame.len() < before + piece {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        pieces.push(piece);
+        left -= size;
     }
-    Ok((frame.into(), held))
+    Ok((Frame(pieces), held))
 }

@@ -35,14 +35,14 @@ use crate::{
     signing::NodeKey,
     snapshot::{About, ProviderReport, Snapshot},
     state_dir::StateDir,
-    transport::{self, Budgets, Datagrams, Dialled, Request},
+    transport::{self, Budgets, Datagrams, Dialled, Frame, Request},
     watchdog::Pulse,
     wire::{KeyChange, Keyring, MAX_DATAGRAM},
 };
 
 /// Most datagrams taken in before the timers get their turn; more than a socket's buffer holds after a pause.
 const DATAGRAMS_A_TURN: usize = 2_048;
-/// Time for the frames that wait in one turn, and for the requests of the API; a state of thousands of members takes a part of it.
+/// Time for the frames and requests that wait in one turn; a state of thousands of members takes a part of it.
 const FRAMES_A_TURN: Duration = Duration::from_millis(50);
 /// Time allowed for the goodbye; the rest of a graceful stop is for the API to finish its answers.
 const GOODBYE_WITHIN: Duration = LEAVE_WITHIN.saturating_sub(Duration::from_millis(1_500));
@@ -244,15 +244,16 @@ impl Core {
                     return;
                 }
                 let began = Took::begin();
-                let answer = self.machine.handle_request(from, &frame, now);
+                let answer = self.machine.handle_request(from, &frame.whole(), now);
                 self.tolls.charge(from.ip(), began, now);
-                drop((frame, held));
+                drop(held);
                 // Like a datagram, the answer may depend on something that has to be on disk first.
                 if let Some(answer) = answer.and_then(|frame| self.budgets.answer(from.ip(), frame)) {
                     self.replies.await_turn(reply, answer);
                 }
             }
             Wake::Dialled(Dialled { exchange, answer, held }) => {
+                let answer = answer.map(Frame::whole);
                 self.machine.handle_reply(exchange, answer.as_deref().map_err(Clone::clone), now);
                 drop(held);
             }
@@ -315,9 +316,7 @@ impl Core {
 
     fn leave(&mut self, now: Instant) {
         if self.leaving.by.is_none() {
-            if !self.leaving.moves {
-                tracing::info!("saying goodbye");
-            }
+            tracing::info!("saying goodbye");
             self.leaving.by = Some(now + GOODBYE_WITHIN);
             self.publisher.refresh(now);
             self.machine.leave(now);
