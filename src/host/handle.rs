@@ -1,6 +1,7 @@
 //! The client's end of the running agent, inside this process: the latest snapshot, and a way to send requests.
 
 mod council;
+mod members;
 mod not_done;
 
 use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc};
