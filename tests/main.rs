@@ -18,7 +18,10 @@ mod convergence;
 mod coordinates;
 #[cfg(any(feature = "aws", feature = "dns"))]
 #[path = "../providers/tests/daemon.rs"]
-#[cfg_attr(not(feature = "dns"), expect(dead_code, reason = "only name servers are told which port to take"))]
+#[expect(
+    dead_code,
+    reason = "the providers' own tests have a network for it, and tell name servers which port to take"
+)]
 mod daemon;
 mod deploy;
 mod detection;

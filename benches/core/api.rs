@@ -83,6 +83,7 @@ fn snapshot(
             remarks: vec![],
             certificate: None,
             offers: vec![],
+            vouched: [].into(),
             holders: [].into(),
             admits: None,
         }),

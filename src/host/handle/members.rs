@@ -1,4 +1,4 @@
-//! What callers ask about the members of the servers.
+//! Requests of callers about the members of the servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
