@@ -135,7 +135,9 @@ impl Partition {
             (false, true) => Majority::Perhaps,
             (false, false) => Majority::No,
         };
-        Standing { majority, heard: u32::try_from(certain.len()).unwrap_or(u32::MAX) }
+        // Nor does it speak for those that it has heard of since: they are of the other side.
+        let heard = if self.judged_alone { 1 } else { certain.len() };
+        Standing { majority, heard: u32::try_from(heard).unwrap_or(u32::MAX) }
     }
 
     /// Resolves a healed partition: if this node or the sender of `theirs` holds the other for failed, the lighter side
@@ -220,7 +222,7 @@ mod tests {
     use rand::SeedableRng as _;
 
     use crate::gossip::{
-        Gossip,
+        Gossip, Timing,
         fixture::{View, peer},
         tests::{acquainted, start, talk},
     };
@@ -273,6 +275,8 @@ mod tests {
         let (a, mut b) = three(now);
         apply(&mut b, Member::down(*a.me()), now);
         b.parts.partition.note_verdict(Judge::CutOff);
+        let heard = b.parts.partition.standing(b.me(), &b.parts.roster, Timing::LAN.deaf_after()).heard;
+        assert_eq!(heard, 1, "the third that it has heard is of the other side");
         assert_eq!(meet(a, b, now), (0, 1));
     }
 
