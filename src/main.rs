@@ -70,7 +70,7 @@ fn run_agent(options: Options) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format_args!("cannot start the runtime: {error}"), 1),
     };
-    let ended = runtime.block_on(agent::run(config));
+    let ended = runtime.block_on(agent::run(config, &log));
     // A look at a name server that does not answer, or at a disk, cannot be called back, and nobody waits for it any more.
     runtime.shutdown_background();
     let code = match ended {

@@ -38,6 +38,7 @@ use crate::{
     gossip::{self, Gossip, Peer, Settings},
     handle::Handle,
     http,
+    log::Log,
     machine::Machine,
     node::{Endpoints, Epoch},
     reporter::{Reporter, Wished},
@@ -57,16 +58,16 @@ use crate::{
 /// Length of each queue between the tasks; a full one makes its sender wait.
 const QUEUE: usize = 256;
 
-/// Runs an agent until SIGTERM, SIGINT or a `leave`.
+/// Runs an agent until SIGTERM, SIGINT or a `leave`; if it hangs, it ends the program with a last line in `log`.
 ///
 /// # Errors
 /// The agent cannot start, or a second signal cuts its goodbye short.
-pub async fn run(config: Config) -> Result<(), AgentError> {
+pub async fn run(config: Config, log: &Log) -> Result<(), AgentError> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
     let config = Arc::new(config);
     loop {
-        match Box::pin(run_life(config.clone(), &mut signals)).await? {
+        match Box::pin(run_life(config.clone(), log, &mut signals)).await? {
             Ended::Left => return Ok(()),
             Ended::StartOver => tracing::info!("starting over as a new node"),
             Ended::Moved => tracing::info!("starting anew at the address that this host has now"),
@@ -74,12 +75,12 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     }
 }
 
-async fn run_life(config: Arc<Config>, signals: &mut Signals) -> Result<Ended, AgentError> {
+async fn run_life(config: Arc<Config>, log: &Log, signals: &mut Signals) -> Result<Ended, AgentError> {
     let mut agent = Agent::bind(config.clone()).await?;
     let handle = agent.handle();
     let at = handle.snapshot().about.advertised;
     agent.core.tell(ServiceManager::of_this_process());
-    watchdog::watch(agent.core.pulse())?;
+    watchdog::watch(agent.core.pulse(), log.clone())?;
     let (stop, stopping) = watch::channel(false);
     let running = agent.run(async move {
         let mut stopping = stopping;

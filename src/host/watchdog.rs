@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use crate::log::Log;
+
 /// Interval of the looks: the task beats once a second at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Number of looks without a beat after which the task stands still: less than the 10 s after which the systemd unit loses
@@ -68,15 +70,15 @@ impl Watcher {
     }
 }
 
-/// Starts a thread that ends the program if `pulse` stops. For a program of its own, not for an agent inside another.
+/// Starts a thread that ends the program if `pulse` stops, with a last line in `log`. For a program of its own, not for an agent inside another.
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(crate) fn watch(pulse: &Pulse) -> io::Result<()> {
+pub(crate) fn watch(pulse: &Pulse, log: Log) -> io::Result<()> {
     let pulse = Arc::downgrade(&pulse.0);
     thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
         if await_end(&pulse) == End::StandsStill {
-            give_up();
+            give_up(log);
         }
     })?;
     Ok(())
@@ -96,13 +98,15 @@ fn await_end(pulse: &Weak<AtomicU64>) -> End {
     }
 }
 
-fn give_up() {
+fn give_up(log: Log) {
     let (logged, wait) = mpsc::sync_channel(1);
     let last_words = move || {
         tracing::error!(
             "the agent's task has stood still for {LOOKS} s, on a disk that does not answer perhaps: ending, to be \
              started anew"
         );
+        // The line is another thread's to write, which ends with the program.
+        log.flush();
         logged.send(()).ok();
     };
     // Without a thread there are no last words.
