@@ -96,7 +96,7 @@ pub(crate) fn besiege(seconds: u64, keys: Keys) -> Vec<Row> {
         scope.spawn(|| attacks::slow_readers(first));
         watch(&agents, until)
     });
-    // Whoever was called failed meanwhile is in a log, though it may have been seen by nobody.
+    // A verdict that fell meanwhile is in a log, though it may have been seen by nobody.
     let names: Vec<_> = (0..AGENTS).map(|number| format!("name=n{number} ")).collect();
     let is_verdict =
         |line: &str| line.contains(" status=failed") && names.iter().any(|name| line.contains(name));

@@ -192,7 +192,7 @@ fn target(label: &str) -> Vec<u8> {
     target_at(label, 7946)
 }
 
-/// The same at another port.
+/// An SRV record for `LABEL.bad.test` at this port.
 fn target_at(label: &str, port: u16) -> Vec<u8> {
     let mut data = [0, 0, port].map(u16::to_be_bytes).concat();
     for label in [label, "bad", "test"] {

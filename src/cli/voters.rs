@@ -140,7 +140,7 @@ async fn carry_out(verb: &str, args: WishArgs, output: &mut Output<'_>) -> Resul
         let asked = wish.say(None).await;
         let answer = match asked {
             Ok(answer) => answer,
-            // What is under way may be in the way of the next step: a new leader, or members that have just connected.
+            // A change under way may stand against the next step: a new leader, or members that have just connected.
             Err(error) if has_begun && now() < until && is_passing(&error) => {
                 tokio::time::sleep(EVERY).await;
                 continue;

@@ -31,8 +31,8 @@ pub use self::{
 };
 use crate::{
     bootstrap::{
-        self, Bootstrap, Decision, Doubt, ForgetRefused, LastLife, Message, NodeRecord, Outgoing, Reason,
-        ServerId, ServerReport, Status,
+        self, Bootstrap, Certificate, Decision, Doubt, ForgetRefused, LastLife, Message, NodeRecord,
+        Outgoing, Reason, Server, ServerId, ServerReport, Status,
     },
     council::{Council, Taken},
     counters::Counters,
@@ -85,31 +85,19 @@ impl Machine {
         gossip: Gossip,
         founding: bootstrap::Config,
         record: NodeRecord,
-        rng: StdRng,
+        mut rng: StdRng,
         now: Instant,
     ) -> Self {
         let expect =
             founding.terms.as_ref().and_then(|terms| NonZeroU16::new(u16::try_from(terms.expect()).ok()?));
         let named = founding.terms.as_ref().and_then(bootstrap::Terms::named_digest);
         let NodeRecord { epoch, founding: record } = record;
-        let mut rng = rng;
         let council = Council::new(StdRng::from_rng(&mut rng));
         let bootstrap = Bootstrap::new(founding, record, now, rng);
         let membership = gossip.membership();
         let quorum = Quorum { index: 1, ..Quorum::forming(&membership, expect) };
-        let founding = Status {
-            index: 1,
-            decision: bootstrap.decision().clone(),
-            cluster: bootstrap.cluster().cloned(),
-            certificate: bootstrap.certificate().cloned().map(Arc::new),
-            server: None,
-            fault: bootstrap.fault().cloned(),
-            remarks: bootstrap.remarks().to_vec(),
-            offers: bootstrap.offers(),
-            vouched: bootstrap.vouched(),
-            holders: bootstrap.holders().clone(),
-            admits: bootstrap.admits(),
-        };
+        let certificate = bootstrap.certificate().cloned().map(Arc::new);
+        let founding = Status { index: 1, ..Self::status(&bootstrap, None, certificate) };
         let mut machine = Self {
             gossip,
             bootstrap,
@@ -130,6 +118,27 @@ impl Machine {
         };
         machine.finish_input(now);
         machine
+    }
+
+    /// The founding as readers see it, without an index.
+    fn status(
+        bootstrap: &Bootstrap,
+        server: Option<Server>,
+        certificate: Option<Arc<Certificate>>,
+    ) -> Status {
+        Status {
+            index: 0,
+            decision: bootstrap.decision().clone(),
+            cluster: bootstrap.cluster().cloned(),
+            certificate,
+            server,
+            fault: bootstrap.fault().cloned(),
+            remarks: bootstrap.remarks().to_vec(),
+            offers: bootstrap.offers(),
+            vouched: bootstrap.vouched(),
+            holders: bootstrap.holders().clone(),
+            admits: bootstrap.admits(),
+        }
     }
 
     /// Takes in one datagram.
@@ -395,13 +404,6 @@ impl Machine {
     /// The members.
     pub fn membership(&self) -> &Membership {
         &self.membership
-    }
-
-    /// Brings time and way of the last contact with each member up to date, in a membership that is otherwise unchanged.
-    pub fn refresh_contact(&mut self) {
-        for member in self.membership.members.values_mut() {
-            self.gossip.refresh_contact(member);
-        }
     }
 
     /// The quorum among them.

@@ -311,21 +311,19 @@ fn start_of_life(state: &StateDir, started: Clock) -> Result<Start, StateError> 
     };
     let former = known.as_ref().map(|known| known.epoch);
     let epoch = Epoch::next(former, unix_ms);
-    let founding = known.map(|known| at_home(state, known.founding));
+    let place = state.place();
+    let mut founding = known.map(|known| known.founding);
+    if let Some(renewed) = founding.as_ref().filter(|_| place.has_moved()).and_then(|it| it.afresh(new_key()))
+    {
+        // Two copies of a directory, such as that in an image of a host, would meet as one.
+        tracing::info!("the state directory was copied; this is a new node");
+        founding = Some(renewed);
+    }
     let founding = founding.unwrap_or_else(|| FoundingRecord::blank(new_key()));
     let node = NodeRecord { epoch, founding };
     state.keep_node(&node)?;
-    state.settle();
+    state.settle(place);
     Ok(Start { node, former, fault: None })
-}
-
-/// A record as this machine may use it: one that came with a copied directory, such as an image of a host, and that nobody misses
-/// makes a new node, so that two copies never meet as one.
-fn at_home(state: &StateDir, record: FoundingRecord) -> FoundingRecord {
-    let renewed = if state.is_at_home() { None } else { record.afresh(new_key()) };
-    renewed
-        .inspect(|_| tracing::info!("the state directory was copied; this is a new node"))
-        .unwrap_or(record)
 }
 
 /// The facts about this start, which the log is told, too.

@@ -8,14 +8,12 @@ use std::{
 
 use chronik_providers::{Cadence, Discover, DiscoverError, FailureKind, Seeds};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 use crate::{
     backoff::Backoff,
     handle::Handle,
+    shutdown::Hangups,
     snapshot::{ProviderReport, Snapshot},
 };
 
@@ -100,7 +98,7 @@ impl Source {
 
     /// Asks, tells the agent, waits, and asks again, at once on SIGHUP, until the agent is gone.
     pub async fn run(mut self, handle: Handle, updates: mpsc::Sender<Update>) {
-        let mut hangups = hangups();
+        let mut hangups = Hangups::catch("providers are asked at their own pace");
         loop {
             let began = now();
             let answer = self.provider.discover().await;
@@ -112,7 +110,7 @@ impl Source {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = hung_up(&mut hangups) => {}
+                () = hangups.next() => {}
                 // Somebody who was content and now is alone asks at once.
                 lost = handle.wait_for(|snapshot| Need::of(snapshot).forming), if !need.forming => {
                     if lost.is_err() {
@@ -217,24 +215,6 @@ impl Source {
                 "the provider fails; the agent goes on with what it knows"
             );
         }
-    }
-}
-
-/// The stream of SIGHUP; `None` if the system refuses it.
-fn hangups() -> Option<Signal> {
-    let caught = signal(SignalKind::hangup());
-    caught
-        .inspect_err(
-            |error| tracing::warn!(%error, "SIGHUP cannot be caught; providers are asked at their own pace"),
-        )
-        .ok()
-}
-
-/// Completes at the next SIGHUP.
-async fn hung_up(hangups: &mut Option<Signal>) {
-    match hangups {
-        Some(hangups) => _ = hangups.recv().await,
-        None => std::future::pending().await,
     }
 }
 

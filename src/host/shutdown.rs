@@ -1,4 +1,4 @@
-//! The signals to stop: the first one asks for a graceful end, the second for an immediate one.
+//! Signals: the first to stop asks for a graceful end, the second for an immediate one; SIGHUP has what is read once be read again.
 
 use std::{io, time::Duration};
 
@@ -47,6 +47,26 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// SIGHUP, for a task that reads something again.
+#[derive(Debug)]
+pub(crate) struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Starts to catch it. If the system refuses, the log says what is left.
+    pub(crate) fn catch(left: &str) -> Self {
+        let caught = signal(SignalKind::hangup());
+        Self(caught.inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be caught; {left}")).ok())
+    }
+
+    /// Completes at the next one.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(hangups) => _ = hangups.recv().await,
+            None => std::future::pending().await,
         }
     }
 }

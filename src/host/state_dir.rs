@@ -24,7 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::error::StateError;
 use self::{
-    home::Home,
+    home::{Home, Place},
     modes::{DIR_MODE, FILE_MODE},
     record::{Unsealed, seal, unseal},
 };
@@ -119,24 +119,24 @@ impl StateDir {
         self.store("peers", &peers)
     }
 
-    /// True unless this directory is known to be a copy of another one, or to have come from another machine.
-    pub fn is_at_home(&self) -> bool {
-        match (self.load::<Home>("home"), Home::of(&self.path)) {
-            (Ok(Some(Unsealed::Present(home))), Ok(here)) => home == here,
-            _ => true,
-        }
+    /// Looks where this directory is, and where it was noted to be.
+    pub(crate) fn place(&self) -> Place {
+        let noted = match self.load("home") {
+            Ok(Some(Unsealed::Present(home))) => Some(home),
+            Ok(Some(Unsealed::Former(_)) | None) | Err(_) => None,
+        };
+        Place { noted, here: Home::of(&self.path) }
     }
 
     /// Notes where this directory is. Without that note nothing is lost but the warning of a copy.
-    pub fn settle(&self) {
-        let noted = Home::of(&self.path).map_err(|error| error.to_string()).and_then(|here| {
-            match self.load::<Home>("home") {
-                Ok(Some(Unsealed::Present(home))) if home == here => Ok(()),
-                // Not synced: one that is torn tells nothing.
-                _ => fs::write(self.file("home"), seal(&here)).map_err(|error| error.to_string()),
-            }
-        });
-        if let Err(error) = noted {
+    pub(crate) fn settle(&self, Place { noted, here }: Place) {
+        let kept = match here {
+            Ok(here) if noted.as_ref() == Some(&here) => Ok(()),
+            // Not synced: one that is torn tells nothing.
+            Ok(here) => fs::write(self.file("home"), seal(&here)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
             tracing::warn!(%error, "a copy of the state directory will not be told from it");
         }
     }

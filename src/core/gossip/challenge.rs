@@ -108,9 +108,7 @@ impl Challenge {
         (nonce, to): ([u8; NONCE_LEN], SocketAddr),
         (life, instance): (Peer, u64),
     ) -> Self {
-        let mut bytes = Vec::new();
-        put_peer(&life, &mut bytes);
-        let (life, dialled) = (bytes.into(), socket_bytes(to).into());
+        let (life, dialled) = (life_bytes(&life).into(), socket_bytes(to).into());
         let unsigned =
             Self { nonce: nonce.into(), instance, dialled, life, seal: Seal::from_bytes(&[0; Seal::LEN]) };
         let seal = key.seal(Domain::Challenge, cluster, &unsigned.content());
@@ -124,9 +122,8 @@ impl Challenge {
 
     /// The life of the process that asks, if it has this node's key.
     pub(super) fn asker(&self, own: &NodeKey, cluster: &ClusterName) -> Option<Peer> {
-        let life = get_peer(&mut self.life.as_slice()).ok()?;
         let signer = self.seal.signer(Domain::Challenge, cluster, &self.content());
-        (signer == Ok(own.id()) && life.id == own.id()).then_some(life)
+        own_life(&self.life, own).filter(|_| signer == Ok(own.id()))
     }
 }
 
@@ -174,8 +171,7 @@ impl Challenges {
 impl Proof {
     /// The answer of a process.
     pub(super) fn sign(key: &NodeKey, cluster: &ClusterName, challenge: &Challenge, twin: &Twin) -> Self {
-        let mut life = Vec::new();
-        put_peer(&twin.life, &mut life);
+        let life = life_bytes(&twin.life);
         let seal = key.seal(Domain::Proof, cluster, &content(challenge, &life, twin));
         Self { life: life.into(), instance: twin.instance, has_stopped: twin.has_stopped, seal }
     }
@@ -183,11 +179,21 @@ impl Proof {
     /// The process that answered, if it has this node's key.
     fn verify(self, challenge: &Challenge, own: &NodeKey, cluster: &ClusterName) -> Option<Twin> {
         let Self { life: bytes, instance, has_stopped, seal } = self;
-        let life = get_peer(&mut bytes.as_slice()).ok()?;
-        let twin = Twin { life, instance, has_stopped };
+        let twin = Twin { life: own_life(&bytes, own)?, instance, has_stopped };
         let signer = seal.signer(Domain::Proof, cluster, &content(challenge, &bytes, &twin));
-        (signer == Ok(own.id()) && life.id == own.id()).then_some(twin)
+        (signer == Ok(own.id())).then_some(twin)
     }
+}
+
+fn life_bytes(life: &Peer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_peer(life, &mut bytes);
+    bytes
+}
+
+/// The life in these bytes, if it is one of the node that has this key.
+fn own_life(mut bytes: &[u8], own: &NodeKey) -> Option<Peer> {
+    get_peer(&mut bytes).ok().filter(|life| life.id == own.id())
 }
 
 /// The bytes that are signed: number, process of the asker, address dialled, process, whether it has stopped, life.
@@ -201,12 +207,11 @@ fn content(challenge: &Challenge, life: &[u8], twin: &Twin) -> Vec<u8> {
 mod tests {
     use rand::SeedableRng as _;
 
-    use super::{super::fixture::peer, *};
+    use super::{
+        super::fixture::{cluster, peer},
+        *,
+    };
     use crate::signing::fixture::key;
-
-    fn cluster() -> ClusterName {
-        "chronik".parse().unwrap()
-    }
 
     fn twin(number: u8) -> Twin {
         Twin {

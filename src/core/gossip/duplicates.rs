@@ -64,14 +64,12 @@ impl Duplicates {
     /// for ever: neither does while the other was seen to grow within `quiet`.
     pub(super) fn weigh(&mut self, instance: u64, epoch: Epoch, quiet: Duration, now: Instant) -> Rivalry {
         if let Some(known) = self.outlived.as_mut().filter(|known| known.instance == instance) {
-            let grows = known.grew_at.is_some_and(|at| now < at + quiet);
-            if epoch > known.epoch && !grows {
-                let is_news = known.grew_at.replace(now).is_none();
-                known.epoch = epoch;
-                return Rivalry::Grows(is_news);
-            }
-            if grows {
+            if known.grew_at.is_some_and(|at| now < at + quiet) {
                 return Rivalry::Grows(false);
+            }
+            if epoch > known.epoch {
+                known.epoch = epoch;
+                return Rivalry::Grows(known.grew_at.replace(now).is_none());
             }
         }
         self.outlived = Some(Outlived { instance, epoch, grew_at: None });

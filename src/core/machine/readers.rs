@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::Machine;
 use crate::{
-    bootstrap::{Certificate, Status},
+    bootstrap::Certificate,
     membership::{FoundingNews, Metadata},
     quorum::Quorum,
 };
@@ -32,20 +32,16 @@ impl Machine {
         }
     }
 
+    /// Brings time and way of the last contact with each member up to date, in a membership that is otherwise unchanged.
+    pub fn refresh_contact(&mut self) {
+        for member in self.membership.members.values_mut() {
+            self.gossip.refresh_contact(member);
+        }
+    }
+
     pub(super) fn refresh(&mut self, now: Instant) {
-        self.founding.update(Status {
-            index: 0,
-            decision: self.bootstrap.decision().clone(),
-            cluster: self.bootstrap.cluster().cloned(),
-            certificate: self.shown_certificate(),
-            server: self.server.status(now),
-            fault: self.fault().cloned(),
-            remarks: self.bootstrap.remarks().to_vec(),
-            offers: self.bootstrap.offers(),
-            vouched: self.bootstrap.vouched(),
-            holders: self.bootstrap.holders().clone(),
-            admits: self.bootstrap.admits(),
-        });
+        let (server, certificate) = (self.server.status(now), self.shown_certificate());
+        self.founding.update(Self::status(&self.bootstrap, server, certificate));
         let unheard = self.gossip.is_stale(now).then(|| {
             let ids = self.membership.members.keys().copied();
             ids.filter(|id| *id != self.gossip.me().id && !self.gossip.hears(*id, now)).collect()

@@ -8,16 +8,13 @@ use std::{
 };
 
 use rand::CryptoRng;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::MissedTickBehavior,
-};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
     config::Config,
     handle::Handle,
     key_file::{self, KeyFileError},
+    shutdown::Hangups,
     wire::{Encryption, KeyChange, Keyring},
 };
 
@@ -59,26 +56,14 @@ pub(super) async fn follow(
     mut changes: mpsc::Receiver<KeyChange>,
     handle: Handle,
 ) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be caught; a new --encrypt-key-file is still noticed");
-            None
-        }
-    };
+    let mut hangups = Hangups::catch("a new --encrypt-key-file is still noticed");
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The file may have changed since it was read at the start.
     let mut seen = None;
     loop {
-        let asked = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         let change = tokio::select! {
-            _ = asked => None,
+            () = hangups.next() => None,
             Some(change) = changes.recv() => Some(change),
             _ = looks.tick() => {
                 let version = key_file::version(&path);

@@ -23,3 +23,19 @@ impl Home {
         Ok(Self { machine: machine.map(digest), directory: fs::metadata(dir)?.ino() })
     }
 }
+
+/// The place of a directory as it is, and as it was noted.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The home that was noted in it, if that reads.
+    pub(super) noted: Option<Home>,
+    /// Its home now, or why that cannot be told.
+    pub(super) here: io::Result<Home>,
+}
+
+impl Place {
+    /// True if the directory is known to be a copy of another one, or to have come from another machine.
+    pub(crate) fn has_moved(&self) -> bool {
+        matches!((&self.noted, &self.here), (Some(noted), Ok(here)) if noted != here)
+    }
+}

@@ -30,7 +30,7 @@ enum Play {
     Closed,
     /// Cuts its answer short, and refuses TCP.
     Cut,
-    /// The same, and answers by TCP.
+    /// Answers that are cut short by UDP, and whole by TCP.
     CutUdp,
     /// Good, but this is its answer to EDNS.
     EdnsCode(ResponseCode),
